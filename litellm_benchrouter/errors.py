@@ -1,0 +1,48 @@
+"""Every error this package raises on purpose, in one tree.
+
+::
+
+    BenchRouterError
+    ├── ConfigError      the `benchrouter:` block or a command's options are wrong    exit code 2
+    ├── SourceError      a benchmark's files cannot be used                           exit code 2
+    ├── EmbedderError    an embedder is missing, wrong, or failed                     exit code 1
+    └── ArtifactError    an artifact cannot be written, verified or read              exit code 1
+        └── VersionError an artifact of another schema, or a version that is absent
+
+Each message is one sentence for the person who runs the command: what is wrong, where, the value,
+and the way out. The command line prints it as it is; a traceback means a bug of ours.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BenchRouterError(Exception):
+    """Base of the tree; `exit_code` is what the command line ends with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(BenchRouterError):
+    """The configuration or a command's option is wrong."""
+
+    exit_code = 2
+
+
+class SourceError(BenchRouterError):
+    """A benchmark's files cannot be used."""
+
+    exit_code = 2
+
+
+class EmbedderError(BenchRouterError):
+    """An embedder is not installed, does not match the artifact, or failed."""
+
+
+class ArtifactError(BenchRouterError):
+    """An artifact cannot be written, does not verify, or cannot be read."""
+
+
+class VersionError(ArtifactError):
+    """An artifact of an unknown schema version, or a version that is not there."""

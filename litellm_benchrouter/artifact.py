@@ -1,0 +1,249 @@
+"""One version on disk: written by the builder, verified and memory-mapped by the router.
+
+`router_artifacts/README.md` is the specification of the format.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.core.benchmark import average_accuracy
+from litellm_benchrouter.core.decision import TaskScores
+from litellm_benchrouter.core.smoother import SmootherTable
+from litellm_benchrouter.embedders import Embedder, load_embedder
+from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.index import HnswIndex, Index
+from litellm_benchrouter.manifest import Manifest, read_manifest, verify_files
+
+EMBEDDINGS = "embeddings.npy"
+CORRECTNESS = "correctness.npy"
+SCORES = "scores.npy"
+TASK = "task.npy"
+TASK_ACCURACY = "task_accuracy.npy"
+SMOOTHER_U = "smoother_u.npy"
+SMOOTHER_P = "smoother_p.npy"
+SAMPLE_IDS = "sample_ids.json"
+NAMED_TASKS = "named_tasks.json"
+INDEX = "index.hnsw"
+EMBEDDER = "embedder"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a version holds besides its manifest.
+
+    Attributes
+    ----------
+    embeddings : ndarray of float32, shape (n, d)
+        phi(x), rows of unit length.
+    correctness : ndarray of uint8, shape (n, M)
+        y(x, m); 255 is missing. Column m is the correctness array of model m.
+    scores : ndarray of float32, shape (n, M), or None
+        The metric itself, kept where it is not just 0 and 1.
+    task : ndarray of int32, shape (n,)
+    task_accuracy : ndarray of float64, shape (D, M)
+        S~(m, d), or the mean score where `s1_on` is `score`.
+    smoother : SmootherTable
+    named_tasks : dict of str to TaskScores
+    sample_ids : list of str, length n
+    """
+
+    embeddings: NDArray[np.float32]
+    correctness: NDArray[np.uint8]
+    scores: NDArray[np.float32] | None
+    task: NDArray[np.int32]
+    task_accuracy: NDArray[np.float64]
+    smoother: SmootherTable
+    named_tasks: dict[str, TaskScores]
+    sample_ids: list[str]
+
+
+def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder: Embedder) -> None:
+    """Write everything but the manifest; equal contents give equal bytes."""
+    arrays: dict[str, NDArray[Any] | None] = {
+        EMBEDDINGS: contents.embeddings,
+        CORRECTNESS: contents.correctness,
+        SCORES: contents.scores,
+        TASK: contents.task,
+        TASK_ACCURACY: contents.task_accuracy,
+        SMOOTHER_U: contents.smoother.u,
+        SMOOTHER_P: contents.smoother.p,
+    }
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+    _write_json(folder / SAMPLE_IDS, contents.sample_ids)
+    _write_json(
+        folder / NAMED_TASKS,
+        {name: _task_to_json(scores) for name, scores in contents.named_tasks.items()},
+    )
+    index.save(folder / INDEX)
+    (folder / EMBEDDER).mkdir()
+    embedder.save(folder / EMBEDDER)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified version, memory-mapped: processes that open the same version share its pages."""
+
+    folder: Path
+    manifest: Manifest
+    embeddings: NDArray[np.float32]
+    correctness: NDArray[np.uint8]
+    scores: NDArray[np.float32] | None
+    task: NDArray[np.int32]
+    task_accuracy: NDArray[np.float64]
+    smoother: SmootherTable
+    named_tasks: dict[str, TaskScores]
+    index: Index
+    embedder: Embedder
+
+    @cached_property
+    def sample_ids(self) -> list[str]:
+        """Ids of the benchmark's samples; read when an explanation first asks for them."""
+        ids: list[str] = _read_json(self.folder / SAMPLE_IDS)
+        return ids
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The benchmark's models, in the order of the columns."""
+        return tuple(model.name for model in self.manifest.models)
+
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        """The benchmark's tasks, as `task` numbers them."""
+        return tuple(task.name for task in self.manifest.tasks)
+
+    @cached_property
+    def average(self) -> NDArray[np.float64]:
+        """Unweighted mean over tasks, shape (M,): what the best model on average is the best of."""
+        return average_accuracy(self.task_accuracy)
+
+    @cached_property
+    def cost_ranks(self) -> list[tuple[int, float]]:
+        """`ModelFacts.cost_rank` of each model."""
+        return [model.facts.cost_rank for model in self.manifest.models]
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """Verify a version and open it.
+
+    Every file's SHA-256 is checked before a native loader or numpy sees it, then shapes and values.
+
+    Raises
+    ------
+    ArtifactError
+        Names the file and both values.
+    EmbedderError
+        If the embedder cannot be loaded here, or is not the one that the version was built with.
+    """
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    n, n_models, n_tasks = len_of(manifest), len(manifest.models), len(manifest.tasks)
+    dimension = int(manifest.embedder["dimension"])
+    embeddings = _array(folder, EMBEDDINGS, np.float32, (n, dimension))
+    correctness = _array(folder, CORRECTNESS, np.uint8, (n, n_models))
+    scores = (
+        _array(folder, SCORES, np.float32, (n, n_models)) if SCORES in manifest.files else None
+    )
+    task = _array(folder, TASK, np.int32, (n,))
+    if n and (int(task.min()) < 0 or int(task.max()) >= n_tasks):
+        raise ArtifactError(f"{folder / TASK} names a task that the manifest does not list.")
+    if not np.isfinite(embeddings).all():
+        raise ArtifactError(f"{folder / EMBEDDINGS} holds NaN or infinite values; build again.")
+    if not np.isin(np.unique(correctness), (0, 1, 255)).all():
+        raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
+    n_draws = int(manifest.counts["smoother_draws"])
+    return Artifact(
+        folder=folder,
+        manifest=manifest,
+        embeddings=embeddings,
+        correctness=correctness,
+        scores=scores,
+        task=task,
+        task_accuracy=_array(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models)),
+        smoother=SmootherTable(
+            _array(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
+            _array(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
+        ),
+        named_tasks=_read_named_tasks(folder / NAMED_TASKS, n_models),
+        index=HnswIndex.load(
+            folder / INDEX, n=n, dimension=dimension, ef=int(manifest.index["ef"])
+        ),
+        embedder=load_embedder(manifest.embedder, folder / EMBEDDER),
+    )
+
+
+def len_of(manifest: Manifest) -> int:
+    """Number of samples that a manifest states."""
+    return int(manifest.counts["samples"])
+
+
+def _array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    path = folder / name
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is not a .npy file ({error}); build again.") from error
+    if array.dtype != dtype or array.shape != shape:
+        raise ArtifactError(
+            f"{path} holds {array.dtype} of shape {array.shape}, the manifest says "
+            f"{np.dtype(dtype)} of shape {shape}; build again."
+        )
+    return array
+
+
+def _task_to_json(scores: TaskScores) -> dict[str, Any]:
+    def values(array: NDArray[np.float64]) -> list[float | None]:
+        return [None if np.isnan(value) else float(value) for value in array]
+
+    return {
+        "n_inputs": scores.n_inputs,
+        "u": None if np.isnan(scores.u) else scores.u,
+        "s1": values(scores.s1),
+        "s2": values(scores.s2),
+        "s3": values(scores.s3),
+        "p": values(scores.p),
+    }
+
+
+def _read_named_tasks(path: Path, n_models: int) -> dict[str, TaskScores]:
+    def values(entry: list[float | None]) -> NDArray[np.float64]:
+        array = np.array([np.nan if value is None else value for value in entry], dtype=np.float64)
+        if array.shape != (n_models,):
+            raise ValueError(f"{len(array)} scores for {n_models} models")
+        return array
+
+    try:
+        return {
+            name: TaskScores(
+                int(entry["n_inputs"]),
+                float("nan") if entry["u"] is None else float(entry["u"]),
+                *(values(entry[key]) for key in ("s1", "s2", "s3", "p")),
+            )
+            for name, entry in _read_json(path).items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path} does not hold task decisions ({error}); build again."
+        ) from error
+
+
+def _write_json(path: Path, document: object) -> None:
+    path.write_text(
+        json.dumps(document, indent=0, sort_keys=True, allow_nan=False) + "\n", encoding="ascii"
+    )
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}); build again.") from error

@@ -1,0 +1,81 @@
+"""`benchrouter build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from litellm_benchrouter.build import Built, build
+from litellm_benchrouter.cli.options import (
+    config_option,
+    console,
+    json_option,
+    number,
+    print_json,
+    required_config,
+    table,
+)
+from litellm_benchrouter.config import load_config
+from litellm_benchrouter.progress import bars
+
+
+@click.command("build")
+@config_option
+@click.option(
+    "--embeddings",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Vectors that you already have: a .npy file, rows in the order of the source's samples.",
+)
+@json_option
+def build_command(config_path: Path | None, embeddings: Path | None, as_json: bool) -> None:
+    """Build an artifact from the configured benchmarks and make it current.
+
+    A build that fails leaves the version that serves as it was. Exit code 2: the configuration or
+    a benchmark's files are wrong and nothing was written; 1: the build failed.
+    """
+    config = load_config(required_config(config_path))
+    with bars() as stages:
+        built = build(config, embeddings=embeddings, stages=stages)
+    if as_json:
+        print_json(
+            {
+                "version": built.manifest.version,
+                "folder": str(built.folder),
+                "unchanged": built.unchanged,
+                "manifest": built.manifest.model_dump(),
+            }
+        )
+    else:
+        _show(built)
+
+
+def _show(built: Built) -> None:
+    out, manifest = console(), built.manifest
+    counts = manifest.counts
+    sources = table("Sources", "source", "samples", "models", "tasks", "left out")
+    for source in manifest.sources:
+        dropped = "\n".join(f"{count} {what}" for what, count in source["dropped"].items())
+        sources.add_row(
+            source["name"],
+            *(str(source[key]) for key in ("samples", "models", "tasks")),
+            dropped or "-",
+        )
+    out.print(sources)
+    best = sorted(manifest.models, key=lambda model: -(model.average_accuracy or 0.0))[:3]
+    names = ", ".join(f"{model.name} {number(model.average_accuracy)}" for model in best)
+    out.print(
+        f"{counts['samples']} samples, {counts['tasks']} tasks, {counts['models']} models; "
+        f"best on average: {names}",
+        highlight=False,
+    )
+    out.print(
+        f"index: recall {manifest.index['recall']:.4f} at ef={manifest.index['ef']:.0f}; "
+        f"embedded now: {counts['embedded_now']}; "
+        f"{sum(manifest.build_seconds.values()):.1f} s",
+        highlight=False,
+    )
+    for warning in manifest.warnings:
+        out.print(f"Warning: {warning}", style="yellow", highlight=False)
+    state = "is current already, nothing changed" if built.unchanged else "is current"
+    out.print(f"Version {manifest.version} {state}: {built.folder}", highlight=False)

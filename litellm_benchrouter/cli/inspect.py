@@ -1,0 +1,125 @@
+"""`benchrouter inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from litellm_benchrouter.artifact import Artifact
+from litellm_benchrouter.cli.options import (
+    artifacts_option,
+    config_option,
+    console,
+    json_option,
+    number,
+    open_artifact,
+    print_json,
+    table,
+    version_option,
+)
+from litellm_benchrouter.router import BenchRouter
+
+
+@click.command("inspect")
+@config_option
+@artifacts_option
+@version_option
+@json_option
+def inspect_command(
+    config_path: Path | None, artifacts: Path | None, version: str | None, as_json: bool
+) -> None:
+    """Show what an artifact holds, after verifying it."""
+    artifact = open_artifact(config_path, artifacts, version)
+    named = {name: _named_task(artifact, name) for name in sorted(artifact.named_tasks)}
+    if as_json:
+        document = artifact.manifest.model_dump()
+        document["named_tasks"] = named
+        document["task_accuracy"] = {
+            task: dict(zip(artifact.models, artifact.task_accuracy[d].tolist(), strict=True))
+            for d, task in enumerate(artifact.tasks)
+        }
+        print_json(document)
+        return
+    _show(artifact, named)
+
+
+def _named_task(artifact: Artifact, name: str) -> dict[str, Any]:
+    scores = artifact.named_tasks[name]
+    decision = BenchRouter(artifact).decide("", task=name)
+    column = {model: m for m, model in enumerate(artifact.models)}
+    return {
+        "pick": decision.pick,
+        "method": decision.method,
+        "reason": decision.reason,
+        "n_inputs": scores.n_inputs,
+        "u": scores.u,
+        "ranking": [
+            {"model": model}
+            | {key: float(getattr(scores, key)[column[model]]) for key in ("s1", "s2", "s3", "p")}
+            for model in decision.ranking
+        ],
+    }
+
+
+def _show(artifact: Artifact, named: dict[str, dict[str, Any]]) -> None:
+    out, manifest = console(), artifact.manifest
+    out.print(
+        f"Version {manifest.version}, built {manifest.created_at}, schema "
+        f"{manifest.schema_version}: {manifest.counts['samples']} samples, "
+        f"{manifest.counts['labels']} labels, {manifest.counts['missing_labels']} missing",
+        highlight=False,
+    )
+    embedder = ", ".join(f"{key}={value}" for key, value in sorted(manifest.embedder.items()))
+    out.print(f"Embedder: {embedder}", highlight=False)
+    out.print(
+        f"Index: recall {manifest.index['recall']:.4f} at k={manifest.index['recall_at']:.0f}, "
+        f"ef={manifest.index['ef']:.0f}",
+        highlight=False,
+    )
+    models = table(
+        "Models, best on average first",
+        "model",
+        "average",
+        "labels",
+        "params (B)",
+        "USD/Mtok in",
+        "USD/Mtok out",
+        right=("average", "labels", "params (B)", "USD/Mtok in", "USD/Mtok out"),
+    )
+    for model in sorted(manifest.models, key=lambda m: (-(m.average_accuracy or -1.0), m.name)):
+        models.add_row(
+            model.name,
+            number(model.average_accuracy),
+            str(model.n_labels),
+            number(model.params_b, 1),
+            number(model.input_price_usd_per_mtok, 2),
+            number(model.output_price_usd_per_mtok, 2),
+        )
+    out.print(models)
+    tasks = table("Tasks", "task", "samples", "best model", "accuracy", right=("samples",))
+    for d, task in enumerate(manifest.tasks):
+        measured = BenchRouter(artifact).decide("", task=task.name) if task.name not in named else (
+            None
+        )
+        best = measured.pick if measured else named[task.name]["pick"]
+        accuracy = artifact.task_accuracy[d][artifact.models.index(best)]
+        tasks.add_row(task.name, str(task.n_samples), best, number(float(accuracy)))
+    out.print(tasks)
+    for name, task_named in named.items():
+        ranking = table(
+            f"Named task {name}: {task_named['pick']} ({task_named['method']}; "
+            f"{task_named['reason']}); u={number(task_named['u'])}",
+            "model",
+            "S1",
+            "S2",
+            "S3",
+            "p",
+            right=("S1", "S2", "S3", "p"),
+        )
+        for row in task_named["ranking"]:
+            ranking.add_row(row["model"], *(number(row[key]) for key in ("s1", "s2", "s3", "p")))
+        out.print(ranking)
+    for warning in manifest.warnings:
+        out.print(f"Warning: {warning}", style="yellow", highlight=False)

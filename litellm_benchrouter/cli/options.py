@@ -1,0 +1,110 @@
+"""Options that several commands take, and how they print."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from litellm_benchrouter.artifact import Artifact, read_artifact
+from litellm_benchrouter.config import load_config
+from litellm_benchrouter.errors import ConfigError, VersionError
+from litellm_benchrouter.store import Store
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar=["BENCHROUTER_CONFIG", "CONFIG_FILE_PATH"],
+    help="The LiteLLM proxy's YAML with the `benchrouter:` block.",
+)
+artifacts_option = click.option(
+    "--artifacts",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The artifact directory; default: what --config names, or ./router_artifacts.",
+)
+version_option = click.option("--version", "version", help="A version; default: the current one.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def required_config(config_path: Path | None) -> Path:
+    """Return the configuration's path.
+
+    Raises
+    ------
+    ConfigError
+        If none was given.
+    """
+    if config_path is None:
+        raise ConfigError("no configuration; give --config FILE, the LiteLLM proxy's YAML.")
+    return config_path
+
+
+def open_store(config_path: Path | None, artifacts: Path | None) -> Store:
+    """Return the store that the options name."""
+    if artifacts is None and config_path is not None:
+        artifacts = load_config(config_path).artifacts
+    return Store(artifacts or Path("router_artifacts"))
+
+
+def open_artifact(
+    config_path: Path | None, artifacts: Path | None, version: str | None
+) -> Artifact:
+    """Verify and open the version that the options name.
+
+    Raises
+    ------
+    VersionError
+        If nothing was published there, or the version is not there.
+    """
+    store = open_store(config_path, artifacts)
+    version = version or store.current()
+    if version is None:
+        raise VersionError(
+            f"{store.root} holds no published version; run `benchrouter build --config FILE`."
+        )
+    folder = store.folder(version)
+    if not folder.is_dir():
+        known = ", ".join(store.versions()) or "none"
+        raise VersionError(f"{store.root} holds no version {version}; it holds {known}.")
+    return read_artifact(folder)
+
+
+def console() -> Console:
+    """Return where tables go; a pipe gets full-width lines and not those of 80 columns."""
+    plain = not os.isatty(1) and "COLUMNS" not in os.environ
+    return Console(width=160 if plain else None)
+
+
+def print_json(document: object) -> None:
+    """Print JSON; what is not known is null, as JSON has no NaN."""
+    click.echo(json.dumps(_without_nan(document), indent=1, ensure_ascii=False))
+
+
+def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+    """Return an empty table; the columns in `right` hold numbers."""
+    made = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Format a number; a dash for what is not known."""
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _without_nan(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {key: _without_nan(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_without_nan(value) for value in document]
+    if isinstance(document, float) and not math.isfinite(document):
+        return None
+    return document

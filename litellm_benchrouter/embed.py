@@ -1,0 +1,246 @@
+"""Vectors of the benchmark's prompts and of tasks' inputs: given, cached, or computed now."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig, TaskConfig
+from litellm_benchrouter.core.benchmark import Benchmark
+from litellm_benchrouter.core.neighbors import normalize
+from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
+from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.sources.merge_report import MergeReport
+
+_CHECKED = 16  # prompts embedded to see whether given vectors are the embedder's
+_AGREEMENT = 0.98  # float16 and another BLAS stay far above it, another model far below
+
+
+@dataclass
+class EmbeddedBenchmark:
+    """The benchmark's vectors and what made them.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+        Rows of unit length.
+    embedder : Embedder
+    n_new : int
+        How many prompts were embedded now; the others were given or cached.
+    cache : Path or None
+        Where vectors are kept.
+    warnings : list of str
+    """
+
+    vectors: NDArray[np.float32]
+    embedder: Embedder
+    n_new: int
+    cache: Path | None
+    warnings: list[str] = field(default_factory=list)
+
+
+def embed_benchmark(
+    config: BenchRouterConfig,
+    benchmark: Benchmark,
+    report: MergeReport,
+    given: Path | None,
+    cache: Path,
+    stages: Silent,
+) -> EmbeddedBenchmark:
+    """Embed the benchmark's prompts.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    benchmark : Benchmark
+    report : MergeReport
+        Says which row of which source each sample was.
+    given : Path, optional
+        Vectors of the only source, in place of its `embeddings`.
+    cache : Path
+    stages : Silent or Bars
+
+    Raises
+    ------
+    ConfigError
+        If given vectors do not fit the sources or the embedder.
+    EmbedderError
+        If the embedder cannot be made or fails.
+    """
+    files = [source.embeddings for source in config.sources]
+    if given is not None:
+        if len(files) != 1:
+            raise ConfigError(
+                f"--embeddings holds the vectors of one source, the configuration has "
+                f"{len(files)}; give each source its own `embeddings:`."
+            )
+        files = [given]
+    folder = cache if config.embedder.cache else None
+    if any(files):
+        vectors = _given(files, report, config)
+        made = _maker_of(config.embedder, vectors, benchmark)
+        return _without_zeros(EmbeddedBenchmark(vectors, made, 0, folder), benchmark)
+    if config.embedder.kind == PrecomputedEmbedder.kind:
+        raise ConfigError(
+            "benchrouter.embedder.kind is 'precomputed', but no vectors are given; give "
+            "--embeddings FILE.npy or `embeddings:` of every source."
+        )
+    with stages.stage("embedding", len(benchmark)) as advance:
+        embedder = make_embedder(config.embedder, benchmark.prompts, seed=config.seed)
+        vectors, n_new = embed_with_cache(embedder, benchmark.prompts, folder, progress=advance)
+    return _without_zeros(EmbeddedBenchmark(vectors, embedder, n_new, folder), benchmark)
+
+
+def embed_task_inputs(
+    name: str, task: TaskConfig, embedder: Embedder, cache: Path | None
+) -> NDArray[np.float32]:
+    """Embed a named task's example inputs; those that the embedder knows nothing of are left out.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or holds no usable input.
+    """
+    if task.embeddings is not None:
+        vectors = normalize(read_vectors(task.embeddings, f"benchrouter.tasks.{name}.embeddings"))
+        if vectors.shape[1] != embedder.dimension:
+            raise ConfigError(
+                f"{task.embeddings} holds vectors of {vectors.shape[1]} numbers, the benchmark's "
+                f"have {embedder.dimension}; embed both with the same model."
+            )
+    elif embedder.kind == PrecomputedEmbedder.kind:
+        raise ConfigError(
+            f"benchrouter.tasks.{name} has inputs but no vectors, and no embedder is configured; "
+            f"give `embeddings:` beside `inputs:`, or configure an embedder."
+        )
+    else:
+        inputs = read_inputs(task.inputs, f"benchrouter.tasks.{name}.inputs")
+        vectors, _ = embed_with_cache(embedder, inputs, cache)
+    kept: NDArray[np.float32] = vectors[vectors.any(axis=1)]
+    if not len(kept):
+        raise ConfigError(
+            f"benchrouter.tasks.{name}: none of the inputs in {task.inputs} holds anything that "
+            f"the embedder knows; give inputs in the benchmark's language."
+        )
+    return kept
+
+
+def read_inputs(path: Path, where: str) -> list[str]:
+    """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot read {path} ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: {path} is not UTF-8 text; save it as such.") from error
+    inputs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        inputs.append(_prompt(path, number, line) if path.suffix == ".jsonl" else line)
+    if not any(text.strip() for text in inputs):
+        raise ConfigError(f"{where}: {path} holds no inputs; give one a line.")
+    return [text for text in inputs if text.strip()]
+
+
+def _prompt(path: Path, number: int, line: str) -> str:
+    try:
+        entry: Any = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"{path}, line {number} is not JSON ({error}).") from error
+    found = entry.get("prompt", entry.get("input")) if isinstance(entry, dict) else entry
+    if not isinstance(found, str):
+        raise ConfigError(
+            f'{path}, line {number} has no text; give {{"prompt": "..."}} on every line.'
+        )
+    return found
+
+
+def read_vectors(path: Path, where: str) -> NDArray[np.float32]:
+    """Read vectors that the user already has, shape (n, d)."""
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(f"{where}: {path} is not a .npy file of numbers ({error}).") from error
+    if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating):
+        raise ConfigError(
+            f"{where}: {path} holds {vectors.dtype} of shape {vectors.shape}; one row of floats a "
+            f"sample is wanted."
+        )
+    vectors = np.asarray(vectors, dtype=np.float32)
+    if not np.isfinite(vectors).all():
+        raise ConfigError(f"{where}: {path} holds NaN or infinite values; embed again.")
+    return vectors
+
+
+def _given(
+    files: list[Path | None], report: MergeReport, config: BenchRouterConfig
+) -> NDArray[np.float32]:
+    """Select the rows of the samples that were kept from the sources' vectors."""
+    loaded = []
+    for source, path in enumerate(files):
+        where = f"benchrouter.sources[{source}].embeddings"
+        if path is None:
+            raise ConfigError(f"{where} is missing, and other sources have theirs; add it.")
+        vectors = read_vectors(path, where)
+        last = max((row for s, row in report.source_row if s == source), default=-1)
+        n_rows = getattr(report, "n_rows", {}).get(source, len(vectors))
+        if len(vectors) != n_rows or last >= len(vectors):
+            raise ConfigError(
+                f"{where}: {path} holds {len(vectors)} vectors, {config.sources[source].path} "
+                f"has {n_rows} samples; give one a sample, in the same order."
+            )
+        loaded.append(vectors)
+    widths = sorted({vectors.shape[1] for vectors in loaded})
+    if len(widths) > 1:
+        raise ConfigError(f"the sources' vectors have different lengths: {widths}.")
+    return normalize(np.stack([loaded[source][row] for source, row in report.source_row]))
+
+
+def _maker_of(
+    config: EmbedderConfig, vectors: NDArray[np.float32], benchmark: Benchmark
+) -> Embedder:
+    """Return the embedder that made given vectors, after seeing that it did."""
+    if config.kind in (PrecomputedEmbedder.kind, "lexical"):
+        # The lexical embedder is fitted here, so vectors from elsewhere cannot be its own.
+        return PrecomputedEmbedder(vectors.shape[1])
+    embedder = make_embedder(config, benchmark.prompts, seed=0)
+    sample = np.linspace(0, len(vectors) - 1, min(_CHECKED, len(vectors))).astype(int)
+    again = embedder.embed([benchmark.prompts[i] for i in sample])
+    agreement = 0.0
+    if again.shape[1] == vectors.shape[1]:
+        agreement = float(np.median((again * vectors[sample]).sum(axis=1)))
+    if agreement < _AGREEMENT:
+        raise ConfigError(
+            f"the given vectors are not those of {config.kind} {config.model}: the median cosine "
+            f"over {len(sample)} prompts is {agreement:.2f}; name the embedder that made them, or "
+            f"set benchrouter.embedder.kind to precomputed."
+        )
+    return embedder
+
+
+def _without_zeros(embedded: EmbeddedBenchmark, benchmark: Benchmark) -> EmbeddedBenchmark:
+    empty = int((~embedded.vectors.any(axis=1)).sum())
+    if empty == len(benchmark):
+        raise SourceError(
+            "the embedder found nothing that it knows in any prompt; see that the sources' prompt "
+            "column holds text."
+        )
+    if empty:
+        embedded.warnings.append(
+            f"the embedder found nothing that it knows in {empty} prompts; they are nobody's "
+            f"neighbours."
+        )
+    if isinstance(embedded.embedder, PrecomputedEmbedder):
+        embedded.warnings.append(
+            "vectors were given without the embedder that made them: named tasks are decided, "
+            "other requests go to the best model on average."
+        )
+    return embedded

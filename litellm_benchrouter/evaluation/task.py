@@ -1,0 +1,159 @@
+"""Protocol `task` (tables 1 and 2): each task in turn is the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.core.decision import TaskScores, choose
+from litellm_benchrouter.core.scores import correctness_predictor, predictor_accuracy, s1, s2, s3
+from litellm_benchrouter.core.smoother import kernel_smoother, task_distance
+from litellm_benchrouter.evaluation.metrics import (
+    brier,
+    expected_calibration_error,
+    reliability,
+)
+from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.evaluation.summary import Choice, baselines, summarise, task_rows
+from litellm_benchrouter.progress import Silent
+
+Array = NDArray[np.float64]
+Estimator = Callable[[int, Array], Array]
+"""Estimates p(d', m) of a task from its number and the predictions g on its inputs."""
+
+
+def run_task(prepared: Prepared, stages: Silent) -> dict[str, Any]:
+    """Run the protocol with the paper's kNN predictors and kernel smoother.
+
+    Returns
+    -------
+    dict
+        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
+    """
+    tables = prepared.smoother_tables(stages)
+    routing = prepared.routing
+
+    def predict(d: int) -> Array:
+        near = prepared.outside.rows(prepared.rows[d]).first(routing.k)
+        return correctness_predictor(prepared.benchmark.correctness, near)
+
+    def smooth(d: int, _: Array) -> Array:
+        table_u, table_p = tables[prepared.group_of_task[d]].pairs()
+        return kernel_smoother(distance_of(prepared, d), table_u, table_p, routing.sigma)
+
+    with stages.stage("held-out tasks", prepared.n_tasks) as advance:
+        document = hold_out(prepared, predict, {"s3": smooth}, advance)
+    document["protocol"] = {"name": "task", **describe(prepared)}
+    return document
+
+
+def hold_out(
+    prepared: Prepared,
+    predict: Callable[[int], Array],
+    estimators: dict[str, Estimator],
+    advance: Callable[[int], None],
+) -> dict[str, Any]:
+    """Choose a model for each held-out task by every score, and describe what came of it.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    predict : callable
+        Task -> g on its inputs, shape (n_d, M), from predictors that have not seen it.
+    estimators : dict of str to callable
+        By name of the S3 method: how it estimates p(d', m). The first is the smoother whose error
+        is reported as `smoother_mae`.
+    advance : callable
+        Called after each task.
+    """
+    choices: dict[str, list[Choice]] = {}
+    tasks = list(range(prepared.n_tasks))
+    right, errors = [], {name: [] for name in estimators}  # type: ignore[var-annotated]
+    said, seen = [], []
+    for d in tasks:
+        g = predict(d)
+        labels = prepared.labels[prepared.rows[d]].astype(np.float64)
+        correctness = prepared.benchmark.correctness[prepared.rows[d]]
+        true_p = predictor_accuracy(g, correctness, prepared.routing.t)
+        right.append(np.nanmean(true_p))
+        said.append(g.ravel())
+        seen.append(labels.ravel())
+        estimated = {name: estimate(d, g) for name, estimate in estimators.items()}
+        for name, p in estimated.items():
+            errors[name].append(np.nanmean(np.abs(p - true_p)))
+        for name, choice in _choices(prepared, d, g, estimated, true_p).items():
+            choices.setdefault(name, []).append(choice)
+        advance(1)
+    probability, outcome = np.concatenate(said), np.concatenate(seen)
+    mae = {name: float(np.mean(values)) for name, values in errors.items()}
+    return {
+        "methods": summarise(prepared, choices, tasks),
+        "baselines": baselines(prepared, tasks),
+        "predictor_accuracy": float(np.mean(right)),
+        "smoother_mae": next(iter(mae.values())),
+        "mae": mae,
+        "brier": brier(probability, outcome),
+        "ece": expected_calibration_error(probability, outcome),
+        "reliability": reliability(probability, outcome),
+        "tasks": [
+            row | {"u": distance_of(prepared, d)}
+            for d, row in zip(tasks, task_rows(prepared, choices, tasks), strict=True)
+        ],
+    }
+
+
+def distance_of(prepared: Prepared, d: int) -> float:
+    """u(d) from the tasks that remain when d is the new one (eq. 8)."""
+    return task_distance(prepared.outside.rows(prepared.rows[d]), prepared.routing.kappa)
+
+
+def describe(prepared: Prepared) -> dict[str, Any]:
+    """Return what a reader needs to run the protocol again."""
+    routing = prepared.routing
+    return {
+        "n_tasks": prepared.n_tasks,
+        "n_samples": len(prepared.benchmark),
+        "models": list(prepared.benchmark.models),
+        "held_out": "family" if prepared.n_groups < prepared.n_tasks else "task",
+        "seed": prepared.seed,
+        **routing.model_dump(),
+    }
+
+
+def _choices(
+    prepared: Prepared, d: int, g: Array, estimated: dict[str, Array], true_p: Array
+) -> dict[str, Choice]:
+    average = prepared.average_without(d)
+    first, second = s1(g), s2(g, prepared.routing.t)
+    chosen = {
+        "s1": _best(prepared, first, average),
+        "s2": _best(prepared, second, average),
+    }
+    for name, p in {**estimated, "s3_true_p": true_p}.items():
+        third = s3(second, p)
+        scores = TaskScores(len(g), 0.0, first, second, third, p)
+        chosen[name] = Choice(_by_eq_6(prepared, scores, average), third)
+    likelihood = prepared.benchmark.columns.get("log_likelihood")
+    if likelihood is not None:
+        values = likelihood[prepared.rows[d]].astype(np.float64)
+        if not np.isnan(values).all():
+            chosen["ll"] = _best(prepared, s1(values), average)
+    chosen["bma"] = _best(prepared, average, average, correlate=False)
+    chosen["oracle"] = _best(prepared, prepared.accuracy[d], average, correlate=False)
+    return chosen
+
+
+def _best(prepared: Prepared, scores: Array, average: Array, *, correlate: bool = True) -> Choice:
+    pick = int(prepared.order(scores, average)[0])
+    return Choice(pick, scores if correlate else None)
+
+
+def _by_eq_6(prepared: Prepared, scores: TaskScores, average: Array) -> int:
+    benchmark = prepared.benchmark
+    choice = choose(
+        scores, average, benchmark.cost_ranks, benchmark.models, eta=prepared.routing.eta
+    )
+    return int(choice.order[0])

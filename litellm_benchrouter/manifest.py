@@ -1,0 +1,225 @@
+"""`manifest.json`: what a version holds, and the digests that everything is checked against."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from litellm_benchrouter.core.benchmark import ModelFacts
+from litellm_benchrouter.errors import ArtifactError, VersionError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class FileRecord(_Record):
+    """Digest and size of one file of a version."""
+
+    sha256: str
+    bytes: int
+
+
+class ModelRecord(_Record):
+    """One model: `average_accuracy` is the unweighted mean over tasks; null where unknown."""
+
+    name: str
+    average_accuracy: float | None
+    n_labels: int
+    params_b: float | None = None
+    input_price_usd_per_mtok: float | None = None
+    output_price_usd_per_mtok: float | None = None
+    mean_cost_usd: float | None = None
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Size and prices, as the core holds them."""
+        return ModelFacts(
+            self.params_b,
+            self.input_price_usd_per_mtok,
+            self.output_price_usd_per_mtok,
+            self.mean_cost_usd,
+        )
+
+
+class TaskRecord(_Record):
+    """One task of the benchmark."""
+
+    name: str
+    n_samples: int
+
+
+class Manifest(_Record):
+    """The whole of `manifest.json`; `router_artifacts/README.md` specifies it.
+
+    Attributes
+    ----------
+    version : str
+        First 16 hex digits of the SHA-256 over everything that decides: files, embedder,
+        parameters, models and tasks. The same input and seed give the same version.
+    digest : str
+        SHA-256 of this manifest with `digest` empty, so that no byte of it can change unseen.
+    """
+
+    schema_version: int
+    version: str
+    digest: str
+    created_at: str
+    files: dict[str, FileRecord]
+    embedder: dict[str, Any]
+    parameters: dict[str, Any]
+    models: list[ModelRecord]
+    tasks: list[TaskRecord]
+    named_tasks: list[str]
+    counts: dict[str, int]
+    index: dict[str, float]
+    sources: list[dict[str, Any]]
+    warnings: list[str]
+    libraries: dict[str, str]
+    build_seconds: dict[str, float]
+
+    @field_validator("files")
+    @classmethod
+    def _stay_inside(cls, files: dict[str, FileRecord]) -> dict[str, FileRecord]:
+        for name in files:
+            if not _FILE_NAME.fullmatch(name):
+                raise ValueError(f"file name {name!r} could leave the version's folder")
+        return files
+
+    @property
+    def content_id(self) -> str:
+        """What `version` must be."""
+        deciding = self.model_dump(
+            include={
+                "schema_version",
+                "files",
+                "embedder",
+                "parameters",
+                "models",
+                "tasks",
+                "named_tasks",
+                "index",
+            }
+        )
+        return hashlib.sha256(_canonical(deciding)).hexdigest()[:16]
+
+    def sealed(self) -> Manifest:
+        """Return the manifest with `version` and `digest` filled in."""
+        named = self.model_copy(update={"version": self.content_id, "digest": ""})
+        digest = hashlib.sha256(_canonical(named.model_dump())).hexdigest()
+        return named.model_copy(update={"digest": digest})
+
+    def to_bytes(self) -> bytes:
+        """Return the one way to write this manifest."""
+        return _canonical(self.model_dump())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check `manifest.json` of a version.
+
+    Raises
+    ------
+    VersionError
+        If the schema version is not known here.
+    ArtifactError
+        If the manifest is missing, malformed, or was changed after it was written.
+    """
+    path = folder / MANIFEST
+    try:
+        raw = path.read_bytes()
+        document = json.loads(raw)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be read ({error.strerror}); build the artifact again."
+        ) from error
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not JSON ({error}); build the artifact again.") from error
+    found = document.get("schema_version") if isinstance(document, dict) else None
+    if found != SCHEMA_VERSION:
+        raise VersionError(
+            f"{path} has schema_version {found!r}, this release reads {SCHEMA_VERSION}; "
+            f"build again with this release or install the one that wrote it."
+        )
+    try:
+        manifest = Manifest.model_validate(document)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise ArtifactError(
+            f"{path}: `{key}` is wrong ({problem['msg']}); build the artifact again."
+        ) from error
+    if manifest.to_bytes() != raw or manifest.sealed().digest != manifest.digest:
+        raise ArtifactError(f"{path} was changed after it was written; build the artifact again.")
+    if manifest.content_id != manifest.version:
+        raise ArtifactError(
+            f"{path} says version {manifest.version}, its content is {manifest.content_id}; "
+            f"build the artifact again."
+        )
+    return manifest
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Check size and SHA-256 of every file before anything else reads it.
+
+    Raises
+    ------
+    ArtifactError
+        Names the first file that is missing or differs.
+    """
+    for name, record in sorted(manifest.files.items()):
+        path = folder / name
+        try:
+            size = path.stat().st_size
+            digest = file_digest(path) if size == record.bytes else ""
+        except OSError as error:
+            raise ArtifactError(
+                f"{path} cannot be read ({error.strerror}); roll back or build again."
+            ) from error
+        if size != record.bytes:
+            raise ArtifactError(
+                f"{path} has {size} bytes, the manifest says {record.bytes}; "
+                f"roll back or build again."
+            )
+        if digest != record.sha256:
+            raise ArtifactError(
+                f"{path} has SHA-256 {digest[:12]}..., the manifest says "
+                f"{record.sha256[:12]}...; roll back or build again."
+            )
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_files(folder: Path) -> dict[str, FileRecord]:
+    """Digest and size of every file under a folder but the manifest."""
+    return {
+        path.relative_to(folder).as_posix(): FileRecord(
+            sha256=file_digest(path), bytes=path.stat().st_size
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+
+
+def finite(value: float) -> float | None:
+    """JSON has no NaN: what is not known is null."""
+    return None if math.isnan(value) else float(value)
+
+
+def _canonical(document: object) -> bytes:
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii") + b"\n"

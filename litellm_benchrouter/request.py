@@ -1,0 +1,98 @@
+"""What a request says: the text to route by, and the task it names. No LiteLLM in here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+TASK_HEADER = "x-benchrouter-task"
+TASK_TAG = "task:"
+
+_LONGEST_NAME = 200
+
+
+def metadata_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return LiteLLM's own metadata of a request: chat keeps it elsewhere than responses."""
+    for key in ("litellm_metadata", "metadata"):
+        found = request.get(key)
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def is_text_generation(messages: object, request: Mapping[str, Any]) -> bool:
+    """Say whether a request asks for text: chat, completions, responses or messages."""
+    return messages is not None or "prompt" in request or "input" in request
+
+
+def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
+    """Return the text of the last user turn that has any, or an empty string.
+
+    Parameters
+    ----------
+    messages : object
+        Chat or Anthropic messages; None where the endpoint has none.
+    request : mapping
+        The rest of the request: `input` of /v1/responses, `prompt` of /v1/completions.
+    """
+    for turns in (messages, request.get("input"), request.get("prompt")):
+        text = _last_text(turns)
+        if text:
+            return text
+    return ""
+
+
+def named_task(request: Mapping[str, Any]) -> str | None:
+    """Return the task that a request names: by header, then metadata, then a tag `task:NAME`."""
+    metadata = metadata_of(request)
+    headers = metadata.get("headers")
+    if isinstance(headers, Mapping):
+        for name, value in headers.items():
+            if isinstance(name, str) and name.lower() == TASK_HEADER and _is_name(value):
+                return str(value).strip()
+    requester = metadata.get("requester_metadata")
+    for place in (requester, metadata, request.get("metadata")):
+        if isinstance(place, Mapping) and _is_name(place.get("task")):
+            return str(place["task"]).strip()
+    tags = metadata.get("tags")
+    if isinstance(tags, list | tuple):
+        for tag in tags:
+            if isinstance(tag, str) and tag.startswith(TASK_TAG):
+                name = tag.removeprefix(TASK_TAG)
+                if _is_name(name):
+                    return name.strip()
+    return None
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value.strip()) and len(value) <= _LONGEST_NAME
+
+
+def _last_text(turns: object) -> str:
+    if isinstance(turns, str):
+        return turns
+    if not isinstance(turns, list | tuple):
+        return ""
+    for turn in reversed(turns):
+        if isinstance(turn, str):
+            return turn
+        if isinstance(turn, Mapping) and turn.get("role", "user") == "user":
+            text = _content_text(turn.get("content"))
+            if text:
+                return text
+    return ""
+
+
+def _content_text(content: object) -> str:
+    """Join the text parts of a turn; images, files and tool results are passed over."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list | tuple):
+        return ""
+    parts = []
+    for part in content:
+        if isinstance(part, str):
+            parts.append(part)
+        elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
+            parts.append(part["text"])
+    return "\n".join(parts)

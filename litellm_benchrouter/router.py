@@ -1,0 +1,244 @@
+"""Which model for this prompt, or for this task? No LiteLLM in here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact import Artifact
+from litellm_benchrouter.core.decision import Decision, TaskScores, choose, rank
+from litellm_benchrouter.core.neighbors import Neighbors, nearest
+from litellm_benchrouter.core.scores import correctness_predictor
+
+_RULED_TASKS = 1024  # outcomes of eq. 6 that are kept: one a task and set of models on offer
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A decision with what it rests on.
+
+    Attributes
+    ----------
+    decision : Decision
+    neighbors : list of (str, str, float)
+        Id, task and cosine distance (in [0, 2]) of the nearest benchmark samples.
+    g : dict of str to float
+        Mean correctness over them, by model (eq. 7); NaN where none of them has a label.
+    average : dict of str to float
+        Mean accuracy over the benchmark's tasks.
+    task_scores : dict of str to dict
+        For a named task: s1, s2, s3 and p of each model.
+    u : float or None
+        For a named task: its distance from the benchmark (eq. 8).
+    """
+
+    decision: Decision
+    neighbors: list[tuple[str, str, float]]
+    g: dict[str, float]
+    average: dict[str, float]
+    task_scores: dict[str, dict[str, float]]
+    u: float | None
+
+
+class BenchRouter:
+    """Decide with one version of the artifact.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        parameters = artifact.manifest.parameters
+        self._k = int(parameters["k"])
+        self._eta = float(parameters["eta"])
+        self._on_scores = parameters["s1_on"] == "score" and artifact.scores is not None
+        self._column = {model: m for m, model in enumerate(artifact.models)}
+        self._task = {name: d for d, name in enumerate(artifact.tasks)}
+        self._rule = lru_cache(maxsize=_RULED_TASKS)(self._decide_named_task)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that the benchmark knows."""
+        return self.artifact.models
+
+    def knows_task(self, task: str) -> bool:
+        """Say whether a name is a task of the configuration or of the benchmark."""
+        return task in self.artifact.named_tasks or task in self._task
+
+    def decide(
+        self, prompt: str, *, task: str | None = None, models: Sequence[str] | None = None
+    ) -> Decision:
+        """Rank the models on offer.
+
+        A task that the artifact knows is decided by S3 and eq. 6, over the models on offer; a
+        prompt by S1; and with neither the best model on average comes first.
+
+        Parameters
+        ----------
+        prompt : str
+            The last user turn; may be empty.
+        task : str, optional
+            Name of the task.
+        models : sequence of str, optional
+            The models on offer, all of them known; default: all of the benchmark.
+
+        Returns
+        -------
+        Decision
+
+        Raises
+        ------
+        KeyError
+            If a model on offer is not in the artifact.
+        """
+        offer = tuple(sorted(set(self.models if models is None else models)))
+        if task is not None and self.knows_task(task):
+            return self._rule(task, offer)
+        decision = self._decide_prompt(prompt, offer)[0]
+        if task is None:
+            return decision
+        return replace(
+            decision, reason=f"the task is not in the artifact; {decision.reason}", task=task
+        )
+
+    def best_on_average(self, models: Sequence[str], reason: str) -> Decision:
+        """Rank the models on offer by their mean accuracy over tasks (BMA)."""
+        offer = tuple(sorted(set(models)))
+        average = self.artifact.average[self._columns(offer)]
+        return self._decision(offer, average, "bma", reason)
+
+    def explain(
+        self, prompt: str, *, task: str | None = None, models: Sequence[str] | None = None
+    ) -> Explanation:
+        """Decide, and show what the decision rests on; parameters as for `decide`."""
+        offer = tuple(sorted(set(self.models if models is None else models)))
+        columns = self._columns(offer)
+        _, neighbors, g = self._decide_prompt(prompt, offer)
+        listed = []
+        if neighbors is not None:
+            for row, distance in zip(neighbors.index[0], neighbors.distance[0], strict=True):
+                name = self.artifact.tasks[self.artifact.task[row]]
+                listed.append((self.artifact.sample_ids[row], name, float(distance)))
+        scores = self.artifact.named_tasks.get(task or "")
+        return Explanation(
+            decision=self.decide(prompt, task=task, models=offer),
+            neighbors=listed,
+            g={model: float(value) for model, value in zip(offer, g, strict=True)},
+            average=dict(zip(offer, self.artifact.average[columns].tolist(), strict=True)),
+            task_scores={
+                model: {key: float(getattr(scores, key)[m]) for key in ("s1", "s2", "s3", "p")}
+                for model, m in zip(offer, columns, strict=True)
+            }
+            if scores is not None
+            else {},
+            u=scores.u if scores is not None else None,
+        )
+
+    def _decide_prompt(
+        self, prompt: str, offer: tuple[str, ...]
+    ) -> tuple[Decision, Neighbors | None, NDArray[np.float64]]:
+        """S1 of a single input (eq. 1), its neighbours, and g over the models on offer."""
+        nothing = np.full(len(offer), np.nan)
+        if not prompt.strip():
+            return self.best_on_average(offer, "no text to compare"), None, nothing
+        vector = self.artifact.embedder.embed([prompt])
+        if not np.isfinite(vector).all() or not vector.any():
+            reason = "the embedder found nothing that it knows in the text"
+            return self.best_on_average(offer, reason), None, nothing
+        neighbors = self._search(vector)
+        columns = self._columns(offer)
+        rows = neighbors.index[0]
+        values = self.artifact.scores if self._on_scores else self.artifact.correctness
+        assert values is not None
+        found = np.arange(len(rows), dtype=np.int64)[None, :]
+        g = correctness_predictor(
+            values[rows][:, columns], Neighbors(found, neighbors.distance)
+        )[0]
+        average = self.artifact.average[columns]
+        # A model without a label nearby is expected to do as it does on average.
+        scores = np.where(np.isnan(g), average, g)
+        mean_distance = float(neighbors.distance.mean())
+        reason = (
+            f"highest mean {'score' if self._on_scores else 'correctness'} over the {len(rows)} "
+            f"nearest benchmark samples, at mean distance {mean_distance:.2f}"
+        )
+        tied = int((np.round(scores, 12) == np.round(np.nanmax(scores), 12)).sum())
+        if tied > 1:
+            reason += f"; best on average of {tied} that tie"
+        return self._decision(offer, scores, "s1", reason), neighbors, g
+
+    def _decide_named_task(self, task: str, offer: tuple[str, ...]) -> Decision:
+        columns = self._columns(offer)
+        scores = self.artifact.named_tasks.get(task)
+        if scores is None:
+            measured = self.artifact.task_accuracy[self._task[task]][columns]
+            average = self.artifact.average[columns]
+            n = self.artifact.manifest.tasks[self._task[task]].n_samples
+            reason = f"measured on the {n} samples of this task in the benchmark"
+            values = np.where(np.isnan(measured), average, measured)
+            return self._decision(offer, values, "measured", reason, task)
+        on_offer = TaskScores(
+            scores.n_inputs, scores.u, *(getattr(scores, key)[columns] for key in _PER_MODEL)
+        )
+        cost_ranks = [self.artifact.cost_ranks[m] for m in columns]
+        choice = choose(
+            on_offer, self.artifact.average[columns], cost_ranks, offer, eta=self._eta
+        )
+        star, m3 = offer[choice.best_on_average], offer[choice.m3]
+        method = "s3"
+        if choice.m3 == choice.best_on_average:
+            reason = f"best by S3 and best on average, from {scores.n_inputs} example inputs"
+        elif choice.probability is None:
+            reason, method = f"S3 is not defined for {star}, the best on average", "bma"
+        elif choice.order[0] == choice.m3:
+            reason = f"P(better than {star}) = {choice.probability:.2f} > {self._eta:g}"
+        else:
+            reason = f"P({m3} better than {star}) = {choice.probability:.2f} <= {self._eta:g}"
+            method = "bma"
+        return Decision(
+            ranking=tuple(offer[m] for m in choice.order),
+            method=method,
+            reason=reason,
+            task=task,
+            scores=dict(zip(offer, on_offer.s3.tolist(), strict=True)),
+            artifact=self.artifact.manifest.version,
+        )
+
+    def _decision(
+        self,
+        offer: tuple[str, ...],
+        scores: NDArray[np.float64],
+        method: str,
+        reason: str,
+        task: str | None = None,
+    ) -> Decision:
+        columns = self._columns(offer)
+        cost_ranks = [self.artifact.cost_ranks[m] for m in columns]
+        order = rank(scores, self.artifact.average[columns], cost_ranks, offer)
+        return Decision(
+            ranking=tuple(offer[m] for m in order),
+            method=method,
+            reason=reason,
+            task=task,
+            scores=dict(zip(offer, scores.tolist(), strict=True)),
+            artifact=self.artifact.manifest.version,
+        )
+
+    def _search(self, vector: NDArray[np.float32]) -> Neighbors:
+        try:
+            return self.artifact.index.search(vector, self._k)
+        except RuntimeError:
+            # hnswlib gives up where its graph does not connect enough rows; exact search does not.
+            return nearest(vector, self.artifact.embeddings, min(self._k, len(self.artifact.task)))
+
+    def _columns(self, offer: tuple[str, ...]) -> NDArray[np.intp]:
+        return np.array([self._column[model] for model in offer], dtype=np.intp)
+
+
+_PER_MODEL = ("s1", "s2", "s3", "p")

@@ -1,0 +1,120 @@
+"""The router inside the proxy: loads versions beside the requests, decides off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from litellm_benchrouter.artifact import read_artifact
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.errors import BenchRouterError
+from litellm_benchrouter.router import BenchRouter
+from litellm_benchrouter.store import Store
+
+logger = logging.getLogger("litellm_benchrouter")
+
+_THREADS = 2  # one may hang in an embedder without stopping the other
+_WARM_UP = "warm up"
+
+
+class Serving:
+    """Holds the router of the version that serves, and swaps it when CURRENT names another.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    on_load : callable, optional
+        Called with each newly loaded router, in the loading thread.
+    """
+
+    def __init__(
+        self, config: BenchRouterConfig, on_load: Callable[[BenchRouter], None] | None = None
+    ) -> None:
+        self._store = Store(config.artifacts)
+        self._poll_seconds = config.serving.poll_seconds
+        self._limit = config.serving.time_limit_ms / 1000
+        self._on_load = on_load
+        self._refused: str | None = None
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="benchrouter-decide")
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.router: BenchRouter | None = None
+
+    def start(self) -> None:
+        """Start looking for versions, in a thread that ends with the process."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._watch, name="benchrouter-load", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking, and let decisions under way end by themselves."""
+        self._stopped.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def refresh(self) -> None:
+        """Load the version that CURRENT names, if it is not the one that serves.
+
+        A version that cannot be used is reported once; the one that serves goes on serving.
+        """
+        try:
+            version = self._store.current()
+            if version is None:
+                self._refuse("", f"no version was published in {self._store.root} yet")
+                return
+            serving = self.router.artifact.manifest.version if self.router else None
+            if version in (serving, self._refused):
+                return
+            router = BenchRouter(read_artifact(self._store.folder(version)))
+            router.decide(_WARM_UP)
+        except BenchRouterError as error:
+            self._refuse(self._named(), str(error))
+            return
+        except Exception as error:
+            self._refuse(self._named(), f"{type(error).__name__}: {error}")
+            return
+        self.router, self._refused = router, None
+        logger.info("benchrouter: version %s serves", version)
+        if self._on_load is not None:
+            self._on_load(router)
+
+    async def decide(
+        self, router: BenchRouter, text: str, task: str | None, models: Sequence[str]
+    ) -> Decision:
+        """Decide within the time limit; after it, or on any failure, by the average alone."""
+        loop = asyncio.get_running_loop()
+        try:
+            work = loop.run_in_executor(
+                self._pool, lambda: router.decide(text, task=task, models=models)
+            )
+            return await asyncio.wait_for(work, self._limit)
+        except TimeoutError:
+            reason = f"no decision within {self._limit * 1000:g} ms"
+        except Exception as error:
+            logger.warning("benchrouter: a decision failed (%s)", type(error).__name__)
+            reason = f"the decision failed ({type(error).__name__})"
+        return router.best_on_average(models, reason)
+
+    def _watch(self) -> None:
+        while not self._stopped.is_set():
+            self.refresh()
+            # Workers that started together should not read the disk together for ever.
+            self._stopped.wait(self._poll_seconds * random.uniform(0.8, 1.2))
+
+    def _named(self) -> str:
+        try:
+            return self._store.current() or ""
+        except BenchRouterError:
+            return ""
+
+    def _refuse(self, version: str, reason: str) -> None:
+        if version != self._refused:
+            self._refused = version
+            kept = "requests pass through" if self.router is None else "the old version serves on"
+            logger.warning("benchrouter: %s; %s", reason, kept)

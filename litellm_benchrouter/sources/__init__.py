@@ -1,0 +1,80 @@
+"""Benchmark results in the formats that tools write, one module a format, read by `kind`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from inspect import Parameter, signature
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.sources.source_table import SourceTable
+
+__all__ = ["READERS", "SourceTable", "read"]
+
+READERS: dict[str, str] = {
+    "helm": "helm",
+    "inspect": "inspect_ai",
+    "lm-eval": "lm_eval",
+    "mixinstruct": "mixinstruct",
+    "promptfoo": "promptfoo",
+    "routerbench": "routerbench",
+    "table": "table",
+}
+"""Kind of source -> the module here whose `read(path, *, ...)` reads it; imported when needed."""
+
+
+def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
+    """Read a source of a known kind.
+
+    Parameters
+    ----------
+    kind : str
+        One of `READERS`.
+    path : Path
+        File or folder.
+    options : mapping of str to object
+        Keyword arguments of the reader, as a configuration states them.
+
+    Returns
+    -------
+    SourceTable
+
+    Raises
+    ------
+    ConfigError
+        If the kind or an option is unknown, missing, or of the wrong type.
+    SourceError
+        If the source cannot be read.
+    """
+    if kind not in READERS:
+        raise ConfigError(
+            f'{path}: "{kind}" is no kind of source; there are {", ".join(sorted(READERS))}.'
+        )
+    reader = import_module(f"{__name__}.{READERS[kind]}").read
+    known = {
+        name: parameter
+        for name, parameter in signature(reader, eval_str=True).parameters.items()
+        if parameter.kind is Parameter.KEYWORD_ONLY
+    }
+    checked = {}
+    for name, value in options.items():
+        if name not in known:
+            raise ConfigError(
+                f'{path}: kind {kind} has no option "{name}"; it has '
+                f"{', '.join(sorted(known)) or 'none'}."
+            )
+        try:
+            checked[name] = TypeAdapter(known[name].annotation).validate_python(value)
+        except ValidationError as error:
+            expected = error.errors(include_url=False)[0]["msg"]
+            raise ConfigError(
+                f"{path}: option {name} is {value!r}, but {expected[:1].lower()}{expected[1:]}."
+            ) from error
+    for name, parameter in known.items():
+        if parameter.default is Parameter.empty and name not in checked:
+            raise ConfigError(f"{path}: kind {kind} needs the option {name}; add it.")
+    table: SourceTable = reader(path, **checked)
+    return table

@@ -1,0 +1,304 @@
+"""Several sources, each with its thresholds, become one benchmark."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from litellm_benchrouter.core.benchmark import Benchmark, ModelFacts
+from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.sources.frames import listed
+from litellm_benchrouter.sources.grid import Grid
+from litellm_benchrouter.sources.merge_report import (
+    MergeReport,
+    SourceReport,
+    source_report,
+    warnings_about,
+)
+from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.tidy import count
+
+__all__ = ["MergeReport", "SourceJudgement", "SourceReport", "merge"]
+
+
+@dataclass(frozen=True)
+class SourceJudgement:
+    """How a source's scores become labels: y(x, m) = 1 where the score is above eta_d.
+
+    Attributes
+    ----------
+    name : str
+        How reports call the source.
+    threshold : float
+        eta_d of every task that has none of its own.
+    thresholds : mapping of str to float
+        eta_d of single tasks.
+    prefix : str or None
+        Put before its sample ids where they collide with another source's; default: `name`.
+    """
+
+    name: str
+    threshold: float = 0.5
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    prefix: str | None = None
+
+
+def merge(
+    tables: Sequence[tuple[SourceTable, SourceJudgement]],
+    *,
+    aliases: Mapping[str, str],
+    facts: Mapping[str, ModelFacts],
+    keep_models: Sequence[str] | None = None,
+) -> tuple[Benchmark, MergeReport]:
+    """Merge sources into one benchmark.
+
+    The same sample_id with the same task and prompt is the same sample, and its scores come
+    together in one row. An id that stands for different samples in different sources gets the
+    name of the source in front ("NAME/ID"). Where several sources, or several names of a model,
+    give a score for the same cell, the first one counts.
+
+    Parameters
+    ----------
+    tables : sequence of (SourceTable, SourceJudgement)
+    aliases : mapping of str to str
+        Other name of a model -> its name in the benchmark.
+    facts : mapping of str to ModelFacts
+        What the operator states; goes before what the sources state.
+    keep_models : sequence of str, optional
+        Leave out all other models.
+
+    Returns
+    -------
+    Benchmark
+        Samples in the order of the sources and of their files, tasks and models sorted by name.
+    MergeReport
+
+    Raises
+    ------
+    SourceError
+        If no sample has a score, a model to keep is in no source, or two sources that have to be
+        told apart have the same name.
+    """
+    if not tables:
+        raise SourceError("there are no sources; name at least one.")
+    dropped = [Counter(table.dropped) for table, _ in tables]
+    samples = _samples(tables)
+    placed = [
+        _placed(table.scores, samples.filter(source=s), aliases, dropped[s])
+        for s, (table, _) in enumerate(tables)
+    ]
+    models, warnings = _models(placed, aliases, facts, keep_models)
+    placed = [_of_models(frame, models, dropped[s]) for s, frame in enumerate(placed)]
+    rows, placed = _with_scores(_rows(samples), placed, dropped)
+    tasks = sorted(rows["task"].unique())
+    task = _codes(rows["task"], tasks).to_numpy().astype(np.int32)
+    grid = Grid(placed, len(rows), len(models))
+    reports = []
+    for frame, (table, judgement), left_out in zip(placed, tables, dropped, strict=True):
+        n_given = grid.fill(frame, _eta(rows["task"], judgement), left_out)
+        reports.append(source_report(judgement.name, frame, task, n_given, left_out))
+        unused = sorted(set(judgement.thresholds) - set(table.samples["task"]))
+        if unused:
+            warnings.append(
+                f"{judgement.name} lacks tasks that have a threshold: {listed(unused)}."
+            )
+    benchmark = Benchmark(
+        sample_ids=rows["sample_id"].to_list(),
+        prompts=rows["prompt"].to_list(),
+        task=task,
+        tasks=tuple(tasks),
+        models=tuple(models),
+        correctness=grid.correctness,
+        scores=grid.scores,
+        facts=_facts(tables, aliases, facts, models, grid.columns.get("cost_usd")),
+        columns=grid.columns,
+        references=rows["reference"].to_list() if rows["reference"].count() else None,
+        split=rows["split"].fill_null("").to_list() if rows["split"].count() else None,
+    )
+    warnings += warnings_about(benchmark, samples["task"])
+    source_row = list(zip(rows["source"].to_list(), rows["source_row"].to_list(), strict=True))
+    return benchmark, MergeReport(reports, warnings, source_row)
+
+
+def _samples(tables: Sequence[tuple[SourceTable, SourceJudgement]]) -> pl.DataFrame:
+    """Return the samples of all sources, one below the other, with their row in the benchmark.
+
+    `own_id` is the id in the source, `sample_id` the one in the benchmark.
+    """
+    frames = []
+    for s, (table, _) in enumerate(tables):
+        frame = table.samples
+        if "source_row" not in frame.columns:
+            frame = frame.with_row_index("source_row")
+        absent = {"reference", "split"} - {*frame.columns}
+        frame = frame.with_columns(pl.lit(None).alias(name) for name in absent).select(
+            pl.col("sample_id", "task", "prompt", "reference", "split").cast(pl.String),
+            "source_row",
+            source=pl.lit(s, pl.UInt32),
+        )
+        frames.append(frame)
+    samples = pl.concat(frames).with_columns(own_id="sample_id")
+    if len(tables) == 1:
+        return samples.with_row_index("row")
+    # Ids are unique in a source: a source that brings another sample under a known id is its first.
+    samples = samples.with_columns(
+        first=pl.col("source").first().over("own_id", "task", "prompt")
+    ).with_columns(collides=pl.col("first").n_unique().over("own_id") > 1)
+    names = [judgement.prefix or judgement.name for _, judgement in tables]
+    prefix = pl.col("first").replace_strict(dict(enumerate(names)), return_dtype=pl.String)
+    samples = samples.with_columns(
+        sample_id=pl.when("collides").then(prefix + "/" + pl.col("own_id")).otherwise("own_id")
+    )
+    different = samples.unique(["first", "own_id"], maintain_order=True)
+    again = different.filter(pl.col("sample_id").is_duplicated())["sample_id"]
+    if len(again):
+        raise SourceError(
+            f'the sample id "{again[0]}" stands for different samples in several sources, and the '
+            f"sources' names ({listed(names)}) do not tell them apart; give each source a name of "
+            "its own."
+        )
+    numbered = different.select("sample_id").with_row_index("row")
+    return samples.join(numbered, on="sample_id", how="left", maintain_order="left")
+
+
+def _rows(samples: pl.DataFrame) -> pl.DataFrame:
+    """Return one line a row of the benchmark, from the first source that has the sample."""
+    rows = samples.unique("row", keep="first", maintain_order=True)
+    if len(rows) < len(samples):
+        texts = samples.group_by("row", maintain_order=True).agg(
+            pl.col("reference", "split").drop_nulls().first()
+        )
+        rows = rows.update(texts, on="row")
+    return rows
+
+
+def _placed(
+    scores: pl.DataFrame,
+    samples: pl.DataFrame,
+    aliases: Mapping[str, str],
+    dropped: Counter[str],
+) -> pl.DataFrame:
+    """Give each score its row in the benchmark and its model's name there."""
+    numbers = [name for name in scores.columns if name not in ("sample_id", "model", "score")]
+    placed = scores.join(
+        samples.select("row", sample_id="own_id"),
+        on="sample_id",
+        how="inner",
+        maintain_order="left",
+    )
+    count(dropped, "scores of unknown samples", len(scores) - len(placed))
+    # What a float32 cannot hold would be infinite in the benchmark.
+    finite = pl.col("score").cast(pl.Float32).is_finite()
+    return placed.select(
+        "row",
+        pl.col("model").replace(dict(aliases)),
+        pl.when(finite).then("score").alias("score"),
+        *(pl.col(name).cast(pl.Float32) for name in numbers),
+    )
+
+
+def _models(
+    placed: Sequence[pl.DataFrame],
+    aliases: Mapping[str, str],
+    facts: Mapping[str, ModelFacts],
+    keep_models: Sequence[str] | None,
+) -> tuple[list[str], list[str]]:
+    """Return the models of the benchmark by name, and warnings about those without a score."""
+    named = {model for frame in placed for model in frame["model"].unique()}
+    scored = {model for frame in placed for model in frame.drop_nulls("score")["model"].unique()}
+    strangers = sorted(set(facts) - named)
+    if keep_models is not None:
+        keep = {aliases.get(model, model) for model in keep_models}
+        if keep - named:
+            raise SourceError(
+                f"no source has the model {min(keep - named)} that is to be kept; they have "
+                f"{listed(sorted(named))}."
+            )
+        named, scored = named & keep, scored & keep
+    if not scored:
+        raise SourceError(
+            "the sources hold no score of a model that is kept; see that they hold prompts, and "
+            "scores that are numbers."
+        )
+    warnings = []
+    if named - scored:
+        warnings.append(f"Models without any score are left out: {listed(sorted(named - scored))}.")
+    if strangers:
+        warnings.append(f"Models that are configured and in no source: {listed(strangers)}.")
+    return sorted(scored), warnings
+
+
+def _of_models(frame: pl.DataFrame, models: Sequence[str], dropped: Counter[str]) -> pl.DataFrame:
+    """Keep the scores of the models, and number these."""
+    kept = frame.with_columns(_codes(frame["model"], models)).drop_nulls("model")
+    n_scores = frame["score"].count() - kept["score"].count()
+    count(dropped, "scores of models that are not kept", n_scores)
+    return kept
+
+
+def _with_scores(
+    rows: pl.DataFrame, placed: Sequence[pl.DataFrame], dropped: Sequence[Counter[str]]
+) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Leave out samples that no model has a score for, and number the others anew."""
+    scored = np.zeros(len(rows), dtype=bool)
+    for frame in placed:
+        scored[frame.drop_nulls("score")["row"].to_numpy()] = True
+    if scored.all():
+        return rows, list(placed)
+    for s, n_unscored in enumerate(
+        np.bincount(rows["source"].to_numpy()[~scored], minlength=len(dropped))
+    ):
+        count(dropped[s], "samples without any score", int(n_unscored))
+    number = pl.Series(np.cumsum(scored) - 1)
+    keep = pl.Series(scored)
+    return rows.filter(keep), [
+        kept.with_columns(number.gather(kept["row"]).alias("row"))
+        for kept in (frame.filter(keep.gather(frame["row"])) for frame in placed)
+    ]
+
+
+def _codes(values: pl.Series, names: Sequence[str]) -> pl.Series:
+    """Return the position of each value in `names` as UInt32, null where it is not there."""
+    return values.cast(pl.Enum(names), strict=False).to_physical().cast(pl.UInt32)
+
+
+def _eta(task: pl.Series, judgement: SourceJudgement) -> NDArray[np.float64]:
+    """Return eta_d of each row."""
+    eta = task.replace_strict(
+        dict(judgement.thresholds), default=judgement.threshold, return_dtype=pl.Float64
+    )
+    return eta.to_numpy()
+
+
+def _facts(
+    tables: Sequence[tuple[SourceTable, SourceJudgement]],
+    aliases: Mapping[str, str],
+    facts: Mapping[str, ModelFacts],
+    models: Sequence[str],
+    cost_usd: NDArray[np.float32] | None,
+) -> dict[str, ModelFacts]:
+    """Take each fact from whoever states it first: operator, sources in order, recorded costs."""
+    stated = {model: [facts[model]] if model in facts else [] for model in models}
+    for table, _ in tables:
+        for name, of_source in table.models.items():
+            stated.get(aliases.get(name, name), []).append(of_source)
+    if cost_usd is not None:
+        for model, cost in zip(models, mean(cost_usd), strict=True):
+            stated[model].append(ModelFacts(mean_cost_usd=None if np.isnan(cost) else float(cost)))
+    names = [fact.name for fact in fields(ModelFacts)]
+    return {
+        model: ModelFacts(
+            **{
+                name: next((v for fact in known if (v := getattr(fact, name)) is not None), None)
+                for name in names
+            }
+        )
+        for model, known in stated.items()
+        if known
+    }

@@ -1,0 +1,119 @@
+"""What a merge took from each source, what it left out, and what to know about the result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from litellm_benchrouter.core.benchmark import MISSING, Benchmark
+from litellm_benchrouter.sources.frames import listed
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What one source gave to the benchmark.
+
+    Attributes
+    ----------
+    name : str
+    samples, models, tasks : int
+        How many it has scores of; other sources may have scores of the same.
+    scores : int
+        How many of its scores are in the benchmark.
+    dropped : dict of str to int
+        What was left out, in words, and how often.
+    """
+
+    name: str
+    samples: int
+    scores: int
+    models: int
+    tasks: int
+    dropped: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """How the benchmark came about.
+
+    Attributes
+    ----------
+    sources : list of SourceReport
+        In the order given.
+    warnings : list of str
+        Sentences about what a reader of the results should know.
+    source_row : list of (int, int), length n
+        Of each row of the benchmark: the source that it first came from, and its row in that
+        source's samples as they were before anything was left out.
+    """
+
+    sources: list[SourceReport]
+    warnings: list[str]
+    source_row: list[tuple[int, int]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON, without `source_row`, which is as long as the benchmark."""
+        return {
+            "sources": [source.as_dict() for source in self.sources],
+            "warnings": self.warnings,
+        }
+
+
+def source_report(
+    name: str,
+    frame: pl.DataFrame,
+    task: NDArray[np.int32],
+    n_given: int,
+    dropped: Counter[str],
+) -> SourceReport:
+    """Count what a source gave: `frame` holds its scores by row of the benchmark and model."""
+    scored = frame.drop_nulls("score")
+    samples = scored["row"].unique().to_numpy()
+    return SourceReport(
+        name=name,
+        samples=len(samples),
+        scores=n_given,
+        models=scored["model"].n_unique(),
+        tasks=len(np.unique(task[samples])),
+        dropped=dict(sorted(dropped.items())),
+    )
+
+
+def warnings_about(benchmark: Benchmark, all_tasks: pl.Series) -> list[str]:
+    """Say what makes the averages or the neighbours less than they seem."""
+    warnings = []
+    lost = sorted(set(all_tasks.unique()) - set(benchmark.tasks))
+    if lost:
+        warnings.append(f"Tasks without any score are left out: {listed(lost)}.")
+    by_task = np.argsort(benchmark.task, kind="stable")
+    size = np.bincount(benchmark.task)
+    starts = np.cumsum(size) - size
+    covered = np.logical_or.reduceat(benchmark.correctness[by_task] != MISSING, starts)
+    lacking = np.count_nonzero(~covered, axis=0)
+    if lacking.any():
+        worst = int(lacking.argmax())
+        warnings.append(
+            f"{np.count_nonzero(lacking)} of {len(lacking)} models have no score in some task, so "
+            f"averages over tasks do not compare like with like; {benchmark.models[worst]} lacks "
+            f"the most, {lacking[worst]} of {len(size)} tasks."
+        )
+    single = [name for name, n in zip(benchmark.tasks, size, strict=True) if n == 1]
+    if single:
+        warnings.append(f"Tasks with a single sample: {listed(single)}.")
+    pairs = pl.DataFrame({"task": benchmark.task, "prompt": benchmark.prompts})
+    repeated = len(pairs) - pairs.n_unique()
+    if repeated:
+        warnings.append(
+            f"{repeated} samples repeat the prompt of another sample of their task under another "
+            "id (sources that share samples must share their ids)."
+        )
+    return warnings

@@ -1,0 +1,36 @@
+"""What every reader returns: samples and scores as two tables, and what it had to leave out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from litellm_benchrouter.core.benchmark import ModelFacts
+
+
+@dataclass
+class SourceTable:
+    """One source, read and not yet judged: no thresholds, no merging, no deduplication.
+
+    Attributes
+    ----------
+    samples : polars.DataFrame
+        One row a sample: `sample_id` (str, unique in the source), `task` (str), `prompt` (str),
+        and where known `reference` (str), `split` (str).
+    scores : polars.DataFrame
+        One row a sample and model: `sample_id` (str), `model` (str), `score` (Float64; null where
+        the result is missing, an error or not a number), and where known, all Float64: `cost_usd`,
+        `prompt_tokens`, `completion_tokens`, `log_likelihood`, `metric:NAME`, `ranker:NAME`.
+    models : dict of str to ModelFacts
+        Facts that the source itself states.
+    dropped : Counter
+        What was left out and how often, keyed by the words a report shows
+        ("rows with a perturbed prompt").
+    """
+
+    samples: pl.DataFrame
+    scores: pl.DataFrame
+    models: dict[str, ModelFacts] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)

@@ -1,0 +1,164 @@
+"""The artifact directory: version folders, and the one file that says which of them serves.
+
+::
+
+    router_artifacts/
+        CURRENT                 the id of the version that serves, one line
+        versions/<id>/          complete, verified versions
+        versions/.building-*    a build in progress, or what a killed one left behind
+        cache/                  embeddings that the next build reuses
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from litellm_benchrouter.errors import ArtifactError, VersionError
+from litellm_benchrouter.manifest import MANIFEST, Manifest
+
+_CURRENT = "CURRENT"
+_VERSION = re.compile(r"[0-9a-f]{16}")
+_BUILDING = ".building-"
+
+
+class Store:
+    """Versions of one artifact directory.
+
+    Parameters
+    ----------
+    root : Path
+        The directory; made when something is first written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def cache(self) -> Path:
+        """Where builds keep embeddings for the next build."""
+        return self.root / "cache"
+
+    def folder(self, version: str) -> Path:
+        """Return the folder of a version, whether it is there or not.
+
+        Raises
+        ------
+        VersionError
+            If `version` is not an id: 16 hex digits.
+        """
+        if not _VERSION.fullmatch(version):
+            raise VersionError(f"{version!r} is not a version of {self.root}: 16 hex digits are.")
+        return self.root / "versions" / version
+
+    def current(self) -> str | None:
+        """Return the id that CURRENT names, or None where nothing was published yet.
+
+        Raises
+        ------
+        VersionError
+            If CURRENT does not hold an id, or that version is not there.
+        """
+        try:
+            version = (self.root / _CURRENT).read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise VersionError(f"{self.root / _CURRENT} cannot be read ({error}).") from error
+        if not (self.folder(version) / MANIFEST).is_file():
+            raise VersionError(
+                f"{self.root / _CURRENT} names version {version}, which is not in "
+                f"{self.root / 'versions'}; publish one that is, or build again."
+            )
+        return version
+
+    def versions(self) -> list[str]:
+        """Return the ids of all complete versions, oldest first."""
+        folders = (self.root / "versions").glob(f"*/{MANIFEST}")
+        found = [path.parent for path in folders if _VERSION.fullmatch(path.parent.name)]
+        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+    @contextmanager
+    def building(self) -> Iterator[Path]:
+        """Hold the builder's lock and yield an empty folder to build in; it is removed after.
+
+        Raises
+        ------
+        ArtifactError
+            If another build is running, or the directory cannot be written.
+        """
+        versions = self.root / "versions"
+        try:
+            versions.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / ".lock", timeout=0):
+                for leftover in versions.glob(f"{_BUILDING}*"):
+                    shutil.rmtree(leftover, ignore_errors=True)
+                folder = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=versions))
+                folder.chmod(0o755)  # mkdtemp makes it private; the proxy may be another user
+                try:
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+        except Timeout as error:
+            raise ArtifactError(
+                f"another build is writing to {self.root}; wait for it to end and try again."
+            ) from error
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot write to {self.root} ({error.strerror}: {error.filename}); "
+                f"the version that served still does."
+            ) from error
+
+    def add(self, folder: Path, manifest: Manifest) -> Path:
+        """Move a finished build into its place; an equal version that is there already stays.
+
+        Returns
+        -------
+        Path
+            The version's folder.
+        """
+        for path in folder.rglob("*"):
+            if path.is_file():
+                _sync(path)
+        target = self.folder(manifest.version)
+        if not (target / MANIFEST).is_file():
+            shutil.rmtree(target, ignore_errors=True)
+            folder.rename(target)
+            _sync(target.parent)
+        return target
+
+    def publish(self, version: str) -> None:
+        """Make a version the one that serves, in one atomic step.
+
+        Raises
+        ------
+        VersionError
+            If the version is not there.
+        """
+        if not (self.folder(version) / MANIFEST).is_file():
+            known = ", ".join(self.versions()) or "none"
+            raise VersionError(f"{self.root} holds no version {version}; it holds {known}.")
+        descriptor, name = tempfile.mkstemp(prefix=".current-", dir=self.root)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{version}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(self.root / _CURRENT)
+        _sync(self.root)
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or folder to disk, so that a crash after the rename finds it whole."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -150,9 +150,7 @@ def read_artifact(folder: Path) -> Artifact:
     dimension = int(manifest.embedder["dimension"])
     embeddings = _array(folder, EMBEDDINGS, np.float32, (n, dimension))
     correctness = _array(folder, CORRECTNESS, np.uint8, (n, n_models))
-    scores = (
-        _array(folder, SCORES, np.float32, (n, n_models)) if SCORES in manifest.files else None
-    )
+    scores = _array(folder, SCORES, np.float32, (n, n_models)) if SCORES in manifest.files else None
     task = _array(folder, TASK, np.int32, (n,))
     if n and (int(task.min()) < 0 or int(task.max()) >= n_tasks):
         raise ArtifactError(f"{folder / TASK} names a task that the manifest does not list.")

@@ -4,9 +4,9 @@ LiteLLM asks `async_filter_deployments` for the deployments of a group before ev
 return the same deployments as shallow copies with `litellm_params["order"]` set to their rank;
 LiteLLM serves the lowest order that its later filters leave, so the next best takes over by itself.
 
-What was decided travels in the copies' `model_info`, which LiteLLM hands on with the deployment it
-chose: the next attempt finds there what this call has tried, and the response headers and the
-spend log find which of our models really answered. Nothing is kept between requests.
+What a call has decided and tried hangs on LiteLLM's logging object of that call: the one object
+that is the same in every attempt, in fallbacks to other groups, and when the response's headers are
+written, and that no client can forge. It is held weakly and goes with the call.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from litellm.integrations.custom_logger import CustomLogger
+from litellm.responses.utils import ResponsesAPIRequestUtils
 
 from litellm_benchrouter.config import BLOCK, BenchRouterConfig, load_config
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.ranking import Attempt, ModelNames, order_deployments
-from litellm_benchrouter.request import is_text_generation, last_user_turn, metadata_of, named_task
+from litellm_benchrouter.ranking import Call, ModelNames, id_of, order_deployments
+from litellm_benchrouter.request import asks_for_text, last_user_turn, metadata_of, named_task
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.serving import Serving
 
 logger = logging.getLogger("litellm_benchrouter")
 
 HEADER_PREFIX = "x-benchrouter-"
-_CONFIG_WAIT_SECONDS = 60.0
+_ROUTER_WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
 
@@ -51,6 +54,7 @@ class BenchRouterHook(CustomLogger):
         self._serving: Serving | None = None
         self._names = ModelNames({}, frozenset())
         self._warned: set[str] = set()
+        self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
 
     def start(self) -> None:
         """Read the proxy's configuration and load the artifact, in a thread."""
@@ -71,22 +75,24 @@ class BenchRouterHook(CustomLogger):
         self.start()
         try:
             return await self._rank(model, healthy_deployments, messages, request_kwargs or {})
-        except Exception:
-            # The type and the place, never the values: a prompt must not reach a log.
-            logger.warning("benchrouter: a request was passed through", exc_info=_without_values())
+        except Exception as error:
+            # Not its message, which may quote the prompt.
+            kind = type(error).__name__
+            logger.warning("benchrouter: a request was passed through (%s)", kind)
             return healthy_deployments
 
     async def async_pre_call_deployment_hook(
         self, kwargs: dict[str, Any], call_type: Any
     ) -> dict[str, Any] | None:
-        """Write what was decided to the spend log's metadata, now that a deployment is chosen."""
+        """Note which deployment LiteLLM chose, and write the decision to the spend log."""
         with contextlib.suppress(Exception):
-            metadata = metadata_of(kwargs)
-            attempt = Attempt.of(metadata)
-            if attempt is not None:
+            call = self._calls.get(kwargs.get("litellm_logging_obj"))
+            if call is not None:
+                call.ask(str(kwargs["model_info"]["id"]))
+                metadata = metadata_of(kwargs)
                 logged = metadata.get("spend_logs_metadata")
                 kept = dict(logged) if isinstance(logged, Mapping) else {}
-                metadata["spend_logs_metadata"] = kept | {BLOCK: attempt.as_log()}
+                metadata["spend_logs_metadata"] = kept | {BLOCK: call.as_log()}
         return None
 
     async def async_post_call_response_headers_hook(
@@ -98,11 +104,11 @@ class BenchRouterHook(CustomLogger):
         litellm_call_info: dict[str, Any] | None = None,
     ) -> dict[str, str] | None:
         """Say in the response's headers which model answered and why."""
-        try:
-            attempt = Attempt.of(metadata_of(data))
-            return None if attempt is None else attempt.as_headers(HEADER_PREFIX)
-        except Exception:
-            return None
+        with contextlib.suppress(Exception):
+            call = self._calls.get(data.get("litellm_logging_obj"))
+            if call is not None:
+                return call.as_headers(HEADER_PREFIX)
+        return None
 
     async def _rank(
         self,
@@ -114,20 +120,28 @@ class BenchRouterHook(CustomLogger):
         router = self._serving.router if self._serving else None
         if self._serving is None or router is None or not isinstance(deployments, list):
             return deployments
-        if not is_text_generation(messages, request):
+        if not asks_for_text(request):
             return deployments
         models = [self._names.of(deployment) for deployment in deployments]
         offer = sorted({model for model in models if model is not None})
         if not offer:
             return deployments
         self._warn_of_unknown(deployments, models)
-        before = Attempt.of(metadata_of(request))
-        if before is not None and before.group == group and before.knows(offer):
-            attempt = before.again(metadata_of(request))
-        else:
+        call = self._calls.setdefault(request["litellm_logging_obj"], Call())
+        decision = call.decision_for(group, offer)
+        if decision is None:
             decision = await self._decide(self._serving, router, offer, messages, request)
-            attempt = Attempt(group, decision)
-        return order_deployments(deployments, models, attempt)
+        call.group, call.decisions[group] = group, decision
+        call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
+        target = request.get("_target_order")
+        return order_deployments(
+            deployments,
+            models,
+            decision,
+            tried=call.tried,
+            pinned=_holder_of_previous_response(request),
+            first=target if isinstance(target, int) else 1,
+        )
 
     async def _decide(
         self,
@@ -161,10 +175,8 @@ class BenchRouterHook(CustomLogger):
     def _loaded(self, config: BenchRouterConfig, router: BenchRouter) -> None:
         self._names = ModelNames(config.aliases, frozenset(router.models))
         self._warned = set()
-        proxy = sys.modules.get("litellm.proxy.proxy_server")
-        groups = getattr(getattr(proxy, "llm_router", None), "model_list", None) or []
         by_group: dict[str, list[Any]] = {}
-        for deployment in groups:
+        for deployment in _wait_for_model_list():
             by_group.setdefault(deployment.get("model_name", ""), []).append(deployment)
         for deployments in by_group.values():
             models = [self._names.of(deployment) for deployment in deployments]
@@ -187,23 +199,45 @@ class BenchRouterHook(CustomLogger):
 
 
 def _config_path() -> Path:
-    """Return the running proxy's configuration, waiting for the proxy to say which it is."""
-    given = os.environ.get("BENCHROUTER_CONFIG")
-    waited = threading.Event()
-    for _ in range(int(_CONFIG_WAIT_SECONDS / _POLL_SECONDS)):
-        proxy = sys.modules.get("litellm.proxy.proxy_server")
-        named = getattr(proxy, "user_config_file_path", None) or os.environ.get("CONFIG_FILE_PATH")
-        if given or named:
-            return Path(given or str(named))
-        waited.wait(_POLL_SECONDS)
+    """Return the running proxy's configuration."""
+    named = _proxy_attribute("user_config_file_path")
+    for path in (os.environ.get("BENCHROUTER_CONFIG"), named, os.environ.get("CONFIG_FILE_PATH")):
+        if path:
+            return Path(str(path))
     raise BenchRouterError(
         "the proxy names no configuration file; set BENCHROUTER_CONFIG to the YAML with the "
         "`benchrouter:` block."
     )
 
 
-def _without_values() -> bool:
-    return logger.isEnabledFor(logging.DEBUG)
+def _wait_for_model_list() -> list[Any]:
+    """Return the proxy's deployments; it makes its router only after it has imported us."""
+    deadline = time.monotonic() + _ROUTER_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        found = getattr(_proxy_attribute("llm_router"), "model_list", None)
+        if found is not None:
+            return list(found)
+        time.sleep(_POLL_SECONDS)
+    return []
+
+
+def _proxy_attribute(name: str) -> Any:
+    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)
+
+
+def _holder_of_previous_response(request: Mapping[str, Any]) -> str | None:
+    """Return the deployment that holds the response a request continues, where there is one.
+
+    Another deployment would answer that it does not know the response.
+    """
+    previous = request.get("previous_response_id")
+    if not isinstance(previous, str):
+        return None
+    with contextlib.suppress(Exception):
+        decoded = ResponsesAPIRequestUtils.decode_responses_api_response_id(previous)
+        holder = decoded.get("model_id")
+        return None if holder is None else str(holder)
+    return None
 
 
 handler = BenchRouterHook()

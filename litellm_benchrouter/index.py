@@ -80,7 +80,7 @@ class HnswIndex:
         progress: Callable[[int], None] | None = None,
     ) -> HnswIndex:
         """Build the graph, one row after the other so that the same rows give the same bytes."""
-        import hnswlib  # noqa: PLC0415  a native library: only where a graph is wanted
+        import hnswlib
 
         graph = hnswlib.Index(space="ip", dim=embeddings.shape[1])
         graph.init_index(
@@ -109,7 +109,7 @@ class HnswIndex:
         ArtifactError
             If the graph does not hold n rows, or a row that is not in [0, n).
         """
-        import hnswlib  # noqa: PLC0415
+        import hnswlib
 
         graph = hnswlib.Index(space="ip", dim=dimension)
         try:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from litellm_benchrouter.core.decision import Decision
 
 NAME = "benchrouter_model"
 """Key of `model_info` in which a deployment says which benchmark model it is."""
-
-RECORD = "benchrouter"
-"""Key of `model_info` under which an attempt travels with the deployment that serves it."""
 
 _HEADER_LENGTH = 300
 
@@ -62,83 +59,77 @@ class ModelNames:
         return name if name in self.known else None
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """A decision, and what the call has tried so far.
+@dataclass
+class Call:
+    """What one call to the proxy has decided and tried so far, over all its attempts.
 
     Attributes
     ----------
     group : str
-        The model group that was asked for.
-    decision : Decision
-    tried : tuple of str
-        Ids of the deployments that failed this call.
-    model : str or None
-        The benchmark model of the deployment that carries this record.
+        The model group of the latest attempt: a fallback may go to another one.
+    decisions : dict of str to Decision
+        By group.
+    models : dict of str to (str or None)
+        The benchmark model of each deployment that was offered, by the deployment's id.
+    tried : list of str
+        Ids of the deployments that were asked, the latest last.
     """
 
-    group: str
-    decision: Decision
-    tried: tuple[str, ...] = ()
-    model: str | None = None
+    group: str = ""
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    models: dict[str, str | None] = field(default_factory=dict)
+    tried: list[str] = field(default_factory=list)
 
-    @staticmethod
-    def of(metadata: Mapping[str, Any]) -> Attempt | None:
-        """Return the record of the deployment that LiteLLM chose last, if it was one of ours."""
-        record = _part(metadata, "model_info").get(RECORD)
-        # A client can send a dictionary in its place, but not one of these.
-        return record.attempt if isinstance(record, _Carried) else None
+    def decision_for(self, group: str, offer: Sequence[str]) -> Decision | None:
+        """Return the decision already taken, if it ranked every model on offer now."""
+        decision = self.decisions.get(group)
+        return decision if decision and set(offer) <= set(decision.ranking) else None
 
-    def knows(self, offer: Sequence[str]) -> bool:
-        """Say whether the decision ranked every model that is on offer now."""
-        return set(offer) <= set(self.decision.ranking)
+    def ask(self, deployment_id: str) -> None:
+        """Note which deployment is asked now; some endpoints say it twice."""
+        if deployment_id in self.models and self.tried[-1:] != [deployment_id]:
+            self.tried.append(deployment_id)
 
-    def again(self, metadata: Mapping[str, Any]) -> Attempt:
-        """Return the record for the next attempt, the last deployment being one that failed."""
-        failed = str(_part(metadata, "model_info").get("id"))
-        return replace(self, tried=(*self.tried, failed))
-
-    def carried_by(self, model: str | None) -> dict[str, Any]:
-        """Return the record that a deployment of this model carries."""
-        return _Carried(replace(self, model=model))
-
-    def as_log(self) -> dict[str, Any]:
+    def as_log(self) -> dict[str, Any] | None:
         """Return what the spend log gets; no part of the prompt is in it."""
+        decision = self.decisions.get(self.group)
+        if decision is None or not self.tried:
+            return None
+        model = self.models.get(self.tried[-1])
         return {
-            "model": self.model,
-            "pick": self.decision.pick,
-            "method": self.decision.method,
-            "reason": self.reason,
-            "task": self.decision.task,
-            "artifact": self.decision.artifact,
+            "model": model,
+            "pick": decision.pick,
+            "method": decision.method,
+            "reason": self._reason(decision, model),
+            "task": decision.task,
+            "artifact": decision.artifact,
         }
 
     def as_headers(self, prefix: str) -> dict[str, str]:
         """Return the response headers."""
-        fields = {key: value for key, value in self.as_log().items() if key != "pick"}
-        return {f"{prefix}{key}": _header(str(value)) for key, value in fields.items() if value}
+        fields = self.as_log() or {}
+        return {
+            f"{prefix}{key}": _header(str(value))
+            for key, value in fields.items()
+            if value and key != "pick"
+        }
 
-    @property
-    def reason(self) -> str:
-        """Why this model: the decision's reason, and what came in between."""
-        if self.model == self.decision.pick:
-            return self.decision.reason
-        if self.model is None:
-            return "not known to the benchmark, and everything that is was not available"
-        why = "failed" if self.tried else "was not available"
-        return f"{self.decision.pick} {why}; {self.decision.reason}"
-
-
-class _Carried(dict[str, Any]):
-    """A record that other callbacks can write as JSON, with the attempt behind it."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        super().__init__(attempt.as_log())
-        self.attempt = attempt
+    def _reason(self, decision: Decision, model: str | None) -> str:
+        if model == decision.pick:
+            return decision.reason
+        failed = {self.models.get(deployment_id) for deployment_id in self.tried[:-1]}
+        why = "failed" if decision.pick in failed else "was not available"
+        return f"{decision.pick} {why}; {decision.reason}"
 
 
 def order_deployments(
-    deployments: Sequence[Any], models: Sequence[str | None], attempt: Attempt
+    deployments: Sequence[Any],
+    models: Sequence[str | None],
+    decision: Decision,
+    *,
+    tried: Collection[str] = (),
+    pinned: str | None = None,
+    first: int = 1,
 ) -> list[Any]:
     """Return shallow copies with `order` set: by the decision, then unknown, then tried ones.
 
@@ -148,33 +139,44 @@ def order_deployments(
         As LiteLLM gave them; they are not changed.
     models : sequence of str or None
         The benchmark model of each.
-    attempt : Attempt
+    decision : Decision
+    tried : collection of str
+        Ids of the deployments that this call has asked; they rank last.
+    pinned : str, optional
+        Id of a deployment that ranks before all others.
+    first : int
+        The order of the best. LiteLLM keeps one order only where it follows orders of its own.
 
     Returns
     -------
     list of dict
         As many, in the same sequence. Replicas of a model share a rank, so LiteLLM balances them.
     """
-    ranking = attempt.decision.ranking
-    rank = {model: position for position, model in enumerate(ranking, start=1)}
-    last = len(ranking) + 1
-    ordered = []
-    for deployment, model in zip(deployments, models, strict=True):
-        if not isinstance(deployment, Mapping):
-            ordered.append(deployment)
-            continue
-        order = rank.get(model or "", last)
-        info = _part(deployment, "model_info")
-        if str(info.get("id")) in attempt.tried:
-            order += last
-        ordered.append(
-            {
-                **deployment,
-                "litellm_params": {**_part(deployment, "litellm_params"), "order": order},
-                "model_info": {**info, RECORD: attempt.carried_by(model)},
-            }
-        )
-    return ordered
+    rank = {model: position for position, model in enumerate(decision.ranking)}
+    unknown = len(rank)
+
+    def place(deployment: Any, model: str | None) -> int:
+        deployment_id = id_of(deployment)
+        if deployment_id in tried:
+            return 2 + 2 * unknown + rank.get(model or "", unknown)
+        if deployment_id == pinned:
+            return 0
+        return 1 + rank.get(model or "", unknown)
+
+    places = [place(d, m) for d, m in zip(deployments, models, strict=True)]
+    dense = {value: first + position for position, value in enumerate(sorted(set(places)))}
+    return [
+        {**d, "litellm_params": {**_part(d, "litellm_params"), "order": dense[value]}}
+        if isinstance(d, Mapping)
+        else d
+        for d, value in zip(deployments, places, strict=True)
+    ]
+
+
+def id_of(deployment: object) -> str | None:
+    """Return LiteLLM's id of a deployment."""
+    found = _part(deployment, "model_info").get("id") if isinstance(deployment, Mapping) else None
+    return None if found is None else str(found)
 
 
 def _part(container: Mapping[str, Any], key: str) -> Mapping[str, Any]:

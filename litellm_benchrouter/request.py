@@ -9,6 +9,12 @@ TASK_HEADER = "x-benchrouter-task"
 TASK_TAG = "task:"
 
 _LONGEST_NAME = 200
+_TEXT_CALLS = frozenset(
+    {
+        *("completion", "acompletion", "text_completion", "atext_completion"),
+        *("responses", "aresponses", "anthropic_messages"),
+    }
+)
 
 
 def metadata_of(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,9 +26,12 @@ def metadata_of(request: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def is_text_generation(messages: object, request: Mapping[str, Any]) -> bool:
-    """Say whether a request asks for text: chat, completions, responses or messages."""
-    return messages is not None or "prompt" in request or "input" in request
+def asks_for_text(request: Mapping[str, Any]) -> bool:
+    """Say whether a call is one that the benchmark can speak to: chat, completions and the like.
+
+    The shape of the request does not tell: an image's prompt comes as a chat message too.
+    """
+    return getattr(request.get("litellm_logging_obj"), "call_type", None) in _TEXT_CALLS
 
 
 def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
@@ -33,9 +42,9 @@ def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
     messages : object
         Chat or Anthropic messages; None where the endpoint has none.
     request : mapping
-        The rest of the request: `input` of /v1/responses, `prompt` of /v1/completions.
+        The rest of the request: `input` of /v1/responses.
     """
-    for turns in (messages, request.get("input"), request.get("prompt")):
+    for turns in (messages, request.get("input")):
         text = _last_text(turns)
         if text:
             return text

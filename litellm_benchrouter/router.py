@@ -157,9 +157,7 @@ class BenchRouter:
         values = self.artifact.scores if self._on_scores else self.artifact.correctness
         assert values is not None
         found = np.arange(len(rows), dtype=np.int64)[None, :]
-        g = correctness_predictor(
-            values[rows][:, columns], Neighbors(found, neighbors.distance)
-        )[0]
+        g = correctness_predictor(values[rows][:, columns], Neighbors(found, neighbors.distance))[0]
         average = self.artifact.average[columns]
         # A model without a label nearby is expected to do as it does on average.
         scores = np.where(np.isnan(g), average, g)
@@ -187,9 +185,7 @@ class BenchRouter:
             scores.n_inputs, scores.u, *(getattr(scores, key)[columns] for key in _PER_MODEL)
         )
         cost_ranks = [self.artifact.cost_ranks[m] for m in columns]
-        choice = choose(
-            on_offer, self.artifact.average[columns], cost_ranks, offer, eta=self._eta
-        )
+        choice = choose(on_offer, self.artifact.average[columns], cost_ranks, offer, eta=self._eta)
         star, m3 = offer[choice.best_on_average], offer[choice.m3]
         method = "s3"
         if choice.m3 == choice.best_on_average:

@@ -19,12 +19,12 @@ PROMPTS_PER_TASK = 48
 MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
 # task: how often each of MODELS is right
 SKILL = {
-    "code": (0.62, 0.93, 0.50, 0.40, 0.35),
-    "everyday": (0.95, 0.75, 0.72, 0.80, 0.82),
-    "math": (0.60, 0.55, 0.96, 0.45, 0.30),
-    "sql": (0.64, 0.92, 0.55, 0.40, 0.35),
-    "summaries": (0.95, 0.62, 0.60, 0.80, 0.70),
-    "translation": (0.70, 0.40, 0.38, 0.95, 0.40),
+    "code": (0.72, 0.93, 0.50, 0.40, 0.35),
+    "everyday": (0.95, 0.70, 0.72, 0.80, 0.82),
+    "math": (0.66, 0.50, 0.96, 0.45, 0.30),
+    "sql": (0.70, 0.94, 0.55, 0.40, 0.35),
+    "summaries": (0.95, 0.55, 0.60, 0.80, 0.70),
+    "translation": (0.76, 0.35, 0.38, 0.95, 0.40),
 }
 NAMES = ("Amira", "Jonas", "Wei", "Priya", "Mateo", "Nadia", "Oskar", "Yuki")
 THINGS = ("apples", "tickets", "notebooks", "bottles", "tiles", "seeds", "stamps", "chairs")

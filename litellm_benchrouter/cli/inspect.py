@@ -100,8 +100,8 @@ def _show(artifact: Artifact, named: dict[str, dict[str, Any]]) -> None:
     out.print(models)
     tasks = table("Tasks", "task", "samples", "best model", "accuracy", right=("samples",))
     for d, task in enumerate(manifest.tasks):
-        measured = BenchRouter(artifact).decide("", task=task.name) if task.name not in named else (
-            None
+        measured = (
+            BenchRouter(artifact).decide("", task=task.name) if task.name not in named else (None)
         )
         best = measured.pick if measured else named[task.name]["pick"]
         accuracy = artifact.task_accuracy[d][artifact.models.index(best)]

@@ -29,7 +29,7 @@ _LOADED_SECONDS = 30.0
 
 PROMPTS: tuple[tuple[str, str | None, bool], ...] = (
     ("Write a Python function that reverses a queue of seeds without recursion.", None, False),
-    ("Solve for x: 17x + 40 = 720. Show each step of the calculation.", None, True),
+    ("Amira has 120 tickets and gives away 15 percent of them. How many are left?", None, True),
     ("Translate into Dutch: the tickets arrive on Monday morning.", None, False),
     ("Write a one-line headline for this article about the harbour.", None, True),
     ("Give me three ideas for a rainy afternoon near a garden.", None, False),
@@ -50,11 +50,17 @@ class Answer:
     headers: Mapping[str, str]
 
 
+def copy_files(folder: Path) -> None:
+    """Copy the synthetic benchmark, the proxy's configuration and the example inputs."""
+    for name in _FILES:
+        if not (folder / name).exists():
+            with as_file(files("litellm_benchrouter.demo") / name) as source:
+                shutil.copyfile(source, folder / name)
+
+
 def prepare(folder: Path, stages: Silent) -> Built:
     """Copy the demo's files to a folder and build its artifact there."""
-    for name in _FILES:
-        with as_file(files("litellm_benchrouter.demo") / name) as source:
-            shutil.copyfile(source, folder / name)
+    copy_files(folder)
     return build(load_config(folder / "config.yaml"), stages=stages)
 
 
@@ -99,7 +105,7 @@ def proxy(folder: Path) -> Iterator[tuple[str, str]]:
 
 def ask(address: str, key: str, on_answer: Callable[[Answer], None]) -> None:
     """Send the prompts with the openai client and hand over each answer as it comes."""
-    import openai  # noqa: PLC0415  it takes a second, and the other commands do without
+    import openai
 
     with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0) as client:
         deadline = time.monotonic() + _LOADED_SECONDS
@@ -112,7 +118,7 @@ def ask(address: str, key: str, on_answer: Callable[[Answer], None]) -> None:
 
 
 def _ask(client: object, prompt: str, task: str | None, stream: bool) -> Answer:
-    import openai  # noqa: PLC0415
+    import openai
 
     assert isinstance(client, openai.OpenAI)
     headers = {} if task is None else {"x-benchrouter-task": task}

@@ -115,7 +115,9 @@ class LexicalEmbedder:
         }
         for name, value in parameters.items():
             if value < 1:
-                raise ConfigError(f"the lexical embedder's {name} is {value}: it must be 1 or more.")
+                raise ConfigError(
+                    f"the lexical embedder's {name} is {value}: it must be 1 or more."
+                )
 
         sample = np.linspace(0, len(texts) - 1, min(len(texts), max_texts)).astype(np.intp)
         counted = [_hashed_counts(texts[i][:max_characters]) for i in sample]

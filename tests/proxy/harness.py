@@ -116,7 +116,7 @@ class ProxyProcess:
         env: Mapping[str, str] | None = None,
         workers: int = 1,
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._config = folder / "config.yaml"
         self._config.write_text(yaml.safe_dump(dict(config)), encoding="utf-8")
         self._log = folder / "proxy.log"
@@ -176,7 +176,7 @@ class ProxyProcess:
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 command,
-                cwd=self._folder,
+                cwd=self.folder,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

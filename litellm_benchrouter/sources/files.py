@@ -1,0 +1,216 @@
+"""JSON files that tools wrote: reading them, and saying in words what is wrong with one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from litellm_benchrouter.errors import SourceError
+
+T = TypeVar("T")
+
+_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
+
+
+class Fault(Exception):  # noqa: N818 - it is noted and read past, not an error of its own
+    """What is wrong with a file, in words that follow its name and the place: "is not JSON"."""
+
+
+class Faults:
+    """The faults of one source: each is named and counted, and the rest is read on.
+
+    Parameters
+    ----------
+    root : Path
+        The file or folder that is read; files are named relative to it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._first: dict[tuple[Path, str], str] = {}
+        self._count: Counter[tuple[Path, str]] = Counter()
+
+    @contextmanager
+    def noted(self, file: Path, place: str = "") -> Iterator[None]:
+        """Note a `Fault` that is raised inside, and go on after it."""
+        try:
+            yield
+        except Fault as fault:
+            self.add(file, str(fault), place)
+
+    def add(self, file: Path, what: str, place: str = "") -> None:
+        """Note a fault; of equal ones in a file only the first place is kept, and their number."""
+        self._first.setdefault((file, what), f"{place} {what}".strip())
+        self._count[file, what] += 1
+
+    @property
+    def first(self) -> str | None:
+        """The first fault, with the path of its file; None where there is none."""
+        return next((f"{file}: {text}" for (file, _), text in self._first.items()), None)
+
+    def counted(self) -> Counter[str]:
+        """Return the faults as a report shows them: "file x.jsonl: line 7 is not JSON"."""
+        counted: Counter[str] = Counter()
+        for key, n in self._count.items():
+            file, text = key[0], self._first[key]
+            name = file.relative_to(self._root) if file != self._root else file.name
+            counted[f"file {name}: {text}" + (f" (first of {n})" if n > 1 else "")] += n
+        return counted
+
+
+def files_in(path: Path, *endings: str) -> list[Path]:
+    """Return the file itself, or the files below a folder whose names end so, sorted.
+
+    Raises
+    ------
+    SourceError
+        If there is no such path.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise SourceError(f"{path} does not exist; give the file or folder with the results.")
+    found = [
+        Path(folder, name)
+        for folder, _, names in os.walk(path)  # which does not follow links, such as HELM's latest
+        for name in names
+        if name.endswith(endings)
+    ]
+    return sorted(found)
+
+
+def parse_json(content: bytes) -> Any:
+    """Return a JSON document, a bare NaN included.
+
+    Raises
+    ------
+    Fault
+        If it is not one, with the line where that shows.
+    """
+    if not content.strip():
+        raise Fault("is empty")
+    try:
+        return json.loads(content.removeprefix(b"\xef\xbb\xbf"))
+    except json.JSONDecodeError as error:
+        raise Fault(f"line {error.lineno} is not JSON ({error.msg})") from error
+    except UnicodeDecodeError as error:
+        raise Fault("is not UTF-8 text") from error
+    except (RecursionError, ValueError) as error:  # nested too deep; an integer too long
+        raise Fault(f"is no JSON that can be read ({error})") from error
+
+
+def read_json(file: Path) -> Any:
+    """Return the JSON document in a file; raises `Fault` as `parse_json` does, or if unreadable."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise Fault(f"cannot be read ({error.strerror})") from error
+    return parse_json(content)
+
+
+def json_objects(file: Path, faults: Faults) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the objects of a JSONL file, or of one JSON list, each with its place in words.
+
+    Which of the two it is shows in the first character, not in the file's name. JSONL is read line
+    by line; a list is read whole. What is no object is noted in `faults` and left out.
+    """
+    with faults.noted(file):
+        try:
+            with file.open("rb") as lines:
+                start = lines.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+                if start.startswith(b"["):
+                    documents = enumerate(pick(read_json(file), "", list))
+                    yield from _objects(((f"item {i}", d) for i, d in documents), file, faults)
+                elif not start:
+                    raise Fault("is empty")
+                else:
+                    lines.seek(0)
+                    yield from _objects(_lines(lines, file, faults), file, faults)
+        except OSError as error:
+            raise Fault(f"cannot be read ({error.strerror})") from error
+
+
+def _lines(
+    lines: Iterator[bytes] | Any, file: Path, faults: Faults
+) -> Iterator[tuple[str, object]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            document = parse_json(line)
+        except Fault as fault:
+            # A line has only one line: its own number says nothing.
+            faults.add(file, str(fault).removeprefix("line 1 "), f"line {number}")
+            continue
+        yield f"line {number}", document
+
+
+def _objects(
+    documents: Iterator[tuple[str, object]], file: Path, faults: Faults
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, document in documents:
+        if isinstance(document, dict):
+            yield place, document
+        else:
+            faults.add(file, "is not an object", place)
+
+
+def lookup(document: object, key: str) -> Any:
+    """Return what lies under a key ("input.text": one inside another), None where nothing does."""
+    value = document
+    for part in key.split(".") if key else []:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def optional(document: object, key: str, kind: type[T]) -> T | None:
+    """Return what lies under a key, as `lookup` does, if it is of that kind."""
+    value = lookup(document, key)
+    return value if isinstance(value, kind) else None
+
+
+def pick(document: object, key: str, kind: type[T]) -> T:
+    """Return what lies under a key and has to be there.
+
+    Parameters
+    ----------
+    document : object
+        A JSON document.
+    key : str
+        "input.text" is one key inside another, "" the document itself.
+    kind : type
+        What has to lie there.
+
+    Raises
+    ------
+    Fault
+        If there is nothing there, or something else.
+    """
+    value = optional(document, key, kind)
+    if value is not None:
+        return value
+    expected = _NAMES.get(kind, kind.__name__)
+    if not key:
+        raise Fault(f"is not {expected}")
+    if lookup(document, key) is None:
+        raise Fault(f"has no {key}")
+    raise Fault(f"has at {key} something else than {expected}")
+
+
+def pick_objects(document: object, key: str) -> list[dict[str, Any]]:
+    """Return the list of objects that has to lie under a key; raises `Fault` as `pick` does."""
+    found = pick(document, key, list)
+    if all(isinstance(item, dict) for item in found):
+        return found
+    raise Fault(f"has at {key} something else than objects" if key else "is not a list of objects")
+
+
+def first_of(asked: str | Sequence[str], there: Sequence[str]) -> str | None:
+    """Return the first of the names asked for that is there."""
+    names = [asked] if isinstance(asked, str) else asked
+    return next((name for name in names if name in there), None)

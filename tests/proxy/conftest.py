@@ -1,0 +1,114 @@
+"""A proxy that routes, built once: the demo's benchmark, deployments at the fake provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from litellm_benchrouter.build import build
+from litellm_benchrouter.config import load_config
+from litellm_benchrouter.demo.run import copy_files
+from proxy.harness import ProxyProcess, deployment, eventually
+from proxy.upstream import FakeUpstream
+
+RECORDER = '''
+import json, os
+from litellm.integrations.custom_logger import CustomLogger
+
+class Recorder(CustomLogger):
+    async def async_log_success_event(self, kwargs, response_obj, start_time, end_time):
+        payload = kwargs["standard_logging_object"]
+        line = {"spend": payload["metadata"]["spend_logs_metadata"], "id": payload["model_id"]}
+        with open(os.environ["RECORD"], "a") as file:
+            file.write(json.dumps(line) + "\\n")
+
+handler = Recorder()
+'''
+
+
+def routed_config(api_base: str) -> dict[str, Any]:
+    """Return a proxy configuration with groups of every kind."""
+
+    def known(model: str, group: str = "smart", **info: Any) -> dict[str, Any]:
+        return deployment(group, model, api_base, **info)
+
+    return {
+        "model_list": [
+            known("atlas", benchrouter_model="atlas-70b"),
+            known("coder", benchrouter_model="coder-14b"),
+            known("mathsmith", benchrouter_model="mathsmith-8b"),
+            known("polyglot-12b"),  # known by the name of its litellm model
+            known("unheard-of", benchrouter_model="nobody-1b"),
+            known("coder-a", group="replicas", benchrouter_model="coder-14b"),
+            known("coder-b", group="replicas", benchrouter_model="coder-14b"),
+            known("atlas-c", group="replicas", benchrouter_model="atlas-70b"),
+            known("plain-a", group="plain"),
+            known("plain-b", group="plain"),
+            deployment("ordered", "atlas-o", api_base, params={"order": 10},
+                       benchrouter_model="atlas-70b"),
+            deployment("ordered", "coder-o", api_base, params={"order": 20},
+                       benchrouter_model="coder-14b"),
+            deployment("ordered", "mathsmith-o", api_base, params={"order": 30},
+                       benchrouter_model="mathsmith-8b"),
+            known("small", group="short-context", benchrouter_model="coder-14b",
+                  max_input_tokens=20),
+            known("large", group="short-context", benchrouter_model="mathsmith-8b",
+                  max_input_tokens=100_000),
+            deployment("tagged", "coder-t", api_base, params={"tags": ["free"]},
+                       benchrouter_model="coder-14b"),
+            deployment("tagged", "mathsmith-t", api_base, params={"tags": ["paid", "default"]},
+                       benchrouter_model="mathsmith-8b"),
+            known("embedder", group="vectors", benchrouter_model="coder-14b", mode="embedding"),
+            known("embedder-2", group="vectors", benchrouter_model="atlas-70b", mode="embedding"),
+        ],
+        "litellm_settings": {
+            "callbacks": ["litellm_benchrouter.hook.handler", "recorder.handler"],
+            "num_retries": 2,
+        },
+        "router_settings": {
+            "disable_cooldowns": True,
+            "enable_tag_filtering": True,
+            "enable_pre_call_checks": True,
+            "fallbacks": [{"plain": ["smart"]}],
+        },
+        "benchrouter": {
+            "artifacts": "router_artifacts",
+            "sources": [{"path": "benchmark.csv"}],
+            "tasks": {"report-queries": {"inputs": "report-queries.txt"}},
+            "serving": {"poll_seconds": 0.5, "time_limit_ms": 2000},
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def routed(
+    upstream_server: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ProxyProcess]:
+    """Run a proxy with the hook, its artifact loaded."""
+    folder = tmp_path_factory.mktemp("routed")
+    copy_files(folder)
+    (folder / "recorder.py").write_text(RECORDER, encoding="utf-8")
+    proxy = ProxyProcess(
+        routed_config(upstream_server.base_url),
+        folder,
+        env={"RECORD": str(folder / "record.jsonl"), "LITELLM_LOG": "INFO"},
+    )
+    build(load_config(folder / "config.yaml"))
+    with proxy:
+        eventually(lambda: ask(proxy, "hello").headers.get("x-benchrouter-artifact"))
+        yield proxy
+
+
+def ask(proxy: ProxyProcess, prompt: Any, *, model: str = "smart", **body: Any) -> Any:
+    """Send one chat completion and return the raw response, whatever its status."""
+    headers = body.pop("headers", {})
+    messages = body.pop("messages", [{"role": "user", "content": prompt}])
+    return proxy.http.post(
+        "/v1/chat/completions",
+        json={"model": model, "messages": messages, **body},
+        headers=headers,
+    )
+
+

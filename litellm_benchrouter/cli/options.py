@@ -84,7 +84,7 @@ def console() -> Console:
 
 def print_json(document: object) -> None:
     """Print JSON; what is not known is null, as JSON has no NaN."""
-    click.echo(json.dumps(_without_nan(document), indent=1, ensure_ascii=False))
+    click.echo(json.dumps(without_nan(document), indent=1, ensure_ascii=False))
 
 
 def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -100,11 +100,12 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _without_nan(document: Any) -> Any:
+def without_nan(document: Any) -> Any:
+    """Return a document with null where JSON has no number."""
     if isinstance(document, dict):
-        return {key: _without_nan(value) for key, value in document.items()}
+        return {key: without_nan(value) for key, value in document.items()}
     if isinstance(document, list | tuple):
-        return [_without_nan(value) for value in document]
+        return [without_nan(value) for value in document]
     if isinstance(document, float) and not math.isfinite(document):
         return None
     return document

@@ -1,28 +1,101 @@
-"""What turns a prompt into a vector, one backend a file behind one protocol."""
+"""Embedders: one file per backend behind one protocol, and two functions that choose among them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from litellm_benchrouter.config import EmbedderConfig
+from litellm_benchrouter.embedders.cache import embed_with_cache
 from litellm_benchrouter.embedders.lexical import LexicalEmbedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.embedders.protocol import Embedder
-from litellm_benchrouter.errors import EmbedderError
+from litellm_benchrouter.embedders.sentence_transformers import SentenceTransformersEmbedder
+from litellm_benchrouter.errors import ConfigError, EmbedderError
+
+__all__ = [
+    "Embedder",
+    "LexicalEmbedder",
+    "PrecomputedEmbedder",
+    "SentenceTransformersEmbedder",
+    "embed_with_cache",
+    "load_embedder",
+    "make_embedder",
+]
 
 
-def make_embedder(config, texts: Sequence[str], *, seed: int) -> Embedder:  # provisional
-    return LexicalEmbedder.fit(texts, dimensions=config.dimensions, seed=seed)
+def make_embedder(config: EmbedderConfig, texts: Sequence[str], *, seed: int = 0) -> Embedder:
+    """Make the configured embedder for a benchmark.
+
+    Parameters
+    ----------
+    config : EmbedderConfig
+    texts : sequence of str
+        The benchmark's prompts, for an embedder that is fitted.
+    seed : int
+        For an embedder that is fitted.
+
+    Returns
+    -------
+    Embedder
+
+    Raises
+    ------
+    ConfigError
+        If no embedder of this kind can be made from texts.
+    EmbedderError
+        If it is not installed, its model cannot be loaded, or it cannot be fitted on these texts.
+    """
+    match config.kind:
+        case LexicalEmbedder.kind:
+            return LexicalEmbedder.fit(texts, dimensions=config.dimensions, seed=seed)
+        case SentenceTransformersEmbedder.kind:
+            return SentenceTransformersEmbedder(
+                config.model,
+                device=config.device,
+                batch_size=config.batch_size,
+                max_seq_length=config.max_seq_length,
+            )
+        case _:
+            raise ConfigError(
+                f"benchrouter.embedder.kind is {config.kind!r}, which embeds nothing; give "
+                f"{LexicalEmbedder.kind!r} or {SentenceTransformersEmbedder.kind!r}."
+            )
 
 
-def embed_with_cache(embedder, texts, cache_dir=None, progress=None):  # provisional
-    return embedder.embed(texts, progress=progress), len(texts)
+def load_embedder(identity: Mapping[str, object], folder: Path) -> Embedder:
+    """Open the embedder that an artifact was built with.
 
+    Parameters
+    ----------
+    identity : mapping
+        What `Embedder.identity` returned.
+    folder : Path
+        What `Embedder.save` wrote to; its files have been verified.
 
-def load_embedder(identity: Mapping[str, object], folder: Path) -> Embedder:  # provisional
-    if identity["kind"] == "precomputed":
-        return PrecomputedEmbedder(int(identity["dimension"]))
-    return LexicalEmbedder.load(identity, folder)
+    Returns
+    -------
+    Embedder
+
+    Raises
+    ------
+    EmbedderError
+        If it is of an unknown kind, not installed, or not the one that the identity describes.
+    """
+    kind = identity.get("kind")
+    try:
+        match kind:
+            case LexicalEmbedder.kind:
+                return LexicalEmbedder.load(identity, folder)
+            case SentenceTransformersEmbedder.kind:
+                return SentenceTransformersEmbedder.load(identity, folder)
+            case PrecomputedEmbedder.kind:
+                return PrecomputedEmbedder(int(str(identity["dimension"])))
+    except (EOFError, KeyError, OSError, TypeError, ValueError) as error:
+        raise EmbedderError(
+            f"the {kind} embedder in {folder} cannot be loaded ({error!r}); build again."
+        ) from error
+    raise EmbedderError(
+        f"the artifact was built with an embedder of kind {kind!r}, which this version of "
+        f"litellm-benchrouter does not know; update it, or build again."
+    )

@@ -155,7 +155,7 @@ class LexicalEmbedder:
 
     @property
     def dimension(self) -> int:
-        return self.rows.shape[1]
+        return int(self.rows.shape[1])
 
     def embed(
         self, texts: Sequence[str], *, progress: Progress | None = None
@@ -212,7 +212,11 @@ class LexicalEmbedder:
         EmbedderError
             If the files are not those that the identity was taken from.
         """
-        hashes, rows = (np.load(folder / file, allow_pickle=False) for file in _FILES.values())
+        # Mapped, so that workers share the pages; plain views, because memmap slows indexing.
+        hashes, rows = (
+            np.asarray(np.load(folder / file, mmap_mode="r", allow_pickle=False))
+            for file in _FILES.values()
+        )
         found = (str(hashes.dtype), str(rows.dtype), rows.shape)
         expected = ("uint32", "float32", (identity["features"], identity["dimension"]))
         if found != expected or hashes.shape != rows.shape[:1]:

@@ -92,6 +92,6 @@ def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     ndarray of float32, shape (n, dimension)
     """
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(
-        vectors, length, out=np.zeros(vectors.shape, dtype=np.float32), where=length > 0
-    )
+    unit = np.zeros(vectors.shape, dtype=np.float32)
+    np.divide(vectors, length, out=unit, where=length > 0)
+    return unit

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from litellm_benchrouter.errors import SourceError
 
@@ -37,11 +37,13 @@ class Faults:
 
     @contextmanager
     def noted(self, file: Path, place: str = "") -> Iterator[None]:
-        """Note a `Fault` that is raised inside, and go on after it."""
+        """Note a `Fault`, or that the file cannot be opened, and go on after it."""
         try:
             yield
         except Fault as fault:
             self.add(file, str(fault), place)
+        except OSError as error:
+            self.add(file, f"cannot be read ({error.strerror})", place)
 
     def add(self, file: Path, what: str, place: str = "") -> None:
         """Note a fault; of equal ones in a file only the first place is kept, and their number."""
@@ -105,12 +107,8 @@ def parse_json(content: bytes) -> Any:
 
 
 def read_json(file: Path) -> Any:
-    """Return the JSON document in a file; raises `Fault` as `parse_json` does, or if unreadable."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise Fault(f"cannot be read ({error.strerror})") from error
-    return parse_json(content)
+    """Return the JSON document in a file; raises `Fault` as `parse_json` does."""
+    return parse_json(file.read_bytes())
 
 
 def json_objects(file: Path, faults: Faults) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -119,25 +117,19 @@ def json_objects(file: Path, faults: Faults) -> Iterator[tuple[str, dict[str, An
     Which of the two it is shows in the first character, not in the file's name. JSONL is read line
     by line; a list is read whole. What is no object is noted in `faults` and left out.
     """
-    with faults.noted(file):
-        try:
-            with file.open("rb") as lines:
-                start = lines.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-                if start.startswith(b"["):
-                    documents = enumerate(pick(read_json(file), "", list))
-                    yield from _objects(((f"item {i}", d) for i, d in documents), file, faults)
-                elif not start:
-                    raise Fault("is empty")
-                else:
-                    lines.seek(0)
-                    yield from _objects(_lines(lines, file, faults), file, faults)
-        except OSError as error:
-            raise Fault(f"cannot be read ({error.strerror})") from error
+    with faults.noted(file), file.open("rb") as lines:
+        start = lines.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+        lines.seek(0)
+        if not start:
+            raise Fault("is empty")
+        if start.startswith(b"["):
+            documents = enumerate(pick(parse_json(lines.read()), "", list))
+            yield from _objects(((f"item {i}", d) for i, d in documents), file, faults)
+        else:
+            yield from _objects(_lines(lines, file, faults), file, faults)
 
 
-def _lines(
-    lines: Iterator[bytes] | Any, file: Path, faults: Faults
-) -> Iterator[tuple[str, object]]:
+def _lines(lines: BinaryIO, file: Path, faults: Faults) -> Iterator[tuple[str, object]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

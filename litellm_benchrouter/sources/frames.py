@@ -38,6 +38,8 @@ def read_frame(path: Path) -> pl.DataFrame:
     SourceError
         If the file is missing, of another kind, damaged, cut off, or without rows.
     """
+    if not path.exists():
+        raise SourceError(f"{path} does not exist; give a file or folder with results.")
     known = FORMATS.get(path.suffix.lower())
     if known is None:
         raise SourceError(

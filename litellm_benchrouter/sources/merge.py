@@ -156,7 +156,7 @@ def _samples(tables: Sequence[tuple[SourceTable, SourceJudgement]]) -> pl.DataFr
         sample_id=pl.when("collides").then(prefix + "/" + pl.col("own_id")).otherwise("own_id")
     )
     different = samples.unique(["first", "own_id"], maintain_order=True)
-    again = different.filter(pl.col("sample_id").is_duplicated())["sample_id"]
+    again = different.filter(pl.col("sample_id").is_duplicated())["own_id"]
     if len(again):
         raise SourceError(
             f'the sample id "{again[0]}" stands for different samples in several sources, and the '

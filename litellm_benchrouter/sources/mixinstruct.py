@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def _add(
     )
     candidates = pick_objects(row, "candidates")
     models = [pick(candidate, "model", str) for candidate in candidates]
-    ranks = _ranks(models, row.get("cmp_results"))
+    ranks = _ranks(models, row.get("cmp_results"), collector.dropped)
     for model, candidate in zip(models, candidates, strict=True):
         stated = optional(candidate, "scores", dict) or {}
         scores = {name: number(value) for name, value in stated.items()}
@@ -104,22 +105,26 @@ def _add(
         collector.add(sample, model, score, numbers)
 
 
-def _ranks(models: Sequence[str], verdicts: object) -> dict[str, float]:
+def _ranks(models: Sequence[str], verdicts: object, dropped: Counter[str]) -> dict[str, float]:
     """Return minus the rank of each model by pairwise verdicts; nothing where there are none.
 
-    A model's score is the number of verdicts for it less those against it, twice; its rank is one
-    more than the number of models with a higher score.
+    A model's score is the number of verdicts for it less those against it; its rank is one more
+    than the number of models with a higher score.
     """
-    if isinstance(verdicts, str):  # JSON in a text
-        verdicts = parse_json(verdicts.encode("utf-8", "replace"))
-    if not verdicts:
+    if isinstance(verdicts, str):  # JSON in a text, "null" where there are none
+        try:
+            verdicts = parse_json(verdicts.encode("utf-8", "replace"))
+        except Fault:
+            dropped["cmp_results that are not JSON"] += 1
+    if not isinstance(verdicts, dict) or not verdicts:
         return {}
     score = dict.fromkeys(models, 0.0)
-    for pair, verdict in pick(verdicts, "", dict).items():
+    for pair, verdict in verdicts.items():
         first, _, second = pair.partition(",")
         sign = _VERDICTS.get(verdict) if isinstance(verdict, str) else None
         if sign is None or first not in score or second not in score:
-            raise Fault("has in cmp_results a verdict on no two candidates")
+            dropped["verdicts of cmp_results on no two candidates"] += 1
+            continue
         score[first] += sign
         score[second] -= sign
     return {m: -1.0 - sum(other > score[m] for other in score.values()) for m in score}

@@ -38,19 +38,20 @@ def read(path: Path) -> SourceTable:
     """
     if path.suffix in (".pkl", ".pickle"):
         raise SourceError(
-            f"{path} is a pickle, which may run code when it is read; convert it to CSV with pandas "
-            "where you trust it."
+            f"{path} is a pickle, which may run code when it is read; where you trust it, convert "
+            "it to CSV with pandas."
         )
     collector = Collector(path)
+    seen: set[str] = set()
     for file in files_in(path, ".csv"):
         with collector.faults.noted(file):
-            _add(file, collector)
+            _add(file, seen, collector)
     return collector.table("RouterBench")
 
 
-def _add(file: Path, collector: Collector) -> None:
+def _add(file: Path, seen: set[str], collector: Collector) -> None:
     rows = _rows(file, collector)
-    header = next(rows, ("", []))[1]
+    header = next(rows, [])
     models = [
         name for name in header if f"{name}{_COST}" in header or f"{name}{_RESPONSE}" in header
     ]
@@ -59,8 +60,7 @@ def _add(file: Path, collector: Collector) -> None:
             raise Fault(f"has no column {name}")
     if not models:
         raise Fault(f"has no column MODEL{_COST}; a plain table is read with kind: table")
-    seen: set[str] = set()
-    for _, fields in rows:
+    for fields in rows:
         row = dict(zip(header, fields, strict=True))
         sample_id = row["sample_id"]
         if sample_id in seen:
@@ -78,25 +78,23 @@ def _add(file: Path, collector: Collector) -> None:
             )
 
 
-def _rows(file: Path, collector: Collector) -> Iterator[tuple[str, list[str]]]:
-    """Yield the rows with their place, the header first; a row of another length is noted."""
+def _rows(file: Path, collector: Collector) -> Iterator[list[str]]:
+    """Yield the rows, the header first; one of another length is noted and passed over."""
     width = None
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines, strict=True)
             for fields in reader:
                 width = width or len(fields)
-                place = f"line {reader.line_num}"
                 if len(fields) == width:
-                    yield place, fields
+                    yield fields
                 elif fields:
-                    collector.faults.add(file, f"has not the {width} fields of the header", place)
+                    line = f"line {reader.line_num}"
+                    collector.faults.add(file, f"has not the {width} fields of the header", line)
     except csv.Error as error:
         raise Fault(f"line {reader.line_num} is no CSV ({error})") from error
     except UnicodeDecodeError as error:
         raise Fault("is not UTF-8 text") from error
-    except OSError as error:
-        raise Fault(f"cannot be read ({error.strerror})") from error
 
 
 def _joined(prompt: str) -> str:

@@ -1,0 +1,142 @@
+"""`benchrouter evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from litellm_benchrouter.cli.options import config_option, console, without_nan
+from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_config
+from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.evaluation.run import (
+    DEFAULT_PROTOCOLS,
+    PROTOCOLS,
+    Options,
+    documents_of,
+    evaluate,
+)
+from litellm_benchrouter.evaluation.text import show
+from litellm_benchrouter.progress import bars
+
+
+@click.command("evaluate")
+@config_option
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path, exists=True),
+    help="A benchmark, in place of a configuration.",
+)
+@click.option("--kind", default="table", show_default=True, help="The reader of --source.")
+@click.option(
+    "--embeddings",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Vectors that you already have: a .npy file, rows in the order of the source's samples.",
+)
+@click.option(
+    "--protocol",
+    "protocols",
+    type=click.Choice(PROTOCOLS),
+    multiple=True,
+    default=DEFAULT_PROTOCOLS,
+    show_default=True,
+    help="An experiment; may be given several times.",
+)
+@click.option("--models", help="Only these models, with commas between.")
+@click.option("--max-params", type=float, help="Only models of at most so many billion parameters.")
+@click.option("--without-top", type=int, default=0, help="Leave out the N best on average.")
+@click.option(
+    "--hold-out",
+    type=click.Choice(["task", "family"]),
+    default="task",
+    show_default=True,
+    help="What is new at a time: a task, or all tasks whose names agree up to the first '/'.",
+)
+@click.option("--metric", default="correctness", show_default=True, help="... or score, metric:NAME.")
+@click.option("--test-share", type=click.FloatRange(0.01, 0.99), default=0.3, show_default=True)
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Random splits.")
+@click.option("--hidden", default="1500,1500", show_default=True, help="The MLP's hidden layers.")
+@click.option("-k", "k", type=click.IntRange(1), help="Neighbours of the predictors (eq. 7).")
+@click.option("--seed", type=click.IntRange(0), help="Seed of every random choice.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--html", "html_path", type=click.Path(path_type=Path, dir_okay=False))
+def evaluate_command(
+    config_path: Path | None,
+    source: Path | None,
+    kind: str,
+    embeddings: Path | None,
+    protocols: tuple[str, ...],
+    models: str | None,
+    max_params: float | None,
+    without_top: int,
+    hold_out: str,
+    metric: str,
+    test_share: float,
+    runs: int,
+    hidden: str,
+    k: int | None,
+    seed: int | None,
+    json_path: Path | None,
+    html_path: Path | None,
+) -> None:
+    """Run the paper's experiments on your own benchmark.
+
+    What would you gain over the best single model, what would you save, and can you lose?
+    """
+    config = _config(config_path, source, kind, k, seed)
+    options = Options(
+        protocols=tuple(dict.fromkeys(protocols)),
+        models=[model.strip() for model in models.split(",")] if models else None,
+        max_params=max_params,
+        without_top=without_top,
+        by_family=hold_out == "family",
+        metric=metric,
+        test_share=test_share,
+        runs=runs,
+        hidden=_layers(hidden),
+    )
+    with bars() as stages:
+        result = evaluate(config, options, embeddings=embeddings, stages=stages)
+    if json_path is not None:
+        text = json.dumps(without_nan(result), indent=1, ensure_ascii=False)
+        _write(json_path, text + "\n")
+    if html_path is not None:
+        from litellm_benchrouter.evaluation.report import render_html
+
+        _write(html_path, render_html(without_nan(result)))
+    show(documents_of(result), console())
+
+
+def _config(
+    config_path: Path | None, source: Path | None, kind: str, k: int | None, seed: int | None
+) -> BenchRouterConfig:
+    if source is not None:
+        block: dict[str, Any] = {"sources": [{"kind": kind, "path": str(source.resolve())}]}
+        config = parse_config(block, folder=Path.cwd(), where="--source")
+    elif config_path is not None:
+        config = load_config(config_path)
+    else:
+        raise ConfigError("nothing to evaluate; give --config FILE or --source DIR.")
+    update: dict[str, Any] = {} if seed is None else {"seed": seed}
+    if k is not None:
+        update["routing"] = config.routing.model_copy(update={"k": k})
+    return config.model_copy(update=update)
+
+
+def _layers(hidden: str) -> tuple[int, ...]:
+    try:
+        layers = tuple(int(part) for part in hidden.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--hidden is {hidden!r}; give sizes such as 1500,1500.") from error
+    if not layers or min(layers) < 1:
+        raise ConfigError(f"--hidden is {hidden!r}; every layer needs at least one unit.")
+    return layers
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path} ({error.strerror}).") from error

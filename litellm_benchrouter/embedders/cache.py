@@ -1,0 +1,160 @@
+"""Vectors kept on disk, so that the next build embeds only the texts it has not seen."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.embedders.protocol import Embedder, Progress
+from litellm_benchrouter.errors import EmbedderError
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_BATCH = 256  # texts between commits: what a killed build loses at most
+_CODES_OF_DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (text_sha256 BLOB PRIMARY KEY, vector BLOB NOT NULL)"
+
+
+def embed_with_cache(
+    embedder: Embedder,
+    texts: Sequence[str],
+    cache: Path | None,
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.float32], int]:
+    """Embed texts, taking from a cache on disk what it holds and adding what it does not.
+
+    One SQLite file per embedder, named by the fingerprint's first 16 digits, holds the SHA-256 of
+    each text and its vector as little-endian float32, and no text. Batches are committed as they
+    are embedded, so a build that is killed goes on where it stopped. A damaged file is set aside
+    under another name with a warning, and a new one begun.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        Where it is not `cacheable`, the cache is left alone.
+    texts : sequence of str, length n
+        Equal texts are embedded once.
+    cache : Path or None
+        Folder of the cache files; None for no cache.
+    progress : callable, optional
+        Called with the number of texts finished since its last call.
+
+    Returns
+    -------
+    vectors : ndarray of float32, shape (n, dimension)
+        As `Embedder.embed` returns them.
+    n_new : int
+        How many texts had to be embedded; equal texts count once where there is a cache.
+
+    Raises
+    ------
+    EmbedderError
+        If the embedder fails, or the cache cannot be read or written.
+    """
+    if cache is None or not embedder.cacheable:
+        return embedder.embed(texts, progress=progress), len(texts)
+    advance = progress or (lambda _: None)
+    rows: dict[bytes, list[int]] = {}
+    for row, text in enumerate(texts):
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        rows.setdefault(key, []).append(row)
+
+    vectors = np.zeros((len(texts), embedder.dimension), dtype=np.float32)
+    file = _CacheFile(cache / f"{str(embedder.identity()['fingerprint'])[:16]}.sqlite")
+    known = file.read(rows, embedder.dimension)
+    for key, vector in known.items():
+        vectors[rows[key]] = vector
+    advance(sum(len(rows[key]) for key in known))
+
+    missing = [key for key in rows if key not in known]
+    for start in range(0, len(missing), _BATCH):
+        batch = missing[start : start + _BATCH]
+        embedded = embedder.embed([texts[rows[key][0]] for key in batch])
+        file.write(batch, embedded)
+        for key, vector in zip(batch, embedded, strict=True):
+            vectors[rows[key]] = vector
+        advance(sum(len(rows[key]) for key in batch))
+    return vectors, len(missing)
+
+
+class _CacheFile:
+    """One file of vectors; a new one takes its place as soon as it proves damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, keys: Iterable[bytes], dimension: int) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors of the keys that are there."""
+
+        def select(connection: sqlite3.Connection) -> dict[bytes, NDArray[np.float32]]:
+            found = {}
+            for key in keys:
+                row = connection.execute(
+                    "SELECT vector FROM vectors WHERE text_sha256 = ?", (key,)
+                ).fetchone()
+                vector = np.frombuffer(row[0] if row else b"", dtype=np.dtype("<f4"))
+                # SQLite does not notice damage inside a value.
+                if len(vector) == dimension and math.isclose(vector @ vector, 1, abs_tol=1e-3):
+                    found[key] = vector
+            return found
+
+        return self._run(select)
+
+    def write(self, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
+        """Add vectors in one transaction."""
+        rows = [
+            (key, vector.astype("<f4").tobytes()) for key, vector in zip(keys, vectors, strict=True)
+        ]
+
+        def insert(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+
+        self._run(insert)
+
+    def _run(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
+        try:
+            try:
+                return self._connected(action)
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _CODES_OF_DAMAGE:
+                    raise
+                aside = self._set_aside()
+                _log.warning(
+                    "the embedding cache %s is damaged (%s): it is now %s, and a new one begins",
+                    self.path,
+                    error,
+                    aside.name,
+                )
+                return self._connected(action)
+        except (OSError, sqlite3.Error) as error:
+            raise EmbedderError(
+                f"the embedding cache {self.path} cannot be used ({error}); make its folder "
+                f"writable with space left, or set benchrouter.embedder.cache to false."
+            ) from error
+
+    def _connected(self, action: Callable[[sqlite3.Connection], _T]) -> _T:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Seconds to wait for another process's transaction.
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection:
+            connection.execute(_SCHEMA)
+            return action(connection)
+
+    def _set_aside(self) -> Path:
+        number = 1
+        while (aside := self.path.with_suffix(f".damaged-{number}")).exists():
+            number += 1
+        # A journal left by the damaged file must not be played into its successor.
+        self.path.with_name(f"{self.path.name}-journal").unlink(missing_ok=True)
+        return self.path.rename(aside)

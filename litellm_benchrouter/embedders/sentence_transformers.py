@@ -1,0 +1,243 @@
+"""Any sentence-transformers model, by its name on the Hugging Face Hub or from a local folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.embedders.protocol import Progress, unit_rows
+from litellm_benchrouter.errors import EmbedderError
+
+DEFAULT_MODEL = "sentence-transformers/all-mpnet-base-v2"
+"""The encoder of the paper (section 5)."""
+
+_PROBE_FILE = "probe.npy"
+_PROBE = (
+    "What is the capital of France?",
+    "def add(a, b):\n    return a + b",
+    "A train travels 60 miles in 1.5 hours. What is its average speed in miles per hour?",
+)
+_SAME_MODEL = 0.999  # cosine; other devices and library versions stay above .9999
+
+# What decides the vectors. Other formats of the same weights (onnx, openvino) lie in folders of
+# their own; documentation and hidden files do not count.
+_MODEL_FILES = {".bin", ".json", ".model", ".safetensors", ".txt"}
+_OTHER_FORMATS = {"onnx", "openvino"}
+
+# A token is four characters on average; nothing is lost by cutting at eight times that, and the
+# tokenizer never sees a text of megabytes.
+_CHARACTERS_PER_TOKEN = 32
+_CHUNK_BATCHES = 8
+
+
+class SentenceTransformersEmbedder:
+    """Vectors of a sentence-transformers model. A blank text has no direction: a zero row.
+
+    Parameters
+    ----------
+    model : str
+        A name on the Hub or a local folder.
+    device : str
+        As torch names it: "cpu", "cuda", "mps".
+    batch_size : int
+    max_seq_length : int, optional
+        Tokens that are looked at; default: the model's own limit.
+
+    Raises
+    ------
+    EmbedderError
+        If sentence-transformers is not installed or the model cannot be loaded.
+    """
+
+    kind: ClassVar[str] = "sentence-transformers"
+    cacheable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        device: str = "cpu",
+        batch_size: int = 32,
+        max_seq_length: int | None = None,
+    ) -> None:
+        self.model = model
+        self.batch_size = batch_size
+        self._encoder = _open(model, device)
+        if max_seq_length is not None:
+            self._encoder.max_seq_length = max_seq_length
+        self.max_seq_length: int = self._encoder.max_seq_length or 512
+        # A fast tokenizer that two threads enter at once raises "Already borrowed".
+        self._lock = threading.Lock()
+        self._files = _digest(_folder_of(model))
+        self._probe = self.embed(_PROBE)
+
+    @property
+    def dimension(self) -> int:
+        return int(self._probe.shape[1])
+
+    def embed(
+        self, texts: Sequence[str], *, progress: Progress | None = None
+    ) -> NDArray[np.float32]:
+        """Embed texts in batches; see `Embedder.embed`."""
+        chunk_size = self.batch_size * _CHUNK_BATCHES
+        chunks = []
+        for start in range(0, max(len(texts), 1), chunk_size):
+            chunk = texts[start : start + chunk_size]
+            chunks.append(self._encode(chunk))
+            if progress is not None:
+                progress(len(chunk))
+        return np.concatenate(chunks)
+
+    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        limit = self.max_seq_length * _CHARACTERS_PER_TOKEN
+        # Tokenizers take UTF-8, which has no lone surrogates.
+        clean = [text[:limit].encode("utf-8", "replace").decode() for text in texts]
+        try:
+            with self._lock:
+                vectors = self._encoder.encode(
+                    # An encoder of nothing would not know its dimension.
+                    clean or [""],
+                    batch_size=self.batch_size,
+                    show_progress_bar=False,
+                    convert_to_numpy=True,
+                )
+        except RuntimeError as error:  # torch's only class: out of memory, device lost
+            raise EmbedderError(
+                f"{self.model} failed on {len(texts)} texts ({_first_line(error)}); try a smaller "
+                f"batch_size or another device."
+            ) from error
+        vectors = np.asarray(vectors, dtype=np.float32)[: len(texts)]
+        if not np.isfinite(vectors).all():
+            raise EmbedderError(f"{self.model} gave NaN or infinite values; use another model.")
+        vectors[[i for i, text in enumerate(clean) if not text.strip()]] = 0
+        return unit_rows(vectors)
+
+    def identity(self) -> dict[str, object]:
+        """Return model, limits, and a fingerprint of the model's files; see `Embedder.identity`."""
+        decisive = {
+            "files": self._files,
+            "max_seq_length": self.max_seq_length,
+            "characters_per_token": _CHARACTERS_PER_TOKEN,
+        }
+        return {
+            "kind": self.kind,
+            "model": self.model,
+            "dimension": self.dimension,
+            "max_seq_length": self.max_seq_length,
+            "fingerprint": hashlib.sha256(
+                json.dumps(decisive, sort_keys=True).encode()
+            ).hexdigest(),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `probe.npy`: the vectors of three fixed sentences. The model is not copied."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / _PROBE_FILE, self._probe, allow_pickle=False)
+
+    @classmethod
+    def load(
+        cls,
+        identity: Mapping[str, object],
+        folder: Path,
+        *,
+        device: str = "cpu",
+    ) -> SentenceTransformersEmbedder:
+        """Open the model that an artifact was built with.
+
+        Its files must be the same, or else give the same vectors for the sentences of the probe.
+
+        Raises
+        ------
+        EmbedderError
+            If it is not that model, or cannot be loaded here.
+        """
+        name = str(identity["model"])
+        found = cls(name, device=device, max_seq_length=int(str(identity["max_seq_length"])))
+        if found.identity()["fingerprint"] == identity["fingerprint"]:
+            return found
+        probe = np.load(folder / _PROBE_FILE, allow_pickle=False)
+        if probe.shape != found._probe.shape:
+            raise EmbedderError(
+                f"the artifact was built with {name} of dimension {probe.shape[-1]}, but the "
+                f"{name} found here has dimension {found.dimension}; install the same model or "
+                f"build again."
+            )
+        cosine = float((probe * found._probe).sum(axis=1).min())
+        if not cosine >= _SAME_MODEL:
+            raise EmbedderError(
+                f"the artifact was built with another {name} than the one found here: the vectors "
+                f"of its probe sentences agree to a cosine of {cosine:.3f}, less than "
+                f"{_SAME_MODEL}; install the same model or build again."
+            )
+        return found
+
+
+def _open(model: str, device: str) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise EmbedderError(
+            "the sentence-transformers embedder is not installed: "
+            'pip install "litellm-benchrouter[sentence-transformers]"'
+        ) from error
+    try:
+        with _quiet_loading():
+            return SentenceTransformer(model, device=device)
+    except Exception as error:  # of whatever class: torch, safetensors, huggingface_hub, ...
+        raise EmbedderError(
+            f"cannot load {model!r} on {device!r} ({_first_line(error)}); give the name of a "
+            f"sentence-transformers model that can be downloaded from here, or a local folder."
+        ) from error
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Keep transformers' bar over a model's tensors out of a proxy's log and our own bars."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _folder_of(model: str) -> Path:
+    """Where the files of an opened model are."""
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    # sentence-transformers takes a bare name for one of its own models.
+    name = model if "/" in model else f"sentence-transformers/{model}"
+    return Path(snapshot_download(name, local_files_only=True))
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a model's files, wherever the folder is."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if hidden or path.suffix not in _MODEL_FILES or inside.parts[0] in _OTHER_FORMATS:
+            continue
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{inside.as_posix()}\n{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

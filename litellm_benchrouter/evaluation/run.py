@@ -1,0 +1,178 @@
+"""Which protocols to run, on which models, on what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.embed import EmbeddedBenchmark, embed_benchmark
+from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.evaluation.cost import run_cost
+from litellm_benchrouter.evaluation.distance import run_distance
+from litellm_benchrouter.evaluation.labels import run_labels
+from litellm_benchrouter.evaluation.mlp import run_mlp
+from litellm_benchrouter.evaluation.prepared import Prepared, choose_pool, prepare
+from litellm_benchrouter.evaluation.request import run_request
+from litellm_benchrouter.evaluation.robustness import run_robustness
+from litellm_benchrouter.evaluation.task import run_task
+from litellm_benchrouter.load import load_benchmark
+from litellm_benchrouter.progress import Silent
+
+PROTOCOLS = ("task", "request", "cost", "labels", "distance", "mlp", "robustness")
+DEFAULT_PROTOCOLS = ("task", "request", "cost")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line chooses.
+
+    Attributes
+    ----------
+    protocols : tuple of str
+    models : list of str or None
+    max_params : float or None
+        Billions of parameters.
+    without_top : int
+    by_family : bool
+        Hold out together the tasks whose names agree up to the first "/".
+    metric : str
+        What a pick is worth in `request`: `correctness`, `score` or `metric:NAME`.
+    test_share : float
+        Of the samples, in `request` and `cost`.
+    runs : int
+        Random splits in `request` and `cost`.
+    hidden : tuple of int
+        Hidden layers of the MLP.
+    """
+
+    protocols: tuple[str, ...] = DEFAULT_PROTOCOLS
+    models: list[str] | None = None
+    max_params: float | None = None
+    without_top: int = 0
+    by_family: bool = False
+    metric: str = "correctness"
+    test_share: float = 0.3
+    runs: int = 5
+    hidden: tuple[int, ...] = (1500, 1500)
+
+
+def evaluate(
+    config: BenchRouterConfig,
+    options: Options,
+    *,
+    embeddings: Path | None = None,
+    stages: Silent | None = None,
+) -> dict[str, Any]:
+    """Run protocols on the configured benchmark; vectors and neighbours are computed once.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    options : Options
+    embeddings : Path, optional
+        A .npy file of shape (n, d), rows in the order of the (only) source's samples.
+    stages : Silent or Bars, optional
+
+    Returns
+    -------
+    dict
+        The document of the protocol, or `{"protocols": {NAME: document}}` where several ran.
+        `docs/evaluation.md` specifies both.
+
+    Raises
+    ------
+    ConfigError, SourceError
+        If the input is wrong.
+    """
+    stages = stages or Silent()
+    unknown = [name for name in options.protocols if name not in PROTOCOLS]
+    if unknown:
+        raise ConfigError(f"no protocol {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
+    benchmark, report = load_benchmark(config, stages)
+    embedded = embed_benchmark(
+        config, benchmark, report, embeddings, config.artifacts / "cache", stages
+    )
+    whole = prepare(
+        benchmark,
+        embedded.vectors,
+        config.routing,
+        seed=config.seed,
+        stages=stages,
+        by_family=options.by_family,
+    )
+    prepared = choose_pool(
+        whole,
+        models=options.models,
+        max_params=options.max_params,
+        without_top=options.without_top,
+    )
+    documents = _run(whole, prepared, embedded, options, stages)
+    for document in documents.values():
+        document["protocol"] |= {
+            "pool": {
+                "models": len(prepared.benchmark.models),
+                "of": len(benchmark.models),
+                "max_params": options.max_params,
+                "without_top": options.without_top,
+            },
+            "embedder": embedded.embedder.identity(),
+            "sources": [source.as_dict() for source in report.sources],
+        }
+    return next(iter(documents.values())) if len(documents) == 1 else {"protocols": documents}
+
+
+def _run(
+    whole: Prepared,
+    prepared: Prepared,
+    embedded: EmbeddedBenchmark,
+    options: Options,
+    stages: Silent,
+) -> dict[str, dict[str, Any]]:
+    labels: dict[str, Any] | None = None
+
+    def labelled() -> dict[str, Any]:
+        nonlocal labels
+        if labels is None:
+            reference = whole if prepared is not whole else None
+            labels = run_labels(prepared, stages, reference=reference)
+        return labels
+
+    runs: dict[str, Callable[[], dict[str, Any]]] = {
+        "task": lambda: run_task(prepared, stages),
+        "request": lambda: run_request(
+            prepared,
+            stages,
+            test_share=options.test_share,
+            runs=options.runs,
+            metric=options.metric,
+        ),
+        "cost": lambda: run_cost(
+            prepared, stages, test_share=options.test_share, runs=options.runs
+        ),
+        "labels": labelled,
+        "distance": lambda: run_distance(labelled()),
+        "mlp": lambda: run_mlp(prepared, stages, hidden=options.hidden),
+        "robustness": lambda: _robustness(prepared, embedded, stages),
+    }
+    return {name: runs[name]() for name in options.protocols}
+
+
+def _robustness(
+    prepared: Prepared, embedded: EmbeddedBenchmark, stages: Silent
+) -> dict[str, Any]:
+    """Perturb prompts and see whether S1 still picks the same model."""
+    raise NotImplementedError
+
+
+def documents_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the documents by protocol, however many ran."""
+    if "protocols" in result:
+        found: dict[str, dict[str, Any]] = result["protocols"]
+        return found
+    return {result["protocol"]["name"]: result}
+
+

@@ -1,0 +1,444 @@
+"""`kind: table`: the three forms, what is left out and counted, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from litellm_benchrouter import sources
+from litellm_benchrouter.core.benchmark import ModelFacts
+from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.sources.frames import read_frame
+from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.table import read
+from litellm_benchrouter.sources.tidy import as_numbers
+
+SETS = [
+    "alpaca_eval",
+    "alpaca_eval_v1",
+    "bfcl",
+    "flask_rougel",
+    "llmrouter",
+    "mmlu_pro",
+    "openllm_v2",
+    "reasoning_gym",
+    "routerbench",
+    "routerdc",
+    "zeroeval",
+]
+
+SAMPLES = pl.DataFrame(
+    {
+        "sample_id": ["a1", "a2", "b1"],
+        "task": ["add", "add", "spell"],
+        "prompt": ["1 + 1?", 'Say "2 + 2",\nin words', "Où est-ce?"],
+    }
+)
+SCORES = pl.DataFrame(
+    {
+        "sample_id": ["a1", "a2", "b1", "a1", "a2", "b1"],
+        "model": ["small"] * 3 + ["vendor/large"] * 3,
+        "score": [1.0, 0.25, None, 0.1, 0.75, 0.3],
+    }
+)
+WRITERS: dict[str, Callable[[pl.DataFrame, Path], None]] = {
+    "csv": lambda frame, path: frame.write_csv(path),
+    "jsonl": lambda frame, path: frame.write_ndjson(path),
+    "parquet": lambda frame, path: frame.write_parquet(path),
+}
+
+
+def long_table() -> pl.DataFrame:
+    return SAMPLES.join(SCORES, on="sample_id", maintain_order="right_left")
+
+
+def csv(tmp_path: Path, text: str, name: str = "results.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def scores_of(table: SourceTable) -> dict[tuple[str, str], float | None]:
+    return {(row["sample_id"], row["model"]): row["score"] for row in table.scores.to_dicts()}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_shared_sets_have_the_counts_that_their_source_states(shared: Path, name: str) -> None:
+    folder = shared / "data" / name
+    table = read(folder)
+    stated = (folder / "SOURCE.md").read_text(encoding="utf-8")
+    for what, found in {
+        "samples": table.samples.height,
+        "tasks": table.samples["task"].n_unique(),
+        "models": table.scores["model"].n_unique(),
+    }.items():
+        match = re.search(rf"- {what}: (\d+)|'{what}': (\d+)", stated)
+        assert match is not None
+        assert found == int(match[1] or match[2]), what
+    assert set(table.models) == set(table.scores["model"])
+    assert set(table.dropped) <= {"empty scores"}
+    assert table.samples["source_row"].to_list() == list(range(table.samples.height))
+    embeddings = folder / "embeddings.npy"
+    if embeddings.exists():
+        assert len(np.load(embeddings, mmap_mode="r")) == table.samples.height
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("form", ["folder", "long", "wide"])
+def test_every_form_in_every_format_reads_the_same(tmp_path: Path, form: str, kind: str) -> None:
+    write, path = WRITERS[kind], tmp_path / f"results.{kind}"
+    if form == "folder":
+        path = tmp_path
+        write(SAMPLES, tmp_path / f"samples.{kind}")
+        write(SCORES, tmp_path / f"scores.{kind}")
+    elif form == "long":
+        write(long_table(), path)
+    else:
+        write(long_table().pivot("model", index=SAMPLES.columns, values="score"), path)
+    table = read(path)
+    assert table.samples.select(SAMPLES.columns).equals(SAMPLES)
+    assert table.samples["source_row"].to_list() == [0, 1, 2]
+    assert table.samples.schema["source_row"] == pl.UInt32
+    expected = {(s, m): score for s, m, score in SCORES.iter_rows()}
+    if form == "wide":
+        del expected["b1", "small"]
+    assert scores_of(table) == expected
+    assert table.dropped == {"empty scores": 1}
+
+
+def test_scores_are_numbers_whatever_their_spelling(tmp_path: Path) -> None:
+    spelled = ["0.5", " 1 ", "true", "False", "1e-3", "-2", "n/a", "NaN", "inf", "1,5", "", "  "]
+    frame = pl.DataFrame(
+        {"task": "t", "prompt": [f"p{i}" for i in range(12)], "model": "m", "score": spelled}
+    )
+    frame.write_csv(tmp_path / "x.csv")
+    table = read(tmp_path / "x.csv")
+    assert table.scores["score"].to_list() == [0.5, 1, 1, 0, 0.001, -2, *[None] * 6]
+    assert table.dropped == {"scores that are not numbers": 4, "empty scores": 2}
+
+
+def test_jsonl_takes_mixed_types_and_what_python_writes_for_nan(tmp_path: Path) -> None:
+    lines = [
+        {"task": "t", "prompt": str(i), "model": "m", "score": score}
+        for i, score in enumerate([True, 0.25, "0.5", float("nan"), float("inf"), None, [1], 3])
+    ]
+    text = "\n".join(json.dumps(line) for line in lines)
+    table = read(csv(tmp_path, "\ufeff" + text, "x.jsonl"))
+    assert table.scores["score"].to_list() == [1, 0.25, 0.5, None, None, None, None, 3]
+    assert table.dropped == {"scores that are not numbers": 3, "empty scores": 1}
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1))
+def test_numbers_written_as_text_are_read_exactly(values: list[float]) -> None:
+    numbers, n_other = as_numbers(pl.Series([repr(value) for value in values]))
+    assert numbers.to_list() == values
+    assert n_other == 0
+
+
+@given(st.lists(st.none() | st.text(max_size=5) | st.floats().map(str)))
+def test_every_text_is_a_number_or_empty_or_counted(values: list[str | None]) -> None:
+    numbers, n_other = as_numbers(pl.Series(values, dtype=pl.String))
+    empty = sum(value is None or not value.strip() for value in values)
+    assert len(values) == numbers.count() + n_other + empty
+    assert numbers.drop_nulls().is_finite().all()
+
+
+def test_further_columns_are_kept_and_unknown_ones_named(tmp_path: Path) -> None:
+    text = (
+        "task,prompt,model,score,cost_usd,prompt_tokens,completion_tokens,log_likelihood,"
+        "metric:bleu,ranker:pair,reference,split,note,mood\n"
+        "t,p,m,1,0.01,5,n/a,-2.5,30,0.7,42,test,hello,\n"
+    )
+    table = read(csv(tmp_path, text))
+    [row] = table.scores.drop("sample_id").to_dicts()
+    assert row == {
+        "model": "m",
+        "score": 1.0,
+        "cost_usd": 0.01,
+        "prompt_tokens": 5.0,
+        "completion_tokens": None,
+        "log_likelihood": -2.5,
+        "metric:bleu": 30.0,
+        "ranker:pair": 0.7,
+    }
+    assert table.samples.select("reference", "split").row(0) == ("42", "test")
+    assert dict(table.dropped) == {
+        'values in the unknown column "note"': 1,
+        'values in the unknown column "mood"': 0,
+        "values of completion_tokens that are not numbers": 1,
+    }
+
+
+def test_empty_prompts_go_with_their_scores_and_rows_keep_their_numbers(tmp_path: Path) -> None:
+    text = "sample_id,task,prompt,a,b\n1,t,,1,0\n2,t,  ,1,0\n3,t,x,1,0\n4,,y,1,1\n"
+    table = read(csv(tmp_path, text))
+    assert table.samples.select("source_row", "sample_id").rows() == [(2, "3")]
+    assert scores_of(table) == {("3", "a"): 1, ("3", "b"): 0}
+    assert table.dropped == {
+        "empty prompts": 2,
+        "scores of samples left out": 4,
+        "rows without a task": 1,
+    }
+
+
+def test_of_repeated_scores_the_first_stays_and_differing_ones_are_counted_apart(
+    tmp_path: Path,
+) -> None:
+    text = (
+        "sample_id,task,prompt,model,score\n"
+        "1,t,p,m,1\n1,t,p,m,1\n1,t,p,m,0\n"  # the same again, then another result
+        "2,t,q,m,\n2,t,q,m,0.5\n"  # a failed run, then its repetition
+    )
+    table = read(csv(tmp_path, text))
+    assert scores_of(table) == {("1", "m"): 1, ("2", "m"): 0.5}
+    assert table.dropped == {
+        "repeated scores": 2,
+        "repeated scores that differ (the first stays)": 1,
+        "empty scores": 1,
+    }
+
+
+def test_a_folder_counts_unknown_and_repeated_samples(tmp_path: Path) -> None:
+    csv(tmp_path, "sample_id,task,prompt\n1,t,p\n1,t,p\n2,t,q\n2,t,other\n,t,r\n", "samples.csv")
+    scores = {"sample_id": ["1", "9", "2"], "model": ["m", "m", None], "score": [1, 1, 0]}
+    pl.DataFrame(scores).write_parquet(tmp_path / "scores.parquet")
+    table = read(tmp_path)
+    assert table.samples["source_row"].to_list() == [0, 2]
+    assert scores_of(table) == {("1", "m"): 1}
+    assert table.dropped == {
+        "repeated samples": 1,
+        "rows whose sample_id had another prompt": 1,
+        "rows without a sample_id": 1,
+        "rows without a model": 1,
+        "scores of unknown samples": 1,
+    }
+
+
+def test_a_derived_sample_id_depends_on_task_and_prompt_alone(tmp_path: Path) -> None:
+    one = read(csv(tmp_path, "task,prompt,model,score\nt,p,m,1\nt,q,m,0\nu,p,m,1\n", "one.csv"))
+    two = read(csv(tmp_path, "prompt,x,task,y\nq,1,t,1\np,0,u,1\np,1,t,0\n", "two.csv"))
+
+    def ids(table: SourceTable) -> dict[tuple[str, str], str]:
+        return {(row["task"], row["prompt"]): row["sample_id"] for row in table.samples.to_dicts()}
+
+    assert ids(one) == ids(two)
+    assert len(set(ids(one).values())) == 3
+
+
+def test_tasks_that_number_their_samples_alike_are_told_apart(tmp_path: Path) -> None:
+    text = "sample_id,task,prompt,model,score\n0,t,p,m,1\n0,u,q,m,0\n1,u,r,m,1\n"
+    table = read(csv(tmp_path, text))
+    assert scores_of(table) == {("t/0", "m"): 1, ("u/0", "m"): 0, ("1", "m"): 1}
+    assert not table.dropped
+
+
+def test_a_score_never_goes_to_another_prompt_with_the_same_id(tmp_path: Path) -> None:
+    text = "sample_id,task,prompt,model,score\n0,t,p,a,1\n0,t,other,b,1\n1,t,,a,0\n1,t,,b,0\n"
+    table = read(csv(tmp_path, text))
+    assert scores_of(table) == {("0", "a"): 1}
+    assert table.dropped["rows whose sample_id had another prompt"] == 1
+
+
+def test_columns_metric_rankers_tasks_and_task_choose_what_is_read(tmp_path: Path) -> None:
+    path = csv(
+        tmp_path,
+        "question,llm,acc,metric:f1,summa,domain\nq1,m,1,0.5,3,law\nq2,m,0,0.6,4,math\n",
+    )
+    names = {"prompt": "question", "model": "llm", "score": "acc"}
+    table = read(
+        path,
+        metric="f1",
+        rankers=["summa"],
+        tasks=["math"],
+        columns={**names, "task": "domain"},
+    )
+    [row] = table.scores.drop("sample_id").to_dicts()
+    assert row == {"model": "m", "score": 0.6, "metric:score": 0.0, "ranker:summa": 4.0}
+    assert table.dropped == {"samples of other tasks": 1, "scores of samples left out": 1}
+    assert table.samples["source_row"].to_list() == [1]
+    one = read(path, columns=names, task="all")
+    assert one.samples["task"].to_list() == ["all", "all"]
+
+
+def test_a_wide_table_of_another_project_is_read_with_the_task_named(shared: Path) -> None:
+    path = shared / "raw" / "routellm_mmlu_abstract_algebra.csv"
+    table = read(path, task="abstract_algebra")
+    assert set(table.scores["model"]) == {
+        "mistralai/Mixtral-8x7B-Instruct-v0.1",
+        "gpt-4-1106-preview",
+    }
+    assert set(table.scores["score"]) == {0.0, 1.0}
+    assert not table.dropped
+
+
+def test_a_wide_tables_text_and_index_columns_are_no_models(tmp_path: Path) -> None:
+    text = ",task,prompt,gpt,comment,cost_usd\n0,t,p,1,good,0.1\n1,t,q,0.2,,0.1\n"
+    table = read(csv(tmp_path, text))
+    assert set(table.scores["model"]) == {"gpt"}
+    assert dict(table.dropped) == {
+        'values in the unknown column ""': 2,
+        'values in the unknown column "comment"': 1,
+        'values in the unknown column "cost_usd"': 2,
+    }
+
+
+def test_models_json_gives_facts(tmp_path: Path) -> None:
+    WRITERS["csv"](SAMPLES, tmp_path / "samples.csv")
+    WRITERS["csv"](SCORES, tmp_path / "scores.csv")
+    facts = tmp_path / "models.json"
+    facts.write_text(
+        '{"small": {"params_b": 7, "vendor": "x"}, "vendor/large": {"params_b": null}}'
+    )
+    table = read(tmp_path)
+    assert table.models == {"small": ModelFacts(params_b=7), "vendor/large": ModelFacts()}
+    assert table.dropped['values of the unknown model fact "vendor"'] == 1
+    for bad, says in {
+        '{"small": {"params_b": "7"}}': "params_b of small is '7'",
+        '{"small": {"input_price_usd_per_mtok": -1}}': "is -1",
+        '{"small": {"params_b": true}}': "is True",
+        '{"small": 7}': "not an object of objects",
+        "[1": "not valid JSON",
+    }.items():
+        facts.write_text(bad)
+        with pytest.raises(SourceError, match=re.escape(says)):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("prompt,a,b\np,1,0\n", 'no column "task" (it has prompt, a, b)'),
+        ("task,question,a\nt,p,1\n", 'no column "prompt"'),
+        ("task,prompt,score\nt,p,1\n", 'no column "model"'),
+        ("task,prompt,model\nt,p,1\n", 'no column "score"'),
+        ("task,prompt\nt,p\n", "no column with a model's scores"),
+        ("task,prompt,a,a\nt,p,1,0\n", 'has the column "a" twice'),
+        ("task,prompt,gpt|total_cost,gpt\nt,p,1,0\n", "kind: routerbench"),
+        ("task,prompt,model,score\n", "holds no rows"),
+        ("", "holds no rows"),
+        ("task,prompt,model,score\nt,,m,1\n", "empty prompts: 1"),
+        ("task,prompt,model,score\nt,p,m,good\n", "scores that are not numbers: 1"),
+        ("task,prompt,model,score\nt,p,m,1\nt,q,m,1,9,9\n", "line 3 has 6 fields, the header 4"),
+        ('task,prompt,model,score\nt,p,m,1\nt,"q,m,1', "line 3: unexpected end of data"),
+        ('task,prompt,model,score\nt,p,m,1\nt,"q, or r",m', "last line has 3 of 4 fields"),
+    ],
+)
+def test_a_wrong_csv_is_refused_in_one_sentence(tmp_path: Path, text: str, says: str) -> None:
+    path = csv(tmp_path, text)
+    with pytest.raises(SourceError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert says in message
+    assert message.startswith(str(path))
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"metric": "f1"}, 'no column "metric:f1"; its metrics are metric:bleu'),
+        ({"rankers": ["pair"]}, 'no column "pair"'),
+        ({"columns": {"prompt": "question"}}, 'no column "question" to take for "prompt"'),
+        ({"tasks": ["u"]}, 'no task "u"; it has t'),
+        ({"task": "u"}, "leave out the option task"),
+    ],
+)
+def test_an_option_that_names_what_is_not_there_is_refused(
+    tmp_path: Path, options: dict[str, object], says: str
+) -> None:
+    path = csv(tmp_path, "task,prompt,model,score,metric:bleu\nt,p,m,1,2\n")
+    with pytest.raises(SourceError, match=re.escape(says)):
+        sources.read("table", path, options)
+
+
+def test_a_wide_table_has_no_metric_to_choose(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match='no column "model"'):
+        read(csv(tmp_path, "task,prompt,a\nt,p,1\n"), metric="f1")
+
+
+def test_a_cut_jsonl_file_names_the_line(tmp_path: Path) -> None:
+    good = '{"task": "t", "prompt": "p", "model": "m", "score": 1}\n'
+    with pytest.raises(SourceError, match="line 3, is not valid JSON"):
+        read(csv(tmp_path, good * 2 + good[:20], "x.jsonl"))
+    with pytest.raises(SourceError, match="line 1, holds a list"):
+        read(csv(tmp_path, f"[{good}]".replace("\n", ""), "x.jsonl"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_cut_parquet_file_is_refused(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "x.parquet"
+    long_table().write_parquet(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(SourceError, match=r"x\.parquet cannot be read as Parquet"):
+        read(path)
+
+
+def test_a_path_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
+    for name in ("nowhere", "nowhere.csv"):
+        with pytest.raises(SourceError, match=f"{name} does not exist"):
+            read(tmp_path / name)
+    with pytest.raises(SourceError, match="no samples file"):
+        read(tmp_path)
+    with pytest.raises(SourceError, match=r"none of \.parquet, \.csv, \.jsonl, \.ndjson"):
+        read(csv(tmp_path, "x", "results.xlsx"))
+    for kind in ("csv", "parquet"):
+        WRITERS[kind](SAMPLES, tmp_path / f"samples.{kind}")
+    with pytest.raises(SourceError, match=r"samples\.parquet and samples\.csv"):
+        read(tmp_path)
+
+
+def test_a_prompt_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    row = {"task": "t", "prompt": [{"role": "user"}], "model": "m", "score": 1}
+    with pytest.raises(SourceError, match='in its column "prompt"'):
+        read(csv(tmp_path, json.dumps(row), "x.jsonl"))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_brackets_in_a_path_are_no_pattern(tmp_path: Path, kind: str) -> None:
+    WRITERS[kind](long_table().head(1), tmp_path / f"run1.{kind}")
+    WRITERS[kind](long_table(), tmp_path / f"run[1].{kind}")
+    assert read(tmp_path / f"run[1].{kind}").samples.height == 3
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=200), kind=st.sampled_from(sorted(WRITERS)), cut=st.booleans())
+def test_any_bytes_are_read_or_refused_and_never_a_crash(
+    tmp_path: Path, data: bytes, kind: str, cut: bool
+) -> None:
+    path = tmp_path / f"x.{kind}"
+    WRITERS[kind](long_table(), path)
+    good = path.read_bytes()
+    path.write_bytes(good[: len(good) // 2] + data + (b"" if cut else good[len(good) // 2 :]))
+    try:
+        table = read(path)
+    except SourceError as error:
+        assert "\n" not in str(error)
+    else:
+        assert table.samples["sample_id"].is_unique().all()
+
+
+def test_the_frame_of_a_csv_is_text(tmp_path: Path) -> None:
+    frame = read_frame(csv(tmp_path, "sample_id,score\n007,0.10\n"))
+    assert frame.rows() == [("007", "0.10")]
+
+
+def test_a_source_is_read_by_kind_with_options_checked(tmp_path: Path) -> None:
+    path = csv(tmp_path, "task,prompt,a\nt,p,1\nu,q,0\n")
+    assert sources.read("table", path, {"tasks": ["t"]}).samples.height == 1
+    with pytest.raises(ConfigError, match='"tabel" is no kind of source; there are helm'):
+        sources.read("tabel", path, {})
+    with pytest.raises(
+        ConfigError, match='no option "metrics"; it has columns, metric, rankers, task, tasks'
+    ):
+        sources.read("table", path, {"metrics": "f1"})
+    with pytest.raises(ConfigError, match="option tasks is 't', but input should be a valid list"):
+        sources.read("table", path, {"tasks": "t"})

@@ -1,7 +1,10 @@
-"""Route LiteLLM requests by benchmark results that already exist (Shnitzer et al., 2023)."""
+"""Route LiteLLM requests by benchmark results that already exist (Shnitzer et al., 2023).
+
+What serving needs is here; building is `litellm_benchrouter.build`, so that a proxy's workers do
+not load what only the builder uses.
+"""
 
 from litellm_benchrouter.artifact import Artifact, read_artifact
-from litellm_benchrouter.build import Built, build
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.core.benchmark import Benchmark, ModelFacts
 from litellm_benchrouter.core.decision import Decision
@@ -23,7 +26,6 @@ __all__ = [
     "BenchRouterConfig",
     "BenchRouterError",
     "Benchmark",
-    "Built",
     "ConfigError",
     "Decision",
     "EmbedderError",
@@ -31,7 +33,6 @@ __all__ = [
     "SourceError",
     "Store",
     "VersionError",
-    "build",
     "load_config",
     "read_artifact",
 ]

@@ -34,6 +34,8 @@ NAMED_TASKS = "named_tasks.json"
 INDEX = "index.hnsw"
 EMBEDDER = "embedder"
 
+_UNIT_TOLERANCE = 1e-3
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -154,8 +156,13 @@ def read_artifact(folder: Path) -> Artifact:
     task = _array(folder, TASK, np.int32, (n,))
     if n and (int(task.min()) < 0 or int(task.max()) >= n_tasks):
         raise ArtifactError(f"{folder / TASK} names a task that the manifest does not list.")
-    if not np.isfinite(embeddings).all():
-        raise ArtifactError(f"{folder / EMBEDDINGS} holds NaN or infinite values; build again.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        unit = np.abs(np.einsum("nd,nd->n", embeddings, embeddings) - 1.0) < _UNIT_TOLERANCE
+    if not unit.all():
+        raise ArtifactError(
+            f"{folder / EMBEDDINGS} holds rows that are not of unit length (NaN, infinite, zero or "
+            f"unscaled vectors), row {int(unit.argmin())} first; build again."
+        )
     if not np.isin(np.unique(correctness), (0, 1, 255)).all():
         raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
     n_draws = int(manifest.counts["smoother_draws"])
@@ -187,7 +194,8 @@ def len_of(manifest: Manifest) -> int:
 def _array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
     path = folder / name
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Not np.load, which would also open archives and pickles.
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} is not a .npy file ({error}); build again.") from error
     if array.dtype != dtype or array.shape != shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 class _Block(BaseModel):
     """A part of the configuration: a key it does not know is refused, not ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class SourceConfig(_Block):
@@ -78,7 +81,7 @@ class EmbedderConfig(_Block):
     named tasks only (a request's prompt cannot be embedded).
     """
 
-    kind: str = "lexical"
+    kind: Literal["lexical", "sentence-transformers", "precomputed"] = "lexical"
     model: str = "sentence-transformers/all-mpnet-base-v2"
     dimensions: int = Field(default=256, ge=1, le=4096)
     device: str = "cpu"
@@ -217,7 +220,7 @@ def load_config(path: Path) -> BenchRouterConfig:
         raise ConfigError(
             f"cannot read the configuration {path}: {error.strerror}; give --config FILE."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         raise ConfigError(f"{path}{where} is not valid YAML; mend the syntax there.") from error
@@ -264,7 +267,8 @@ def parse_config(
 def _first_problem(error: ValidationError, where: str) -> str:
     """One sentence with the key's path and the value, as the person who wrote the file needs it."""
     problems = error.errors(include_url=False)
-    problem = problems[0]
+    # A misspelt key is also one that is missing: the misspelling is what there is to mend.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     key = BLOCK
     for part in problem["loc"]:
         key += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -274,20 +278,18 @@ def _first_problem(error: ValidationError, where: str) -> str:
         return f"{where}: unknown key `{key}`; known here: {known}{more}."
     if problem["type"] == "missing":
         return f"{where}: `{key}` is missing; add it{more}."
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    return f"{where}: `{key}` is {problem['input']!r}, but {message}{more}."
+    if problem["type"] == "value_error":
+        return f"{where}: `{key}`: {problem['msg'].removeprefix('Value error, ')}{more}."
+    message = problem["msg"][:1].lower() + problem["msg"][1:]
+    if problem["type"] == "model_type":
+        message = "it should be a block of keys"
+    return f"{where}: `{key}` is {reprlib.repr(problem['input'])}, but {message}{more}."
 
 
 def _known_keys(location: tuple[int | str, ...]) -> str:
     """Keys that the block at a location takes."""
     block: Any = BenchRouterConfig
     for part in location:
-        if isinstance(block, type) and issubclass(block, BaseModel) and part in block.model_fields:
-            block = block.model_fields[str(part)].annotation
-        while getattr(block, "__args__", None):  # list[X], dict[str, X], X | None
-            block = (
-                block.__args__[-1] if block.__args__[-1] is not type(None) else block.__args__[0]
-            )
-    fields = getattr(block, "model_fields", {})
-    return ", ".join(sorted(fields)) or "none"
+        inner = getattr(block, "__args__", ())  # of list[X] and dict[str, X]
+        block = inner[-1] if inner else block.model_fields[part].annotation
+    return ", ".join(sorted(block.model_fields))

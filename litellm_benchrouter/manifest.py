@@ -143,7 +143,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(
             f"{path} cannot be read ({error.strerror}); build the artifact again."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not JSON ({error}); build the artifact again.") from error
     found = document.get("schema_version") if isinstance(document, dict) else None
     if found != SCHEMA_VERSION:
@@ -159,7 +159,11 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(
             f"{path}: `{key}` is wrong ({problem['msg']}); build the artifact again."
         ) from error
-    if manifest.to_bytes() != raw or manifest.sealed().digest != manifest.digest:
+    try:
+        unchanged = manifest.to_bytes() == raw and manifest.sealed().digest == manifest.digest
+    except ValueError:  # NaN or an infinite number, which is never written
+        unchanged = False
+    if not unchanged:
         raise ArtifactError(f"{path} was changed after it was written; build the artifact again.")
     if manifest.content_id != manifest.version:
         raise ArtifactError(

@@ -16,17 +16,18 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from litellm_benchrouter.errors import ArtifactError, VersionError
-from litellm_benchrouter.manifest import MANIFEST, Manifest
+from litellm_benchrouter.manifest import MANIFEST, Manifest, read_manifest, verify_files
 
 _CURRENT = "CURRENT"
 _VERSION = re.compile(r"[0-9a-f]{16}")
 _BUILDING = ".building-"
+_PUBLISHING = ".current-"
 
 
 class Store:
@@ -89,6 +90,8 @@ class Store:
     def building(self) -> Iterator[Path]:
         """Hold the builder's lock and yield an empty folder to build in; it is removed after.
 
+        A directory that did not exist before is not there after a failure either.
+
         Raises
         ------
         ArtifactError
@@ -98,40 +101,46 @@ class Store:
         try:
             versions.mkdir(parents=True, exist_ok=True)
             with FileLock(self.root / ".lock", timeout=0):
-                for leftover in versions.glob(f"{_BUILDING}*"):
-                    shutil.rmtree(leftover, ignore_errors=True)
+                self._clean()
                 folder = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=versions))
                 folder.chmod(0o755)  # mkdtemp makes it private; the proxy may be another user
                 try:
                     yield folder
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
+                    with suppress(OSError):  # what holds anything stays
+                        versions.rmdir()
+                        (self.root / ".lock").unlink(missing_ok=True)
+                        self.root.rmdir()
         except Timeout as error:
             raise ArtifactError(
                 f"another build is writing to {self.root}; wait for it to end and try again."
             ) from error
         except OSError as error:
             raise ArtifactError(
-                f"cannot write to {self.root} ({error.strerror}: {error.filename}); "
-                f"the version that served still does."
+                f"cannot write to {self.root} ({error}); the version that served still does."
             ) from error
 
     def add(self, folder: Path, manifest: Manifest) -> Path:
-        """Move a finished build into its place; an equal version that is there already stays.
+        """Move a finished build into its place.
+
+        An equal version that is there already stays, unless its files no longer verify.
 
         Returns
         -------
         Path
             The version's folder.
         """
-        for path in folder.rglob("*"):
-            if path.is_file():
-                _sync(path)
         target = self.folder(manifest.version)
-        if not (target / MANIFEST).is_file():
-            shutil.rmtree(target, ignore_errors=True)
-            folder.rename(target)
-            _sync(target.parent)
+        if _verifies(target):
+            return target
+        for path in (*folder.rglob("*"), folder):
+            _sync(path)
+        if target.exists():
+            target.rename(tempfile.mkdtemp(prefix=_BUILDING, dir=target.parent))
+        folder.rename(target)
+        _sync(target.parent)
+        self._clean()
         return target
 
     def publish(self, version: str) -> None:
@@ -145,7 +154,7 @@ class Store:
         if not (self.folder(version) / MANIFEST).is_file():
             known = ", ".join(self.versions()) or "none"
             raise VersionError(f"{self.root} holds no version {version}; it holds {known}.")
-        descriptor, name = tempfile.mkstemp(prefix=".current-", dir=self.root)
+        descriptor, name = tempfile.mkstemp(prefix=_PUBLISHING, dir=self.root)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(f"{version}\n")
             file.flush()
@@ -153,6 +162,21 @@ class Store:
         Path(name).chmod(0o644)
         Path(name).replace(self.root / _CURRENT)
         _sync(self.root)
+
+    def _clean(self) -> None:
+        """Remove what killed builds left behind."""
+        for folder in (self.root / "versions").glob(f"{_BUILDING}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in self.root.glob(f"{_PUBLISHING}*"):
+            file.unlink(missing_ok=True)
+
+
+def _verifies(folder: Path) -> bool:
+    try:
+        verify_files(folder, read_manifest(folder))
+    except ArtifactError:
+        return False
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -54,7 +54,9 @@ from litellm_benchrouter.progress import bars
     show_default=True,
     help="What is new at a time: a task, or all tasks whose names agree up to the first '/'.",
 )
-@click.option("--metric", default="correctness", show_default=True, help="... or score, metric:NAME.")
+@click.option(
+    "--metric", default="correctness", show_default=True, help="... or score, metric:NAME."
+)
 @click.option("--test-share", type=click.FloatRange(0.01, 0.99), default=0.3, show_default=True)
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Random splits.")
 @click.option("--hidden", default="1500,1500", show_default=True, help="The MLP's hidden layers.")

@@ -8,17 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.benchmark import MISSING
 from litellm_benchrouter.core.masked import ratio
-from litellm_benchrouter.core.neighbors import Neighbors, smallest, task_rows, without_tasks
+from litellm_benchrouter.core.mixing import MixedLists, votes_of
+from litellm_benchrouter.core.neighbors import Neighbors, task_rows, without_tasks
 
 Array = NDArray[np.float64]
-
-_WITHIN_SAMPLES = 5_000  # of a task, up to which all its distances are held at once (100 MB)
 
 ALPHAS = tuple(round(0.01 * step, 2) for step in range(15))
 """The 15 mixing parameters. The paper gives their number and figure 2 their range (0 to 0.14)."""
@@ -154,21 +153,17 @@ def smoother_table(
     """
     variants = [-1] if left_out is None else [-1, *left_out]
     n_draws = len(alphas) * repeats
-    n_models = correctness.shape[1]
     u = np.full((len(variants), n_tasks, n_draws), np.nan)
-    p = np.full((len(variants), n_tasks, n_draws, n_models), np.nan)
-    positive = (correctness == 1).astype(np.uint8)
-    known = (correctness != MISSING).astype(np.uint8)
-    listed = max(k, kappa)
+    p = np.full((len(variants), n_tasks, n_draws, correctness.shape[1]), np.nan)
+    positive, known = votes_of(correctness)
+    right_above = np.floor(t * np.arange(k + 1)).astype(np.min_scalar_type(k))
     for d, rows in enumerate(task_rows(task, n_tasks)):
         if not len(rows):
             continue
-        lists, of_row, of_variant = _lists(outside, embeddings, task, rows, variants, listed)
-        member = (of_variant == np.arange(len(variants))[:, None]).astype(np.float64)
-        replaced = np.zeros((len(variants), len(rows)))
-        replaced[of_variant, of_row] = 1.0
-        replaced[0] = 0.0  # the first variant replaces nothing: it is what the others start from
-        within = _Within(np.asarray(embeddings[rows]))
+        lists, of_row, of_variant = _lists(outside, embeddings, task, rows, variants, max(k, kappa))
+        mixing = MixedLists(lists, of_row, rows, embeddings, positive, known, k=k, kappa=kappa)
+        sums = _Sums(of_row, of_variant, len(variants), len(rows))
+        answer, labelled = positive[rows[of_row]] == 1, known[rows[of_row]] == 1
         generator = np.random.default_rng([seed, d])
         for a, alpha in enumerate(alphas):
             moving = n_moved(alpha, len(rows), max_moved)
@@ -176,23 +171,16 @@ def smoother_table(
                 moved = generator.choice(len(rows), size=moving, replace=False)
                 stays = np.ones(len(rows), dtype=bool)
                 stays[moved] = False
-                merged = _merge(lists, within.to(moved)[of_row], rows[moved], listed)
-                mean_distance = _mean_distance(merged.first(kappa))
-                hit, counted = _hits(merged.first(k), rows[of_row], positive, known, t)
-                inside = np.isfinite(mean_distance)
-                columns = np.column_stack(
-                    [np.where(inside, mean_distance, 0.0), inside, hit, counted]
-                ).astype(np.float64)
-                columns *= stays[of_row, None]
-                base = columns[: len(rows)]
-                total = member @ columns
-                total[1:] += base.sum(axis=0) - replaced[1:] @ base
+                stays = stays[of_row, None]
+                mixed = mixing.draw(moved)
+                counted = (mixed.voters > 0) & labelled & stays
+                hit = ((mixed.votes > right_above[mixed.voters]) == answer) & counted
+                inside = np.isfinite(mixed.distance)[:, None] & stays
+                distance = np.where(inside, mixed.distance[:, None], 0.0)
                 draw = a * repeats + repeat
                 draws = slice(draw, draw + 1) if moving else slice(draw, draw + repeats)
-                u[:, d, draws] = ratio(total[:, 0], total[:, 1])[:, None]
-                p[:, d, draws] = ratio(total[:, 2 : 2 + n_models], total[:, 2 + n_models :])[
-                    :, None
-                ]
+                u[:, d, draws] = ratio(sums.of(distance), sums.of(inside))
+                p[:, d, draws] = ratio(sums.of(hit), sums.of(counted))[:, None]
         for v, variant in enumerate(variants):
             if variant == d:
                 u[v, d], p[v, d] = np.nan, np.nan
@@ -200,6 +188,32 @@ def smoother_table(
             progress(1)
     tables = [SmootherTable(u[v], p[v]) for v in range(len(variants))]
     return tables if left_out is None else tables[1:]
+
+
+class _Sums:
+    """Sums over the lists of each variant, from lists as `_lists` returns them."""
+
+    def __init__(
+        self,
+        of_row: NDArray[np.intp],
+        of_variant: NDArray[np.intp],
+        n_variants: int,
+        n_rows: int,
+    ) -> None:
+        self._instead_of, self._n_variants = of_row[n_rows:], n_variants
+        self._variants, self._starts = np.unique(of_variant[n_rows:], return_index=True)
+
+    def of(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Sum values of shape (L, C), float64 or bool, to shape (n_variants, C)."""
+        kind = np.float64 if values.dtype == np.float64 else np.int64
+        small = values.view(np.int8) if values.dtype == bool else values
+        n_rows = len(values) - len(self._instead_of)
+        out = np.tile(small[:n_rows].sum(axis=0, dtype=kind), (self._n_variants, 1))
+        if len(self._starts):
+            # A variant is the base but for the lists that it has instead of the base's.
+            change = small[n_rows:] - small[self._instead_of]
+            out[self._variants] += np.add.reduceat(change, self._starts, axis=0, dtype=kind)
+        return out
 
 
 def _lists(
@@ -236,61 +250,3 @@ def _lists(
         np.concatenate([base.index, again.index]), np.concatenate([base.distance, again.distance])
     )
     return lists, all_rows, all_variants
-
-
-class _Within:
-    """Distances from a task's samples to those of them that a draw moves."""
-
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
-        self._vectors = vectors
-        # Every draw asks for some columns of the same matrix; one that is too large is not kept.
-        self._all = _distances(vectors, vectors) if len(vectors) <= _WITHIN_SAMPLES else None
-
-    def to(self, moved: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return distances of shape (n_d, len(moved))."""
-        if self._all is None:
-            return _distances(self._vectors, self._vectors[moved])
-        return self._all[moved].T  # symmetric, and rows are contiguous
-
-
-def _distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    distance: NDArray[np.float32] = np.clip(np.float32(1.0) - a @ b.T, 0.0, 2.0)
-    return distance
-
-
-def _merge(
-    lists: Neighbors, near: NDArray[np.float32], moved: NDArray[np.intp], listed: int
-) -> Neighbors:
-    """Merge the moved samples, at distances `near`, into lists of neighbours outside the task."""
-    if not len(moved):
-        return lists
-    index = np.broadcast_to(moved, near.shape)
-    distance = np.concatenate([lists.distance, near], axis=1)
-    column, distance = smallest(distance, listed)
-    return Neighbors(
-        np.take_along_axis(np.concatenate([lists.index, index], axis=1), column, axis=1), distance
-    )
-
-
-def _mean_distance(neighbors: Neighbors) -> Array:
-    """Eq. 9 for each query; NaN where it has no neighbour."""
-    finite = np.isfinite(neighbors.distance)
-    if finite.all():
-        return np.asarray(neighbors.distance.mean(axis=1, dtype=np.float64))
-    total = np.where(finite, neighbors.distance, 0.0).sum(axis=1, dtype=np.float64)
-    return ratio(total, finite.sum(axis=1))
-
-
-def _hits(
-    neighbors: Neighbors,
-    sample: NDArray[np.intp],
-    positive: NDArray[np.uint8],
-    known: NDArray[np.uint8],
-    t: float,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether I(g > t) is right on each sample and model, and whether that can be said."""
-    there = (neighbors.index >= 0)[:, :, None]
-    votes = (positive[neighbors.index] * there).sum(axis=1, dtype=np.int32)
-    voters = (known[neighbors.index] * there).sum(axis=1, dtype=np.int32)
-    counted = (voters > 0) & (known[sample] == 1)
-    return ((votes > t * voters) == (positive[sample] == 1)) & counted, counted

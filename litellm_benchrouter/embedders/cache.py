@@ -104,8 +104,10 @@ class _CacheFile:
                     "SELECT vector FROM vectors WHERE text_sha256 = ?", (key,)
                 ).fetchone()
                 vector = np.frombuffer(row[0] if row else b"", dtype=np.dtype("<f4"))
-                # SQLite does not notice damage inside a value.
-                if len(vector) == dimension and math.isclose(vector @ vector, 1, abs_tol=1e-3):
+                # SQLite does not notice damage inside a value; vectors have length 1 or 0.
+                square = float(vector @ vector)
+                sound = square == 0 or math.isclose(square, 1, abs_tol=1e-3)
+                if len(vector) == dimension and sound:
                     found[key] = vector
             return found
 

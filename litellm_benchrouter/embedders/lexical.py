@@ -132,7 +132,7 @@ class LexicalEmbedder:
             return_counts=True,
         )
         kept = _most_frequent(n_texts, dimensions, max_features)
-        count = np.concatenate([counts for _, counts in counted]).astype(np.float64)
+        count = np.concatenate([counts for _, counts in counted]).astype(np.float32)
         ends = np.cumsum([0, *(len(hashes) for hashes, _ in counted)])
         counts = csr_array((count, column, ends), shape=(len(sample), len(hashes)))[:, kept]
         weighting = TfidfTransformer(sublinear_tf=True).fit(counts)
@@ -222,7 +222,7 @@ class LexicalEmbedder:
         if found != expected or hashes.shape != rows.shape[:1]:
             raise EmbedderError(
                 f"the lexical embedder in {folder} has {found}, where its manifest says "
-                f"{expected}: build the artifact again."
+                f"{expected}: build again."
             )
         parameters = identity["parameters"]
         if not isinstance(parameters, Mapping):
@@ -232,7 +232,7 @@ class LexicalEmbedder:
         if fingerprint != identity["fingerprint"]:
             raise EmbedderError(
                 f"the lexical embedder in {folder} has the fingerprint {fingerprint}, where its "
-                f"manifest says {identity['fingerprint']}: build the artifact again."
+                f"manifest says {identity['fingerprint']}: build again."
             )
         return embedder
 

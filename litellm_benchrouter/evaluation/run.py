@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 
+import numpy as np
+
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.core.benchmark import average_accuracy
+from litellm_benchrouter.core.neighbors import nearest
+from litellm_benchrouter.core.scores import correctness_predictor
 from litellm_benchrouter.embed import EmbeddedBenchmark, embed_benchmark
+from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.distance import run_distance
@@ -18,12 +24,14 @@ from litellm_benchrouter.evaluation.mlp import run_mlp
 from litellm_benchrouter.evaluation.prepared import Prepared, choose_pool, prepare
 from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
-from litellm_benchrouter.evaluation.task import run_task
+from litellm_benchrouter.evaluation.task import describe, run_task
 from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.progress import Silent
 
 PROTOCOLS = ("task", "request", "cost", "labels", "distance", "mlp", "robustness")
 DEFAULT_PROTOCOLS = ("task", "request", "cost")
+
+_PERTURBED = 300  # prompts whose perturbations are routed
 
 
 @dataclass(frozen=True)
@@ -161,11 +169,36 @@ def _run(
     return {name: runs[name]() for name in options.protocols}
 
 
-def _robustness(
-    prepared: Prepared, embedded: EmbeddedBenchmark, stages: Silent
-) -> dict[str, Any]:
-    """Perturb prompts and see whether S1 still picks the same model."""
-    raise NotImplementedError
+def _robustness(prepared: Prepared, embedded: EmbeddedBenchmark, stages: Silent) -> dict[str, Any]:
+    """Perturb prompts and see whether S1 still picks the same model, the prompt itself left out."""
+    if embedded.embedder.kind == PrecomputedEmbedder.kind:
+        raise ConfigError(
+            "the protocol robustness embeds perturbed prompts, and the vectors were given without "
+            "their embedder; name it in benchrouter.embedder, or leave the protocol out."
+        )
+    benchmark = prepared.benchmark
+    generator = np.random.default_rng(prepared.seed)
+    n_prompts = min(_PERTURBED, len(benchmark))
+    rows = np.sort(generator.choice(len(benchmark), size=n_prompts, replace=False))
+    average = average_accuracy(prepared.accuracy)
+    everything = np.arange(len(benchmark))
+
+    def decide(texts: list[str]) -> list[int]:
+        near = nearest(
+            embedded.embedder.embed(texts),
+            prepared.embeddings,
+            prepared.routing.k,
+            excluded=lambda block: rows[block, None] == everything,
+        )
+        g = correctness_predictor(benchmark.correctness, near)
+        known = np.where(np.isnan(g), average, g)
+        return [int(prepared.order(scores, average)[0]) for scores in known]
+
+    with stages.stage("robustness", 1) as advance:
+        texts = [benchmark.prompts[row] for row in rows]
+        document = run_robustness(texts, decide, prepared.seed)
+        advance(1)
+    return {"protocol": {"name": "robustness", **describe(prepared)}, **document}
 
 
 def documents_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -174,5 +207,3 @@ def documents_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = result["protocols"]
         return found
     return {result["protocol"]["name"]: result}
-
-

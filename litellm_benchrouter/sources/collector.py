@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import polars as pl
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.files import Faults, optional
+from litellm_benchrouter.sources.files import Fault, Faults, optional, parse_json
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.source_table import SourceTable
 from litellm_benchrouter.sources.tidy import useful_samples, useful_scores
@@ -140,7 +139,9 @@ class Collector:
         columns["model"] = pl.Series(self._models, dtype=pl.String)
         for name, packed in self._numbers.items():
             packed.extend([_NAN] * (n - len(packed)))
-            columns[name] = pl.Series(packed, dtype=pl.Float64).fill_nan(None)
+            numbers = pl.Series(packed, dtype=pl.Float64).fill_nan(None)
+            if name == "score" or numbers.count():
+                columns[name] = numbers
         scores = pl.DataFrame(columns)
         cell = ["sample_id", "model"]
         if scores.select(pl.struct(cell).n_unique()).item() < n:
@@ -198,8 +199,8 @@ def number(value: object) -> float | None:
 
 
 def text(value: object) -> str | None:
-    """Return a text that can be stored: half a surrogate pair, which JSON allows, becomes "?"."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+    """Return a text, or None where it is none."""
+    return value if isinstance(value, str) else None
 
 
 def last_user_turn(prompt: object) -> str | None:
@@ -220,7 +221,7 @@ def last_user_turn(prompt: object) -> str | None:
     """
     if isinstance(prompt, str):
         chat = _chat(prompt)
-        return text(prompt) if chat is None else last_user_turn(chat)
+        return prompt if chat is None else last_user_turn(chat)
     if not isinstance(prompt, list):
         return None
     messages: list[dict[str, object]] = [m for m in prompt if isinstance(m, dict)]
@@ -231,7 +232,7 @@ def last_user_turn(prompt: object) -> str | None:
         texts = [optional(part, "text", str) for part in parts]
         found = "\n".join(part for part in texts if part)
         if found:
-            return text(found)
+            return found
     return None
 
 
@@ -240,8 +241,8 @@ def _chat(prompt: str) -> list[object] | None:
     if not prompt.lstrip().startswith("["):
         return None
     try:
-        messages = json.loads(prompt)
-    except ValueError:
+        messages = parse_json(prompt.encode())
+    except Fault:
         return None
     is_chat = isinstance(messages, list) and all(
         isinstance(message, dict) and "role" in message for message in messages

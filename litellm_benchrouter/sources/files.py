@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from litellm_benchrouter.errors import SourceError
 
 T = TypeVar("T")
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
 
 
@@ -87,7 +89,7 @@ def files_in(path: Path, *endings: str) -> list[Path]:
 
 
 def parse_json(content: bytes) -> Any:
-    """Return a JSON document, a bare NaN included.
+    """Return a JSON document, a bare NaN included; half a surrogate pair in a text becomes "?".
 
     Raises
     ------
@@ -97,7 +99,11 @@ def parse_json(content: bytes) -> Any:
     if not content.strip():
         raise Fault("is empty")
     try:
-        return json.loads(content.removeprefix(b"\xef\xbb\xbf"))
+        document = json.loads(content.removeprefix(b"\xef\xbb\xbf"))
+        if _SURROGATE.search(content):  # which JSON can escape and UTF-8 cannot hold
+            written = json.dumps(document, ensure_ascii=False)
+            document = json.loads(written.encode("utf-8", "replace"))
+        return document
     except json.JSONDecodeError as error:
         raise Fault(f"line {error.lineno} is not JSON ({error.msg})") from error
     except UnicodeDecodeError as error:

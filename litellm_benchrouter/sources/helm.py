@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.collector import Collector, Sample, number, text
+from litellm_benchrouter.sources.collector import Collector, Sample, number
 from litellm_benchrouter.sources.files import (
     Fault,
     Faults,
@@ -24,22 +24,12 @@ from litellm_benchrouter.sources.files import (
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.source_table import SourceTable
 
-_Key = tuple[str, object, object]
+_Option = tuple[str, int, float | None]  # instance, trial, index of the reference
 
 GUESSES = (
-    "final_number_exact_match",
-    "math_equiv_chain_of_thought",
-    "math_equiv",
-    "chain_of_thought_correctness",
-    "ifeval_strict_accuracy",
-    "omni_math_accuracy",
-    "pass",
-    "exact_match",
-    "quasi_exact_match",
-    "f1_score",
-    "rouge_2",
-    "rouge_l",
-    "bleu_4",
+    *("final_number_exact_match", "math_equiv_chain_of_thought", "math_equiv"),
+    *("chain_of_thought_correctness", "ifeval_strict_accuracy", "omni_math_accuracy", "pass"),
+    *("exact_match", "quasi_exact_match", "f1_score", "rouge_2", "rouge_l", "bleu_4"),
 )
 """The order in which the main metric is guessed where neither schema.json nor an option tells it.
 
@@ -85,12 +75,9 @@ def read(
         If the path does not exist or no run in it has a score.
     """
     collector = Collector(path)
-    folders = [file.parent for file in files_in(path, "per_instance_stats.json")]
+    folders = [file.parent for file in files_in(path, "run_spec.json")]
     if path.is_file() or not folders:
-        raise SourceError(
-            f"{path} has no folder with a per_instance_stats.json; give the benchmark_output of "
-            "helm-run."
-        )
+        raise SourceError(f"{path} holds no run_spec.json; give helm-run's benchmark_output.")
     asked = [metric] if isinstance(metric, str) else metric
     schemas: dict[Path, _Schema] = {}
     seen: set[tuple[str, str]] = set()
@@ -110,8 +97,8 @@ def read(
 
 def _last_suite_first(folder: Path) -> tuple[list[tuple[int, str]], str]:
     """Sort key: suites from the last to the first, "v10" before "v9", and runs by name."""
-    digits = re.split(r"(\d+)", folder.parent.name)
-    return [(-int(part) if part.isdecimal() else 0, part) for part in digits], folder.name
+    parts = re.split(r"(\d+)", folder.parent.name)
+    return [(-int(part) if part.isdecimal() else 0, part) for part in parts], folder.name
 
 
 @dataclass(frozen=True)
@@ -149,7 +136,7 @@ class _Run:
     folder: Path
     task: str
     model: str
-    groups: list[object]
+    groups: list[str]
     options_apart: bool  # whether each option of a question was a request of its own
 
     @classmethod
@@ -160,7 +147,7 @@ class _Run:
             folder,
             _without_model(pick(spec, "name", str)),
             pick(spec, "adapter_spec.model", str),
-            optional(spec, "groups", list) or [],
+            [name for name in optional(spec, "groups", list) or [] if isinstance(name, str)],
             method.startswith("multiple_choice_separate"),
         )
 
@@ -205,10 +192,12 @@ def _read_run(
             if score is None:
                 wanted = main or listed(asked or ["any metric known here"])
                 collector.dropped[f"results of {run.task} without {wanted}"] += 1
-            option = instance, row.get("train_trial_index"), values.get("predicted_index")
-            numbers["log_likelihood"] = values.get("logprob", answers.get(option))
-            numbers["prompt_tokens"] = values.get("num_prompt_tokens")
-            numbers["completion_tokens"] = values.get("num_output_tokens")
+            option = instance, _trial(row), values.get("predicted_index")
+            numbers |= {
+                "log_likelihood": values.get("logprob", answers.get(option)),
+                "prompt_tokens": values.get("num_prompt_tokens"),
+                "completion_tokens": values.get("num_output_tokens"),
+            }
             collector.add(samples[instance], run.model, score, numbers)
     return True
 
@@ -235,7 +224,7 @@ def _main_metric(
 
 def _described(
     run: _Run, whole: bool, faults: Faults
-) -> tuple[dict[str, Sample], dict[_Key, float]]:
+) -> tuple[dict[str, Sample], dict[_Option, float]]:
     """Return the instances of a run by id, and the log-likelihoods of options asked apart."""
     short, full = run.folder / "instances.json", run.folder / "scenario_state.json"
     if whole or run.options_apart or not short.is_file():
@@ -267,10 +256,10 @@ def _samples(task: str, states: Sequence[Mapping[str, object]], whole: bool) -> 
         samples[key] = Sample(
             sample_id=f"{task}/{key}",
             task=task,
-            prompt=text(prompt) or "",
-            reference=text(optional(next(right, None), "output.text", str)),
+            prompt=prompt,
+            reference=optional(next(right, None), "output.text", str),
             split=optional(instance, "split", str),
-            identity=text(question),
+            identity=question,
         )
     return samples
 
@@ -284,12 +273,12 @@ def _option(state: Mapping[str, object]) -> str:
     return pick(references[index], "output.text", str)
 
 
-def _of_options(states: Sequence[Mapping[str, object]]) -> dict[_Key, float]:
+def _of_options(states: Sequence[Mapping[str, object]]) -> dict[_Option, float]:
     """Return the log-likelihood of each option by instance, trial and option.
 
     The completion repeats the whole prompt; the option's tokens are the last ones.
     """
-    found: dict[_Key, float] = {}
+    found: dict[_Option, float] = {}
     for state in states:
         # Calibrated runs also score the option without its question, which is no answer.
         original = state.get("request_mode") == "original"
@@ -304,5 +293,9 @@ def _of_options(states: Sequence[Mapping[str, object]]) -> dict[_Key, float]:
             total += number(token.get("logprob")) or 0.0
         if left <= 0:
             instance = pick(state, "instance.id", str)
-            found[instance, state.get("train_trial_index"), state.get("reference_index")] = total
+            found[instance, _trial(state), pick(state, "reference_index", int)] = total
     return found
+
+
+def _trial(row: Mapping[str, object]) -> int:
+    return optional(row, "train_trial_index", int) or 0

@@ -86,6 +86,7 @@ def read(
             if other is not run:
                 collector.dropped["runs of which a fuller or newer one is there"] += 1
                 runs[run.task, run.model] = max(run, other, key=lambda run: (run.lines, run.stamp))
+    wanted = listed([metric] if isinstance(metric, str) else metric or ["a metric for the score"])
     for run in runs.values():
         filters, metrics = _survey(run)
         used = first_of(filters if filter is None or len(filters) == 1 else filter, filters)
@@ -94,7 +95,7 @@ def read(
             continue
         more_is_better = [name for name in metrics if name not in run.lower_is_better]
         main = first_of(more_is_better if metric is None else metric, metrics)
-        _add(run, used, main, prompt, collector)
+        _add(run, used, main, wanted, prompt, collector)
     return collector.table("lm-eval", asked=metric)
 
 
@@ -200,8 +201,10 @@ def _numbers(row: Mapping[str, object]) -> dict[str, float]:
     return {name: v for name, v in values.items() if v is not None and name != _NO_METRIC}
 
 
-def _add(run: _Run, used: str, main: str | None, prompt: str, collector: Collector) -> None:
-    """Add the rows of one filter, scored by one metric."""
+def _add(
+    run: _Run, used: str, main: str | None, wanted: str, prompt: str, collector: Collector
+) -> None:
+    """Add the rows of one filter, scored by one metric; without one, say what was wanted."""
     negative = run.lower_is_better
     for place, name, row in _rows(run, collector.faults):
         if name != used:
@@ -222,8 +225,7 @@ def _add(run: _Run, used: str, main: str | None, prompt: str, collector: Collect
             }
             score = numbers.get(f"metric:{main}")
             if score is None:
-                what = main or "a metric that can be the score"
-                collector.dropped[f"results of {run.task} without {what}"] += 1
+                collector.dropped[f"results of {run.task} without {main or wanted}"] += 1
             numbers["log_likelihood"] = _log_likelihood(row)
             collector.add(sample, run.model, score, numbers)
 
@@ -247,7 +249,7 @@ def _prompt(
     row: Mapping[str, Any], requests: Sequence[Sequence[object]], run: _Run, wanted: str
 ) -> str:
     if wanted.startswith("doc."):
-        return text(pick(row, wanted, str)) or ""
+        return pick(row, wanted, str)
     sent = requests[0][0]
     if isinstance(sent, list) and len(sent) == 1:  # a chat as the API models log it
         sent = sent[0]
@@ -289,6 +291,6 @@ def _log_likelihood(row: Mapping[str, object]) -> float | None:
         options = options[: len(options) // 2]
     try:
         known = [number(float(likelihood)) for likelihood, _ in options]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return max((value for value in known if value is not None), default=None)

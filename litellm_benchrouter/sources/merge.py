@@ -137,12 +137,9 @@ def _samples(tables: Sequence[tuple[SourceTable, SourceJudgement]]) -> pl.DataFr
         if "source_row" not in frame.columns:
             frame = frame.with_row_index("source_row")
         absent = {"reference", "split"} - {*frame.columns}
-        frame = frame.with_columns(pl.lit(None).alias(name) for name in absent).select(
-            pl.col("sample_id", "task", "prompt", "reference", "split").cast(pl.String),
-            "source_row",
-            source=pl.lit(s, pl.UInt32),
-        )
-        frames.append(frame)
+        frame = frame.with_columns(pl.lit(None).alias(name) for name in absent)
+        texts = pl.col("sample_id", "task", "prompt", "reference", "split").cast(pl.String)
+        frames.append(frame.select(texts, "source_row", source=pl.lit(s, pl.UInt32)))
     samples = pl.concat(frames).with_columns(own_id="sample_id")
     if len(tables) == 1:
         return samples.with_row_index("row")
@@ -223,8 +220,7 @@ def _models(
         named, scored = named & keep, scored & keep
     if not scored:
         raise SourceError(
-            "the sources hold no score of a model that is kept; see that they hold prompts, and "
-            "scores that are numbers."
+            "the sources hold no score of a model that is kept; see that their scores are numbers."
         )
     warnings = []
     if named - scored:

@@ -75,9 +75,9 @@ def _add(
     source, slash, _ = key.removeprefix("laion/").partition("/")
     output = row.get("output")
     sample = Sample(
-        sample_id=text(key) or "",
-        task=text(source) or "" if slash else "mixinstruct",
-        prompt=text((optional(row, "instruction", str) or "") + pick(row, "input", str)) or "",
+        sample_id=key,
+        task=source if slash else "mixinstruct",
+        prompt=(optional(row, "instruction", str) or "") + pick(row, "input", str),
         reference=text(output[0] if isinstance(output, list) and output else output),
         split=split,
     )
@@ -113,7 +113,7 @@ def _ranks(models: Sequence[str], verdicts: object, dropped: Counter[str]) -> di
     """
     if isinstance(verdicts, str):  # JSON in a text, "null" where there are none
         try:
-            verdicts = parse_json(verdicts.encode("utf-8", "replace"))
+            verdicts = parse_json(verdicts.encode())
         except Fault:
             dropped["cmp_results that are not JSON"] += 1
     if not isinstance(verdicts, dict) or not verdicts:

@@ -13,7 +13,7 @@ from litellm_benchrouter.demo.run import copy_files
 from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 
-RECORDER = '''
+RECORDER = """
 import json, os
 from litellm.integrations.custom_logger import CustomLogger
 
@@ -25,7 +25,7 @@ class Recorder(CustomLogger):
             file.write(json.dumps(line) + "\\n")
 
 handler = Recorder()
-'''
+"""
 
 
 def routed_config(api_base: str) -> dict[str, Any]:
@@ -110,5 +110,3 @@ def ask(proxy: ProxyProcess, prompt: Any, *, model: str = "smart", **body: Any) 
         json={"model": model, "messages": messages, **body},
         headers=headers,
     )
-
-

@@ -179,9 +179,7 @@ def test_every_model_is_tried_in_order_before_the_unknown_one(
     assert "unheard-of" not in upstream.models
 
 
-def test_yaml_orders_do_not_stand_in_the_way(
-    routed: ProxyProcess, upstream: FakeUpstream
-) -> None:
+def test_yaml_orders_do_not_stand_in_the_way(routed: ProxyProcess, upstream: FakeUpstream) -> None:
     upstream.tell("mathsmith-o", BROKEN)
     response = ask(routed, MATH, model="ordered")
     assert response.status_code == 200
@@ -205,9 +203,7 @@ def test_tags_filter_among_the_ranked(routed: ProxyProcess, upstream: FakeUpstre
     assert upstream.models == ["mathsmith-t"]
 
 
-def test_replicas_of_the_pick_share_the_load(
-    routed: ProxyProcess, upstream: FakeUpstream
-) -> None:
+def test_replicas_of_the_pick_share_the_load(routed: ProxyProcess, upstream: FakeUpstream) -> None:
     for _ in range(20):
         assert ask(routed, CODE, model="replicas").status_code == 200
     assert set(upstream.models) == {"coder-a", "coder-b"}
@@ -260,9 +256,7 @@ def test_a_slow_pick_does_not_change_the_decision(
 def test_what_the_client_logs_is_kept_beside_the_decision(
     routed: ProxyProcess, upstream: FakeUpstream
 ) -> None:
-    response = ask(
-        routed, MATH, headers={"x-litellm-spend-logs-metadata": '{"team": "blue"}'}
-    )
+    response = ask(routed, MATH, headers={"x-litellm-spend-logs-metadata": '{"team": "blue"}'})
     assert response.status_code == 200
     spend = eventually(
         lambda: next(

@@ -1,0 +1,311 @@
+"""Protocol `request` (table 4, figure 7): a model for each request, on samples like those known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.core.benchmark import labels
+from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.evaluation.metrics import (
+    bootstrap_mean,
+    bootstrap_within_tasks,
+    brier,
+    expected_calibration_error,
+    half_split_oracle,
+    reliability,
+)
+from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.evaluation.splits import (
+    NO_PICK,
+    Array,
+    Rows,
+    Split,
+    Training,
+    achieved,
+    choose_splits,
+    metric_values,
+    metrics_of,
+    task_oracle,
+    training,
+)
+from litellm_benchrouter.progress import Silent
+
+PerRequestMethod = Callable[[Training, Rows], Rows]
+"""Picks a model for each test sample: (training part, rows of the test samples) -> positions."""
+
+_Found = Mapping[str, Array]
+"""Value of each method on each test sample of a run, shape (n_test,)."""
+
+_CALLS = 2  # one embedding and one generation, as table 4 counts ours
+_STEPS = 20  # points of the curve over the distance
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One split: what each method picked, and what the predictors said."""
+
+    split: Split
+    best: int
+    picks: Mapping[str, Rows]
+    g: Array
+    distance: Array
+
+
+def run_request(
+    prepared: Prepared,
+    stages: Silent,
+    *,
+    test_share: float = 0.3,
+    runs: int = 5,
+    metric: str = "correctness",
+    k: int | None = None,
+    given: bool | None = None,
+    extra: Mapping[str, PerRequestMethod] | None = None,
+) -> dict[str, Any]:
+    """Route each test sample on its own by S1, which is g of that one input (appendix D).
+
+    Parameters
+    ----------
+    prepared : Prepared
+    stages : Silent or Bars
+    test_share : float
+    runs : int
+        Random splits.
+    metric : str
+        What g averages and what a pick is worth: `correctness`, `score` or `metric:NAME`.
+    k : int, optional
+        Neighbours of g, all of the training part; default: the routing's.
+    given : bool, optional
+        Whether to use the source's own split; see `choose_splits`.
+    extra : mapping of str to PerRequestMethod, optional
+        Further methods by name.
+
+    Returns
+    -------
+    dict
+        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
+
+    Raises
+    ------
+    ConfigError
+        If the metric or the split does not exist.
+    """
+    values = metric_values(prepared, metric)
+    k = prepared.routing.k if k is None else k
+    splits, kind = choose_splits(prepared, test_share=test_share, runs=runs, given=given)
+    done = []
+    with stages.stage("requests", len(splits)) as advance:
+        for split in splits:
+            done.append(_run(prepared, split, values, k, extra or {}))
+            advance(1)
+    found = {
+        name: [_achieved(prepared, run, array) for run in done]
+        for name, array in metrics_of(prepared).items()
+    }
+    g = np.concatenate([run.g.ravel() for run in done])
+    seen = np.concatenate([prepared.labels[run.split.test].ravel() for run in done]).astype(float)
+    return {
+        "protocol": {
+            "name": "request",
+            "n_samples": len(prepared.benchmark),
+            "n_train": [len(split.train) for split in splits],
+            "n_test": [len(split.test) for split in splits],
+            "models": list(prepared.benchmark.models),
+            "metric": metric,
+            "k": k,
+            "split": kind,
+            "test_share": test_share if kind == "random" else None,
+            "runs": len(splits),
+            "seed": prepared.seed,
+        },
+        "methods": _methods(prepared, done, found, metric),
+        "models": _models(prepared, done),
+        "baselines": _baselines(prepared, done, values),
+        "curve": _curve(done, found),
+        "brier": brier(g, seen),
+        "ece": expected_calibration_error(g, seen),
+        "reliability": reliability(g, seen),
+        "by_run": [
+            {"bma": prepared.benchmark.models[run.best], "mean_score": _means(one)}
+            for run, one in zip(done, found[metric], strict=True)
+        ],
+    }
+
+
+def _run(
+    prepared: Prepared,
+    split: Split,
+    values: NDArray[np.float32],
+    k: int,
+    extra: Mapping[str, PerRequestMethod],
+) -> _Run:
+    known = training(prepared, split, values)
+    near = known.near(split.test, k)
+    picks = {
+        "s1": known.argmax(known.averaged_over(near)),
+        "bma": np.full(len(split.test), known.best, dtype=np.intp),
+    }
+    picks |= {name: method(known, split.test) for name, method in extra.items()}
+    for column, array in prepared.benchmark.columns.items():
+        if column == "log_likelihood" or column.startswith("ranker:"):
+            said = array[split.test].astype(np.float64)
+            name = "ll" if column == "log_likelihood" else column
+            unsaid = np.isnan(said).all(axis=1)
+            picks[name] = np.where(unsaid, NO_PICK, known.argmax(said))
+    correct = labels(known.prepared.benchmark.correctness)
+    return _Run(
+        split,
+        known.best,
+        picks,
+        g=known.averaged_over(near, correct),
+        distance=mean(np.where(near.index < 0, np.nan, near.distance), axis=1),
+    )
+
+
+def _achieved(prepared: Prepared, run: _Run, values: NDArray[np.float32]) -> _Found:
+    """Value of each method on each test sample, NaN where its pick has none."""
+    rows = run.split.test
+    asked = values[rows].astype(np.float64)
+    best = np.where(np.isnan(asked), -np.inf, asked).max(axis=1)
+    return {
+        **{name: achieved(values, rows, picks) for name, picks in run.picks.items()},
+        "random": mean(asked, axis=1),
+        "oracle": np.where(np.isinf(best), np.nan, best),
+        "task_oracle": achieved(values, rows, task_oracle(prepared, values, rows)),
+    }
+
+
+def _methods(
+    prepared: Prepared, runs: Sequence[_Run], found: Mapping[str, Sequence[_Found]], metric: str
+) -> dict[str, dict[str, Any]]:
+    """Describe each method: means over the runs, gains paired sample by sample."""
+    n = len(prepared.benchmark)
+    means = {name: _mean_of([_means(one) for one in per_run]) for name, per_run in found.items()}
+    gains = {name: [one[name] - one["bma"] for one in found[metric]] for name in found[metric][0]}
+    whole = np.mean([float(mean(gain)) for gain in gains["task_oracle"]])
+    document = {}
+    for name, differences in gains.items():
+        per_run = np.array([float(mean(difference)) for difference in differences])
+        gain, *over_runs = bootstrap_mean(per_run, seed=prepared.seed)
+        _, *over_samples = bootstrap_within_tasks(
+            [_per_sample(n, runs, differences)], seed=prepared.seed
+        )
+        picks = [run.picks[name] for run in runs] if name in runs[0].picks else None
+        document[name] = {
+            "mean_score": means[metric][name],
+            "gain": gain,
+            "gain_over_samples_95": over_samples,
+            "gain_over_runs_95": over_runs if len(runs) > 1 else [float("nan")] * 2,
+            "task_oracle_share": float(gain / whole) if whole > 1e-12 else float("nan"),
+            "bma_share": _bma_share(runs, picks),
+            "params_b": _mean_params(prepared, picks),
+            "calls_per_request": _calls(name, len(prepared.benchmark.models)),
+            "missing": sum(int(np.isnan(one[name]).sum()) for one in found[metric]),
+            "metrics": {other: mean_of[name] for other, mean_of in means.items()},
+        }
+    return document
+
+
+def _means(one: _Found) -> dict[str, float]:
+    return {name: float(mean(values)) for name, values in one.items()}
+
+
+def _mean_of(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: float(mean(np.array([one[name] for one in runs]))) for name in runs[0]}
+
+
+def _per_sample(n: int, runs: Sequence[_Run], differences: Sequence[Array]) -> Array:
+    """Mean difference of each sample over the runs that asked it, NaN where none did."""
+    gathered = np.full((len(runs), n), np.nan)
+    for row, run, difference in zip(gathered, runs, differences, strict=True):
+        row[run.split.test] = difference
+    return mean(gathered)
+
+
+def _bma_share(runs: Sequence[_Run], picks: Sequence[Rows] | None) -> float | None:
+    if picks is None:
+        return None
+    return float(np.mean([(p == run.best).mean() for p, run in zip(picks, runs, strict=True)]))
+
+
+def _mean_params(prepared: Prepared, picks: Sequence[Rows] | None) -> float | None:
+    if picks is None:
+        return None
+    asked = np.concatenate(picks)
+    return float(mean(prepared.params[asked[asked != NO_PICK]]))
+
+
+def _calls(name: str, n_models: int) -> int | None:
+    """Model calls per instance (MCPI in table 4); None for a fixed model, which needs one."""
+    if name in ("bma", "random", "task_oracle"):
+        return None
+    return n_models if name in ("ll", "oracle") or name.startswith("ranker:") else _CALLS
+
+
+def _models(prepared: Prepared, runs: Sequence[_Run]) -> dict[str, dict[str, float]]:
+    """Mean of every single model on the test parts, by metric."""
+    means = {
+        metric: mean(np.array([mean(values[run.split.test]) for run in runs]))
+        for metric, values in metrics_of(prepared).items()
+    }
+    return {
+        model: {metric: float(value[m]) for metric, value in means.items()}
+        for m, model in enumerate(prepared.benchmark.models)
+    }
+
+
+def _baselines(
+    prepared: Prepared, runs: Sequence[_Run], values: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Say how much of an oracle is noise; see `summary.baselines`."""
+    fixed = mean(np.array([mean(values[run.split.test]) for run in runs]))
+    best = int(prepared.order(fixed, fixed)[0])
+    halves = []
+    for run in runs:
+        task = prepared.benchmark.task[run.split.test]
+        per_task = [
+            (half_split_oracle(asked.astype(np.float64), seed=prepared.seed), len(asked))
+            for d in np.unique(task)
+            for asked in [values[run.split.test[task == d]]]
+        ]
+        known = [(value, n) for value, n in per_task if not np.isnan(value)]
+        if known:
+            halves.append(np.average([v for v, _ in known], weights=[n for _, n in known]))
+    return {
+        "fixed_best_in_hindsight": {
+            "model": prepared.benchmark.models[best],
+            "mean_score": float(fixed[best]),
+        },
+        "half_split_task_oracle": {
+            "mean_score": float(np.mean(halves)) if halves else float("nan")
+        },
+    }
+
+
+def _curve(runs: Sequence[_Run], found: Mapping[str, Sequence[_Found]]) -> list[dict[str, Any]]:
+    """Means over the test samples whose mean distance to their neighbours is at most C (fig. 7)."""
+    distance = np.concatenate([run.distance for run in runs])
+    known = distance[~np.isnan(distance)]
+    if not len(known):
+        return []
+    pooled = {
+        metric: {name: np.concatenate([one[name] for one in per_run]) for name in per_run[0]}
+        for metric, per_run in found.items()
+    }
+    limits = np.unique(np.quantile(known, np.linspace(1 / _STEPS, 1.0, _STEPS)))
+    return [
+        {
+            "max_distance": float(limit),
+            "share": float((distance <= limit).mean()),
+            "metrics": {
+                metric: _means({name: values[distance <= limit] for name, values in one.items()})
+                for metric, one in pooled.items()
+            },
+        }
+        for limit in limits
+    ]

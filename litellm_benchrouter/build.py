@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact import Contents, read_artifact, write_contents
-from litellm_benchrouter.config import BenchRouterConfig, IndexConfig
+from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.benchmark import (
     MISSING,
     Benchmark,
@@ -27,7 +28,6 @@ from litellm_benchrouter.core.neighbors import (
     Neighbors,
     nearest,
     nearest_outside_task,
-    normalize,
 )
 from litellm_benchrouter.core.scores import correctness_predictor, s1, s2, s3
 from litellm_benchrouter.core.smoother import (
@@ -36,9 +36,15 @@ from litellm_benchrouter.core.smoother import (
     smoother_table,
     task_distance,
 )
-from litellm_benchrouter.embed import EmbeddedBenchmark, embed_benchmark, embed_task_inputs
-from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.index import HnswIndex, recall
+from litellm_benchrouter.embed import (
+    EmbeddedBenchmark,
+    embed_benchmark,
+    embed_task_inputs,
+    read_task_inputs,
+    without_unknown_prompts,
+)
+from litellm_benchrouter.index import build_index
+from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -49,11 +55,8 @@ from litellm_benchrouter.manifest import (
     finite,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.store import Store
 
-_RECALL_QUERIES = 1_000
-_LARGEST_EF = 4_096
 _LIBRARIES = ("hnswlib", "numpy", "scikit-learn", "litellm", "litellm-benchrouter")
 
 
@@ -67,7 +70,7 @@ class Built:
     folder : Path
         The version's folder.
     unchanged : bool
-        Whether the same version was there already.
+        Whether the same version served already.
     """
 
     manifest: Manifest
@@ -107,11 +110,20 @@ def build(
     """
     stages = stages or Silent()
     benchmark, report = load_benchmark(config, stages)
+    inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
     store = Store(config.artifacts)
     with store.building() as folder:
         embedded = embed_benchmark(config, benchmark, report, embeddings, store.cache, stages)
-        contents = _contents(config, benchmark, embedded, stages)
-        index, measured = _index(config.index, config.seed, config.routing.k, embedded, stages)
+        benchmark, embedded = without_unknown_prompts(benchmark, embedded)
+        contents = _contents(config, benchmark, embedded, inputs, stages)
+        with stages.stage("index", len(benchmark)) as advance:
+            index, measured = build_index(
+                embedded.vectors,
+                config.index,
+                k=config.routing.k,
+                seed=config.seed,
+                progress=advance,
+            )
         with stages.stage("writing and verifying", 1) as advance:
             write_contents(folder, contents, index, embedded.embedder)
             manifest = Manifest(
@@ -143,15 +155,18 @@ def build(
             ).sealed()
             (folder / MANIFEST).write_bytes(manifest.to_bytes())
             read_artifact(folder)
-            known = manifest.version in store.versions()
-            target = store.add(folder, manifest)
-            store.publish(manifest.version)
+            is_new = store.add(folder, manifest)
+            is_other = store.publish(manifest.version)
             advance(1)
-    return Built(manifest, target, known)
+    return Built(manifest, store.folder(manifest.version), not (is_new or is_other))
 
 
 def _contents(
-    config: BenchRouterConfig, benchmark: Benchmark, embedded: EmbeddedBenchmark, stages: Silent
+    config: BenchRouterConfig,
+    benchmark: Benchmark,
+    embedded: EmbeddedBenchmark,
+    inputs: Mapping[str, list[str]],
+    stages: Silent,
 ) -> Contents:
     routing, n_tasks = config.routing, len(benchmark.tasks)
     n_neighbors = max(routing.k, routing.kappa)
@@ -177,16 +192,16 @@ def _contents(
         )
     named = {}
     with stages.stage("named tasks", len(config.tasks)) as advance:
-        for name in sorted(config.tasks):
-            inputs = embed_task_inputs(name, config.tasks[name], embedded.embedder, embedded.cache)
-            found = nearest(inputs, embedded.vectors, n_neighbors)
+        for name, task in sorted(config.tasks.items()):
+            vectors = embed_task_inputs(name, task, inputs[name], embedded.embedder, embedded.cache)
+            found = nearest(vectors, embedded.vectors, n_neighbors)
             named[name] = task_scores(config, benchmark, found, table)
             advance(1)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
     return Contents(
         embeddings=embedded.vectors,
         correctness=benchmark.correctness,
-        scores=None if _only_labels(benchmark.scores) else benchmark.scores,
+        scores=None if _only_labels(benchmark) else benchmark.scores,
         task=benchmark.task,
         task_accuracy=task_accuracy(metric, benchmark.task, n_tasks),
         smoother=table,
@@ -218,50 +233,14 @@ def task_scores(
     u = task_distance(neighbors, routing.kappa)
     p = kernel_smoother(u, *table.pairs(), routing.sigma)
     second = s2(g, routing.t)
-    if routing.s1_on == "score":
-        first = s1(correctness_predictor(benchmark.scores, near))
-    else:
-        first = s1(g)
+    averaged = benchmark.scores if routing.s1_on == "score" else benchmark.correctness
+    first = s1(correctness_predictor(averaged, near))
     return TaskScores(len(neighbors.index), u, first, second, s3(second, p), p)
 
 
-def _index(
-    config: IndexConfig, seed: int, k: int, embedded: EmbeddedBenchmark, stages: Silent
-) -> tuple[HnswIndex, dict[str, float]]:
-    """Build the graph and raise `ef` until it finds what exact search finds."""
-    vectors = embedded.vectors
-    with stages.stage("index", len(vectors)) as advance:
-        index = HnswIndex.build(
-            vectors,
-            m=config.m,
-            ef_construction=config.ef_construction,
-            ef=config.ef,
-            seed=seed,
-            progress=advance,
-        )
-    generator = np.random.default_rng(seed)
-    rows = generator.choice(len(vectors), size=min(_RECALL_QUERIES, len(vectors)), replace=False)
-    # Midpoints between samples: queries that are near the benchmark and not in it.
-    queries = _midpoints(vectors[rows])
-    exact = nearest(queries, vectors, min(k, len(vectors)))
-    while True:
-        found = recall(index, queries, exact)
-        if found >= config.min_recall:
-            return index, {"recall": round(found, 6), "recall_at": float(k), "ef": float(index.ef)}
-        if index.ef >= min(_LARGEST_EF, 2 * len(vectors)):
-            raise ArtifactError(
-                f"the index finds {found:.3f} of the exact neighbours at ef={index.ef}, less than "
-                f"index.min_recall={config.min_recall:g}; raise index.m or index.ef_construction."
-            )
-        index.ef *= 2
-
-
-def _midpoints(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return normalize(vectors + np.roll(vectors, 1, axis=0) / 2)
-
-
-def _only_labels(scores: NDArray[np.float32]) -> bool:
-    return bool(np.isin(np.unique(scores[~np.isnan(scores)]), (0.0, 1.0)).all())
+def _only_labels(benchmark: Benchmark) -> bool:
+    """Say whether the scores tell no more than the labels."""
+    return np.array_equal(benchmark.scores, labels(benchmark.correctness), equal_nan=True)
 
 
 def _parameters(config: BenchRouterConfig) -> dict[str, Any]:

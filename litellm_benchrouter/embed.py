@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.merge_report import MergeReport
 
 _CHECKED = 16  # prompts embedded to see whether given vectors are the embedder's
+_JSON_LINES = (".jsonl", ".ndjson")
 _AGREEMENT = 0.98  # float16 and another BLAS stay far above it, another model far below
 
 
@@ -84,7 +86,8 @@ def embed_benchmark(
         files = [given]
     folder = cache if config.embedder.cache else None
     if any(files):
-        vectors = _given(files, report, config)
+        option = None if given is None else "--embeddings"
+        vectors = _given(files, report, config, option)
         made = _maker_of(config.embedder, vectors, benchmark)
         return _without_zeros(EmbeddedBenchmark(vectors, made, 0, folder), benchmark)
     if config.embedder.kind == PrecomputedEmbedder.kind:
@@ -99,14 +102,14 @@ def embed_benchmark(
 
 
 def embed_task_inputs(
-    name: str, task: TaskConfig, embedder: Embedder, cache: Path | None
+    name: str, task: TaskConfig, inputs: list[str], embedder: Embedder, cache: Path | None
 ) -> NDArray[np.float32]:
     """Embed a named task's example inputs; those that the embedder knows nothing of are left out.
 
     Raises
     ------
     ConfigError
-        If the file is missing or holds no usable input.
+        If its vectors do not fit, or none of its inputs is usable.
     """
     if task.embeddings is not None:
         vectors = normalize(read_vectors(task.embeddings, f"benchrouter.tasks.{name}.embeddings"))
@@ -115,13 +118,17 @@ def embed_task_inputs(
                 f"{task.embeddings} holds vectors of {vectors.shape[1]} numbers, the benchmark's "
                 f"have {embedder.dimension}; embed both with the same model."
             )
+        if len(vectors) != len(inputs):
+            raise ConfigError(
+                f"{task.embeddings} holds {len(vectors)} vectors, {task.inputs} holds "
+                f"{len(inputs)} inputs; give one an input, in the same order."
+            )
     elif embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(
             f"benchrouter.tasks.{name} has inputs but no vectors, and no embedder is configured; "
             f"give `embeddings:` beside `inputs:`, or configure an embedder."
         )
     else:
-        inputs = read_inputs(task.inputs, f"benchrouter.tasks.{name}.inputs")
         vectors, _ = embed_with_cache(embedder, inputs, cache)
     kept: NDArray[np.float32] = vectors[vectors.any(axis=1)]
     if not len(kept):
@@ -132,10 +139,25 @@ def embed_task_inputs(
     return kept
 
 
+def read_task_inputs(tasks: Mapping[str, TaskConfig]) -> dict[str, list[str]]:
+    """Read the example inputs of all named tasks; see `read_inputs`."""
+    return {
+        name: read_inputs(task.inputs, f"benchrouter.tasks.{name}.inputs")
+        for name, task in sorted(tasks.items())
+    }
+
+
 def read_inputs(path: Path, where: str) -> list[str]:
-    """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line."""
+    """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or holds no input.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines, which would also end a line at a U+2028 within an input.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise ConfigError(f"{where}: cannot read {path} ({error.strerror}).") from error
     except UnicodeDecodeError as error:
@@ -144,7 +166,7 @@ def read_inputs(path: Path, where: str) -> list[str]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        inputs.append(_prompt(path, number, line) if path.suffix == ".jsonl" else line)
+        inputs.append(_prompt(path, number, line) if path.suffix in _JSON_LINES else line)
     if not any(text.strip() for text in inputs):
         raise ConfigError(f"{where}: {path} holds no inputs; give one a line.")
     return [text for text in inputs if text.strip()]
@@ -166,27 +188,28 @@ def _prompt(path: Path, number: int, line: str) -> str:
 def read_vectors(path: Path, where: str) -> NDArray[np.float32]:
     """Read vectors that the user already has, shape (n, d)."""
     try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # Not np.load, which would also open archives and pickles.
+        stored = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{where}: {path} is not a .npy file of numbers ({error}).") from error
-    if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.floating):
+    if stored.ndim != 2 or not np.issubdtype(stored.dtype, np.floating):
         raise ConfigError(
-            f"{where}: {path} holds {vectors.dtype} of shape {vectors.shape}; one row of floats a "
+            f"{where}: {path} holds {stored.dtype} of shape {stored.shape}; one row of floats a "
             f"sample is wanted."
         )
-    vectors = np.asarray(vectors, dtype=np.float32)
+    vectors = np.asarray(stored, dtype=np.float32)
     if not np.isfinite(vectors).all():
         raise ConfigError(f"{where}: {path} holds NaN or infinite values; embed again.")
     return vectors
 
 
 def _given(
-    files: list[Path | None], report: MergeReport, config: BenchRouterConfig
+    files: list[Path | None], report: MergeReport, config: BenchRouterConfig, option: str | None
 ) -> NDArray[np.float32]:
     """Select the rows of the samples that were kept from the sources' vectors."""
     loaded = []
     for source, path in enumerate(files):
-        where = f"benchrouter.sources[{source}].embeddings"
+        where = option or f"benchrouter.sources[{source}].embeddings"
         if path is None:
             raise ConfigError(f"{where} is missing, and other sources have theirs; add it.")
         vectors = read_vectors(path, where)
@@ -226,6 +249,16 @@ def _maker_of(
     return embedder
 
 
+def without_unknown_prompts(
+    benchmark: Benchmark, embedded: EmbeddedBenchmark
+) -> tuple[Benchmark, EmbeddedBenchmark]:
+    """Leave out samples whose vector is zero: at distance 1 of everything, they mean nothing."""
+    known = np.asarray(embedded.vectors.any(axis=1))
+    if known.all():
+        return benchmark, embedded
+    return benchmark.rows(known), replace(embedded, vectors=embedded.vectors[known])
+
+
 def _without_zeros(embedded: EmbeddedBenchmark, benchmark: Benchmark) -> EmbeddedBenchmark:
     empty = int((~embedded.vectors.any(axis=1)).sum())
     if empty == len(benchmark):
@@ -235,8 +268,7 @@ def _without_zeros(embedded: EmbeddedBenchmark, benchmark: Benchmark) -> Embedde
         )
     if empty:
         embedded.warnings.append(
-            f"the embedder found nothing that it knows in {empty} prompts; they are nobody's "
-            f"neighbours."
+            f"the embedder found nothing that it knows in {empty} prompts; they are left out."
         )
     if isinstance(embedded.embedder, PrecomputedEmbedder):
         embedded.warnings.append(

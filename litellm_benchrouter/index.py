@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,10 +10,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.config import IndexConfig
 from litellm_benchrouter.core.neighbors import Neighbors, nearest
 from litellm_benchrouter.errors import ArtifactError
 
+_RECALL_QUERIES = 1_000
+_LARGEST_EF = 4_096
 _BATCH = 1_000  # rows added between two steps of the progress bar
+# How a file of hnswlib begins: offset of level 0, capacity, rows, bytes a row, and where in a row
+# its label and its vector are.
+_HEADER = struct.Struct("=6Q")
 
 
 class Index(Protocol):
@@ -69,60 +76,78 @@ class HnswIndex:
         self._graph.set_ef(ef)
 
     @classmethod
-    def build(
-        cls,
-        embeddings: NDArray[np.float32],
-        *,
-        m: int,
-        ef_construction: int,
-        ef: int,
-        seed: int,
-        progress: Callable[[int], None] | None = None,
-    ) -> HnswIndex:
-        """Build the graph, one row after the other so that the same rows give the same bytes."""
+    def empty(cls, n: int, dimension: int, config: IndexConfig, *, seed: int) -> HnswIndex:
+        """Return a graph with room for n rows."""
         import hnswlib
 
-        graph = hnswlib.Index(space="ip", dim=embeddings.shape[1])
+        graph = hnswlib.Index(space="ip", dim=dimension)
         graph.init_index(
-            max_elements=len(embeddings), M=m, ef_construction=ef_construction, random_seed=seed
+            max_elements=n,
+            M=config.m,
+            ef_construction=config.ef_construction,
+            random_seed=seed,
         )
-        for start in range(0, len(embeddings), _BATCH):
-            rows = np.arange(start, min(start + _BATCH, len(embeddings)))
-            graph.add_items(embeddings[rows], rows, num_threads=1)
-            if progress is not None:
-                progress(len(rows))
-        return cls(graph, ef)
+        return cls(graph, config.ef)
+
+    def add(
+        self,
+        embeddings: NDArray[np.float32],
+        rows: NDArray[np.intp],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Add some rows of the embeddings, one after the other: the same rows, the same bytes."""
+        for start in range(0, len(rows), _BATCH):
+            batch = rows[start : start + _BATCH]
+            self._graph.add_items(embeddings[batch], batch, num_threads=1)
+            progress(len(batch))
 
     def save(self, path: Path) -> None:
-        """Write the graph with its vectors."""
+        """Write the graph with its vectors.
+
+        Raises
+        ------
+        OSError
+            If the disk is full, which hnswlib passes over.
+        """
         self._graph.save_index(str(path))
+        written, wanted = path.stat().st_size, self._graph.index_file_size()
+        if written != wanted:
+            raise OSError(f"{written} of the {wanted} bytes of {path.name} could be written")
 
     @classmethod
     def load(cls, path: Path, *, n: int, dimension: int, ef: int) -> HnswIndex:
         """Load a graph whose SHA-256 has been verified.
 
         hnswlib trusts what it reads: a crafted file can overrun memory. Only bytes that the
-        manifest vouches for may come here.
+        manifest vouches for may come here, and only of the size that it says.
 
         Raises
         ------
         ArtifactError
-            If the graph does not hold n rows, or a row that is not in [0, n).
+            If the graph does not hold each of n rows once, or rows of another dimension.
         """
         import hnswlib
 
+        with path.open("rb") as file:
+            header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise ArtifactError(f"{path} is not an index, it has {len(header)} bytes; build again.")
+        _, _, rows, row_bytes, label_offset, vector_offset = _HEADER.unpack(header)
+        found = (rows, (label_offset - vector_offset) // np.dtype(np.float32).itemsize)
+        if found != (n, dimension) or path.stat().st_size < n * row_bytes:
+            raise ArtifactError(
+                f"{path} holds {found[0]} rows of dimension {found[1]}, the manifest says {n} of "
+                f"dimension {dimension}; build again."
+            )
         graph = hnswlib.Index(space="ip", dim=dimension)
         try:
             graph.load_index(str(path))
         except RuntimeError as error:
             raise ArtifactError(
-                f"{path.name} is not an index that hnswlib reads ({error}); build again."
+                f"{path} is not an index that hnswlib reads ({error}); build again."
             ) from error
-        labels = np.asarray(graph.get_ids_list())
-        if len(labels) != n or (n and (labels.min() < 0 or labels.max() >= n)):
-            raise ArtifactError(
-                f"{path.name} holds {len(labels)} rows, the manifest says {n}; build again."
-            )
+        if not np.array_equal(np.sort(graph.get_ids_list()), np.arange(n)):
+            raise ArtifactError(f"{path} does not hold each of the {n} rows once; build again.")
         return cls(graph, ef)
 
     def search(self, queries: NDArray[np.float32], n_neighbors: int) -> Neighbors:
@@ -132,6 +157,62 @@ class HnswIndex:
             self.ef = wanted
         label, distance = self._graph.knn_query(queries, k=wanted, num_threads=1)
         return Neighbors(label.astype(np.int64), np.clip(distance, 0.0, 2.0))
+
+
+def build_index(
+    embeddings: NDArray[np.float32],
+    config: IndexConfig,
+    *,
+    k: int,
+    seed: int,
+    progress: Callable[[int], None],
+) -> tuple[HnswIndex, dict[str, float]]:
+    """Build a graph, and raise its `ef` until it finds what exact search finds.
+
+    Recall is measured with a tenth of the rows, at most 1,000, while the graph does not hold them
+    yet: as a request, they are real prompts that it has not seen. Queries made from rows that it
+    holds are easier to answer than any request.
+
+    Parameters
+    ----------
+    embeddings : ndarray of float32, shape (n, d)
+        Rows of unit length.
+    config : IndexConfig
+    k : int
+        How many neighbours a search is for.
+    seed : int
+    progress : callable
+        Called with the number of rows added since the last call.
+
+    Returns
+    -------
+    HnswIndex
+    dict of str to float
+        `recall`, `recall_at` (k) and `ef`.
+
+    Raises
+    ------
+    ArtifactError
+        If no `ef` reaches `config.min_recall`.
+    """
+    n = len(embeddings)
+    order = np.random.default_rng(seed).permutation(n)
+    n_unseen = min(_RECALL_QUERIES, n // 10)
+    unseen, first = order[:n_unseen], np.sort(order[n_unseen:])
+    index = HnswIndex.empty(n, embeddings.shape[1], config, seed=seed)
+    index.add(embeddings, first, progress)
+    queries = embeddings[unseen]
+    exact = nearest(queries, embeddings[first], min(k, len(first)))
+    while (found := recall(index, queries, exact)) < config.min_recall:
+        if index.ef >= min(_LARGEST_EF, 2 * n):
+            raise ArtifactError(
+                f"the index finds {found:.3f} of the exact neighbours at ef={index.ef}, less than "
+                f"benchrouter.index.min_recall={config.min_recall:g}; raise benchrouter.index.m or "
+                f"benchrouter.index.ef_construction."
+            )
+        index.ef *= 2
+    index.add(embeddings, unseen, progress)
+    return index, {"recall": round(found, 6), "recall_at": float(k), "ef": float(index.ef)}
 
 
 def recall(index: Index, queries: NDArray[np.float32], exact: Neighbors) -> float:
@@ -148,7 +229,10 @@ def recall(index: Index, queries: NDArray[np.float32], exact: Neighbors) -> floa
         Of the same queries.
     """
     k = exact.index.shape[1]
-    found = index.search(queries, k)
+    try:
+        found = index.search(queries, k)
+    except RuntimeError:  # hnswlib reached fewer than k rows from somewhere
+        return 0.0
     # float32 dot products in another order differ in the last digits
     hits = found.distance <= exact.distance[:, -1:] + 1e-5
     return float(hits.sum() / exact.distance.size) if exact.distance.size else 1.0

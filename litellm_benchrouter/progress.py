@@ -46,7 +46,7 @@ class Silent:
 
 
 class Bars(Silent):
-    """Shows a bar with the time left on a terminal, and nothing where there is none."""
+    """Shows a bar with the time left."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__()
@@ -62,8 +62,12 @@ class Bars(Silent):
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
-    """Show progress bars on standard error."""
+def bars() -> Iterator[Silent]:
+    """Show progress bars on standard error, if it is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:  # rich would leave an empty line even there
+        yield Silent()
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -71,6 +75,5 @@ def bars() -> Iterator[Bars]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console) as progress:
         yield Bars(progress)

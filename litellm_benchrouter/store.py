@@ -121,19 +121,19 @@ class Store:
                 f"cannot write to {self.root} ({error}); the version that served still does."
             ) from error
 
-    def add(self, folder: Path, manifest: Manifest) -> Path:
+    def add(self, folder: Path, manifest: Manifest) -> bool:
         """Move a finished build into its place.
 
         An equal version that is there already stays, unless its files no longer verify.
 
         Returns
         -------
-        Path
-            The version's folder.
+        bool
+            Whether it was moved.
         """
         target = self.folder(manifest.version)
         if _verifies(target):
-            return target
+            return False
         for path in (*folder.rglob("*"), folder):
             _sync(path)
         if target.exists():
@@ -141,10 +141,15 @@ class Store:
         folder.rename(target)
         _sync(target.parent)
         self._clean()
-        return target
+        return True
 
-    def publish(self, version: str) -> None:
+    def publish(self, version: str) -> bool:
         """Make a version the one that serves, in one atomic step.
+
+        Returns
+        -------
+        bool
+            Whether another one served before, or none.
 
         Raises
         ------
@@ -154,6 +159,9 @@ class Store:
         if not (self.folder(version) / MANIFEST).is_file():
             known = ", ".join(self.versions()) or "none"
             raise VersionError(f"{self.root} holds no version {version}; it holds {known}.")
+        with suppress(VersionError):
+            if self.current() == version:
+                return False
         descriptor, name = tempfile.mkstemp(prefix=_PUBLISHING, dir=self.root)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(f"{version}\n")
@@ -162,6 +170,7 @@ class Store:
         Path(name).chmod(0o644)
         Path(name).replace(self.root / _CURRENT)
         _sync(self.root)
+        return True
 
     def _clean(self) -> None:
         """Remove what killed builds left behind."""

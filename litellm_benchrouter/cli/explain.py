@@ -42,7 +42,8 @@ def explain_command(
     if not prompt and task is None:
         raise ConfigError("nothing to explain; give a PROMPT, or --task NAME.")
     router = BenchRouter(open_artifact(config_path, artifacts, version))
-    offer = [model.strip() for model in models.split(",")] if models else list(router.models)
+    named = [name for part in (models or "").split(",") if (name := part.strip())]
+    offer = named or list(router.models)
     unknown = sorted(set(offer) - set(router.models))
     if unknown:
         raise ConfigError(

@@ -79,7 +79,8 @@ def open_artifact(
 def console() -> Console:
     """Return where tables go; a pipe gets full-width lines and not those of 80 columns."""
     plain = not os.isatty(1) and "COLUMNS" not in os.environ
-    return Console(width=160 if plain else None)
+    # Names of models and samples may look like rich's markup.
+    return Console(width=160 if plain else None, markup=False, emoji=False)
 
 
 def print_json(document: object) -> None:

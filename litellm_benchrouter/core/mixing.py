@@ -137,7 +137,9 @@ class MixedLists:
     ) -> NDArray[Any]:
         """Add the running sum over the moved samples to that over the rest of each list."""
         lists = np.arange(len(outside))
-        return _at(outside, lists, n_neighbors - from_moved) + _at(inside, self._of_row, from_moved)
+        total = _at(outside, lists, n_neighbors - from_moved)
+        total += _at(inside, self._of_row, from_moved)
+        return total
 
 
 def votes_of(correctness: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -206,4 +208,4 @@ def _running(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
 def _at(running: NDArray[Any], first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[Any]:
     """running[first, second]; whole rows are taken, which is faster than indexing twice."""
     flat = running.reshape(running.shape[0] * running.shape[1], *running.shape[2:])
-    return flat.take(first * running.shape[1] + second, axis=0)
+    return np.asarray(flat.take(first * running.shape[1] + second, axis=0))

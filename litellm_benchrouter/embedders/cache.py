@@ -103,11 +103,8 @@ class _CacheFile:
                 row = connection.execute(
                     "SELECT vector FROM vectors WHERE text_sha256 = ?", (key,)
                 ).fetchone()
-                vector = np.frombuffer(row[0] if row else b"", dtype=np.dtype("<f4"))
-                # SQLite does not notice damage inside a value; vectors have length 1 or 0.
-                square = float(vector @ vector)
-                sound = square == 0 or math.isclose(square, 1, abs_tol=1e-3)
-                if len(vector) == dimension and sound:
+                vector = None if row is None else _sound_vector(row[0], dimension)
+                if vector is not None:
                     found[key] = vector
             return found
 
@@ -160,3 +157,13 @@ class _CacheFile:
         # A journal left by the damaged file must not be played into its successor.
         self.path.with_name(f"{self.path.name}-journal").unlink(missing_ok=True)
         return self.path.rename(aside)
+
+
+def _sound_vector(blob: object, dimension: int) -> NDArray[np.float32] | None:
+    """Return a stored vector if its length is 1 or 0: SQLite does not notice damage in a value."""
+    if not isinstance(blob, bytes) or len(blob) != 4 * dimension:
+        return None
+    vector: NDArray[np.float32] = np.frombuffer(blob, dtype="<f4")
+    with np.errstate(all="ignore"):
+        length = float(np.linalg.norm(vector))
+    return vector if length == 0 or math.isclose(length, 1, abs_tol=1e-3) else None

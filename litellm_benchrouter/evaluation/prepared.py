@@ -22,7 +22,7 @@ from litellm_benchrouter.core.smoother import SmootherTable, smoother_table
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.progress import Silent
 
-_LISTED = 100  # longer lists than eq. 9 needs: leaving a second task out then rarely searches again
+_LISTED = 500  # long enough that leaving a second task out rarely searches again
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from litellm_benchrouter.core.benchmark import labels
 from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.evaluation.metrics import (
     bootstrap_mean,
-    bootstrap_within_tasks,
     brier,
     expected_calibration_error,
     half_split_oracle,
@@ -27,6 +26,7 @@ from litellm_benchrouter.evaluation.splits import (
     Split,
     Training,
     achieved,
+    bootstrap_samples,
     choose_splits,
     metric_values,
     metrics_of,
@@ -184,7 +184,6 @@ def _methods(
     prepared: Prepared, runs: Sequence[_Run], found: Mapping[str, Sequence[_Found]], metric: str
 ) -> dict[str, dict[str, Any]]:
     """Describe each method: means over the runs, gains paired sample by sample."""
-    n = len(prepared.benchmark)
     means = {name: _mean_of([_means(one) for one in per_run]) for name, per_run in found.items()}
     gains = {name: [one[name] - one["bma"] for one in found[metric]] for name in found[metric][0]}
     whole = np.mean([float(mean(gain)) for gain in gains["task_oracle"]])
@@ -192,14 +191,12 @@ def _methods(
     for name, differences in gains.items():
         per_run = np.array([float(mean(difference)) for difference in differences])
         gain, *over_runs = bootstrap_mean(per_run, seed=prepared.seed)
-        _, *over_samples = bootstrap_within_tasks(
-            [_per_sample(n, runs, differences)], seed=prepared.seed
-        )
+        asked = [run.split.test for run in runs]
         picks = [run.picks[name] for run in runs] if name in runs[0].picks else None
         document[name] = {
             "mean_score": means[metric][name],
             "gain": gain,
-            "gain_over_samples_95": over_samples,
+            "gain_over_samples_95": bootstrap_samples(asked, differences, seed=prepared.seed),
             "gain_over_runs_95": over_runs if len(runs) > 1 else [float("nan")] * 2,
             "task_oracle_share": float(gain / whole) if whole > 1e-12 else float("nan"),
             "bma_share": _bma_share(runs, picks),
@@ -219,14 +216,6 @@ def _mean_of(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(mean(np.array([one[name] for one in runs]))) for name in runs[0]}
 
 
-def _per_sample(n: int, runs: Sequence[_Run], differences: Sequence[Array]) -> Array:
-    """Mean difference of each sample over the runs that asked it, NaN where none did."""
-    gathered = np.full((len(runs), n), np.nan)
-    for row, run, difference in zip(gathered, runs, differences, strict=True):
-        row[run.split.test] = difference
-    return mean(gathered)
-
-
 def _bma_share(runs: Sequence[_Run], picks: Sequence[Rows] | None) -> float | None:
     if picks is None:
         return None
@@ -237,7 +226,7 @@ def _mean_params(prepared: Prepared, picks: Sequence[Rows] | None) -> float | No
     if picks is None:
         return None
     asked = np.concatenate(picks)
-    return float(mean(prepared.params[asked[asked != NO_PICK]]))
+    return float(prepared.params[asked[asked != NO_PICK]].mean())
 
 
 def _calls(name: str, n_models: int) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -235,6 +235,50 @@ def task_oracle(prepared: Prepared, values: NDArray[Any], rows: Rows) -> Rows:
         average = mean(values[rows[task == d]])
         picks[task == d] = prepared.order(average, average)[0]
     return picks
+
+
+def bootstrap_samples(
+    rows: Sequence[Rows],
+    differences: Sequence[Array],
+    *,
+    seed: int,
+    weights: Sequence[Array] | None = None,
+    resamples: int = 1_000,
+) -> list[float]:
+    """95 % percentile-bootstrap interval of a mean paired difference, over samples.
+
+    A sample that several runs asked is drawn with all its differences: it is one sample.
+
+    Parameters
+    ----------
+    rows : sequence of ndarray of int
+        Rows of the benchmark that each run asked.
+    differences : sequence of ndarray of float64
+        One difference a row, NaN left out.
+    seed : int
+    weights : sequence of ndarray of float64, optional
+        What the sum of the differences is divided by; default: their number.
+    resamples : int
+
+    Returns
+    -------
+    list of float
+        Low and high; NaN where there is nothing to draw from.
+    """
+    row, difference = np.concatenate(rows), np.concatenate(differences)
+    weight = np.ones(len(row)) if weights is None else np.concatenate(weights)
+    known = ~np.isnan(difference)
+    if not weight[known].sum() > 0:
+        return [float("nan")] * 2
+    _, sample = np.unique(row[known], return_inverse=True)
+    total = np.bincount(sample, difference[known])
+    divisor = np.bincount(sample, weight[known])
+    generator = np.random.default_rng(seed)
+    drawn = np.empty(resamples)
+    for r in range(resamples):
+        index = generator.integers(len(total), size=len(total))
+        drawn[r] = total[index].sum() / divisor[index].sum()
+    return [float(limit) for limit in np.percentile(drawn, [2.5, 97.5])]
 
 
 def _given_split(prepared: Prepared) -> Split | None:

@@ -175,9 +175,9 @@ class Collector:
             names = asked if isinstance(asked, str) else listed(asked)
             there = listed([name.removeprefix("metric:") for name in metrics])
             return f"{self.root} has no {option} {names}; choose among {there}."
-        if self.faults.first:
+        if str(self.faults):
             return (
-                f"{self.faults.first}, and nothing else in {self.root} has a score; give complete "
+                f"{self.faults}, and nothing else in {self.root} has a score; give complete "
                 f"files as {tool} writes them."
             )
         left_out = ", ".join(f"{words}: {n}" for words, n in self.dropped.items()) or "nothing"

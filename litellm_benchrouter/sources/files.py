@@ -16,11 +16,15 @@ from litellm_benchrouter.errors import SourceError
 T = TypeVar("T")
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
+_NAMES = {dict: "object", list: "list", str: "text", int: "whole number"}
 
 
 class Fault(Exception):  # noqa: N818 - it is noted and read past, not an error of its own
     """What is wrong with a file, in words that follow its name and the place: "is not JSON"."""
+
+    def __init__(self, what: str, place: str = "") -> None:
+        super().__init__(what)
+        self.place = place
 
 
 class Faults:
@@ -43,7 +47,7 @@ class Faults:
         try:
             yield
         except Fault as fault:
-            self.add(file, str(fault), place)
+            self.add(file, str(fault), f"{place} {fault.place}".strip())
         except OSError as error:
             self.add(file, f"cannot be read ({error.strerror})", place)
 
@@ -52,10 +56,11 @@ class Faults:
         self._first.setdefault((file, what), f"{place} {what}".strip())
         self._count[file, what] += 1
 
-    @property
-    def first(self) -> str | None:
-        """The first fault, with the path of its file; None where there is none."""
-        return next((f"{file}: {text}" for (file, _), text in self._first.items()), None)
+    def __str__(self) -> str:
+        """Return the first fault, with the path of its file, and how many more there are."""
+        first = next((f"{file}: {text}" for (file, _), text in self._first.items()), "")
+        more = self._count.total() - 1
+        return f"{first} (and {more} more)" if more > 0 else first
 
     def counted(self) -> Counter[str]:
         """Return the faults as a report shows them: "file x.jsonl: line 7 is not JSON"."""
@@ -105,7 +110,8 @@ def parse_json(content: bytes) -> Any:
             document = json.loads(written.encode("utf-8", "replace"))
         return document
     except json.JSONDecodeError as error:
-        raise Fault(f"line {error.lineno} is not JSON ({error.msg})") from error
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Fault(f"is not JSON ({error.msg})", place) from error
     except UnicodeDecodeError as error:
         raise Fault("is not UTF-8 text") from error
     except (RecursionError, ValueError) as error:  # nested too deep; an integer too long
@@ -129,10 +135,20 @@ def json_objects(file: Path, faults: Faults) -> Iterator[tuple[str, dict[str, An
         if not start:
             raise Fault("is empty")
         if start.startswith(b"["):
-            documents = enumerate(pick(parse_json(lines.read()), "", list))
-            yield from _objects(((f"item {i}", d) for i, d in documents), file, faults)
+            yield from each_object(parse_json(lines.read()), "", file, faults)
         else:
             yield from _objects(_lines(lines, file, faults), file, faults)
+
+
+def each_object(
+    document: object, key: str, file: Path, faults: Faults
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the objects of the list that has to lie under a key, each with its place in words.
+
+    What is no object is noted in `faults` and left out; raises `Fault` as `pick` does.
+    """
+    items = enumerate(pick(document, key, list))
+    yield from _objects(((f"{key or 'item'}[{i}]", item) for i, item in items), file, faults)
 
 
 def _lines(lines: BinaryIO, file: Path, faults: Faults) -> Iterator[tuple[str, object]]:
@@ -141,9 +157,8 @@ def _lines(lines: BinaryIO, file: Path, faults: Faults) -> Iterator[tuple[str, o
             continue
         try:
             document = parse_json(line)
-        except Fault as fault:
-            # A line has only one line: its own number says nothing.
-            faults.add(file, str(fault).removeprefix("line 1 "), f"line {number}")
+        except Fault as fault:  # whose own place is in this one line
+            faults.add(file, str(fault), f"line {number}")
             continue
         yield f"line {number}", document
 
@@ -194,18 +209,16 @@ def pick(document: object, key: str, kind: type[T]) -> T:
         return value
     expected = _NAMES.get(kind, kind.__name__)
     if not key:
-        raise Fault(f"is not {expected}")
-    if lookup(document, key) is None:
-        raise Fault(f"has no {key}")
-    raise Fault(f"has at {key} something else than {expected}")
+        raise Fault(f"is no {expected}")
+    raise Fault(f"has no {key}" if lookup(document, key) is None else f"has no {expected} at {key}")
 
 
 def pick_objects(document: object, key: str) -> list[dict[str, Any]]:
-    """Return the list of objects that has to lie under a key; raises `Fault` as `pick` does."""
+    """Return the list that has to lie under a key and to hold objects; raises `Fault` as `pick`."""
     found = pick(document, key, list)
-    if all(isinstance(item, dict) for item in found):
-        return found
-    raise Fault(f"has at {key} something else than objects" if key else "is not a list of objects")
+    if not all(isinstance(item, dict) for item in found):
+        raise Fault(f"has at {key} a list of something else than objects")
+    return found
 
 
 def first_of(asked: str | Sequence[str], there: Sequence[str]) -> str | None:

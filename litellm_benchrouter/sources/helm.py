@@ -13,6 +13,7 @@ from litellm_benchrouter.sources.collector import Collector, Sample, number
 from litellm_benchrouter.sources.files import (
     Fault,
     Faults,
+    each_object,
     files_in,
     first_of,
     lookup,
@@ -24,6 +25,7 @@ from litellm_benchrouter.sources.files import (
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.source_table import SourceTable
 
+_Json = Mapping[str, object]
 _Option = tuple[str, int, float | None]  # instance, trial, index of the reference
 
 GUESSES = (
@@ -164,18 +166,16 @@ def _without_model(name: str) -> str:
 def _read_run(
     run: _Run, schema: _Schema, asked: list[str] | None, whole: bool, collector: Collector
 ) -> bool:
-    """Add the results of a run, and say whether it could be read."""
-    samples, answers = _described(run, whole, collector.faults)
-    rows: list[dict[str, Any]] = []
+    """Add the results of a run, and say whether there are any."""
     file = run.folder / "per_instance_stats.json"
+    rows: list[tuple[str, dict[str, Any]]] = []
     with collector.faults.noted(file):
-        rows = pick_objects(read_json(file), "")
-    if not samples or not rows:
-        return False
-    main = _main_metric(run, schema, asked, rows)
+        rows = list(each_object(read_json(file), "", file, collector.faults))
+    samples, answers = _described(run, whole, collector.faults)
+    main = _main_metric(run, schema, asked, [row for _, row in rows])
     kept = {*GUESSES, *schema.main.values(), *(asked or ())}
-    for place, row in enumerate(rows):
-        with collector.faults.noted(file, f"item {place}"):
+    for place, row in rows if samples else []:
+        with collector.faults.noted(file, place):
             instance = pick(row, "instance_id", str)
             if row.get("perturbation"):
                 collector.dropped["rows with a perturbed prompt"] += 1
@@ -199,10 +199,10 @@ def _read_run(
                 "completion_tokens": values.get("num_output_tokens"),
             }
             collector.add(samples[instance], run.model, score, numbers)
-    return True
+    return bool(rows and samples)
 
 
-def _values(stats: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, float]]:
+def _values(stats: Sequence[_Json]) -> Iterator[tuple[str, float]]:
     """Yield the metrics of a row; one that was not measured (count 0) has no mean."""
     for stat in stats:
         value = number(stat.get("mean"))
@@ -211,7 +211,7 @@ def _values(stats: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, float]
 
 
 def _main_metric(
-    run: _Run, schema: _Schema, asked: list[str] | None, rows: Sequence[Mapping[str, object]]
+    run: _Run, schema: _Schema, asked: list[str] | None, rows: Sequence[_Json]
 ) -> str | None:
     """Return the metric to take for the score, of those that the run has."""
     stats = (stat for row in rows for stat in optional(row, "stats", list) or [])
@@ -226,45 +226,47 @@ def _described(
     run: _Run, whole: bool, faults: Faults
 ) -> tuple[dict[str, Sample], dict[_Option, float]]:
     """Return the instances of a run by id, and the log-likelihoods of options asked apart."""
+    samples: dict[str, Sample] = {}
+    answers: dict[_Option, float] = {}
     short, full = run.folder / "instances.json", run.folder / "scenario_state.json"
     if whole or run.options_apart or not short.is_file():
         with faults.noted(full):
-            states = pick_objects(read_json(full), "request_states")
-            answers = _of_options(states) if run.options_apart else {}
-            return _samples(run.task, states, whole), answers
-    if short.is_file() and not whole:
+            for place, state in each_object(read_json(full), "request_states", full, faults):
+                with faults.noted(full, place):
+                    _describe(run.task, state, whole, samples)
+                    if run.options_apart:
+                        _score_option(state, answers)
+    if not samples and not whole and short.is_file():
         with faults.noted(short):
-            instances = pick_objects(read_json(short), "")
-            return _samples(run.task, [{"instance": i} for i in instances], whole), {}
-    return {}, {}
+            for place, instance in each_object(read_json(short), "", short, faults):
+                with faults.noted(short, place):
+                    _describe(run.task, {"instance": instance}, whole, samples)
+    return samples, answers
 
 
-def _samples(task: str, states: Sequence[Mapping[str, object]], whole: bool) -> dict[str, Sample]:
-    """Return the instances by id; a perturbed one has the id of its original and is left out."""
-    samples: dict[str, Sample] = {}
-    for state in states:
-        instance = pick(state, "instance", dict)
-        key = pick(instance, "id", str)
-        if key in samples or instance.get("perturbation"):
-            continue
-        question = pick(instance, "input.text", str)
-        prompt = pick(state, "request.prompt", str) if whole else question
-        if whole and "reference_index" in state:  # such a request ends with the option
-            prompt = prompt.removesuffix(_option(state)).rstrip()
-        references = optional(instance, "references", list) or []
-        right = (r for r in references if "correct" in (optional(r, "tags", list) or []))
-        samples[key] = Sample(
-            sample_id=f"{task}/{key}",
-            task=task,
-            prompt=prompt,
-            reference=optional(next(right, None), "output.text", str),
-            split=optional(instance, "split", str),
-            identity=question,
-        )
-    return samples
+def _describe(task: str, state: _Json, whole: bool, samples: dict[str, Sample]) -> None:
+    """Add an instance; a perturbed one has the id of its original and is left out."""
+    instance = pick(state, "instance", dict)
+    key = pick(instance, "id", str)
+    if key in samples or instance.get("perturbation"):
+        return
+    question = pick(instance, "input.text", str)
+    prompt = pick(state, "request.prompt", str) if whole else question
+    if whole and "reference_index" in state:  # such a request ends with the option
+        prompt = prompt.removesuffix(_option(state)).rstrip()
+    references = optional(instance, "references", list) or []
+    right = (r for r in references if "correct" in (optional(r, "tags", list) or []))
+    samples[key] = Sample(
+        sample_id=f"{task}/{key}",
+        task=task,
+        prompt=prompt,
+        reference=optional(next(right, None), "output.text", str),
+        split=optional(instance, "split", str),
+        identity=question,
+    )
 
 
-def _option(state: Mapping[str, object]) -> str:
+def _option(state: _Json) -> str:
     """Return the text of the option that a request is about."""
     references = pick_objects(state, "instance.references")
     index = pick(state, "reference_index", int)
@@ -273,29 +275,26 @@ def _option(state: Mapping[str, object]) -> str:
     return pick(references[index], "output.text", str)
 
 
-def _of_options(states: Sequence[Mapping[str, object]]) -> dict[_Option, float]:
-    """Return the log-likelihood of each option by instance, trial and option.
+def _score_option(state: _Json, answers: dict[_Option, float]) -> None:
+    """Add the log-likelihood of the option that a request is about.
 
     The completion repeats the whole prompt; the option's tokens are the last ones.
     """
-    found: dict[_Option, float] = {}
-    for state in states:
-        # Calibrated runs also score the option without its question, which is no answer.
-        original = state.get("request_mode") == "original"
-        if not original or lookup(state, "instance.perturbation"):
-            continue
-        left, total = len(_option(state)), 0.0
-        completions = pick_objects(state, "result.completions")
-        for token in reversed(pick_objects(completions[0], "tokens") if completions else []):
-            if left <= 0:
-                break
-            left -= len(pick(token, "text", str))
-            total += number(token.get("logprob")) or 0.0
+    # Calibrated runs also score the option without its question, which is no answer.
+    original = state.get("request_mode") == "original"
+    completions = pick_objects(state, "result.completions")
+    if not original or not completions or lookup(state, "instance.perturbation"):
+        return
+    left, total = len(_option(state)), 0.0
+    for token in reversed(pick_objects(completions[0], "tokens")):
         if left <= 0:
-            instance = pick(state, "instance.id", str)
-            found[instance, _trial(state), pick(state, "reference_index", int)] = total
-    return found
+            break
+        left -= len(pick(token, "text", str))
+        total += number(token.get("logprob")) or 0.0
+    if left <= 0:
+        key = pick(state, "instance.id", str), _trial(state), pick(state, "reference_index", int)
+        answers[key] = total
 
 
-def _trial(row: Mapping[str, object]) -> int:
+def _trial(row: _Json) -> int:
     return optional(row, "train_trial_index", int) or 0

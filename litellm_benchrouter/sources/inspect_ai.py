@@ -17,13 +17,13 @@ from litellm_benchrouter.sources.collector import Collector, Sample, last_user_t
 from litellm_benchrouter.sources.files import (
     Fault,
     Faults,
+    each_object,
     files_in,
     first_of,
     lookup,
     optional,
     parse_json,
     pick,
-    pick_objects,
     read_json,
 )
 from litellm_benchrouter.sources.source_table import SourceTable
@@ -127,8 +127,7 @@ class _Log:
         """Yield the samples with their places; those of an .eval are read one by one."""
         with faults.noted(self.file):
             if self.file.suffix == ".json":
-                samples = pick_objects(read_json(self.file), "samples")
-                yield from ((f"samples[{i}]", sample) for i, sample in enumerate(samples))
+                yield from each_object(read_json(self.file), "samples", self.file, faults)
                 return
             with _archive(self.file) as archive:
                 for name in dict.fromkeys(archive.namelist()):
@@ -155,7 +154,7 @@ def _archive(file: Path) -> zipfile.ZipFile:
             import_module("zipfile_zstd")  # which teaches zipfile the method
     try:
         return zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise Fault("is no complete zip archive") from error
 
 

@@ -12,12 +12,12 @@ from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.sources.collector import Collector, Sample, last_user_turn, number, text
 from litellm_benchrouter.sources.files import (
     Fault,
+    each_object,
     files_in,
     json_objects,
     lookup,
     optional,
     pick,
-    pick_objects,
     read_json,
 )
 from litellm_benchrouter.sources.source_table import SourceTable
@@ -84,8 +84,8 @@ def _rows(file: Path, collector: Collector) -> Iterator[tuple[str, dict[str, Any
     with collector.faults.noted(file):
         document = read_json(file)
         description = optional(document, "config.description", str)
-        for i, row in enumerate(pick_objects(document, "results.results")):
-            yield f"results[{i}]", row, description
+        for place, row in each_object(document, "results.results", file, collector.faults):
+            yield place, row, description
 
 
 def _task(row: Mapping[str, object]) -> str | None:
@@ -141,7 +141,7 @@ def _reference(row: Mapping[str, object], variables: Mapping[str, object]) -> st
     """Return the text that the first assertion about the answer itself compares with."""
     for assertion in optional(row, "testCase.assert", list) or []:
         value = lookup(assertion, "value")
-        if lookup(assertion, "type") in _STATES_ANSWER and isinstance(value, str):
+        if optional(assertion, "type", str) in _STATES_ANSWER and isinstance(value, str):
             name = value.strip().removeprefix("{{").removesuffix("}}").strip()
             is_variable = value.strip() != name and name in variables
             return text(variables[name] if is_variable else value)

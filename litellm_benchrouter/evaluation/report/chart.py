@@ -126,7 +126,7 @@ class Plot:
     height: float = 300.0
     left: float = 46.0
     right: float = 12.0
-    top: float = 12.0
+    top: float = 24.0
     bottom: float = 42.0
     kind: str = field(default="plot", init=False)
 

@@ -1,0 +1,75 @@
+"""S3 of every benchmark task, each predicted without itself: how the paper's score would have done."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.core.neighbors import Neighbors
+from litellm_benchrouter.core.scores import correctness_predictor, s2, s3
+from litellm_benchrouter.core.smoother import SmootherTable, kernel_smoother, task_distance
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.integer]
+
+
+def left_out_s3(
+    correctness: NDArray[np.uint8],
+    task: Ints,
+    group: Ints,
+    outside: Neighbors,
+    table: SmootherTable,
+    *,
+    k: int,
+    kappa: int,
+    t: float,
+    sigma: float,
+    excluded: int | None = None,
+) -> Floats:
+    """S3 of each task without its own group, and without one more (eq. 5).
+
+    Parameters
+    ----------
+    correctness : ndarray of uint8, shape (n, M)
+    task : ndarray of int, shape (n,)
+    group : ndarray of int, shape (D,)
+        Group of each task.
+    outside : Neighbors
+        Neighbours of each sample outside its group, more than kappa of them.
+    table : SmootherTable
+        Its rows are groups; built without the excluded one.
+    k, kappa, t, sigma
+        The paper's constants.
+    excluded : int, optional
+        A further group that is left out everywhere.
+
+    Returns
+    -------
+    ndarray of float64, shape (D, M)
+    """
+    near = outside if excluded is None else without_group(outside, group[task], excluded, kappa)
+    scores = np.full((len(group), correctness.shape[1]), np.nan)
+    for d in range(len(group)):
+        own = near.rows(np.flatnonzero(task == d))
+        if not len(own.index):
+            continue
+        others = np.flatnonzero(np.arange(len(table.u)) != group[d])
+        table_u, table_p = table.pairs(others)
+        p = kernel_smoother(task_distance(own, kappa), table_u, table_p, sigma)
+        scores[d] = s3(s2(correctness_predictor(correctness, own.first(k)), t), p)
+    return scores
+
+
+def without_group(
+    neighbors: Neighbors, sample_group: Ints, excluded: int, n_neighbors: int
+) -> Neighbors:
+    """Return the first `n_neighbors` of each list that are not of a group.
+
+    Lists that run short are padded with -1: where a group fills a whole list of hundreds, what is
+    left of it says enough.
+    """
+    gone = (neighbors.index < 0) | (sample_group[neighbors.index] == excluded)
+    order = np.argsort(gone, axis=1, kind="stable")[:, :n_neighbors]
+    index = np.take_along_axis(np.where(gone, -1, neighbors.index), order, axis=1)
+    distance = np.take_along_axis(neighbors.distance, order, axis=1)
+    return Neighbors(index, np.where(index < 0, np.float32("inf"), distance))

@@ -1,0 +1,265 @@
+"""Per-request estimates inside the benchmark's tasks: shrunken kNN, ridge, their stack, and a gate.
+
+Three estimates of P(model m answers x correctly), each leave-one-out on the training rows:
+
+* ``knn_mix``: (sum_k y + m * prior(x)) / (k + m), prior(x) = sum_t share_t(x) * T~_t with share the
+  tasks of the k nearest neighbours and T~_t = (n_t T_t + mass * L) / (n_t + mass);
+* ``knn_task``: the same with share = P(t | x) of a linear discriminant on the embedding;
+* ``ridge``: on 96 principal components, rows weighted 1/n_task.
+
+They are combined with non-negative weights fitted to the differences between models, which decide
+the pick. The best single model answers unless the leave-one-out gain exceeds `GATE` standard
+errors. Everything is linear in the embedding but the neighbour sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.estimators.filled import filled_accuracy
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.float32]
+Ints = NDArray[np.integer]
+
+K = 20
+PRIOR_MASS = 100.0
+TASK_MASS = 5.0
+RIDGE = 0.1
+SHRINKAGE = 0.1
+N_COMPONENTS = 96
+GATE = 1.0
+BLOCK = 4096
+"""Rows gathered at once: K * M * BLOCK labels stay in the cache."""
+
+
+@dataclass(frozen=True)
+class RequestEstimator:
+    """What the router needs at request time.
+
+    Attributes
+    ----------
+    task_accuracy : ndarray of float64, shape (D, M)
+        T~: each task's accuracy shrunk to the mean over tasks.
+    task_weights, task_bias : ndarray of float64, shapes (E, D) and (D,)
+        Linear discriminant: softmax of ``x @ task_weights + task_bias`` is P(t | x).
+    ridge_weights, ridge_bias : ndarray of float64, shapes (E, M) and (M,)
+    stack : ndarray of float64, shape (3,)
+        Weights of knn_mix, knn_task, ridge.
+    average : ndarray of float64, shape (M,)
+        Mean accuracy over tasks; its best entry is the best single model.
+    """
+
+    task_accuracy: Floats
+    task_weights: Floats
+    task_bias: Floats
+    ridge_weights: Floats
+    ridge_bias: Floats
+    stack: Floats
+    average: Floats
+
+    def predict(
+        self,
+        embeddings: NDArray[np.float32],
+        near_labels: Labels,
+        near_task: Ints,
+    ) -> Floats:
+        """Score of each model for each request, shape (q, M); not yet calibrated.
+
+        Parameters
+        ----------
+        embeddings : ndarray of float32, shape (q, E)
+        near_labels : ndarray of float32, shape (q, K, M)
+            Labels of the nearest training rows, NaN where missing.
+        near_task : ndarray of int, shape (q, K)
+            Their tasks.
+        """
+        share = task_share(near_task, len(self.task_bias))
+        probability = softmax(embeddings @ self.task_weights + self.task_bias)
+        known = ~np.isnan(near_labels)
+        total, count = np.where(known, near_labels, 0).sum(axis=1), known.sum(axis=1)
+        parts = [
+            (total + PRIOR_MASS * (mix @ self.task_accuracy)) / (count + PRIOR_MASS)
+            for mix in (share, probability)
+        ]
+        parts.append(embeddings @ self.ridge_weights + self.ridge_bias)
+        return combine(parts, self.stack)
+
+    def pool(self, models: Ints) -> RequestEstimator:
+        """Return the same for some of the models (columns)."""
+        return replace(
+            self,
+            task_accuracy=self.task_accuracy[:, models],
+            ridge_weights=self.ridge_weights[:, models],
+            ridge_bias=self.ridge_bias[models],
+            average=self.average[models],
+        )
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """Leave-one-out gain over the best single model (accuracy, macro mean over tasks)."""
+
+    gain: float
+    standard_error: float
+
+    @property
+    def routes(self) -> bool:
+        """Whether the router may leave the best single model."""
+        return self.gain - GATE * self.standard_error > 0
+
+
+def fit(
+    embeddings: NDArray[np.float32], labels: Labels, task: Ints, n_tasks: int, neighbors: Ints
+) -> tuple[RequestEstimator, Floats]:
+    """Fit on the training rows.
+
+    Parameters
+    ----------
+    embeddings : ndarray of float32, shape (n, E), unit length
+    labels : ndarray of float32, shape (n, M), NaN is missing
+    task : ndarray of int, shape (n,)
+    neighbors : ndarray of int, shape (n, K)
+        Nearest rows of each row, the row itself left out.
+
+    Returns
+    -------
+    RequestEstimator
+    ndarray of float64, shape (n, M)
+        Leave-one-out scores of the training rows, for the gate, the calibration and lambda.
+    """
+    size = np.maximum(np.bincount(task, minlength=n_tasks), 1).astype(float)
+    accuracy = filled_accuracy(labels, task, n_tasks)
+    average = accuracy.mean(axis=0)
+    filled = np.where(np.isnan(labels), accuracy[task], labels)
+    shrunk = (size[:, None] * accuracy + TASK_MASS * average) / (size[:, None] + TASK_MASS)
+    classifier = fit_task_classifier(embeddings, task, n_tasks)
+    share = task_share(task[neighbors[:, :K]], n_tasks)
+    probability = softmax(embeddings @ classifier[0] + classifier[1])
+    # A row's own label is inside its task's mean: take it out before scoring the row.
+    own = size[task][:, None]
+    without = (own * accuracy[task] - filled + TASK_MASS * average) / (own - 1 + TASK_MASS)
+    rows = np.arange(len(task))
+    total, count = neighbor_sums(neighbors, labels)
+    parts = []
+    for mix in (share, probability):
+        prior = mix @ shrunk + mix[rows, task][:, None] * (without - shrunk[task])
+        parts.append((total + PRIOR_MASS * prior) / (count + PRIOR_MASS))
+    weights, bias, left_out = fit_ridge(embeddings, filled, 1 / size[task])
+    parts.append(left_out)
+    stack = fit_stack(parts, labels, 1 / size[task])
+    estimator = RequestEstimator(
+        shrunk, classifier[0], classifier[1], weights, bias, stack, average
+    )
+    return estimator, combine(parts, stack)
+
+
+def combine(parts: list[Floats], stack: Floats) -> Floats:
+    """Weighted sum of the estimates, shape of one of them."""
+    total = np.zeros_like(parts[0])
+    for weight, part in zip(stack, parts, strict=True):
+        total += weight * part
+    return total
+
+
+def gate(scores: Floats, labels: Labels, task: Ints, average: Floats) -> GateVerdict:
+    """Gain of the picks over the best single model, with the standard error over rows."""
+    rows = np.arange(len(task))
+    pick = (scores + 1e-7 * average).argmax(axis=1)
+    gain = labels[rows, pick].astype(float) - labels[rows, int(average.argmax())]
+    known = ~np.isnan(gain)
+    _, index, size = np.unique(task[known], return_inverse=True, return_counts=True)
+    gain = gain[known]
+    mean = np.bincount(index, gain) / size
+    weight = 1.0 / (len(size) * size[index])
+    error = float(np.sqrt((weight**2 * (gain - mean[index]) ** 2).sum()))
+    return GateVerdict(float(mean.mean()), error)
+
+
+def fit_stack(parts: list[Floats], labels: Labels, weight: Floats) -> Floats:
+    """Non-negative weights of the estimates; least squares on contrasts between models."""
+    from scipy.optimize import nnls  # build side only
+
+    known = ~np.isnan(labels)
+    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+
+    def contrast(values: Floats) -> Floats:
+        values = np.where(known, values, 0.0)
+        return np.where(known, values - values.sum(axis=1, keepdims=True) / count, 0.0)
+
+    root = np.sqrt(weight)[:, None]
+    design = np.stack([(root * contrast(part)).ravel() for part in parts], axis=1)
+    target = (root * contrast(labels.astype(np.float64))).ravel()
+    gram = design.T @ design
+    factor = np.linalg.cholesky(gram + 1e-9 * np.eye(len(parts)))
+    solution: Floats = nnls(factor.T, np.linalg.solve(factor, design.T @ target))[0]
+    return solution if solution.sum() > 0 else np.full(len(parts), 1.0 / len(parts))
+
+
+def fit_task_classifier(
+    embeddings: NDArray[np.float32], task: Ints, n_tasks: int
+) -> tuple[Floats, Floats]:
+    """Linear discriminant of the task on 96 components, covariance shrunk by 0.1 to its mean."""
+    data = embeddings.astype(np.float64)
+    components = np.linalg.eigh(np.cov(data.T))[1][:, ::-1][:, :N_COMPONENTS]
+    reduced = data @ components
+    size = np.bincount(task, minlength=n_tasks)
+    means = np.zeros((n_tasks, reduced.shape[1]))
+    np.add.at(means, task, reduced)
+    means /= np.maximum(size, 1)[:, None]
+    residual = reduced - means[task]
+    covariance = residual.T @ residual / len(task)
+    spread = np.trace(covariance) / len(covariance)
+    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * spread * np.eye(len(covariance))
+    weights = np.linalg.solve(covariance, means.T)
+    log_share = np.log(np.maximum(size, 1) / len(task))
+    return components @ weights, log_share - 0.5 * (means * weights.T).sum(axis=1)
+
+
+def fit_ridge(
+    embeddings: NDArray[np.float32], targets: Floats, weight: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Ridge with a free intercept: weights (E, M), bias (M,), leave-one-out scores (n, M)."""
+    centre = weight @ embeddings / weight.sum()
+    centred = embeddings - centre
+    scatter = (centred * weight[:, None]).T @ centred
+    components = np.linalg.eigh(scatter)[1][:, ::-1][:, :N_COMPONENTS]
+    features = np.hstack([centred @ components, np.ones((len(embeddings), 1))])
+    penalty = RIDGE * np.eye(features.shape[1])
+    penalty[-1, -1] = 0.0
+    inverse = np.linalg.inv((features * weight[:, None]).T @ features + penalty)
+    solution = inverse @ ((features * weight[:, None]).T @ targets)
+    leverage = weight * np.einsum("ij,jk,ik->i", features, inverse, features, optimize=True)
+    left_out = (features @ solution - leverage[:, None] * targets) / (1 - leverage[:, None])
+    weights = components @ solution[:-1]
+    return weights, solution[-1] - centre @ weights, left_out
+
+
+def neighbor_sums(neighbors: Ints, labels: Labels) -> tuple[Floats, Floats]:
+    """Sum and number of the known labels over the first K neighbours, each of shape (q, M)."""
+    total = np.empty((len(neighbors), labels.shape[1]))
+    count = np.empty_like(total)
+    for start in range(0, len(neighbors), BLOCK):
+        values = labels[neighbors[start : start + BLOCK, :K]]
+        known = ~np.isnan(values)
+        count[start : start + BLOCK] = known.sum(axis=1)
+        total[start : start + BLOCK] = np.where(known, values, 0).sum(axis=1)
+    return total, count
+
+
+def task_share(near_task: Ints, n_tasks: int) -> Floats:
+    """Share of each task among the neighbours, shape (q, D)."""
+    flat = near_task + n_tasks * np.arange(len(near_task))[:, None]
+    count = np.bincount(flat.ravel(), minlength=len(near_task) * n_tasks)
+    share: Floats = count.reshape(len(near_task), n_tasks) / near_task.shape[1]
+    return share
+
+
+def softmax(values: Floats) -> Floats:
+    """Row-wise softmax, shape kept."""
+    exponential = np.exp(values - values.max(axis=1, keepdims=True))
+    shares: Floats = exponential / exponential.sum(axis=1, keepdims=True)
+    return shares

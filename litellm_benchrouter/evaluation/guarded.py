@@ -1,0 +1,153 @@
+"""The method `guarded` in the protocols: key `default`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.core.smoother import SmootherTable
+from litellm_benchrouter.estimators.guarded import Fitted, fit_request, neighbors_of_each
+from litellm_benchrouter.estimators.left_out_s3 import left_out_s3
+from litellm_benchrouter.estimators.request import K
+from litellm_benchrouter.estimators.unseen import (
+    Evidence,
+    UnseenChoice,
+    choose,
+    leave_out_evidence,
+    select,
+)
+from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.evaluation.splits import Rows, Training
+from litellm_benchrouter.evaluation.summary import Choice
+from litellm_benchrouter.progress import Silent
+
+DEFAULT = "default"
+
+_BLOCK = 2_048  # test samples scored at once
+
+
+def unseen_choices(
+    prepared: Prepared, tables: list[SmootherTable], stages: Silent
+) -> tuple[list[Choice], list[str]]:
+    """Choose a model for each held-out task as the builder would have, had it not known the task.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    tables : list of SmootherTable
+        Without each group in turn.
+    stages : Silent or Bars
+
+    Returns
+    -------
+    list of Choice
+        In the order of the tasks.
+    list of str
+        The candidate that was kept for each task.
+    """
+    choices: list[Choice] = [Choice(0)] * prepared.n_tasks
+    kept = [""] * prepared.n_tasks
+    with stages.stage("default method", prepared.n_groups) as advance:
+        for group in range(prepared.n_groups):
+            evidence = evidence_without(prepared, tables[group], group)
+            choice = select(evidence)
+            for d in np.flatnonzero(prepared.group_of_task == group):
+                average = evidence.average[d]
+                predicted = {name: values[d] for name, values in evidence.predicted.items()}
+                scores = choice.scores(average, predicted)
+                pick = int(choose(scores[None], average[None])[0])
+                choices[d] = Choice(pick, scores)
+                kept[d] = choice.candidate or "bma"
+            advance(1)
+    return choices, kept
+
+
+def evidence_without(prepared: Prepared, table: SmootherTable, excluded: int | None) -> Evidence:
+    """Evidence of every task, without its own group and without one more."""
+    benchmark, routing = prepared.benchmark, prepared.routing
+    s3 = left_out_s3(
+        benchmark.correctness,
+        benchmark.task,
+        prepared.group_of_task,
+        prepared.outside,
+        table,
+        k=routing.k,
+        kappa=routing.kappa,
+        t=routing.t,
+        sigma=routing.sigma,
+        excluded=excluded,
+    )
+    found = prepared.outside
+    similarity = np.where(found.index < 0, -2.0, 1.0 - found.distance).astype(np.float32)
+    return leave_out_evidence(
+        prepared.embeddings,
+        prepared.labels,
+        benchmark.task,
+        prepared.group_of_task,
+        np.maximum(found.index, 0),
+        similarity,
+        excluded,
+        s3,
+    )
+
+
+def unseen_choice(prepared: Prepared, table: SmootherTable) -> tuple[UnseenChoice, Evidence]:
+    """What the builder keeps for tasks that it has never seen."""
+    evidence = evidence_without(prepared, table, None)
+    return select(evidence), evidence
+
+
+@dataclass(frozen=True)
+class _RequestMethod:
+    """Request estimates fitted on a training part, and their scores of the test samples."""
+
+    fitted: Fitted
+    scores: NDArray[np.float64]
+    far: NDArray[np.bool_]
+
+
+def request_picks(training: Training, rows: Rows) -> Rows:
+    """Pick a model for each test sample as the router would: estimates, gate, distance guard."""
+    method = _fit(training, rows)
+    average = method.fitted.guarded.request.average
+    best = int(training.prepared.order(average, average)[0])
+    if not method.fitted.gate.routes:
+        return np.full(len(rows), best, dtype=np.intp)
+    return np.where(method.far, best, training.argmax(method.scores)).astype(np.intp)
+
+
+def request_scores(training: Training, rows: Rows) -> NDArray[np.float64]:
+    """Scores of every model for each test sample, not calibrated, shape (q, M)."""
+    return _fit(training, rows).scores
+
+
+def request_probabilities(training: Training, rows: Rows) -> NDArray[np.float64]:
+    """Calibrated probabilities of success, shape (q, M)."""
+    method = _fit(training, rows)
+    return method.fitted.guarded.calibration(method.scores)
+
+
+def _fit(training: Training, rows: Rows) -> _RequestMethod:
+    prepared, known = training.prepared, training.rows
+    vectors, task = prepared.embeddings, prepared.benchmark.task
+    fitted = fit_request(
+        vectors[known],
+        training.values[known],
+        task[known],
+        prepared.n_tasks,
+        neighbors_of_each(vectors[known]),
+    )
+    near = training.near(rows, min(K, len(known)))
+    index = np.maximum(near.index, 0)
+    scores = np.concatenate(
+        [
+            fitted.guarded.request.predict(
+                vectors[rows[block]], training.values[index[block]], task[index[block]]
+            )
+            for block in np.array_split(np.arange(len(rows)), max(1, len(rows) // _BLOCK))
+        ]
+    )
+    distance = near.distance.mean(axis=1)
+    return _RequestMethod(fitted, scores, distance > fitted.guarded.far)

@@ -1,0 +1,145 @@
+"""A headless Chromium for tests: opens a file, resizes, asks the page, takes a picture.
+
+It speaks the DevTools protocol over the `websockets` that litellm[proxy] brings; a window cannot
+be narrower than 500 pixels, the protocol's own metrics can.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+MISSING = "needs Chromium on the PATH (Debian: apt-get install chromium)"
+
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
+_SECONDS = 60.0
+
+
+class Page:
+    """One tab.
+
+    Attributes
+    ----------
+    problems : list of str
+        Exceptions, console errors and refused or failed loads, as they were reported.
+    requests : list of str
+        Every address that the page asked for.
+    """
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._number = 0
+        self.problems: list[str] = []
+        self.requests: list[str] = []
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call a method of the protocol."""
+        self._number += 1
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
+        while True:
+            message = self._receive()
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                result: dict[str, Any] = message["result"]
+                return result
+
+    def open(self, url: str) -> None:
+        """Open an address and wait until it has loaded."""
+        self.call("Page.navigate", url=url)
+        while self.evaluate("document.readyState") != "complete":
+            time.sleep(0.05)
+
+    def look(self, *, width: int, dark: bool, height: int = 900) -> None:
+        """Set the width in pixels and whether the reader prefers dark pages."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression."""
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def picture(self, path: Path) -> None:
+        """Write the whole page as PNG."""
+        found = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(found["data"]))
+
+    def _receive(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self._socket.recv(timeout=_SECONDS))
+        params = message.get("params", {})
+        match message.get("method"):
+            case "Runtime.exceptionThrown":
+                self.problems.append(str(params["exceptionDetails"]))
+            case "Runtime.consoleAPICalled" if params["type"] in ("error", "assert"):
+                self.problems.append(str(params["args"]))
+            case "Log.entryAdded" if params["entry"]["level"] == "error":
+                self.problems.append(params["entry"]["text"])
+            case "Network.loadingFailed":
+                self.problems.append(params["errorText"])
+            case "Network.requestWillBeSent":
+                self.requests.append(params["request"]["url"])
+        return message
+
+
+@contextmanager
+def chromium() -> Iterator[Page]:
+    """Start a browser of its own, and end it."""
+    assert PROGRAM is not None, MISSING
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(
+            [PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            with connect(_address(Path(profile), process), max_size=None) as socket:
+                yield Page(socket)
+        finally:
+            process.terminate()
+            process.wait(timeout=_SECONDS)
+
+
+def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:
+    """Wait until the browser says where it listens, and return its first tab's socket."""
+    said = profile / "DevToolsActivePort"
+    end = time.monotonic() + _SECONDS
+    while not (said.exists() and "\n" in said.read_text()):
+        assert process.poll() is None, "Chromium ended at its start"
+        assert time.monotonic() < end, "Chromium did not start"
+        time.sleep(0.05)
+    port = said.read_text().split()[0]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+        tabs = json.load(answer)
+    return str(next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"))

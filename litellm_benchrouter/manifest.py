@@ -17,7 +17,7 @@ from litellm_benchrouter.errors import ArtifactError, VersionError
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
-_ID = re.compile(r"[0-9a-f]{16}")
+VERSION_ID = re.compile(r"[0-9a-f]{16}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 
 
@@ -171,7 +171,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} says version {manifest.version}, its content is {manifest.content_id}; "
             f"build the artifact again."
         )
-    if _ID.fullmatch(folder.name) and folder.name != manifest.version:
+    if VERSION_ID.fullmatch(folder.name) and folder.name != manifest.version:
         raise ArtifactError(
             f"{path} is of version {manifest.version}, its folder is named {folder.name}; build "
             f"the artifact again."

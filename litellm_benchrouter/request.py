@@ -31,7 +31,8 @@ def asks_for_text(request: Mapping[str, Any]) -> bool:
 
     The shape of the request does not tell: an image's prompt comes as a chat message too.
     """
-    return getattr(request.get("litellm_logging_obj"), "call_type", None) in _TEXT_CALLS
+    call_type = getattr(request.get("litellm_logging_obj"), "call_type", None)
+    return isinstance(call_type, str) and call_type in _TEXT_CALLS
 
 
 def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
@@ -74,7 +75,7 @@ def named_task(request: Mapping[str, Any]) -> str | None:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value.strip()) and len(value) <= _LONGEST_NAME
+    return isinstance(value, str) and value.strip() != "" and len(value) <= _LONGEST_NAME
 
 
 def _last_text(turns: object) -> str:
@@ -85,11 +86,16 @@ def _last_text(turns: object) -> str:
     for turn in reversed(turns):
         if isinstance(turn, str):
             return turn
-        if isinstance(turn, Mapping) and turn.get("role", "user") == "user":
+        if isinstance(turn, Mapping) and _is_user_turn(turn):
             text = _content_text(turn.get("content"))
             if text:
                 return text
     return ""
+
+
+def _is_user_turn(turn: Mapping[Any, Any]) -> bool:
+    # /v1/responses lists the model's reasoning and its calls of tools beside the messages.
+    return turn.get("role", "user") == "user" and turn.get("type", "message") == "message"
 
 
 def _content_text(content: object) -> str:

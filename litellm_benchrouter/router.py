@@ -10,11 +10,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact import Artifact
-from litellm_benchrouter.core.decision import Decision, TaskScores, choose, rank
+from litellm_benchrouter.core.decision import (
+    Decision,
+    TaskScores,
+    choose,
+    preference,
+    rank_with,
+)
 from litellm_benchrouter.core.neighbors import Neighbors, nearest
 from litellm_benchrouter.core.scores import correctness_predictor
 
-_RULED_TASKS = 1024  # outcomes of eq. 6 that are kept: one a task and set of models on offer
+_TIE = 1e-12  # sums of the same labels in another order differ in the last bits
+_KEPT = 1024  # sets of models on offer, and outcomes of eq. 6 for each task and set
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """Some of the models, and what every decision over them needs.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Sorted by name.
+    columns : ndarray of int, shape (len(models),)
+        Their columns in the artifact.
+    average : ndarray of float64, shape (len(models),)
+    cost_ranks : list of (int, float)
+    preferred : ndarray of int, shape (len(models),)
+        The order in which those that tie are taken: positions in `models`.
+    """
+
+    models: tuple[str, ...]
+    columns: NDArray[np.intp]
+    average: NDArray[np.float64]
+    cost_ranks: list[tuple[int, float]]
+    preferred: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -58,9 +88,12 @@ class BenchRouter:
         self._k = int(parameters["k"])
         self._eta = float(parameters["eta"])
         self._on_scores = parameters["s1_on"] == "score" and artifact.scores is not None
+        values = artifact.scores if self._on_scores else artifact.correctness
+        self._values = np.asarray(values)  # still mapped, without the cost of np.memmap's indexing
         self._column = {model: m for m, model in enumerate(artifact.models)}
         self._task = {name: d for d, name in enumerate(artifact.tasks)}
-        self._rule = lru_cache(maxsize=_RULED_TASKS)(self._decide_named_task)
+        self._offer = lru_cache(maxsize=_KEPT)(self._make_offer)
+        self._rule = lru_cache(maxsize=_KEPT)(self._decide_named_task)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -96,10 +129,12 @@ class BenchRouter:
         ------
         KeyError
             If a model on offer is not in the artifact.
+        ValueError
+            If no model is on offer.
         """
-        offer = tuple(sorted(set(self.models if models is None else models)))
+        offer = self._offered(models)
         if task is not None and self.knows_task(task):
-            return self._rule(task, offer)
+            return self._rule(task, offer.models)
         decision = self._decide_prompt(prompt, offer)[0]
         if task is None:
             return decision
@@ -109,16 +144,14 @@ class BenchRouter:
 
     def best_on_average(self, models: Sequence[str], reason: str) -> Decision:
         """Rank the models on offer by their mean accuracy over tasks (BMA)."""
-        offer = tuple(sorted(set(models)))
-        average = self.artifact.average[self._columns(offer)]
-        return self._decision(offer, average, "bma", reason)
+        offer = self._offered(models)
+        return self._decision(offer, offer.average, "bma", reason)
 
     def explain(
         self, prompt: str, *, task: str | None = None, models: Sequence[str] | None = None
     ) -> Explanation:
         """Decide, and show what the decision rests on; parameters as for `decide`."""
-        offer = tuple(sorted(set(self.models if models is None else models)))
-        columns = self._columns(offer)
+        offer = self._offered(models)
         _, neighbors, g = self._decide_prompt(prompt, offer)
         listed = []
         if neighbors is not None:
@@ -127,13 +160,13 @@ class BenchRouter:
                 listed.append((self.artifact.sample_ids[row], name, float(distance)))
         scores = self.artifact.named_tasks.get(task or "")
         return Explanation(
-            decision=self.decide(prompt, task=task, models=offer),
+            decision=self.decide(prompt, task=task, models=offer.models),
             neighbors=listed,
-            g={model: float(value) for model, value in zip(offer, g, strict=True)},
-            average=dict(zip(offer, self.artifact.average[columns].tolist(), strict=True)),
+            g=dict(zip(offer.models, g.tolist(), strict=True)),
+            average=dict(zip(offer.models, offer.average.tolist(), strict=True)),
             task_scores={
                 model: {key: float(getattr(scores, key)[m]) for key in ("s1", "s2", "s3", "p")}
-                for model, m in zip(offer, columns, strict=True)
+                for model, m in zip(offer.models, offer.columns, strict=True)
             }
             if scores is not None
             else {},
@@ -141,52 +174,49 @@ class BenchRouter:
         )
 
     def _decide_prompt(
-        self, prompt: str, offer: tuple[str, ...]
+        self, prompt: str, offer: _Offer
     ) -> tuple[Decision, Neighbors | None, NDArray[np.float64]]:
         """S1 of a single input (eq. 1), its neighbours, and g over the models on offer."""
-        nothing = np.full(len(offer), np.nan)
+        nothing = np.full(len(offer.models), np.nan)
         if not prompt.strip():
-            return self.best_on_average(offer, "no text to compare"), None, nothing
+            return self._by_average(offer, "no text to compare"), None, nothing
         vector = self.artifact.embedder.embed([prompt])
         if not np.isfinite(vector).all() or not vector.any():
             reason = "the embedder found nothing that it knows in the text"
-            return self.best_on_average(offer, reason), None, nothing
+            return self._by_average(offer, reason), None, nothing
         neighbors = self._search(vector)
-        columns = self._columns(offer)
         rows = neighbors.index[0]
-        values = self.artifact.scores if self._on_scores else self.artifact.correctness
-        assert values is not None
-        found = np.arange(len(rows), dtype=np.int64)[None, :]
-        g = correctness_predictor(values[rows][:, columns], Neighbors(found, neighbors.distance))[0]
-        average = self.artifact.average[columns]
+        near = Neighbors(np.arange(len(rows))[None, :], neighbors.distance)
+        g = correctness_predictor(self._values[rows[:, None], offer.columns], near)[0]
+        if np.isnan(g).all():
+            reason = f"the {len(rows)} nearest benchmark samples have no label of a model on offer"
+            return self._by_average(offer, reason), neighbors, g
         # A model without a label nearby is expected to do as it does on average.
-        scores = np.where(np.isnan(g), average, g)
-        mean_distance = float(neighbors.distance.mean())
+        scores = np.where(np.isnan(g), offer.average, g)
         reason = (
             f"highest mean {'score' if self._on_scores else 'correctness'} over the {len(rows)} "
-            f"nearest benchmark samples, at mean distance {mean_distance:.2f}"
+            f"nearest benchmark samples, at mean distance {neighbors.distance.mean():.2f}"
         )
-        tied = int((np.round(scores, 12) == np.round(np.nanmax(scores), 12)).sum())
-        if tied > 1:
-            reason += f"; best on average of {tied} that tie"
         return self._decision(offer, scores, "s1", reason), neighbors, g
 
-    def _decide_named_task(self, task: str, offer: tuple[str, ...]) -> Decision:
-        columns = self._columns(offer)
+    def _by_average(self, offer: _Offer, reason: str) -> Decision:
+        return self._decision(offer, offer.average, "bma", reason)
+
+    def _decide_named_task(self, task: str, models: tuple[str, ...]) -> Decision:
+        offer = self._offer(models)
+        columns = offer.columns
         scores = self.artifact.named_tasks.get(task)
         if scores is None:
             measured = self.artifact.task_accuracy[self._task[task]][columns]
-            average = self.artifact.average[columns]
             n = self.artifact.manifest.tasks[self._task[task]].n_samples
             reason = f"measured on the {n} samples of this task in the benchmark"
-            values = np.where(np.isnan(measured), average, measured)
+            values = np.where(np.isnan(measured), offer.average, measured)
             return self._decision(offer, values, "measured", reason, task)
         on_offer = TaskScores(
             scores.n_inputs, scores.u, *(getattr(scores, key)[columns] for key in _PER_MODEL)
         )
-        cost_ranks = [self.artifact.cost_ranks[m] for m in columns]
-        choice = choose(on_offer, self.artifact.average[columns], cost_ranks, offer, eta=self._eta)
-        star, m3 = offer[choice.best_on_average], offer[choice.m3]
+        choice = choose(on_offer, offer.average, offer.cost_ranks, models, eta=self._eta)
+        star, m3 = models[choice.best_on_average], models[choice.m3]
         method = "s3"
         if choice.m3 == choice.best_on_average:
             reason = f"best by S3 and best on average, from {scores.n_inputs} example inputs"
@@ -198,31 +228,32 @@ class BenchRouter:
             reason = f"P({m3} better than {star}) = {choice.probability:.2f} <= {self._eta:g}"
             method = "bma"
         return Decision(
-            ranking=tuple(offer[m] for m in choice.order),
+            ranking=tuple(models[m] for m in choice.order),
             method=method,
             reason=reason,
             task=task,
-            scores=dict(zip(offer, on_offer.s3.tolist(), strict=True)),
+            scores=dict(zip(models, on_offer.s3.tolist(), strict=True)),
             artifact=self.artifact.manifest.version,
         )
 
     def _decision(
         self,
-        offer: tuple[str, ...],
+        offer: _Offer,
         scores: NDArray[np.float64],
         method: str,
         reason: str,
         task: str | None = None,
     ) -> Decision:
-        columns = self._columns(offer)
-        cost_ranks = [self.artifact.cost_ranks[m] for m in columns]
-        order = rank(scores, self.artifact.average[columns], cost_ranks, offer)
+        order = rank_with(scores, offer.preferred)
+        tied = int(np.count_nonzero(np.abs(scores - scores[order[0]]) <= _TIE))
+        if tied > 1 and method != "bma":
+            reason += f"; best on average of {tied} that tie"
         return Decision(
-            ranking=tuple(offer[m] for m in order),
+            ranking=tuple(offer.models[m] for m in order),
             method=method,
             reason=reason,
             task=task,
-            scores=dict(zip(offer, scores.tolist(), strict=True)),
+            scores=dict(zip(offer.models, scores.tolist(), strict=True)),
             artifact=self.artifact.manifest.version,
         )
 
@@ -233,8 +264,17 @@ class BenchRouter:
             # hnswlib gives up where its graph does not connect enough rows; exact search does not.
             return nearest(vector, self.artifact.embeddings, min(self._k, len(self.artifact.task)))
 
-    def _columns(self, offer: tuple[str, ...]) -> NDArray[np.intp]:
-        return np.array([self._column[model] for model in offer], dtype=np.intp)
+    def _offered(self, models: Sequence[str] | None) -> _Offer:
+        return self._offer(tuple(sorted(set(self.models if models is None else models))))
+
+    def _make_offer(self, models: tuple[str, ...]) -> _Offer:
+        if not models:
+            raise ValueError("no model is on offer")
+        columns = np.array([self._column[model] for model in models], dtype=np.intp)
+        average = self.artifact.average[columns]
+        cost_ranks = [self.artifact.cost_ranks[m] for m in columns]
+        preferred = preference(average, cost_ranks, models)
+        return _Offer(models, columns, average, cost_ranks, preferred)
 
 
 _PER_MODEL = ("s1", "s2", "s3", "p")

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,10 +21,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from litellm_benchrouter.errors import ArtifactError, VersionError
-from litellm_benchrouter.manifest import MANIFEST, Manifest, read_manifest, verify_files
+from litellm_benchrouter.manifest import (
+    MANIFEST,
+    VERSION_ID,
+    Manifest,
+    read_manifest,
+    verify_files,
+)
 
 _CURRENT = "CURRENT"
-_VERSION = re.compile(r"[0-9a-f]{16}")
 _BUILDING = ".building-"
 _PUBLISHING = ".current-"
 
@@ -55,7 +59,7 @@ class Store:
         VersionError
             If `version` is not an id: 16 hex digits.
         """
-        if not _VERSION.fullmatch(version):
+        if not VERSION_ID.fullmatch(version):
             raise VersionError(f"{version!r} is not a version of {self.root}: 16 hex digits are.")
         return self.root / "versions" / version
 
@@ -83,7 +87,7 @@ class Store:
     def versions(self) -> list[str]:
         """Return the ids of all complete versions, oldest first."""
         folders = (self.root / "versions").glob(f"*/{MANIFEST}")
-        found = [path.parent for path in folders if _VERSION.fullmatch(path.parent.name)]
+        found = [path.parent for path in folders if VERSION_ID.fullmatch(path.parent.name)]
         return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
 
     @contextmanager

@@ -82,6 +82,7 @@ class Page:
             deviceScaleFactor=1,
             mobile=False,
         )
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 

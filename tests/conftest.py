@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tiny
 from proxy.upstream import FakeUpstream
 
 # Before anything imports litellm: or it asks GitHub for prices when it is imported.
@@ -35,3 +41,69 @@ def upstream(upstream_server: FakeUpstream) -> Iterator[FakeUpstream]:
     upstream_server.reset()
     yield upstream_server
     upstream_server.reset()
+
+
+@pytest.fixture(scope="session")
+def tiny_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the benchmark of `tiny`, built once; it is not to be changed."""
+    from litellm_benchrouter.build import build
+    from litellm_benchrouter.config import load_config
+
+    folder = tmp_path_factory.mktemp("tiny")
+    build(load_config(tiny.write(folder)))
+    return folder
+
+
+@pytest.fixture
+def tiny_folder(tiny_built: Path, tmp_path: Path) -> Path:
+    """Return a copy of `tiny_built` to damage."""
+    return Path(shutil.copytree(tiny_built, tmp_path / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def demo_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the demo's benchmark, built once with its lexical embedder."""
+    from litellm_benchrouter.build import build
+    from litellm_benchrouter.config import load_config
+    from litellm_benchrouter.demo.run import copy_files
+
+    folder = tmp_path_factory.mktemp("demo")
+    copy_files(folder)
+    build(load_config(folder / "config.yaml"))
+    return folder
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """What it printed, as JSON."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def benchrouter(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """Return a function that runs the command line as the installed command does."""
+    from litellm_benchrouter.cli import main
+
+    for name in ("BENCHROUTER_CONFIG", "CONFIG_FILE_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["benchrouter", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+            raise SystemExit(0)
+        code = ended.value.code
+        return Ended(code if isinstance(code, int) else int(code is not None), *capsys.readouterr())
+
+    return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+# Sums of the same labels in another order differ in the last bits; a tie is still a tie.
+_DIGITS = 12
 _NEGLIGIBLE = 1e-18  # probability mass that cannot move eq. 6 by a digit that is printed
 
 
@@ -70,18 +73,24 @@ def rank(
         Positions of the models, best first. The order of the columns never matters.
     """
 
-    def key(m: int) -> tuple[float, float, tuple[int, float], str]:
-        # Sums of the same labels in another order differ in the last bits; a tie is still a tie.
-        score, mean = (round(float(value), 12) for value in (scores[m], average[m]))
-        worst = float("inf")
-        return (
-            worst if np.isnan(score) else -score,
-            worst if np.isnan(mean) else -mean,
-            cost_ranks[m],
-            names[m],
-        )
+    return rank_with(scores, preference(average, cost_ranks, names))
+
+
+def preference(
+    average: Array, cost_ranks: Sequence[tuple[int, float]], names: Sequence[str]
+) -> NDArray[np.intp]:
+    """Order in which models that tie are taken; parameters and result as for `rank`."""
+
+    def key(m: int) -> tuple[float, tuple[int, float], str]:
+        mean = round(float(average[m]), _DIGITS)
+        return (math.inf if math.isnan(mean) else -mean, cost_ranks[m], names[m])
 
     return np.array(sorted(range(len(names)), key=key), dtype=np.intp)
+
+
+def rank_with(scores: Array, preferred: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Order models by score, NaN last; those that tie stay in the order of `preferred`."""
+    return preferred[np.argsort(-np.round(scores[preferred], _DIGITS), kind="stable")]
 
 
 def probability_better(n_inputs: int, s2_a: float, p_a: float, s2_b: float, p_b: float) -> float:

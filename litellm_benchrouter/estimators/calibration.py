@@ -34,6 +34,10 @@ class Calibration:
         ]
         return np.stack(columns, axis=1)
 
+    def column(self, model: int, score: float) -> float:
+        """Probability of one model for one raw score."""
+        return float(np.interp(score, self.scores[model], self.probabilities[model]))
+
 
 def fit(scores: Floats, labels: Labels) -> Calibration:
     """Fit on held-out scores: leave-one-out, or of folds.

@@ -1,4 +1,4 @@
-"""S3 of every benchmark task, each predicted without itself: how the paper's score would have done."""
+"""S3 of every benchmark task, each predicted without itself: how the paper's score would do."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def fit_task_classifier(
 
 
 def fit_ridge(
-    embeddings: NDArray[np.float32], targets: Floats, weight: Floats
+    embeddings: NDArray[np.float32], targets: Floats, weight: Floats, strength: float = RIDGE
 ) -> tuple[Floats, Floats, Floats]:
     """Ridge with a free intercept: weights (E, M), bias (M,), leave-one-out scores (n, M)."""
     centre = weight @ embeddings / weight.sum()
@@ -228,7 +228,7 @@ def fit_ridge(
     scatter = (centred * weight[:, None]).T @ centred
     components = np.linalg.eigh(scatter)[1][:, ::-1][:, :N_COMPONENTS]
     features = np.hstack([centred @ components, np.ones((len(embeddings), 1))])
-    penalty = RIDGE * np.eye(features.shape[1])
+    penalty = strength * np.eye(features.shape[1])
     penalty[-1, -1] = 0.0
     inverse = np.linalg.inv((features * weight[:, None]).T @ features + penalty)
     solution = inverse @ ((features * weight[:, None]).T @ targets)

@@ -8,23 +8,25 @@ from typing import Any
 import numpy as np
 
 from litellm_benchrouter.core.masked import mean
-from litellm_benchrouter.evaluation.cost_metrics import cost_saved, non_decreasing_hull
+from litellm_benchrouter.evaluation.cost_metrics import non_decreasing_hull
 from litellm_benchrouter.evaluation.cost_run import (
     SHARES,
     TARGETS,
     CostRun,
     Curve,
     Predictor,
+    share_of,
 )
 from litellm_benchrouter.evaluation.costs import costs_of
 from litellm_benchrouter.evaluation.metrics import bootstrap_mean
 from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.evaluation.resample import bootstrap_samples
 from litellm_benchrouter.evaluation.splits import (
     Array,
     Rows,
     achieved,
-    bootstrap_samples,
     choose_splits,
+    describe_splits,
     metric_values,
 )
 from litellm_benchrouter.progress import Silent
@@ -70,9 +72,11 @@ def run_cost(
     Raises
     ------
     ConfigError
-        If a model has no cost, or the metric or the split does not exist.
+        If fewer than two models have a cost, or the metric or the split does not exist.
     """
     costs = costs_of(prepared.benchmark)
+    if costs.left_out:
+        prepared = prepared.pool(list(costs.basis))
     values = metric_values(prepared, metric)
     k = prepared.routing.k if k is None else k
     lambdas = prices_of_quality(costs.values.mean(axis=0))
@@ -96,16 +100,7 @@ def run_cost(
     return {
         "protocol": {
             "name": "cost",
-            "n_samples": len(prepared.benchmark),
-            "n_train": [len(split.train) for split in splits],
-            "n_test": [len(split.test) for split in splits],
-            "models": list(models),
-            "metric": metric,
-            "k": k,
-            "split": kind,
-            "test_share": test_share if kind == "random" else None,
-            "runs": len(splits),
-            "seed": prepared.seed,
+            **describe_splits(prepared, splits, kind, metric=metric, k=k),
         },
         "cost_basis": costs.describe(),
         "models": {
@@ -229,10 +224,9 @@ def _zero_saved(run: CostRun, share: float) -> float:
     """Saved by tossing coins between the single models, at a share of the best one's quality."""
     cost, quality = run.always(run.known.best, run.split.test)
     hull_cost, hull_quality = non_decreasing_hull(*run.singles)
-    if share * quality > hull_quality[-1]:
-        return float("nan")
-    needed = float(np.interp(share * quality, hull_quality, hull_cost))
-    return cost_saved(np.array([needed]), np.array([share * quality]), share * quality, cost)
+    wanted = share_of(quality, share)  # the best single model is on or below the hull
+    needed = float(np.interp(wanted, hull_quality, hull_cost))
+    return 1.0 - needed / cost if cost > 0 else float("nan")
 
 
 def _points(cost: Array, quality: Array) -> list[dict[str, float]]:

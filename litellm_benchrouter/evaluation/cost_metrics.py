@@ -18,7 +18,7 @@ _EPSILON = 1e-12
 
 
 def non_decreasing_hull(cost: Array, quality: Array) -> tuple[Array, Array]:
-    """Return the non-decreasing convex hull of a set of points (RouterBench, Hu et al. 2024, sec. 3).
+    """Return the non-decreasing convex hull of a set of points (RouterBench, Hu et al. 2024).
 
     Between two routers one may flip a coin, so every point under the upper hull is attainable, and
     nobody pays more for less: the hull ends at the best quality.
@@ -56,11 +56,11 @@ def quality_at(cost: Array, hull: tuple[Array, Array]) -> Array:
     """Quality that a hull attains at a cost (RouterBench's interpolation and extrapolation).
 
     Above the hull's last cost it stays as it is. Below its first cost it falls linearly to 0 at
-    cost 0: some requests get no answer.
+    cost 0: some requests get no answer, which is worth 0 and never more than an answer.
     """
     xs, ys = hull
     if len(xs) and xs[0] > 0:
-        xs, ys = np.concatenate(([0.0], xs)), np.concatenate(([0.0], ys))
+        xs, ys = np.concatenate(([0.0], xs)), np.concatenate(([min(0.0, ys[0])], ys))
     found: Array = np.interp(cost, xs, ys) if len(xs) else np.full(np.shape(cost), np.nan)
     return found
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.neighbors import Neighbors
@@ -77,6 +77,7 @@ class CostRun:
     Attributes
     ----------
     prepared : Prepared
+        Of the models that have a cost.
     split : Split
     values : ndarray of float32, shape (n, M)
     costs : ndarray of float64, shape (n, M)
@@ -89,7 +90,7 @@ class CostRun:
 
     prepared: Prepared
     split: Split
-    values: Array
+    values: NDArray[np.float32]
     costs: Array
     lambdas: Array
     k: int
@@ -98,7 +99,7 @@ class CostRun:
     @cached_property
     def known(self) -> Training:
         """The training part."""
-        return training(self.prepared, self.split, self.values.astype(np.float32))
+        return training(self.prepared, self.split, self.values)
 
     @cached_property
     def tuned(self) -> Rows:
@@ -129,7 +130,7 @@ class CostRun:
         found |= {name: predict(self.known, asked) for name, predict in predictors.items()}
         average = self.known.average
         return {
-            name: np.where(np.isnan(p).all(axis=1)[:, None], average, p)
+            name: np.where(np.isnan(p).all(axis=1, keepdims=True), average, p)
             for name, p in found.items()
         }
 
@@ -143,7 +144,8 @@ class CostRun:
         existing = (near.index >= 0).sum(axis=1)[:, None]
         count = np.nan_to_num(self.known.averaged_over(near, labelled)) * existing
         total = np.nan_to_num(self.known.averaged_over(near)) * count
-        return (total + _PRIOR_MASS * average) / (count + _PRIOR_MASS)
+        shrunk: Array = (total + _PRIOR_MASS * average) / (count + _PRIOR_MASS)
+        return shrunk
 
     def curve(self, p: Array, *, tuned: bool) -> Curve:
         """Pick argmax p(x) - lambda c(x) for each lambda, on the tuned or on the test samples."""
@@ -198,7 +200,7 @@ class CostRun:
         None where no lambda does so for less than that model costs: then it answers everything.
         """
         cost, quality = self.always(self.known.best, self.tuned)
-        i = cheapest_reaching(tuned.cost, tuned.quality, share * quality)
+        i = cheapest_reaching(tuned.cost, tuned.quality, share_of(quality, share))
         return None if i is None or tuned.cost[i] >= cost else i
 
     def picks_at(self, test: Curve, i: int | None) -> Rows:
@@ -210,8 +212,8 @@ class CostRun:
         cost, quality = self.always(self.known.best, self.split.test)
         found = {"aiq": self.aiq_of(test.cost, test.quality)}
         for name, share in TARGETS.items():
-            saved = cost_saved(test.cost, test.quality, share * quality, cost)
-            found[f"hindsight.{name}"] = saved
+            wanted = share_of(quality, share)
+            found[f"hindsight.{name}"] = cost_saved(test.cost, test.quality, wanted, cost)
         return found | self._route_llm(p) | self._arena(tuned, test) | self._llm_router_bench(test)
 
     def _route_llm(self, p: Array) -> dict[str, float]:
@@ -230,18 +232,15 @@ class CostRun:
         return found | {"apgr": average_gap_recovered(share, recovered)}
 
     def _arena(self, tuned: Curve, test: Curve) -> dict[str, float]:
-        names = ("arena", "arena_best_single")
+        names = ("arena", "arena_cost_per_1k", "arena_quality", "arena_best_single")
         if not self.in_usd or np.nanmin(self.values) < 0 or np.nanmax(self.values) > 1:
             return dict.fromkeys(names, math.nan)
         score = np.array([_arena(*point) for point in zip(tuned.cost, tuned.quality, strict=True)])
         i = int(np.nanargmax(score))
         single = [_arena(*point) for point in zip(*self.singles, strict=True)]
-        return {
-            "arena": _arena(float(test.cost[i]), float(test.quality[i])),
-            "arena_cost_per_1k": 1_000 * float(test.cost[i]),
-            "arena_quality": float(test.quality[i]),
-            "arena_best_single": float(np.nanmax(single)),
-        }
+        cost, quality = float(test.cost[i]), float(test.quality[i])
+        found = (_arena(cost, quality), 1_000 * cost, quality, float(np.nanmax(single)))
+        return dict(zip(names, found, strict=True))
 
     def _llm_router_bench(self, test: Curve) -> dict[str, float]:
         rows = self.split.test
@@ -265,6 +264,11 @@ class CostRun:
                 test.cost, test.quality, float(quality[best]), float(cost[best])
             ),
         }
+
+
+def share_of(quality: float, share: float) -> float:
+    """Return a share of a quality; below it where a metric is negative too."""
+    return quality - (1.0 - share) * abs(quality)
 
 
 def _arena(cost: float, quality: float) -> float:

@@ -23,23 +23,32 @@ class Costs:
     Attributes
     ----------
     values : ndarray of float64, shape (n, M)
-        Never NaN: a sample without a cost of its own has its model's mean.
+        Of the models in `basis`, in that order. Never NaN: a sample without a cost of its own has
+        its model's mean.
     unit : str
         `usd`, or `params_b` (billions of parameters) where no price is known.
     basis : dict of str to str
         By model: where its costs come from.
     filled : int
         Cells that have their model's mean.
+    left_out : list of str
+        Models whose cost nothing tells.
     """
 
     values: NDArray[np.float64]
     unit: str
     basis: dict[str, str]
     filled: int
+    left_out: list[str]
 
     def describe(self) -> dict[str, object]:
         """Return what a report says of the costs."""
-        return {"unit": self.unit, "models": self.basis, "filled_with_mean": self.filled}
+        return {
+            "unit": self.unit,
+            "models": self.basis,
+            "filled_with_mean": self.filled,
+            "left_out": self.left_out,
+        }
 
 
 def costs_of(benchmark: Benchmark) -> Costs:
@@ -48,7 +57,8 @@ def costs_of(benchmark: Benchmark) -> Costs:
     For each model the first that is known of: the recorded `cost_usd` of its answers; its prices
     and recorded token counts; its recorded mean cost; its prices and estimated tokens (4
     characters a token of the prompt, 256 tokens of answer). Where some model has none of these,
-    every model costs its billions of parameters.
+    every model costs its billions of parameters, provided that this covers more models; models
+    without a cost are left out.
 
     Parameters
     ----------
@@ -61,24 +71,27 @@ def costs_of(benchmark: Benchmark) -> Costs:
     Raises
     ------
     ConfigError
-        If a model has no cost, no price and no parameters.
+        If fewer than two models have a cost.
     """
-    found = [_usd(benchmark, m) for m in range(len(benchmark.models))]
-    unit = "usd"
-    if any(one is None for one in found):
-        unit, found = "params_b", [_parameters(benchmark, m) for m in range(len(benchmark.models))]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found):
-        lacking = [m for m, one in zip(benchmark.models, found, strict=True) if one is None]
+    every = range(len(benchmark.models))
+    usd = {m: found for m in every if (found := _usd(benchmark, m)) is not None}
+    params = {m: found for m in every if (found := _parameters(benchmark, m)) is not None}
+    unit, known = ("params_b", params) if len(params) > len(usd) else ("usd", usd)
+    left_out = [benchmark.models[m] for m in every if m not in known]
+    if len(known) < 2:
         raise ConfigError(
-            f"the protocol cost knows neither cost nor price nor params_b of {', '.join(lacking)}; "
-            "state them under benchrouter.models, or leave the models out with --models."
+            "the protocol cost needs two models with a cost, a price or params_b and knows none of "
+            f"{', '.join(left_out)}; state them under benchrouter.models."
         )
-    values = np.stack([column for column, _ in known], axis=1)
+    values = np.stack([column for column, _ in known.values()], axis=1)
     gaps = np.isnan(values)
-    values = np.where(gaps, mean(values), values)
-    basis = {model: name for model, (_, name) in zip(benchmark.models, known, strict=True)}
-    return Costs(values, unit, basis, int(gaps.sum()))
+    return Costs(
+        np.where(gaps, mean(values), values),
+        unit,
+        {benchmark.models[m]: name for m, (_, name) in known.items()},
+        int(gaps.sum()),
+        left_out,
+    )
 
 
 def _usd(benchmark: Benchmark, m: int) -> tuple[NDArray[np.float64], str] | None:

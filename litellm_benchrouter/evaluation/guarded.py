@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,29 +30,29 @@ _BLOCK = 2_048  # test samples scored at once
 
 
 def unseen_choices(
-    prepared: Prepared, tables: list[SmootherTable], stages: Silent
-) -> tuple[list[Choice], list[str]]:
+    prepared: Prepared, tables: Mapping[int, SmootherTable], stages: Silent
+) -> tuple[dict[int, Choice], dict[int, str]]:
     """Choose a model for each held-out task as the builder would have, had it not known the task.
 
     Parameters
     ----------
     prepared : Prepared
-    tables : list of SmootherTable
-        Without each group in turn.
+    tables : mapping of int to SmootherTable
+        By group: the table without it. Only tasks of these groups are chosen for.
     stages : Silent or Bars
 
     Returns
     -------
-    list of Choice
-        In the order of the tasks.
-    list of str
+    dict of int to Choice
+        By task.
+    dict of int to str
         The candidate that was kept for each task.
     """
-    choices: list[Choice] = [Choice(0)] * prepared.n_tasks
-    kept = [""] * prepared.n_tasks
-    with stages.stage("default method", prepared.n_groups) as advance:
-        for group in range(prepared.n_groups):
-            evidence = evidence_without(prepared, tables[group], group)
+    choices: dict[int, Choice] = {}
+    kept: dict[int, str] = {}
+    with stages.stage("default method", len(tables)) as advance:
+        for group, table in tables.items():
+            evidence = evidence_without(prepared, table, group)
             choice = select(evidence)
             for d in np.flatnonzero(prepared.group_of_task == group):
                 average = evidence.average[d]
@@ -149,5 +150,9 @@ def _fit(training: Training, rows: Rows) -> _RequestMethod:
             for block in np.array_split(np.arange(len(rows)), max(1, len(rows) // _BLOCK))
         ]
     )
+    # A row that was fitted on gets its leave-one-out scores.
+    own = np.searchsorted(known, rows)
+    fitted_on = known[np.minimum(own, len(known) - 1)] == rows
+    scores[fitted_on] = fitted.guarded.left_out[own[fitted_on]]
     distance = near.distance.mean(axis=1)
     return _RequestMethod(fitted, scores, distance > fitted.guarded.far)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -95,9 +96,12 @@ class Prepared:
         """Rank models; see `rank`."""
         return rank(scores, average, self.benchmark.cost_ranks, self.benchmark.models)
 
-    def smoother_tables(self, stages: Silent) -> list[SmootherTable]:
-        """Return the (u, p) table without each group in turn."""
+    def smoother_tables(
+        self, stages: Silent, groups: Sequence[int] | None = None
+    ) -> list[SmootherTable]:
+        """Return the (u, p) table without each of some groups (default: all) in turn."""
         routing = self.routing
+        left_out = range(self.n_groups) if groups is None else groups
         with stages.stage("smoother tables", self.n_groups) as advance:
             return smoother_table(
                 self.embeddings,
@@ -112,7 +116,7 @@ class Prepared:
                 repeats=routing.repeats,
                 max_moved=routing.max_moved,
                 seed=self.seed,
-                left_out=range(self.n_groups),
+                left_out=left_out,
                 progress=advance,
             )
 

@@ -19,6 +19,7 @@ from litellm_benchrouter.evaluation.metrics import (
     reliability,
 )
 from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.evaluation.resample import bootstrap_samples
 from litellm_benchrouter.evaluation.splits import (
     NO_PICK,
     Array,
@@ -26,8 +27,8 @@ from litellm_benchrouter.evaluation.splits import (
     Split,
     Training,
     achieved,
-    bootstrap_samples,
     choose_splits,
+    describe_splits,
     metric_values,
     metrics_of,
     task_oracle,
@@ -112,16 +113,7 @@ def run_request(
     return {
         "protocol": {
             "name": "request",
-            "n_samples": len(prepared.benchmark),
-            "n_train": [len(split.train) for split in splits],
-            "n_test": [len(split.test) for split in splits],
-            "models": list(prepared.benchmark.models),
-            "metric": metric,
-            "k": k,
-            "split": kind,
-            "test_share": test_share if kind == "random" else None,
-            "runs": len(splits),
-            "seed": prepared.seed,
+            **describe_splits(prepared, splits, kind, metric=metric, k=k),
         },
         "methods": _methods(prepared, done, found, metric),
         "models": _models(prepared, done),
@@ -186,19 +178,19 @@ def _methods(
     """Describe each method: means over the runs, gains paired sample by sample."""
     means = {name: _mean_of([_means(one) for one in per_run]) for name, per_run in found.items()}
     gains = {name: [one[name] - one["bma"] for one in found[metric]] for name in found[metric][0]}
-    whole = np.mean([float(mean(gain)) for gain in gains["task_oracle"]])
+    whole = float(mean(np.array([mean(gain) for gain in gains["task_oracle"]])))
+    asked = [run.split.test for run in runs]
     document = {}
     for name, differences in gains.items():
-        per_run = np.array([float(mean(difference)) for difference in differences])
+        per_run = np.array([mean(difference) for difference in differences])
         gain, *over_runs = bootstrap_mean(per_run, seed=prepared.seed)
-        asked = [run.split.test for run in runs]
         picks = [run.picks[name] for run in runs] if name in runs[0].picks else None
         document[name] = {
             "mean_score": means[metric][name],
             "gain": gain,
             "gain_over_samples_95": bootstrap_samples(asked, differences, seed=prepared.seed),
             "gain_over_runs_95": over_runs if len(runs) > 1 else [float("nan")] * 2,
-            "task_oracle_share": float(gain / whole) if whole > 1e-12 else float("nan"),
+            "task_oracle_share": gain / whole if whole > 1e-12 else float("nan"),
             "bma_share": _bma_share(runs, picks),
             "params_b": _mean_params(prepared, picks),
             "calls_per_request": _calls(name, len(prepared.benchmark.models)),
@@ -226,7 +218,7 @@ def _mean_params(prepared: Prepared, picks: Sequence[Rows] | None) -> float | No
     if picks is None:
         return None
     asked = np.concatenate(picks)
-    return float(prepared.params[asked[asked != NO_PICK]].mean())
+    return float(prepared.params[asked[asked != NO_PICK]].mean())  # NaN where one is not known
 
 
 def _calls(name: str, n_models: int) -> int | None:
@@ -286,7 +278,8 @@ def _curve(runs: Sequence[_Run], found: Mapping[str, Sequence[_Found]]) -> list[
         metric: {name: np.concatenate([one[name] for one in per_run]) for name in per_run[0]}
         for metric, per_run in found.items()
     }
-    limits = np.unique(np.quantile(known, np.linspace(1 / _STEPS, 1.0, _STEPS)))
+    shares = np.linspace(1 / _STEPS, 1.0, _STEPS)
+    limits = np.unique(np.quantile(known, shares, method="inverted_cdf"))
     return [
         {
             "max_distance": float(limit),

@@ -19,6 +19,8 @@ from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.distance import run_distance
+from litellm_benchrouter.evaluation.few_labels import run_few_labels
+from litellm_benchrouter.evaluation.guarded import DEFAULT, request_picks, request_scores
 from litellm_benchrouter.evaluation.labels import run_labels
 from litellm_benchrouter.evaluation.mlp import run_mlp
 from litellm_benchrouter.evaluation.prepared import Prepared, choose_pool, prepare
@@ -28,7 +30,7 @@ from litellm_benchrouter.evaluation.task import describe, run_task
 from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.progress import Silent
 
-PROTOCOLS = ("task", "request", "cost", "labels", "distance", "mlp", "robustness")
+PROTOCOLS = ("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness")
 DEFAULT_PROTOCOLS = ("task", "request", "cost")
 
 _PERTURBED = 300  # prompts whose perturbations are routed
@@ -157,12 +159,18 @@ def _run(
             test_share=options.test_share,
             runs=options.runs,
             metric=options.metric,
+            extra={DEFAULT: request_picks},
         ),
         "cost": lambda: run_cost(
-            prepared, stages, test_share=options.test_share, runs=options.runs
+            prepared,
+            stages,
+            test_share=options.test_share,
+            runs=options.runs,
+            predictors={DEFAULT: request_scores},
         ),
         "labels": labelled,
         "distance": lambda: run_distance(labelled()),
+        "few-labels": lambda: run_few_labels(prepared, stages),
         "mlp": lambda: run_mlp(prepared, stages, hidden=options.hidden),
         "robustness": lambda: _robustness(prepared, embedded, stages),
     }

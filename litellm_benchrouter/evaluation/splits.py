@@ -83,8 +83,8 @@ class Training:
             k,
             excluded=lambda block: rows[block, None] == self.rows[None, :],
         )
-        silent = np.linalg.norm(vectors[rows], axis=1) == 0
-        gone = (found.index < 0) | silent[:, None]
+        silent = ~vectors[rows].any(axis=1, keepdims=True)
+        gone = (found.index < 0) | silent
         index = np.where(gone, -1, self.rows[found.index])
         return Neighbors(index, np.where(gone, np.float32("inf"), found.distance))
 
@@ -237,48 +237,22 @@ def task_oracle(prepared: Prepared, values: NDArray[Any], rows: Rows) -> Rows:
     return picks
 
 
-def bootstrap_samples(
-    rows: Sequence[Rows],
-    differences: Sequence[Array],
-    *,
-    seed: int,
-    weights: Sequence[Array] | None = None,
-    resamples: int = 1_000,
-) -> list[float]:
-    """95 % percentile-bootstrap interval of a mean paired difference, over samples.
-
-    A sample that several runs asked is drawn with all its differences: it is one sample.
-
-    Parameters
-    ----------
-    rows : sequence of ndarray of int
-        Rows of the benchmark that each run asked.
-    differences : sequence of ndarray of float64
-        One difference a row, NaN left out.
-    seed : int
-    weights : sequence of ndarray of float64, optional
-        What the sum of the differences is divided by; default: their number.
-    resamples : int
-
-    Returns
-    -------
-    list of float
-        Low and high; NaN where there is nothing to draw from.
-    """
-    row, difference = np.concatenate(rows), np.concatenate(differences)
-    weight = np.ones(len(row)) if weights is None else np.concatenate(weights)
-    known = ~np.isnan(difference)
-    if not weight[known].sum() > 0:
-        return [float("nan")] * 2
-    _, sample = np.unique(row[known], return_inverse=True)
-    total = np.bincount(sample, difference[known])
-    divisor = np.bincount(sample, weight[known])
-    generator = np.random.default_rng(seed)
-    drawn = np.empty(resamples)
-    for r in range(resamples):
-        index = generator.integers(len(total), size=len(total))
-        drawn[r] = total[index].sum() / divisor[index].sum()
-    return [float(limit) for limit in np.percentile(drawn, [2.5, 97.5])]
+def describe_splits(
+    prepared: Prepared, splits: Sequence[Split], kind: str, *, metric: str, k: int
+) -> dict[str, Any]:
+    """Return what a reader needs to run a protocol on these splits again."""
+    return {
+        "n_samples": len(prepared.benchmark),
+        "n_train": [len(split.train) for split in splits],
+        "n_test": [len(split.test) for split in splits],
+        "models": list(prepared.benchmark.models),
+        "metric": metric,
+        "k": k,
+        "split": kind,
+        "test_share": len(splits[0].test) / len(prepared.benchmark) if kind == "random" else None,
+        "runs": len(splits),
+        "seed": prepared.seed,
+    }
 
 
 def _given_split(prepared: Prepared) -> Split | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.core.decision import TaskScores, choose
 from litellm_benchrouter.core.scores import correctness_predictor, predictor_accuracy, s1, s2, s3
-from litellm_benchrouter.core.smoother import kernel_smoother, task_distance
+from litellm_benchrouter.core.smoother import SmootherTable, kernel_smoother, task_distance
+from litellm_benchrouter.evaluation.guarded import DEFAULT, unseen_choices
 from litellm_benchrouter.evaluation.metrics import (
     brier,
     expected_calibration_error,
@@ -33,21 +34,43 @@ def run_task(prepared: Prepared, stages: Silent) -> dict[str, Any]:
     dict
         The document that `evaluate --json` writes; docs/evaluation.md specifies it.
     """
-    tables = prepared.smoother_tables(stages)
-    routing = prepared.routing
-
-    def predict(d: int) -> Array:
-        near = prepared.outside.rows(prepared.rows[d]).first(routing.k)
-        return correctness_predictor(prepared.benchmark.correctness, near)
-
-    def smooth(d: int, _: Array) -> Array:
-        table_u, table_p = tables[prepared.group_of_task[d]].pairs()
-        return kernel_smoother(distance_of(prepared, d), table_u, table_p, routing.sigma)
-
+    tables = dict(enumerate(prepared.smoother_tables(stages)))
+    guarded, kept = unseen_choices(prepared, tables, stages)
     with stages.stage("held-out tasks", prepared.n_tasks) as advance:
-        document = hold_out(prepared, predict, {"s3": smooth}, advance)
+        document = hold_out(
+            prepared,
+            lambda d: knn(prepared, d),
+            {"s3": lambda d, _: smoothed(prepared, d, tables)},
+            advance,
+            extra={DEFAULT: guarded},
+        )
+    for d, row in enumerate(document["tasks"]):
+        row["default_candidate"] = kept[d]
     document["protocol"] = {"name": "task", **describe(prepared)}
     return document
+
+
+def knn(prepared: Prepared, d: int) -> Array:
+    """g on the inputs of a task from the tasks that remain when it is the new one (eq. 7)."""
+    near = prepared.outside.rows(prepared.rows[d]).first(prepared.routing.k)
+    return correctness_predictor(prepared.benchmark.correctness, near)
+
+
+def smoothed(prepared: Prepared, d: int, tables: Mapping[int, SmootherTable]) -> Array:
+    """p(d', m) of a new task by the kernel smoother (eq. 10); tables by the group left out."""
+    table_u, table_p = tables[int(prepared.group_of_task[d])].pairs()
+    return kernel_smoother(distance_of(prepared, d), table_u, table_p, prepared.routing.sigma)
+
+
+def paper_choices(prepared: Prepared, tables: Mapping[int, SmootherTable]) -> dict[int, Choice]:
+    """S3 with eq. 6 for each task of the groups that are left out."""
+    choices = {}
+    for d in range(prepared.n_tasks):
+        if int(prepared.group_of_task[d]) in tables:
+            g = knn(prepared, d)
+            p = smoothed(prepared, d, tables)
+            choices[d] = _choices(prepared, d, g, {"s3": p}, p)["s3"]
+    return choices
 
 
 def hold_out(
@@ -55,6 +78,7 @@ def hold_out(
     predict: Callable[[int], Array],
     estimators: dict[str, Estimator],
     advance: Callable[[int], None],
+    extra: Mapping[str, Mapping[int, Choice]] | None = None,
 ) -> dict[str, Any]:
     """Choose a model for each held-out task by every score, and describe what came of it.
 
@@ -68,6 +92,8 @@ def hold_out(
         is reported as `smoother_mae`.
     advance : callable
         Called after each task.
+    extra : mapping, optional
+        What further methods chose: by name, by task.
     """
     choices: dict[str, list[Choice]] = {}
     tasks = list(range(prepared.n_tasks))
@@ -86,6 +112,8 @@ def hold_out(
             errors[name].append(np.nanmean(np.abs(p - true_p)))
         for name, choice in _choices(prepared, d, g, estimated, true_p).items():
             choices.setdefault(name, []).append(choice)
+        for name, of_task in (extra or {}).items():
+            choices.setdefault(name, []).append(of_task[d])
         advance(1)
     probability, outcome = np.concatenate(said), np.concatenate(seen)
     mae = {name: float(np.mean(values)) for name, values in errors.items()}

@@ -156,7 +156,7 @@ def _lines(lines: BinaryIO, file: Path, faults: Faults) -> Iterator[tuple[str, o
         if not line.strip():
             continue
         try:
-            document = parse_json(line)
+            document = parse_json(line.rstrip(b"\r\n"))
         except Fault as fault:  # whose own place is in this one line
             faults.add(file, str(fault), f"line {number}")
             continue

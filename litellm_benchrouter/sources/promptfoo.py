@@ -115,8 +115,9 @@ def _add(row: Mapping[str, Any], task: str, metric: str, prompt: str, collector:
     )
     usage = optional(row, "tokenUsage", dict) or {}
     told = usage if usage.get("total") else {}  # zeros where the provider does not say
+    cost = number(lookup(row, "response.cost"))
     numbers = {
-        "cost_usd": number(row.get("cost")),
+        "cost_usd": (number(row.get("cost")) or None) if cost is None else cost,
         "prompt_tokens": number(told.get("prompt")),
         "completion_tokens": number(told.get("completion")),
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litellm_benchrouter.evaluation.report.parts import Cell, Document, Figure, Heatmap, Table
-from litellm_benchrouter.evaluation.report.words import PERCENT, name_of, number
+from litellm_benchrouter.evaluation.report.words import PERCENT, number, said
 
 _LEVEL = 1e-9
 
@@ -18,10 +18,10 @@ def heatmap_figure(document: Document, method: str) -> Figure:
     losses = [row for row in rows if _gain(row, method) < -_LEVEL]
     gains = [row for row in rows if _gain(row, method) > _LEVEL]
     words = [
-        "Accuracy in percent; the darker, the nearer to the best model of that task. Models are "
+        "Accuracy in percent; the stronger the colour, the nearer to the best model of that task. Models are "
         "ordered by their average, tasks by what the router gains there over BMA.",
-        f"{name_of(method)} wins on {len(gains)}, loses on {len(losses)} and picks as well as BMA "
-        f"on {len(rows) - len(gains) - len(losses)} of {len(rows)} tasks.",
+        f"Of {len(rows)} tasks, {said(method)} wins {len(gains)}, loses {len(losses)} and is level "
+        f"with BMA on {len(rows) - len(gains) - len(losses)}.",
     ]
     table = Table(
         "Task by task",
@@ -41,7 +41,7 @@ def heatmap_figure(document: Document, method: str) -> Figure:
         n_text=4,
     )
     picture = Heatmap(
-        f"Accuracy of each model on each task, in percent, and the pick of {name_of(method)}",
+        f"Accuracy of each model on each task, in percent, and the pick of {said(method)}",
         models,
         [
             (

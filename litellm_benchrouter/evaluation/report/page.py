@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from litellm_benchrouter.evaluation.report.parts import Document, Section
-from litellm_benchrouter.evaluation.report.request import request_section
-from litellm_benchrouter.evaluation.report.task import task_section
+from litellm_benchrouter.evaluation.report.parts import Document
+from litellm_benchrouter.evaluation.report.sections import SECTIONS
 from litellm_benchrouter.evaluation.report.verdict import verdict
 from litellm_benchrouter.evaluation.report.words import GLOSSARY, NAMES, count
-
-_SECTIONS: dict[str, Callable[[Document], Section]] = {
-    "task": task_section,
-    "request": request_section,
-    "mlp": task_section,
-}
-
 
 def render_html(result: Mapping[str, Any]) -> str:
     """Write what `evaluate` found as a page that needs no network and no scripts.
@@ -36,7 +28,7 @@ def render_html(result: Mapping[str, Any]) -> str:
         HTML.
     """
     documents = result["protocols"] if "protocols" in result else {_name(result): result}
-    sections = [make(documents[name]) for name, make in _SECTIONS.items() if name in documents]
+    sections = [make(documents[name]) for name, make in SECTIONS.items() if name in documents]
     environment = Environment(
         loader=PackageLoader("litellm_benchrouter.evaluation.report"),
         autoescape=True,
@@ -66,6 +58,7 @@ def _glossary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
         for part in ("methods", "baselines")
         for name in document.get(part, {})
     }
+    used |= {"zero_router" for document in documents.values() if "zero_router" in document}
     return [(NAMES[name], text) for name, text in GLOSSARY.items() if name in used]
 
 

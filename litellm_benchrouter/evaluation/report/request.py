@@ -15,7 +15,17 @@ from litellm_benchrouter.evaluation.report.parts import (
     ours,
 )
 from litellm_benchrouter.evaluation.report.task import METHOD_KEYS, reliability_figure, style_of
-from litellm_benchrouter.evaluation.report.words import PERCENT, RAW, Unit, count, name_of, number
+from litellm_benchrouter.evaluation.report.words import (
+    PERCENT,
+    RAW,
+    Unit,
+    count,
+    name_of,
+    number,
+    ordered,
+)
+
+_BEST_SHOWN = 3  # single models that the axis reaches to at least
 
 _TITLE = "On requests like those in the benchmark"
 
@@ -26,8 +36,9 @@ def request_section(document: Document) -> Section:
     if protocol["split"] == "given":
         split = f"The source's own test part ({count(protocol['n_test'][0], 'question')})"
     else:
+        asked, known = sum(protocol["n_test"]), sum(protocol["n_train"])
         split = (
-            f"{PERCENT.value(protocol['test_share'], 0)} of the questions, drawn at random "
+            f"{PERCENT.value(asked / (asked + known), 0)} of the questions, drawn at random "
             f"{count(protocol['runs'], 'time')},"
         )
     words = [
@@ -58,7 +69,7 @@ def metric_name(metric: str) -> str:
 def request_table(document: Document) -> Table:
     """Table 4 of the paper: every metric, the model calls, and the gain over BMA."""
     metric, methods = document["protocol"]["metric"], document["methods"]
-    metrics = _distinct(document)
+    metrics, names = _distinct(document), ordered(methods)
     unit = unit_of(metric)
     rows = [
         [
@@ -72,9 +83,11 @@ def request_table(document: Document) -> Table:
             number(row["params_b"], 1),
             number(row["missing"], 0),
         ]
-        for name, row in methods.items()
+        for name, row in ((name, methods[name]) for name in names)
     ]
-    for model, values in document["models"].items():
+    singles = document["models"]
+    for model in sorted(singles, key=lambda name: -(singles[name][metric] or 0.0)):
+        values = singles[model]
         rows.append([model, *(unit_of(m).bare(values[m], _digits(m)) for m in metrics)])
         rows[-1] += [""] * (len(rows[0]) - len(rows[-1]))
     chosen = ours(document, "s1")
@@ -89,7 +102,7 @@ def request_table(document: Document) -> Table:
         "Params, 10⁹",
         "Missing",
     )
-    marked = list(methods).index(chosen) if chosen else None
+    marked = names.index(chosen) if chosen else None
     return Table(_TITLE, columns, rows, marked=marked)
 
 
@@ -117,7 +130,8 @@ def _methods_figure(document: Document) -> Figure:
         )
     rows.sort(key=lambda row: -row.value)
     values = [x for row in rows for x in (row.value, row.low, row.high) if x is not None]
-    scale = axis_of(metric, values)
+    singles = [row[metric] for row in document["models"].values() if row[metric] is not None]
+    scale = axis_of(metric, values + sorted(singles)[-_BEST_SHOWN:])
     rows.append(_models_row(document, scale, unit))
     return Figure(
         "request-methods",
@@ -161,12 +175,13 @@ def _distance_figure(document: Document) -> Figure:
                 row["metrics"][metric][name],
                 f"{name_of(name)}: {unit.value(row['metrics'][metric][name])} on the nearest "
                 f"{PERCENT.value(row['share'], 0)} of requests",
+                size=3.0,
             )
             for row in curve
             if row["metrics"][metric].get(name) is not None
         ]
         series.append(Series(name_of(name), style, points, line=True))
-    named = [name for name in curve[0]["metrics"][metric] if name in document["methods"]]
+    named = ordered(name for name in curve[0]["metrics"][metric] if name in document["methods"])
     table = Table(
         "By distance",
         ("Distance up to", "Requests %", *(name_of(n).removeprefix("ranker:") for n in named)),

@@ -19,6 +19,7 @@ from litellm_benchrouter.evaluation.report.words import (
     count,
     name_of,
     number,
+    ordered,
 )
 
 _HELD_OUT = {"task": "task", "family": "family of tasks"}
@@ -48,7 +49,7 @@ def task_section(document: Document) -> Section:
 
 def methods_table(document: Document) -> Table:
     """Tables 1 to 3 of the paper, with the gain over BMA."""
-    chosen = ours(document, "s3")
+    chosen, names = ours(document, "s3"), ordered(document["methods"])
     rows = [
         [
             name_of(name),
@@ -65,7 +66,7 @@ def methods_table(document: Document) -> Table:
             number(row["tasks_worse"], 0),
             PERCENT.difference(row["worst_task_gain"], 2),
         ]
-        for name, row in document["methods"].items()
+        for name, row in ((name, document["methods"][name]) for name in names)
     ]
     bma = document["methods"]["bma"]["accuracy"]
     for name, row in document["baselines"].items():
@@ -87,7 +88,7 @@ def methods_table(document: Document) -> Table:
         "Tasks worse",
         "Worst task",
     )
-    marked = list(document["methods"]).index(chosen) if chosen else None
+    marked = names.index(chosen) if chosen else None
     return Table(_TITLES[document["protocol"]["name"]], columns, rows, marked=marked)
 
 

@@ -10,10 +10,8 @@ from litellm_benchrouter.evaluation.report.parts import Document, ours
 from litellm_benchrouter.evaluation.report.request import metric_name, unit_of
 from litellm_benchrouter.evaluation.report.words import (
     PERCENT,
-    Unit,
     count,
-    name_of,
-    number,
+    said,
 )
 
 GAIN, UNCLEAR, LOSS = "gain", "unclear", "loss"
@@ -77,6 +75,11 @@ def verdict(documents: Mapping[str, Document]) -> Verdict:
     if "request" in documents:
         findings += _request(documents["request"])
     tone, headline = _headline([finding for finding in findings if finding.where])
+    if "cost" in documents:
+        saved = _cost(documents["cost"])
+        findings += saved
+        if any(finding.tone == GAIN for finding in saved):
+            headline += f" It saves {saved[0].figure} of the cost at equal quality."
     return Verdict(tone, headline, tuple(findings))
 
 
@@ -111,16 +114,16 @@ def _task(document: Document) -> list[Finding]:
     rough = f" With {count(tasks, 'task')} the interval is rough." if tasks < _FEW_TASKS else ""
     oracle = document["methods"]["oracle"]["gain"]
     half = document["baselines"]["half_split_oracle"]["accuracy"]
-    real = f" ({PERCENT.difference(half - bma)} of it without luck)" if half is not None else ""
+    real = f", {PERCENT.bare(half - bma)} of them without luck" if half is not None else ""
     gain = Finding(
         tone,
         f"{PERCENT.difference(row['gain'])} points",
         "accuracy on a new task",
         PERCENT.between(row["gain_over_tasks_95"]),
-        f"On a task of which no answers are known, {name_of(method or '')} gets "
+        f"On a task of which no answers are known, {said(method)} gets "
         f"{PERCENT.value(row['accuracy'])} right where the best single model gets "
         f"{PERCENT.value(bma)}{_proof(tone)}.{rough} Perfect choices would gain "
-        f"{PERCENT.difference(oracle)} points{real}.",
+        f"{PERCENT.bare(oracle)} points{real}.",
         "on new tasks",
     )
     return [gain, _losses(document, method or "", row)]
@@ -138,19 +141,20 @@ def _losses(document: Document, method: str, row: Mapping[str, Any]) -> Finding:
             GAIN if won else UNCLEAR,
             figure,
             "tasks on which it would lose",
-            "none",
+            "on none",
             f"It would not have lost on any task: {len(won)} won, {level} level.",
         )
     worst = min(lost, key=lambda task: gains[task])
     mean = sum(gains[task] for task in lost) / len(lost)
+    at_worst = f"{PERCENT.difference(gains[worst])} points on {worst}"
+    on_average = f"{PERCENT.difference(mean)} points on average; at worst " if len(lost) > 1 else ""
     return Finding(
         LOSS if len(lost) > len(won) else UNCLEAR,
         figure,
         "tasks on which it would lose",
-        f"{PERCENT.difference(mean)} points there on average, worst {PERCENT.difference(gains[worst])}",
-        f"It would lose on {count(len(lost), 'task')} ({PERCENT.difference(mean)} points on "
-        f"average; at worst {PERCENT.difference(gains[worst])} on {worst}), win on {len(won)}, "
-        f"and be level on {level}.",
+        f"at worst {PERCENT.difference(gains[worst])} points",
+        f"It would lose on {count(len(lost), 'task')} ({on_average}{at_worst}), win on "
+        f"{len(won)}, and be level on {level}.",
     )
 
 
@@ -175,10 +179,44 @@ def _request(document: Document) -> list[Finding]:
             f"{unit.difference(row['gain'])} {unit.gain}".rstrip(),
             f"{what} on requests like the benchmark's",
             unit.between(row["gain_over_samples_95"]),
-            f"On requests like those in the benchmark, {name_of(method or '')} reaches "
+            f"On requests like those in the benchmark, {said(method)} reaches "
             f"{unit.value(row['mean_score'])} where the best single model reaches "
             f"{unit.value(bma)}{_proof(tone)}.{of_oracle}",
             "on requests like those in the benchmark",
+        )
+    ]
+
+
+def _cost(document: Document) -> list[Finding]:
+    method = ours(document, "s1")
+    row = document["methods"].get(method)
+    if row is None or row["tuned"]["equal_quality"]["saved"] is None:
+        return []
+    unit = unit_of(document["protocol"]["metric"])
+    equal, less = row["tuned"]["equal_quality"], row["tuned"]["quality_95"]
+    kept = tone_of(equal["quality_gain_over_samples_95"])
+    tone = LOSS if kept == LOSS else tone_of(equal["saved_over_samples_95"])
+    low, high = equal["saved_over_samples_95"] or (None, None)
+    sure = (
+        f"95 % interval {PERCENT.bare(low, 0)} to {PERCENT.value(high, 0)}"
+        if low is not None
+        else "no interval"
+    )
+    words = {
+        GAIN: "better than",
+        UNCLEAR: "not provably different from",
+        LOSS: "worse than",
+    }[kept]
+    return [
+        Finding(
+            tone,
+            PERCENT.value(equal["saved"], 0),
+            "cost saved at equal quality",
+            sure,
+            f"Asked to keep the best single model's quality, {said(method)} saves "
+            f"{PERCENT.value(equal['saved'])} of its cost; its quality was then {words} that "
+            f"model's ({unit.difference(equal['quality_gain'])} {unit.gain}".rstrip()
+            + f"). At 95 % of the quality it saves {PERCENT.value(less['saved'])}.",
         )
     ]
 

@@ -10,6 +10,7 @@ UNKNOWN = "–"
 NAMES = {
     "default": "Default router",
     "s1": "S1",
+    "s1_prior": "S1 with a prior",
     "s2": "S2",
     "s3": "S3",
     "s3_atc": "S3 with ATC",
@@ -20,13 +21,17 @@ NAMES = {
     "half_split_oracle": "Half-split oracle",
     "fixed_best_in_hindsight": "Best in hindsight",
     "random": "Random model",
+    "zero_router": "Zero router",
+    "reference": "Best of the whole pool",
     "task_oracle": "Task oracle",
 }
 
 GLOSSARY = {
-    "default": "What the proxy does unless told otherwise.",
+    "default": "What the proxy does unless told otherwise: it leaves BMA only where the benchmark "
+    "itself shows that this pays.",
     "s1": "Takes the model that answered the most similar questions of the benchmark best "
     "(equation 1 of the paper).",
+    "s1_prior": "S1 over more questions, drawn towards each model's average.",
     "s2": "Like S1, but counts each prediction as simply right or wrong (equation 2).",
     "s3": "Like S2, but trusts the predictions only as far as they were right on tasks that lay "
     "equally far away, and leaves BMA only when it is confident (equations 5 and 6).",
@@ -44,6 +49,8 @@ GLOSSARY = {
     "task_oracle": "Knows the answers and picks one model a task.",
     "fixed_best_in_hindsight": "The one model that turned out best in the end.",
     "random": "A model picked blindly.",
+    "zero_router": "No router: a coin tossed between single models, at whatever share gives the "
+    "wanted cost.",
 }
 
 NEEDS_ANSWERS = frozenset(
@@ -107,6 +114,17 @@ RAW = Unit(1.0, "", "", 3)
 def name_of(method: str) -> str:
     """Return how a method is called; a model or a ranker keeps its own name."""
     return NAMES.get(method, method)
+
+
+def said(method: str | None) -> str:
+    """Return how a sentence calls a method."""
+    return "the default router" if method == "default" else name_of(method or "")
+
+
+def ordered(methods: Iterable[str]) -> list[str]:
+    """Sort methods as the glossary does; models and rankers keep their order after them."""
+    names = list(NAMES)
+    return sorted(methods, key=lambda name: names.index(name) if name in NAMES else len(names))
 
 
 def number(value: float | None, digits: int = 2) -> str:

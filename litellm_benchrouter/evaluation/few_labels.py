@@ -1,0 +1,158 @@
+"""Protocol `few-labels`: a new task of which some inputs were labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.estimators.few_labels import (
+    BETA_MASS,
+    TaskPrior,
+    label_covariances,
+    level_shift,
+    required_probability,
+    residual_covariance,
+    update,
+)
+from litellm_benchrouter.estimators.unseen import Evidence, candidate_scores, select
+from litellm_benchrouter.evaluation.guarded import DEFAULT, evidence_without
+from litellm_benchrouter.evaluation.metrics import bootstrap_mean
+from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.evaluation.task import describe
+from litellm_benchrouter.progress import Silent
+
+LABELS = (5, 10, 20, 50)
+METHODS = ("raw", "beta20", DEFAULT)
+
+_DRAWS = 10
+_FEWEST_LEFT = 10  # unlabelled inputs that a pick is measured on
+
+
+@dataclass(frozen=True)
+class _NewTask:
+    """What is known of a held-out task before any label of it."""
+
+    average: NDArray[np.float64]
+    prior: TaskPrior
+    best: int
+
+
+def run_few_labels(
+    prepared: Prepared,
+    stages: Silent,
+    *,
+    n_labels: Sequence[int] = LABELS,
+    draws: int = _DRAWS,
+) -> dict[str, Any]:
+    """Hold out each task, label some of its inputs at random, and pick a model for the rest.
+
+    `raw` takes the best on the labels, `beta20` shrinks each model to its mean over tasks by 20
+    labels, and `default` is the posterior of `estimators.few_labels` behind its rule.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    stages : Silent or Bars
+    n_labels : sequence of int
+    draws : int
+        Random choices of the inputs to label.
+
+    Returns
+    -------
+    dict
+        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
+    """
+    tables = prepared.smoother_tables(stages)
+    covariances = label_covariances(prepared.labels, prepared.benchmark.task, prepared.n_tasks)
+    gains = np.full((len(METHODS), len(n_labels), prepared.n_tasks), np.nan)
+    with stages.stage("few labels", prepared.n_groups) as advance:
+        for group, table in enumerate(tables):
+            evidence = evidence_without(prepared, table, group)
+            for d in np.flatnonzero(prepared.group_of_task == group):
+                new = _new_task(prepared, evidence, covariances, int(d))
+                gains[:, :, d] = _gains(prepared, new, int(d), n_labels, draws)
+            advance(1)
+    return {
+        "protocol": {"name": "few-labels", **describe(prepared), "draws": draws},
+        "n_labels": list(n_labels),
+        "methods": {
+            method: [_summary(gains[i, j], prepared.seed) for j in range(len(n_labels))]
+            for i, method in enumerate(METHODS)
+        },
+        "tasks": [
+            {
+                "task": name,
+                "gain": {method: gains[i, :, d].tolist() for i, method in enumerate(METHODS)},
+            }
+            for d, name in enumerate(prepared.benchmark.tasks)
+        ],
+    }
+
+
+def _new_task(
+    prepared: Prepared, evidence: Evidence, covariances: NDArray[np.float64], d: int
+) -> _NewTask:
+    used = evidence.used
+    kept = select(evidence).candidate
+    scores = candidate_scores(evidence, kept)
+    shift = level_shift(
+        evidence.average[used],
+        evidence.predicted["knn200"][used],
+        (evidence.accuracy - scores)[used],
+    )
+    level = evidence.predicted["knn200"].mean(axis=1) - evidence.average.mean(axis=1)
+    expected = scores + shift * level[:, None]
+    size = np.array([len(rows) for rows in prepared.rows], dtype=np.float64)
+    covariance, _ = residual_covariance(
+        (evidence.accuracy - expected)[used],
+        covariances[used] / size[used, None, None],
+    )
+    prior = TaskPrior(expected[d], covariance, covariances[used].mean(axis=0))
+    average = evidence.average[d]
+    return _NewTask(average, prior, int(prepared.order(average, average)[0]))
+
+
+def _gains(
+    prepared: Prepared, new: _NewTask, d: int, n_labels: Sequence[int], draws: int
+) -> NDArray[np.float64]:
+    """Mean gain over BMA on the unlabelled inputs, shape (methods, len(n_labels))."""
+    rows = prepared.rows[d]
+    generator = np.random.default_rng([prepared.seed, d])
+    total = np.zeros((len(METHODS), len(n_labels)))
+    for _ in range(draws):
+        order = generator.permutation(rows)
+        for j, n in enumerate(n_labels):
+            asked, left = order[:n], order[n:]
+            measured = prepared.labels[left if len(left) >= _FEWEST_LEFT else rows]
+            accuracy = mean(measured)
+            for i, pick in enumerate(_picks(prepared, new, prepared.labels[asked])):
+                total[i, j] += (accuracy[pick] - accuracy[new.best]) / draws
+    return total
+
+
+def _picks(prepared: Prepared, new: _NewTask, labels: NDArray[np.float32]) -> tuple[int, int, int]:
+    count = (~np.isnan(labels)).sum(axis=0)
+    raw = np.where(count > 0, mean(labels), -np.inf)
+    seen = np.where(count > 0, count * np.where(count > 0, raw, 0.0), 0.0)
+    beta = (seen + BETA_MASS * new.average) / (count + BETA_MASS)
+    posterior = update(new.prior, labels)
+    return (
+        int(prepared.order(raw, new.average)[0]),
+        int(prepared.order(beta, new.average)[0]),
+        posterior.pick(new.best, required_probability(len(labels))),
+    )
+
+
+def _summary(gains: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    gain, low, high = bootstrap_mean(gains, seed=seed)
+    return {
+        "gain": gain,
+        "gain_over_tasks_95": [low, high],
+        "tasks_worse": int((gains < -1e-12).sum()),
+        "worst_task_gain": float(np.nanmin(gains)),
+    }

@@ -1,0 +1,30 @@
+"""Which section and which table shows which protocol, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from litellm_benchrouter.evaluation.report.cost import cost_section, cost_table
+from litellm_benchrouter.evaluation.report.labels import labels_section, labels_table
+from litellm_benchrouter.evaluation.report.parts import Document, Section, Table
+from litellm_benchrouter.evaluation.report.request import request_section, request_table
+from litellm_benchrouter.evaluation.report.robustness import robustness_section, robustness_table
+from litellm_benchrouter.evaluation.report.task import methods_table, task_section
+
+SECTIONS: dict[str, Callable[[Document], Section]] = {
+    "task": task_section,
+    "request": request_section,
+    "cost": cost_section,
+    "labels": labels_section,
+    "mlp": task_section,
+    "robustness": robustness_section,
+}
+
+TABLES: dict[str, Callable[[Document], Table]] = {
+    "task": methods_table,
+    "request": request_table,
+    "cost": cost_table,
+    "labels": labels_table,
+    "mlp": methods_table,
+    "robustness": robustness_table,
+}

@@ -1,0 +1,317 @@
+"""`kind: inspect` against what Inspect AI itself wrote: .eval new and old, and .json."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reading import by_sample, means, prompts
+
+from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.sources.inspect_ai import _archive, read
+
+MODELS = ["rules/birch-70b", "rules/cedar-13b", "rules/maple-7b"]
+
+
+@pytest.fixture
+def logs(shared: Path) -> Path:
+    if sys.version_info < (3, 14):
+        pytest.importorskip("zipfile_zstd", reason="needs zipfile-zstd to read the newer logs")
+    return shared / "raw" / "inspect"
+
+
+@pytest.fixture
+def document(shared: Path) -> dict[str, Any]:
+    """One log with 15 samples of one model, as the tool wrote it."""
+    [file] = (shared / "raw" / "inspect" / "json").glob("*_LgPoWuxLuo9NWcGL2QcZ7Q.json")
+    found: dict[str, Any] = json.loads(file.read_bytes())
+    return found
+
+
+def header(file: Path) -> dict[str, Any]:
+    with _archive(file) as archive:
+        found: dict[str, Any] = json.loads(archive.read("header.json"))
+    return found
+
+
+def written(folder: Path, document: dict[str, Any], name: str = "log.json") -> Path:
+    file = folder / name
+    file.write_text(json.dumps(document))
+    return file
+
+
+def samples(document: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = document["samples"]
+    return found
+
+
+@pytest.mark.parametrize("folder", ["logs", "logs-0.3.120"])
+def test_the_means_are_those_of_the_tool_for_every_task_model_and_scorer(
+    logs: Path, folder: str
+) -> None:
+    table = read(logs / folder)
+    checked = 0
+    for file in (logs / folder).glob("*.eval"):
+        stated = header(file)
+        key = stated["eval"]["task"], stated["eval"]["model"]
+        for i, score in enumerate(stated["results"]["scores"]):
+            if score.get("reducer") == "at_least_1":
+                continue
+            metrics = score["metrics"]
+            own = metrics.get("accuracy", metrics.get("mean"))["value"]
+            part = score["scorer"] != score["name"]
+            name = f"{score['scorer']}.{score['name']}" if part else score["name"]
+            assert means(table, f"metric:{name}")[key] == pytest.approx(own)
+            if i == 0:
+                assert means(table)[key] == pytest.approx(own)
+            checked += 1
+    assert checked == {"logs": 9 + 15, "logs-0.3.120": 2 + 10}[folder]
+
+
+def test_an_error_is_missing_and_not_wrong(logs: Path) -> None:
+    table = read(logs / "logs")
+    units = by_sample(table, "rules/maple-7b")
+    assert [key for key, score in units.items() if score is None] == ["units/units-07"]
+    assert table.dropped == {"samples with an error, which are missing and not wrong": 1}
+    assert means(table)["units", "rules/maple-7b"] == pytest.approx(8 / 14)
+
+
+def test_a_run_that_failed_keeps_the_samples_it_scored(logs: Path) -> None:
+    table = read(logs / "logs-error")
+    assert table.scores["score"].count() == 14
+    assert means(table)["units", "rules/maple-7b"] == pytest.approx(8 / 14)
+
+
+def test_the_two_forms_of_a_log_hold_the_same(logs: Path) -> None:
+    as_json = read(logs / "json")
+    of_eval = read(logs / "logs").scores
+    joined = as_json.scores.join(of_eval, on=["sample_id", "model"], suffix="_eval")
+    assert joined.height == as_json.scores.height == 30
+    for name in ("score", "log_likelihood", "prompt_tokens", "completion_tokens"):
+        assert joined[name].to_list() == joined[f"{name}_eval"].to_list()
+
+
+def test_a_run_that_is_there_twice_counts_once_and_a_successful_one_goes_first(logs: Path) -> None:
+    everything = read(logs)
+    assert means(everything) == pytest.approx(means(read(logs / "logs")))
+    assert everything.dropped == {
+        "logs of a run that another log holds": 2,
+        "runs of which a successful, fuller or newer one is there": 5,
+        "samples with an error, which are missing and not wrong": 1,
+    }
+
+
+def test_of_two_runs_the_newer_is_read(document: dict[str, Any], tmp_path: Path) -> None:
+    written(tmp_path, document, "b.json")
+    document["eval"] |= {"eval_id": "retried", "created": "2026-11-22T02:00:00-05:00"}
+    for sample in samples(document):
+        for score in sample["scores"].values():
+            score["value"] = 0.25
+    written(tmp_path, document, "a.json")
+    assert means(read(tmp_path)) == {("units", "rules/maple-7b"): 0.25}
+
+
+def test_epochs_are_averaged(logs: Path) -> None:
+    table = read(logs / "logs")
+    [file] = (logs / "logs").glob("*arithmetic_HHuqiYuEoJS72sijDVc3Ph.eval")
+    with _archive(file) as archive:
+        [reduced] = [
+            r for r in json.loads(archive.read("reductions.json")) if r["reducer"] == "mean"
+        ]
+    assert len(reduced["samples"]) == 24
+    [model] = {header(file)["eval"]["model"]}
+    arithmetic = by_sample(table, model, "metric:match")
+    for sample in reduced["samples"]:
+        assert arithmetic[f"arithmetic/{sample['sample_id']}"] == sample["value"]
+    assert {0.0, 0.5, 1.0} == {value for value in arithmetic.values() if value is not None}
+
+
+def test_a_scorer_or_one_of_its_values_can_be_chosen(logs: Path) -> None:
+    table = read(logs / "logs", scorer=["parts.unit", "choice", "match"])
+    assert means(table)["units", "rules/maple-7b"] == pytest.approx(12 / 14)
+    assert means(table)["antonyms", "rules/cedar-13b"] == pytest.approx(0.6)
+    with pytest.raises(SourceError, match=r"no scorer parts; choose among .*parts\.number"):
+        read(logs / "logs", scorer="parts")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *(("C", 1.0), ("I", 0.0), ("P", 0.5), ("N", 0.0)),
+        *((True, 1.0), (False, 0.0), (0.25, 0.25), ("0.75", 0.75), ("Yes", 1.0), ("FALSE", 0.0)),
+        *((float("nan"), None), ("excellent", None), (None, None)),
+        *(([0.5, 1.0], 0.5), ({"a": "P"}, 0.5)),
+    ],
+)
+def test_a_value_is_read_as_the_tool_reads_it(
+    document: dict[str, Any], tmp_path: Path, value: object, expected: float | None
+) -> None:
+    samples(document)[0]["scores"] = {"graded": {"value": value}}
+    table = read(written(tmp_path, document))
+    assert by_sample(table, "rules/maple-7b")["units/units-00"] == expected
+    words = "samples without a value that is a number"
+    assert table.dropped[words] == (1 if expected is None else 0)
+
+
+def test_the_prompt_is_the_question_or_the_last_message_that_was_sent(logs: Path) -> None:
+    asked, sent = prompts(read(logs / "logs")), prompts(read(logs / "logs", prompt="request"))
+    assert asked["units/units-00"] == "How many centimetres are there in 2 metres?"
+    assert asked["antonyms/antonyms-00"] == 'Which word is the opposite of "hot"?'
+    assert sent["antonyms/antonyms-00"].startswith("Answer the following multiple choice question")
+    assert sent["antonyms/antonyms-00"].endswith("D) rude")
+
+
+def test_references_of_lettered_choices_are_their_texts(logs: Path) -> None:
+    own = dict(read(logs / "logs").samples.select("sample_id", "reference").iter_rows())
+    assert own["antonyms/antonyms-00"] == "cold"
+    assert own["units/units-00"] == "200 centimetres"
+
+
+def test_log_likelihoods_and_tokens_are_those_of_the_samples(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    table = read(written(tmp_path, document))
+    likelihood = by_sample(table, "rules/maple-7b", "log_likelihood")
+    tokens = by_sample(table, "rules/maple-7b", "completion_tokens")
+    for sample in samples(document):
+        if "error" in sample:
+            continue
+        content = sample["output"]["choices"][0]["logprobs"]["content"]
+        own = sum(token["logprob"] for token in content)
+        assert likelihood[f"units/{sample['id']}"] == pytest.approx(own)
+        usage = sample["model_usage"]["rules/maple-7b"]["output_tokens"]
+        assert tokens[f"units/{sample['id']}"] == usage
+
+
+def test_arguments_that_were_passed_make_another_task(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    document["eval"] |= {"task_args_passed": {"level": 2}, "task_args": {"level": 2, "seed": 1}}
+    assert means(read(written(tmp_path, document))).keys() == {("units:level=2", "rules/maple-7b")}
+
+
+def test_invalidated_samples_are_missing(document: dict[str, Any], tmp_path: Path) -> None:
+    samples(document)[0]["invalidation"] = {"author": "someone"}
+    table = read(written(tmp_path, document))
+    assert by_sample(table, "rules/maple-7b")["units/units-00"] is None
+    assert table.dropped["samples that were invalidated"] == 1
+
+
+def test_a_run_that_was_killed_is_read_from_its_journal(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "killed.eval", "w") as archive:
+        archive.writestr("_journal/start.json", json.dumps({"eval": document["eval"]}))
+        for sample in samples(document)[:3]:
+            archive.writestr(f"samples/{sample['id']}_epoch_1.json", json.dumps(sample))
+    assert read(tmp_path).scores["score"].count() == 3
+
+
+def test_a_damaged_log_is_named_and_the_others_stay(logs: Path, tmp_path: Path) -> None:
+    files = sorted((logs / "logs").glob("*.eval"))
+    for file in files:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    cut = tmp_path / files[0].name
+    cut.write_bytes(cut.read_bytes()[:20_000])
+    written(tmp_path, {"some": "other file"}, "settings.json")
+    table = read(tmp_path)
+    expected = means(read(logs / "logs"))
+    stated = header(files[0])["eval"]
+    del expected[stated["task"], stated["model"]]
+    assert means(table) == pytest.approx(expected)
+    assert table.dropped[f"file {cut.name}: is no complete zip archive"] == 1
+    assert table.dropped["file settings.json: has no eval"] == 1
+
+
+def test_one_damaged_sample_loses_that_sample_alone(logs: Path, tmp_path: Path) -> None:
+    [source] = (logs / "logs").glob("*_MLPDyyJaw6kKxyqixrKT25.eval")
+    with zipfile.ZipFile(source) as archive:
+        info = archive.getinfo("samples/units-03_epoch_1.json")
+    content = bytearray(source.read_bytes())
+    at = info.header_offset + 30 + len(info.filename) + 40
+    content[at : at + 8] = bytes(8)
+    (tmp_path / "log.eval").write_bytes(bytes(content))
+    table = read(tmp_path)
+    assert table.samples.height == 14
+    [words] = table.dropped
+    assert words.startswith("file log.eval: samples/units-03_epoch_1.json is damaged (")
+
+
+def test_where_nothing_remains_the_error_names_file_and_key(tmp_path: Path) -> None:
+    file = written(tmp_path, {"eval": {"task": "t"}})
+    with pytest.raises(SourceError) as caught:
+        read(file)
+    assert str(caught.value).startswith(f"{file}: has no model, and nothing else in")
+    file.write_text('{"eval": {"task": "t", "model": "m"},\n "samples": [')
+    with pytest.raises(SourceError, match="line 2, column 14 is not JSON"):
+        read(file)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python reads Zstandard from 3.14 on")
+def test_without_the_package_for_zstandard_the_error_names_it(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "raw" / "inspect"
+    code = (
+        "import sys; sys.modules['zipfile_zstd'] = None\n"
+        "from pathlib import Path\n"
+        "from litellm_benchrouter.errors import SourceError\n"
+        "from litellm_benchrouter.sources.inspect_ai import read\n"
+        "print(read(Path(sys.argv[1])).samples.height)\n"
+        "try: read(Path(sys.argv[2]))\n"
+        "except SourceError as error: print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(folder / "logs-0.3.120"), str(folder / "logs")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    older, newer = ran.stdout.splitlines()
+    assert older == "33"
+    assert newer.endswith("itself reads from 3.14 on; pip install zipfile-zstd.")
+
+
+TASK = """
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.model import ModelOutput, ModelUsage, get_model
+from inspect_ai.scorer import match
+
+output = ModelOutput.from_content("mockllm/model", "3")
+output.usage = ModelUsage(input_tokens=5, output_tokens=1, total_tokens=6)
+
+
+@task
+def sums():
+    return Task(
+        dataset=[Sample(input=f"What is {i} + 1?", target=str(i + 1), id=i) for i in range(6)],
+        model=get_model("mockllm/model", custom_outputs=[output] * 12),
+        scorer=match(),
+        epochs=2,
+    )
+"""
+
+
+def test_what_the_tool_writes_today_is_read(tmp_path: Path) -> None:
+    inspect = shutil.which("inspect")
+    if inspect is None:
+        pytest.skip("needs inspect on the PATH (pip install inspect-ai)")
+    (tmp_path / "tasks.py").write_text(TASK)
+    subprocess.run(
+        [inspect, "eval", "tasks.py", "--display", "plain", "--log-dir", "logs"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+    table = read(tmp_path / "logs")
+    [log] = (tmp_path / "logs").glob("*.eval")
+    stated = header(log)
+    own = stated["results"]["scores"][0]["metrics"]["accuracy"]["value"]
+    assert means(table) == pytest.approx({("sums", stated["eval"]["model"]): own})
+    assert own == pytest.approx(1 / 6)
+    assert table.samples.height == 6

@@ -1,0 +1,305 @@
+"""`kind: lm-eval` against what lm-evaluation-harness itself wrote, new and old."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from polars.testing import assert_frame_equal
+from reading import by_sample, copied, means, prompts
+
+from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.sources.lm_eval import read
+
+MODELS = ["forest/birch-70b", "forest/cedar-13b", "forest/maple-7b"]
+FIRST = {
+    "lr_antonyms": "acc,none",
+    "lr_tone": "acc,none",
+    "lr_arithmetic": "exact_match,strict-match",
+    "lr_units": "exact_match,first",
+}
+
+
+@pytest.fixture
+def results(shared: Path) -> Path:
+    return shared / "raw" / "lm-eval" / "results"
+
+
+@pytest.fixture
+def old(shared: Path) -> Path:
+    return shared / "raw" / "lm-eval" / "results-0.4.5"
+
+
+def folder(results: Path, model: str) -> Path:
+    return results / model.replace("/", "__")
+
+
+def totals(folder: Path) -> dict[str, dict[str, float]]:
+    """The means that the tool states, of its most complete run."""
+    files = [json.loads(file.read_bytes())["results"] for file in folder.glob("results_*.json")]
+    return max(files, key=len)
+
+
+def samples_file(folder: Path, task: str) -> Path:
+    return sorted(folder.glob(f"samples_{task}_*.jsonl"))[0]
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def write(file: Path, changed: list[dict[str, Any]]) -> None:
+    file.write_text("".join(json.dumps(row) + "\n" for row in changed))
+
+
+def test_the_means_are_those_of_the_tool_for_every_task_and_model(results: Path) -> None:
+    found = {key: mean for key, mean in means(read(results)).items() if key[1] in MODELS}
+    expected = {
+        (task, model): totals(folder(results, model))[task][key]
+        for model in MODELS
+        for task, key in FIRST.items()
+    }
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("wanted", [["flexible-extract"], ["strict-match"], ["maj@3", "none"]])
+def test_the_filter_asked_for_is_read(results: Path, wanted: list[str]) -> None:
+    table = read(results, filter=wanted)
+    found = {key: mean for key, mean in means(table).items() if key[1] in MODELS}
+    assert found
+    for (task, model), mean in found.items():
+        own = totals(folder(results, model))[task]
+        metric = FIRST[task].split(",")[0]
+        known = {filter: own.get(f"{metric},{filter}") for filter in {*wanted, "none"}}
+        [expected] = [value for value in known.values() if value is not None]
+        assert mean == pytest.approx(expected)
+    missing = "lr_arithmetic" if "maj@3" in wanted else "lr_units"
+    [words] = [words for words in table.dropped if words.startswith(f"files of {missing}")]
+    assert table.dropped[words] == 3 + (missing == "lr_arithmetic")
+
+
+def test_a_task_whose_metrics_are_not_numbers_for_a_sample_has_no_scores(results: Path) -> None:
+    table = read(results)
+    assert not [task for task, _ in means(table) if task == "lr_story"]
+    assert table.dropped["results of lr_story without a metric for the score"] == 30
+    assert not {"metric:brier_score", "metric:chrf", "metric:word_perplexity"} & set(
+        table.scores.columns
+    )
+
+
+def test_a_task_takes_the_first_of_the_metrics_asked_for_that_it_has(results: Path) -> None:
+    table = read(results, metric=["acc_norm", "acc"])
+    model = "forest/maple-7b"
+    assert (
+        means(table)["lr_antonyms", model]
+        == totals(folder(results, model))["lr_antonyms"]["acc_norm,none"]
+    )
+    assert means(table)["lr_tone", model] == pytest.approx(0.7222, abs=1e-4)
+    assert table.dropped["results of lr_units without acc_norm, acc"] == 45
+    with pytest.raises(SourceError, match=r"no metric f2; choose among .*acc_norm"):
+        read(results, metric="f2")
+
+
+def test_of_two_runs_the_fuller_is_read_and_of_equal_ones_the_newer(
+    results: Path, tmp_path: Path
+) -> None:
+    maple = copied(folder(results, "forest/maple-7b"), tmp_path)
+    assert len(list(maple.glob("samples_lr_tone_*"))) == 2
+    table = read(maple)
+    assert table.dropped["runs of which a fuller or newer one is there"] == 1
+    assert by_sample(table, "forest/maple-7b").keys() >= {f"lr_tone/{i}" for i in range(18)}
+    full = samples_file(maple, "lr_tone")
+    newer = maple / "samples_lr_tone_2027-01-01T00-00-00.000001.jsonl"
+    write(newer, [row | {"acc": 0.25} for row in rows(full)])
+    for file in maple.glob("results_*05-16*.json"):
+        (maple / "results_2027-01-01T00-00-00.000001.json").write_bytes(file.read_bytes())
+    assert means(read(maple))["lr_tone", "forest/maple-7b"] == 0.25
+
+
+def test_the_bare_question_is_the_prompt_unless_the_request_is_asked_for(results: Path) -> None:
+    bare, sent = prompts(read(results)), prompts(read(results, prompt="request"))
+    own = rows(samples_file(folder(results, "forest/birch-70b"), "lr_antonyms"))
+    assert len(own) == 20
+    for row in own:
+        key = f"lr_antonyms/{row['doc_id']}"
+        assert sent[key] == row["arguments"]["gen_args_0"]["arg_0"]
+        assert bare[key] == f"{row['doc']['question']}\nAnswer:"
+    field = prompts(read(results, prompt="doc.question"))
+    assert field["lr_tone/0"].startswith("Review: The soup")
+    assert bare["lr_tone/0"] == sent["lr_tone/0"] != field["lr_tone/0"]
+
+
+def test_a_question_that_holds_the_delimiter_is_not_cut(results: Path, tmp_path: Path) -> None:
+    birch = copied(folder(results, "forest/birch-70b"), tmp_path)
+    file = samples_file(birch, "lr_antonyms")
+    changed = rows(file)
+    question = "Here is a word:\n\nhot\n\nWhich is its opposite?"
+    request = changed[0]["arguments"]["gen_args_0"]
+    request["arg_0"] = request["arg_0"].replace(changed[0]["doc"]["question"], question)
+    changed[0]["doc"]["question"] = question
+    write(file, changed)
+    assert prompts(read(birch))["lr_antonyms/0"] == f"{question}\nAnswer:"
+
+
+def test_of_a_chat_the_last_user_message_is_the_prompt(results: Path, tmp_path: Path) -> None:
+    birch = copied(folder(results, "forest/birch-70b"), tmp_path)
+    file = samples_file(birch, "lr_arithmetic")
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1 + 1?"}]
+    changed = rows(file)
+    changed[0]["arguments"]["gen_args_0"]["arg_0"] = [json.dumps(chat)]
+    write(file, changed)
+    assert prompts(read(birch))["lr_arithmetic/0"] == "1 + 1?"
+
+
+def test_references_are_texts_also_in_multiple_choice(results: Path) -> None:
+    samples = read(results).samples
+    own = {row["sample_id"]: row["reference"] for row in samples.to_dicts()}
+    assert own["lr_antonyms/0"] == "cold"
+    assert own["lr_arithmetic/0"] == "72"
+
+
+def test_the_log_likelihood_is_that_of_the_most_likely_option(results: Path) -> None:
+    table = read(results)
+    found = by_sample(table, "forest/cedar-13b", "log_likelihood")
+    for row in rows(samples_file(folder(results, "forest/cedar-13b"), "lr_antonyms")):
+        own = max(float(likelihood) for likelihood, _ in row["filtered_resps"])
+        assert found[f"lr_antonyms/{row['doc_id']}"] == pytest.approx(own)
+    assert {task for task, _ in means(table, "log_likelihood")} == {"lr_antonyms", "lr_tone"}
+
+
+@pytest.mark.parametrize("wanted", [None, "flexible-extract"])
+def test_filters_that_an_old_row_does_not_name_are_told_by_their_order(
+    old: Path, wanted: str | None
+) -> None:
+    found = means(read(old, filter=wanted))
+    own = totals(folder(old, "forest/maple-7b"))
+    expected = {
+        ("lr_arithmetic", "forest/maple-7b"): own["lr_arithmetic"][
+            f"exact_match,{wanted or 'strict-match'}"
+        ],
+        ("lr_tone", "forest/maple-7b"): own["lr_tone"]["acc,none"],
+    }
+    assert found == pytest.approx(expected)
+
+
+def test_the_oldest_form_is_one_indented_list_beside_a_results_json(
+    old: Path, tmp_path: Path
+) -> None:
+    maple = folder(old, "forest/maple-7b")
+    [stated] = maple.glob("results_*.json")
+    document = json.loads(stated.read_bytes())
+    for key in ("model_name", "model_name_sanitized", "model_source"):
+        del document[key]
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    oldest = rows(samples_file(maple, "lr_arithmetic"))
+    for row in oldest:
+        del row["doc_hash"], row["prompt_hash"], row["target_hash"]
+        row["arguments"] = [list(request.values()) for request in row["arguments"].values()]
+    name = "pretrained__forest__maple-7b_lr_arithmetic.jsonl"
+    (tmp_path / name).write_text(json.dumps(oldest, indent=2))
+    expected = read(maple)
+    table = read(tmp_path)
+    assert means(table) == {
+        key: mean for key, mean in means(expected).items() if key[0] == "lr_arithmetic"
+    }
+    assert_frame_equal(table.samples, expected.samples.filter(task="lr_arithmetic"))
+
+
+def test_without_a_results_file_the_folder_names_the_model(results: Path, tmp_path: Path) -> None:
+    copied(results, tmp_path, lambda file: "__" in file.parent.name and file.suffix == ".jsonl")
+    assert {model for _, model in means(read(tmp_path))} == set(MODELS)
+
+
+def test_of_a_metric_of_which_less_is_better_the_negative_is_taken(
+    results: Path, tmp_path: Path
+) -> None:
+    birch = copied(folder(results, "forest/birch-70b"), tmp_path)
+    file = samples_file(birch, "lr_tone")
+    write(file, [row | {"brier_score": 0.125} for row in rows(file)])
+    model = "forest/birch-70b"
+    assert means(read(birch))["lr_tone", model] == pytest.approx(0.7222, abs=1e-4)
+    assert means(read(birch, metric="brier_score"))["lr_tone", model] == -0.125
+
+
+def test_the_same_number_for_another_document_is_not_mixed_up(
+    results: Path, tmp_path: Path
+) -> None:
+    copied(results, tmp_path, lambda file: "lr_arithmetic" in file.name or file.suffix == ".json")
+    file = samples_file(folder(tmp_path, "forest/cedar-13b"), "lr_arithmetic")
+    changed = rows(file)
+    changed[0] |= {"doc_hash": "another", "exact_match": 1.0}
+    write(file, changed)
+    table = read(tmp_path)
+    assert table.dropped["results whose sample id had another prompt"] == 1
+    assert "lr_arithmetic/0" not in by_sample(table, "forest/cedar-13b")
+
+
+def test_a_broken_line_is_named_and_the_other_rows_stay(results: Path, tmp_path: Path) -> None:
+    birch = copied(folder(results, "forest/birch-70b"), tmp_path)
+    file = samples_file(birch, "lr_tone")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:6], lines[6][:90], *lines[7:-1], lines[-1][:40]]))
+    table = read(birch)
+    assert len([key for key in prompts(table) if key.startswith("lr_tone")]) == 16
+    assert means(table).keys() == {(task, "forest/birch-70b") for task in FIRST}
+    named = [words for words in table.dropped if words.startswith(f"file {file.name}: line ")]
+    assert [words.split(" is not JSON")[0][-2:].strip() for words in named] == ["7", "18"]
+
+
+def test_where_nothing_remains_the_error_names_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "samples_t_2026-11-22T03-04-40.122019.jsonl"
+    file.write_text('{"doc_id": 0, "acc": 1.0}\n')
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path)
+    assert str(caught.value).startswith(f"{file}: line 1 has no arguments, and nothing else")
+    with pytest.raises(SourceError, match=r"prompt is \"question\"; choose among input"):
+        read(tmp_path, prompt="question")
+
+
+def test_what_the_tool_writes_today_is_read(tmp_path: Path) -> None:
+    lm_eval = shutil.which("lm_eval")
+    if lm_eval is None:
+        pytest.skip("needs lm_eval on the PATH (pip install lm-eval)")
+    documents = [
+        {"question": f"What is {i} + 1?", "choices": [str(i + 1), str(i + 2)], "answer": i % 2}
+        for i in range(8)
+    ]
+    write(tmp_path / "docs.jsonl", documents)
+    task = {
+        "task": "sums",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(tmp_path / "docs.jsonl")}},
+        "test_split": "test",
+        "fewshot_split": "test",
+        "num_fewshot": 1,
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{question}}\nAnswer:",
+        "doc_to_target": "answer",
+        "doc_to_choice": "{{choices}}",
+        "metric_list": [{"metric": "acc"}],
+    }
+    (tmp_path / "sums.yaml").write_text(json.dumps(task))  # JSON is YAML
+    subprocess.run(
+        [
+            *(lm_eval, "--model", "dummy", "--tasks", "sums", "--include_path", str(tmp_path)),
+            *("--log_samples", "--output_path", str(tmp_path / "out")),
+        ],
+        env=os.environ
+        | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")},
+        check=True,
+        capture_output=True,
+    )
+    table = read(tmp_path / "out")
+    [stated] = (tmp_path / "out").rglob("results_*.json")
+    own = json.loads(stated.read_bytes())
+    assert means(table) == pytest.approx(
+        {("sums", own["model_name"]): own["results"]["sums"]["acc,none"]}
+    )
+    assert prompts(table) == {
+        f"sums/{i}": f"{document['question']}\nAnswer:" for i, document in enumerate(documents)
+    }

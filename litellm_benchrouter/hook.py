@@ -92,7 +92,9 @@ class BenchRouterHook(CustomLogger):
                 metadata = metadata_of(kwargs)
                 logged = metadata.get("spend_logs_metadata")
                 kept = dict(logged) if isinstance(logged, Mapping) else {}
-                metadata["spend_logs_metadata"] = kept | {BLOCK: call.as_log()}
+                kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
+                ours = call.as_log()
+                metadata["spend_logs_metadata"] = kept if ours is None else kept | {BLOCK: ours}
         return None
 
     async def async_post_call_response_headers_hook(

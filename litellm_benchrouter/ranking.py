@@ -87,15 +87,15 @@ class Call:
 
     def ask(self, deployment_id: str) -> None:
         """Note which deployment is asked now; some endpoints say it twice."""
-        if deployment_id in self.models and self.tried[-1:] != [deployment_id]:
+        if self.tried[-1:] != [deployment_id]:
             self.tried.append(deployment_id)
 
     def as_log(self) -> dict[str, Any] | None:
-        """Return what the spend log gets; no part of the prompt is in it."""
+        """Return what the spend log gets, if one of ours was asked; no part of the prompt is in it."""
         decision = self.decisions.get(self.group)
-        if decision is None or not self.tried:
-            return None
-        model = self.models.get(self.tried[-1])
+        if decision is None or not self.tried or self.tried[-1] not in self.models:
+            return None  # a fallback led to a group that is not ours
+        model = self.models[self.tried[-1]]
         return {
             "model": model,
             "pick": decision.pick,

@@ -214,8 +214,10 @@ def test_a_source_that_is_configured_wrongly_is_named_by_its_place(
 
 
 KEYS = st.sampled_from(
-    ["artifacts", "sources", "models", "embedder", "routing", "index", "tasks", "serving", "seed"]
-    + ["path", "kind", "threshold", "aliases", "k", "alphas", "inputs", "x"]
+    (
+        *("artifacts", "sources", "models", "embedder", "routing", "index", "tasks", "serving"),
+        *("seed", "path", "kind", "threshold", "aliases", "k", "alphas", "inputs", "x"),
+    )
 )
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

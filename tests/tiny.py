@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+COMMAND = (sys.executable, "-c", "from litellm_benchrouter.cli import main; main()")
 MODELS = ("ant", "bee", "cat", "dog")
 TASKS = ("east", "north", "south", "west")
 

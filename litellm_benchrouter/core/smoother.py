@@ -6,7 +6,7 @@ Eqs. 8, 9 and 10 and appendix B of Shnitzer et al. (2023).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,33 @@ def n_moved(alpha: float, n_samples: int, max_moved: int = 50) -> int:
     The paper counts "2-40 samples" for alpha = 0.04 on tasks of 40 to 1,000, so it rounds up.
     """
     return max(0, min(math.ceil(alpha * n_samples - 1e-9), max_moved, n_samples - 1))
+
+
+def draws(
+    n_samples: int,
+    seed: Sequence[int],
+    alphas: Sequence[float] = ALPHAS,
+    *,
+    repeats: int = 10,
+    max_moved: int = 50,
+) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+    """Draw the samples of a task that move, for each alpha and repeat.
+
+    Yields
+    ------
+    at : slice
+        The places, of A * R, that the draw fills: alpha by alpha, and in it repeat by repeat. One
+        draw fills all repeats where nothing moves.
+    moved : ndarray of int, shape (n_moved(alpha),)
+        Positions in the task.
+    """
+    generator = np.random.default_rng(seed)
+    for a, alpha in enumerate(alphas):
+        size = n_moved(alpha, n_samples, max_moved)
+        for repeat in range(repeats if size else 1):
+            start = a * repeats + repeat
+            stop = start + (1 if size else repeats)
+            yield slice(start, stop), generator.choice(n_samples, size=size, replace=False)
 
 
 @dataclass(frozen=True)
@@ -166,23 +193,18 @@ def smoother_table(
         mixing = MixedLists(lists, of_row, rows, embeddings, positive, known, k=k, kappa=kappa)
         sums = _Sums(of_row, of_variant, len(variants), len(rows))
         answer, labelled = positive[rows[of_row]] == 1, known[rows[of_row]] == 1
-        generator = np.random.default_rng([seed, d])
-        for a, alpha in enumerate(alphas):
-            moving = n_moved(alpha, len(rows), max_moved)
-            for repeat in range(repeats if moving else 1):
-                moved = generator.choice(len(rows), size=moving, replace=False)
-                stays = np.ones(len(rows), dtype=bool)
-                stays[moved] = False
-                stays = stays[of_row, None]
-                mixed = mixing.draw(moved)
-                counted = (mixed.voters > 0) & labelled & stays
-                hit = ((mixed.votes > right_above[mixed.voters]) == answer) & counted
-                inside = np.isfinite(mixed.distance)[:, None] & stays
-                distance = np.where(inside, mixed.distance[:, None], 0.0)
-                draw = a * repeats + repeat
-                draws = slice(draw, draw + 1) if moving else slice(draw, draw + repeats)
-                u[:, d, draws] = ratio(sums.of(distance), sums.of(inside))
-                p[:, d, draws] = ratio(sums.of(hit), sums.of(counted))[:, None]
+        moving = draws(len(rows), (seed, d), alphas, repeats=repeats, max_moved=max_moved)
+        for at, moved in moving:
+            stays = np.ones(len(rows), dtype=bool)
+            stays[moved] = False
+            stays = stays[of_row, None]
+            mixed = mixing.draw(moved)
+            counted = (mixed.voters > 0) & labelled & stays
+            hit = ((mixed.votes > right_above[mixed.voters]) == answer) & counted
+            inside = np.isfinite(mixed.distance)[:, None] & stays
+            distance = np.where(inside, mixed.distance[:, None], 0.0)
+            u[:, d, at] = ratio(sums.of(distance), sums.of(inside))
+            p[:, d, at] = ratio(sums.of(hit), sums.of(counted))[:, None]
         for v, variant in enumerate(variants):
             if variant == d:
                 u[v, d], p[v, d] = np.nan, np.nan

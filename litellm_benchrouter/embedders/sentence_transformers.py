@@ -36,6 +36,7 @@ _OTHER_FORMATS = {"onnx", "openvino"}
 # tokenizer never sees a text of megabytes.
 _CHARACTERS_PER_TOKEN = 32
 _CHUNK_BATCHES = 8
+_DEFAULT_LIMIT = 512  # tokens, for a model that states none
 
 
 class SentenceTransformersEmbedder:
@@ -71,13 +72,17 @@ class SentenceTransformersEmbedder:
         self.model = model
         self.batch_size = batch_size
         self._encoder = _open(model, device)
-        if max_seq_length is not None:
-            self._encoder.max_seq_length = max_seq_length
-        self.max_seq_length: int = self._encoder.max_seq_length or 512
-        # A fast tokenizer that two threads enter at once raises "Already borrowed".
+        own_limit: int = self._encoder.max_seq_length or _DEFAULT_LIMIT
+        self.max_seq_length = max_seq_length or own_limit
+        self._encoder.max_seq_length = self.max_seq_length
+        # A fast tokenizer raises "Already borrowed" when one thread sets its limits while another
+        # is inside.
         self._lock = threading.Lock()
         self._files = _digest(_folder_of(model))
         self._probe = self.embed(_PROBE)
+        if self.max_seq_length > own_limit:
+            # More positions than the model has would fail on the first long prompt; fail now.
+            self.embed(["word " * self.max_seq_length])
 
     @property
     def dimension(self) -> int:
@@ -109,10 +114,11 @@ class SentenceTransformersEmbedder:
                     show_progress_bar=False,
                     convert_to_numpy=True,
                 )
-        except RuntimeError as error:  # torch's only class: out of memory, device lost
+        # torch's classes: out of memory or device lost; more tokens than the model has positions.
+        except (RuntimeError, IndexError) as error:
             raise EmbedderError(
                 f"{self.model} failed on {len(texts)} texts ({_first_line(error)}); try a smaller "
-                f"batch_size or another device."
+                f"max_seq_length (now {self.max_seq_length}) or batch_size, or another device."
             ) from error
         vectors = np.asarray(vectors, dtype=np.float32)[: len(texts)]
         if not np.isfinite(vectors).all():

@@ -14,7 +14,7 @@ from litellm_benchrouter.core.decision import TaskScores, choose
 from litellm_benchrouter.core.masked import mean, ratio
 from litellm_benchrouter.core.mixing import Mixed, MixedLists, votes_of
 from litellm_benchrouter.core.scores import predictor_accuracy, s1, s2, s3
-from litellm_benchrouter.core.smoother import ALPHAS, SmootherTable, kernel_smoother, n_moved
+from litellm_benchrouter.core.smoother import ALPHAS, SmootherTable, draws, kernel_smoother
 from litellm_benchrouter.evaluation.metrics import pearson
 from litellm_benchrouter.evaluation.prepared import Prepared
 from litellm_benchrouter.evaluation.task import describe
@@ -67,16 +67,18 @@ def run_labels(
     with stages.stage("labelled samples", prepared.n_tasks) as advance:
         for d in range(prepared.n_tasks):
             task = _NewTask(prepared, d, tables[prepared.group_of_task[d]], votes, reference)
-            n_samples = len(prepared.rows[d])
-            generator = np.random.default_rng([prepared.seed, d])
-            for alpha in alphas:
-                moving = n_moved(alpha, n_samples, max_moved)
-                for repeat in range(repeats):
-                    if moving or not repeat:  # without moved samples all repeats are one
-                        moved = generator.choice(n_samples, size=moving, replace=False)
-                        measured = task.measure(moved)
-                    draw = {"task": d, "alpha": alpha, "repeat": repeat, "moved": moving}
-                    rows.append(draw | measured)
+            drawn = draws(
+                len(prepared.rows[d]),
+                (prepared.seed, d),
+                alphas,
+                repeats=repeats,
+                max_moved=max_moved,
+            )
+            for at, moved in drawn:
+                measured = {"moved": len(moved)} | task.measure(moved)
+                for z in range(at.start, at.stop):
+                    alpha, repeat = alphas[z // repeats], z % repeats
+                    rows.append({"task": d, "alpha": alpha, "repeat": repeat} | measured)
             advance(1)
     frame = pl.DataFrame(rows).fill_nan(None)
     document: dict[str, Any] = {

@@ -67,12 +67,11 @@ def _width(table: Table, column: int) -> int:
 def _rich(table: Table, columns: list[int]) -> RichTable:
     made = RichTable(header_style="bold")
     for i in columns:
-        text = i < table.n_text
         made.add_column(
             table.columns[i],
-            justify="left" if text else "right",
+            justify="left" if i < table.n_text else "right",
             overflow="fold",
-            min_width=None if text else _width(table, i),
+            width=_width(table, i),
         )
     for number, row in enumerate(table.rows):
         # Text and not str: a name may look like rich's markup.

@@ -94,6 +94,11 @@ def test_tokens_beyond_the_limit_are_not_looked_at(minilm_folder: Path) -> None:
     assert vectors[0] @ vectors[1] > 0.99999
 
 
+def test_more_tokens_than_the_model_has_positions_fail_at_once(minilm_folder: Path) -> None:
+    with pytest.raises(EmbedderError, match=r"max_seq_length \(now 2000\)"):
+        SentenceTransformersEmbedder(str(minilm_folder), max_seq_length=2_000)
+
+
 def test_other_files_with_the_same_vectors_are_accepted(copied_model: Path, tmp_path: Path) -> None:
     built = SentenceTransformersEmbedder(str(copied_model))
     built.save(tmp_path / "artifact")

@@ -44,6 +44,8 @@ def routed_config(api_base: str) -> dict[str, Any]:
             known("coder-a", group="replicas", benchrouter_model="coder-14b"),
             known("coder-b", group="replicas", benchrouter_model="coder-14b"),
             known("atlas-c", group="replicas", benchrouter_model="atlas-70b"),
+            known("frail", group="frail", benchrouter_model="coder-14b"),
+            known("frail-2", group="frail", benchrouter_model="atlas-70b"),
             known("plain-a", group="plain"),
             known("plain-b", group="plain"),
             deployment("ordered", "atlas-o", api_base, params={"order": 10},
@@ -71,7 +73,7 @@ def routed_config(api_base: str) -> dict[str, Any]:
             "disable_cooldowns": True,
             "enable_tag_filtering": True,
             "enable_pre_call_checks": True,
-            "fallbacks": [{"plain": ["smart"]}],
+            "fallbacks": [{"plain": ["smart"]}, {"frail": ["plain"]}],
         },
         "benchrouter": {
             "artifacts": "router_artifacts",

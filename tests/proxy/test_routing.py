@@ -229,6 +229,21 @@ def test_a_fallback_to_our_group_is_routed_and_named_right(
     assert ours(response)["model"] == "mathsmith-8b"
 
 
+def test_a_fallback_to_a_group_that_is_not_ours_is_not_called_ours(
+    routed: ProxyProcess, upstream: FakeUpstream
+) -> None:
+    upstream.tell("frail", BROKEN)
+    upstream.tell("frail-2", BROKEN)
+    response = ask(routed, CODE, model="frail", headers={"x-litellm-spend-logs-metadata": "{}"})
+    assert response.status_code == 200
+    assert upstream.models[-1] in ("plain-a", "plain-b")
+    assert ours(response) == {}
+    served = eventually(
+        lambda: next((line for line in reversed(record(routed)) if line["id"][:5] == "plain"), None)
+    )
+    assert "benchrouter" not in (served["spend"] or {})
+
+
 def test_embeddings_are_untouched(routed: ProxyProcess, upstream: FakeUpstream) -> None:
     for _ in range(12):
         response = routed.http.post("/v1/embeddings", json={"model": "vectors", "input": MATH})

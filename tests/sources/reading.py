@@ -1,4 +1,4 @@
-"""What the readers' tests share: means of a table, and a copy of real output that may be changed."""
+"""What the readers' tests share: means of a table, and copies of real output to damage."""
 
 from __future__ import annotations
 

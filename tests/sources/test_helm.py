@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -261,25 +258,3 @@ def test_a_foreign_folder_and_a_path_that_is_not_there_are_refused(tmp_path: Pat
         read(tmp_path)
     with pytest.raises(SourceError, match="does not exist"):
         read(tmp_path / "nowhere")
-
-
-def test_what_the_tool_writes_today_is_read(tmp_path: Path) -> None:
-    helm_run = shutil.which("helm-run")
-    if helm_run is None:
-        pytest.skip("needs helm-run on the PATH (pip install crfm-helm, which brings torch)")
-    subprocess.run(
-        [
-            *(helm_run, "--run-entries", "simple_mcqa:model=simple/model1", "--suite", "s"),
-            *("-m", "10", "-n", "1", "--disable-cache"),
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-        check=True,
-        capture_output=True,
-    )
-    table = read(tmp_path / "benchmark_output")
-    [run] = (tmp_path / "benchmark_output").glob("runs/s/simple_mcqa*")
-    own = own_mean(run, "exact_match")
-    assert means(table) == pytest.approx({("simple_mcqa", "simple/model1"): own})
-    assert table.samples.height == 10
-    assert table.dropped == {"log-likelihoods that are zero throughout a task": 10}

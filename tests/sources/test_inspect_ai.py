@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -274,44 +273,3 @@ def test_without_the_package_for_zstandard_the_error_names_it(shared: Path, tmp_
     older, newer = ran.stdout.splitlines()
     assert older == "33"
     assert newer.endswith("itself reads from 3.14 on; pip install zipfile-zstd.")
-
-
-TASK = """
-from inspect_ai import Task, task
-from inspect_ai.dataset import Sample
-from inspect_ai.model import ModelOutput, ModelUsage, get_model
-from inspect_ai.scorer import match
-
-output = ModelOutput.from_content("mockllm/model", "3")
-output.usage = ModelUsage(input_tokens=5, output_tokens=1, total_tokens=6)
-
-
-@task
-def sums():
-    return Task(
-        dataset=[Sample(input=f"What is {i} + 1?", target=str(i + 1), id=i) for i in range(6)],
-        model=get_model("mockllm/model", custom_outputs=[output] * 12),
-        scorer=match(),
-        epochs=2,
-    )
-"""
-
-
-def test_what_the_tool_writes_today_is_read(tmp_path: Path) -> None:
-    inspect = shutil.which("inspect")
-    if inspect is None:
-        pytest.skip("needs inspect on the PATH (pip install inspect-ai)")
-    (tmp_path / "tasks.py").write_text(TASK)
-    subprocess.run(
-        [inspect, "eval", "tasks.py", "--display", "plain", "--log-dir", "logs"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-    )
-    table = read(tmp_path / "logs")
-    [log] = (tmp_path / "logs").glob("*.eval")
-    stated = header(log)
-    own = stated["results"]["scores"][0]["metrics"]["accuracy"]["value"]
-    assert means(table) == pytest.approx({("sums", stated["eval"]["model"]): own})
-    assert own == pytest.approx(1 / 6)
-    assert table.samples.height == 6

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -259,47 +256,3 @@ def test_where_nothing_remains_the_error_names_file_and_line(tmp_path: Path) -> 
     assert str(caught.value).startswith(f"{file}: line 1 has no arguments, and nothing else")
     with pytest.raises(SourceError, match=r"prompt is \"question\"; choose among input"):
         read(tmp_path, prompt="question")
-
-
-def test_what_the_tool_writes_today_is_read(tmp_path: Path) -> None:
-    lm_eval = shutil.which("lm_eval")
-    if lm_eval is None:
-        pytest.skip("needs lm_eval on the PATH (pip install lm-eval)")
-    documents = [
-        {"question": f"What is {i} + 1?", "choices": [str(i + 1), str(i + 2)], "answer": i % 2}
-        for i in range(8)
-    ]
-    write(tmp_path / "docs.jsonl", documents)
-    task = {
-        "task": "sums",
-        "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(tmp_path / "docs.jsonl")}},
-        "test_split": "test",
-        "fewshot_split": "test",
-        "num_fewshot": 1,
-        "output_type": "multiple_choice",
-        "doc_to_text": "{{question}}\nAnswer:",
-        "doc_to_target": "answer",
-        "doc_to_choice": "{{choices}}",
-        "metric_list": [{"metric": "acc"}],
-    }
-    (tmp_path / "sums.yaml").write_text(json.dumps(task))  # JSON is YAML
-    subprocess.run(
-        [
-            *(lm_eval, "--model", "dummy", "--tasks", "sums", "--include_path", str(tmp_path)),
-            *("--log_samples", "--output_path", str(tmp_path / "out")),
-        ],
-        env=os.environ
-        | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")},
-        check=True,
-        capture_output=True,
-    )
-    table = read(tmp_path / "out")
-    [stated] = (tmp_path / "out").rglob("results_*.json")
-    own = json.loads(stated.read_bytes())
-    assert means(table) == pytest.approx(
-        {("sums", own["model_name"]): own["results"]["sums"]["acc,none"]}
-    )
-    assert prompts(table) == {
-        f"sums/{i}": f"{document['question']}\nAnswer:" for i, document in enumerate(documents)
-    }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from litellm_benchrouter.evaluation.report.words import number
 
 WIDTH = 360.0
-"""Of every chart, in its own units: about the pixels that a telephone has, so text stays legible."""
+"""Of every chart, in its own units: about a telephone's pixels, so that text stays legible."""
 
 _TICKS = 5
 
@@ -86,6 +86,16 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Key:
+    """An entry of a legend: a marker as the chart draws it, and what it stands for."""
+
+    shape: str
+    style: str
+    text: str
+    lined: bool = False
+
+
+@dataclass(frozen=True)
 class Series:
     """Points of one kind, drawn alike: `style` is a CSS class with its marker's shape."""
 
@@ -100,6 +110,11 @@ class Series:
     def shape(self) -> str:
         """The marker, so that no series is told by colour alone."""
         return SHAPES.get(self.style, "circle")
+
+    @property
+    def key(self) -> Key:
+        """Its entry in the legend."""
+        return Key(self.shape if self.dots else "none", self.style, self.name, self.line)
 
 
 SHAPES = {
@@ -152,13 +167,16 @@ class Plot:
 
     def path(self, series: Series) -> str:
         """Return the line through a series."""
-        return "M" + "L".join(f"{self.px(p.x)},{self.py(p.y)}" for p in series.points)
+        return self._through([(p.x, p.y) for p in series.points])
 
     def band(self, series: Series) -> str:
         """Return the area between the bounds of a series."""
-        upper = [f"{self.px(p.x)},{self.py(p.y if p.high is None else p.high)}" for p in series.points]
-        lower = [f"{self.px(p.x)},{self.py(p.y if p.low is None else p.low)}" for p in series.points]
-        return "M" + "L".join(upper + lower[::-1]) + "Z"
+        upper = [(p.x, p.y if p.high is None else p.high) for p in series.points]
+        lower = [(p.x, p.y if p.low is None else p.low) for p in series.points]
+        return self._through(upper + lower[::-1]) + "Z"
+
+    def _through(self, points: Iterable[tuple[float, float]]) -> str:
+        return "M" + "L".join(f"{self.px(x)},{self.py(y)}" for x, y in points)
 
 
 @dataclass(frozen=True)
@@ -206,7 +224,9 @@ Chart = Plot | Ranking
 def _plain(low: float, high: float, *, log: bool) -> Callable[[float], str]:
     """Write as many digits as the steps between marks need."""
     if log:
-        return lambda value: f"{value:.6f}".rstrip("0").rstrip(".") if value < 1 else f"{value:,.0f}"
+        return lambda value: (
+            f"{value:.6f}".rstrip("0").rstrip(".") if value < 1 else f"{value:,.0f}"
+        )
     step = _step(low, high)
     digits = max(0, -math.floor(math.log10(step)))
     return lambda value: number(value, digits)
@@ -224,9 +244,7 @@ def percent_axis(
 def _step(low: float, high: float) -> float:
     rough = (high - low) / _TICKS
     power = float(10.0 ** math.floor(math.log10(rough)))
-    return min(
-        (factor * power for factor in (1, 2, 5, 10)), key=lambda step: abs(step - rough)
-    )
+    return min((factor * power for factor in (1, 2, 5, 10)), key=lambda step: abs(step - rough))
 
 
 def _steps(low: float, high: float) -> list[float]:

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from litellm_benchrouter.evaluation.report.chart import Axis, Point, Plot, Ranking, Row, Series
-from litellm_benchrouter.evaluation.report.chart import axis, percent_axis
+from litellm_benchrouter.evaluation.report.chart import (
+    Axis,
+    Key,
+    Plot,
+    Point,
+    Ranking,
+    Row,
+    Series,
+    axis,
+    percent_axis,
+)
+from litellm_benchrouter.evaluation.report.cost_table import COST_TITLE, cost_table
 from litellm_benchrouter.evaluation.report.parts import (
     Document,
     Figure,
-    Key,
     Section,
     Table,
     ours,
 )
-from litellm_benchrouter.evaluation.report.request import axis_of, metric_name, series_keys, unit_of
+from litellm_benchrouter.evaluation.report.request import axis_of, metric_name, unit_of
 from litellm_benchrouter.evaluation.report.words import (
     PERCENT,
-    Unit,
-    count,
     listed,
     name_of,
     number,
     ordered,
 )
 
-_TITLE = "Quality against cost"
 _LOG_FROM = 8.0  # where the dearest model costs so many times the cheapest, cost is drawn in powers
 _BETWEEN = 12  # a straight line bends on a logarithmic axis: points between its ends
+_APART = 0.03  # of the axis, between the points of a curve
 _OTHERS = ("s1", "s2", "s3", "other")  # how methods beside ours are drawn
 
 
@@ -45,89 +53,7 @@ def cost_section(document: Document) -> Section:
     left_out = document["cost_basis"].get("left_out")
     if left_out:
         words.append(f"Not compared, as their cost is not known: {', '.join(left_out)}.")
-    return Section("cost", _TITLE, words, [_curve_figure(document), _savings_figure(document)])
-
-
-def cost_table(document: Document) -> Table:
-    """Every measure of the field, one row each, methods beside one another."""
-    methods, zero = _methods(document), document["zero_router"]
-    unit = unit_of(document["protocol"]["metric"])
-    rows = []
-    for measure, read, write in _measures(unit):
-        cells = [write(read(row)) for row in methods.values()]
-        rows.append([measure, *cells, ""])
-    extra = {
-        "AIQ": unit.bare(zero["aiq"], 2),
-        _hindsight("equal_quality"): PERCENT.bare(zero["hindsight"]["equal_quality"]),
-        _hindsight("quality_95"): PERCENT.bare(zero["hindsight"]["quality_95"]),
-    }
-    arena = next(iter(methods.values()))["router_arena"]["best_single"] if methods else None
-    for row in rows:
-        row[-1] = extra.get(row[0], "")
-        if row[0].startswith("RouterArena score"):
-            row[-1] = f"{PERCENT.bare(arena, 2)} (best single)" if arena is not None else ""
-    rows = [row for row in rows if any(cell not in ("", "–") for cell in row[1:])]
-    columns = ("Measure", *(name_of(name) for name in methods), "Zero router")
-    return Table(_TITLE, columns, rows)
-
-
-def _measures(
-    unit: Unit,
-) -> list[tuple[str, Callable[[Mapping[str, Any]], Any], Callable[[Any], str]]]:
-    def tuned(target: str, key: str) -> Callable[[Mapping[str, Any]], Any]:
-        return lambda row: row["tuned"][target][key]
-
-    def of(group: str, key: str) -> Callable[[Mapping[str, Any]], Any]:
-        return lambda row: row[group][key]
-
-    def percent(value: Any) -> str:
-        return PERCENT.bare(value)
-
-    def hundredths(value: Any) -> str:
-        return PERCENT.bare(value, 2)
-
-    def range_(value: Any) -> str:
-        low, high = value or (None, None)
-        return "–" if low is None else f"[{PERCENT.bare(low)}, {PERCENT.bare(high)}]"
-
-    return [
-        ("Saved at equal quality, %", tuned("equal_quality", "saved"), percent),
-        ("… 95 % over samples", tuned("equal_quality", "saved_over_samples_95"), range_),
-        ("… quality then, against BMA", tuned("equal_quality", "quality_gain"), unit.difference),
-        (
-            "… 95 % over samples",
-            tuned("equal_quality", "quality_gain_over_samples_95"),
-            unit.interval,
-        ),
-        ("Saved at 95 % of the quality, %", tuned("quality_95", "saved"), percent),
-        ("… 95 % over samples", tuned("quality_95", "saved_over_samples_95"), range_),
-        ("… quality then, against BMA", tuned("quality_95", "quality_gain"), unit.difference),
-        (
-            "… 95 % over samples",
-            tuned("quality_95", "quality_gain_over_samples_95"),
-            unit.interval,
-        ),
-        (_hindsight("equal_quality"), lambda r: r["hindsight"]["equal_quality"]["saved"], percent),
-        (_hindsight("quality_95"), lambda r: r["hindsight"]["quality_95"]["saved"], percent),
-        ("AIQ", lambda row: row["aiq"], lambda value: unit.bare(value, 2)),
-        ("AIQ above the zero router", lambda row: row["aiq_gain"], unit.difference),
-        ("… 95 % over runs", lambda row: row["aiq_gain_over_runs_95"], unit.interval),
-        ("APGR (RouteLLM)", of("route_llm", "apgr"), lambda value: number(value, 3)),
-        ("CPT(20 %), % of calls", of("route_llm", "cpt_20"), percent),
-        ("CPT(50 %), % of calls", of("route_llm", "cpt_50"), percent),
-        ("CPT(80 %), % of calls", of("route_llm", "cpt_80"), percent),
-        ("RouterArena score", of("router_arena", "score"), hundredths),
-        ("Gain@Random, %", of("llm_router_bench", "gain_at_random"), percent),
-        ("Gain@BestSingle, %", of("llm_router_bench", "gain_at_best_single"), percent),
-        ("Gap@Oracle, %", of("llm_router_bench", "gap_at_oracle"), percent),
-        ("PerfGain, %", of("llm_router_bench", "perf_gain"), percent),
-        ("CostSave, %", of("llm_router_bench", "cost_save"), percent),
-    ]
-
-
-def _hindsight(target: str) -> str:
-    at = "equal quality" if target == "equal_quality" else "95 % of the quality"
-    return f"Best in hindsight: saved at {at}, %"
+    return Section("cost", COST_TITLE, words, [_curve_figure(document), _savings_figure(document)])
 
 
 def _curve_figure(document: Document) -> Figure:
@@ -162,7 +88,7 @@ def _curve_figure(document: Document) -> Figure:
         Series(
             name_of(name),
             style,
-            [point(p, name_of(name), size=2.4) for p in sorted(row["curve"], key=_by_cost)],
+            _thinned([point(p, name_of(name), size=3.0) for p in row["curve"]], axis_x),
             line=True,
         )
         for (name, row), style in zip(methods.items(), _styles(methods, chosen), strict=True)
@@ -173,10 +99,10 @@ def _curve_figure(document: Document) -> Figure:
         Series("A single model", "model", single_points),
     ]
     every = [p.y for s in series for p in s.points]
-    rows = [[name, "", price(row["cost"]), unit.bare(row["quality"], 2)] for name, row in models.items()]
-    rows += [
-        ["Zero router", "", price(row["cost"]), unit.bare(row["quality"], 2)] for row in hull
+    rows = [
+        [name, "", price(row["cost"]), unit.bare(row["quality"], 2)] for name, row in models.items()
     ]
+    rows += [["Zero router", "", price(row["cost"]), unit.bare(row["quality"], 2)] for row in hull]
     rows += [
         [name_of(name), f"{p['lambda']:.4g}", price(p["cost"]), unit.bare(p["quality"], 2)]
         for name, row in methods.items()
@@ -189,18 +115,19 @@ def _curve_figure(document: Document) -> Figure:
         [
             "Up is better, left is cheaper. Each square is a model used for everything; the dashed "
             "line is what tossing a coin between two of them gives without any router (the zero "
-            "router); lettered models are its ends. A router is worth its place where its line lies "
-            "above the dashed one.",
+            "router); lettered models are its ends. A router is worth its place where its line "
+            "lies above the dashed one.",
         ],
-        Table(
-            "Cost and quality", ("What", "λ", "Cost", heading), rows
-        ),
+        (Table("Cost and quality", ("What", "λ", "Cost", heading), rows),),
         Plot(
-            f"{metric_name(metric)} against cost", axis_x, axis_of(metric, every), series, height=380.0
+            f"{metric_name(metric)} against cost",
+            axis_x,
+            axis_of(metric, every),
+            series,
+            height=380.0,
         ),
         legend=[
-            Key("dashes", "bma", "Zero router"),
-            *series_keys(series[1:]),
+            *(one.key for one in series),
             *(Key("letter", letter, name) for name, letter in letters.items()),
         ],
     )
@@ -210,7 +137,7 @@ def _savings_figure(document: Document) -> Figure:
     chosen, methods = ours(document, "s1"), _methods(document)
     unit = unit_of(document["protocol"]["metric"])
     rows = []
-    for target, at in (("equal_quality", "equal quality"), ("quality_95", "95 %")):
+    for target, at in (("equal_quality", "same quality"), ("quality_95", "95 % of it")):
         for name, row in methods.items():
             tuned = row["tuned"][target]
             if tuned["saved"] is None:
@@ -218,9 +145,9 @@ def _savings_figure(document: Document) -> Figure:
             low, high = tuned["saved_over_samples_95"] or (None, None)
             rows.append(
                 Row(
-                    f"{name_of(name)}, at {at}",
+                    f"{name_of(name)}, {at}",
                     tuned["saved"],
-                    f"{PERCENT.value(tuned['saved'])}; quality "
+                    f"{PERCENT.value(tuned['saved'])}, quality "
                     f"{unit.difference(tuned['quality_gain'])}",
                     "ours" if name == chosen else "method",
                     low,
@@ -243,7 +170,7 @@ def _savings_figure(document: Document) -> Figure:
             "cost; Gain, Gap, PerfGain and CostSave are LLMRouterBench's, the last two in "
             "hindsight.",
         ],
-        cost_table(document),
+        (cost_table(document),),
         Ranking(
             "Cost saved against the best single model",
             percent_axis("Cost saved", [0.0, *values]),
@@ -256,11 +183,6 @@ def _savings_figure(document: Document) -> Figure:
             Key("line", "bma", "nothing saved"),
         ),
     )
-
-
-def price_of(document: Document, cost: float) -> str:
-    """Write a cost as people buy it."""
-    return _price(document)(cost)
 
 
 def _methods(document: Document) -> dict[str, Any]:
@@ -289,7 +211,7 @@ def _bent(points: Sequence[Point], scale: Axis) -> list[Point]:
     if not scale.log:
         return list(points)
     bent = list(points[:1])
-    for a, b in zip(points, points[1:], strict=False):
+    for a, b in pairwise(points):
         for step in range(1, _BETWEEN + 1):
             x = math.exp(math.log(a.x) + step / _BETWEEN * math.log(b.x / a.x))
             share = (x - a.x) / (b.x - a.x)
@@ -297,13 +219,18 @@ def _bent(points: Sequence[Point], scale: Axis) -> list[Point]:
     return bent
 
 
+def _thinned(points: Sequence[Point], scale: Axis) -> list[Point]:
+    """Return a curve's points from left to right without those that would lie on one another."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.x, p.y)):
+        if not kept or scale.at(point.x) - scale.at(kept[-1].x) >= _APART:
+            kept.append(point)
+    return kept
+
+
 def _styles(methods: Mapping[str, Any], chosen: str | None) -> list[str]:
     others = iter(_OTHERS * len(methods))
     return ["ours" if name == chosen else next(others) for name in methods]
-
-
-def _by_cost(point: Mapping[str, float]) -> float:
-    return point["cost"]
 
 
 def _known(row: Mapping[str, float | None]) -> bool:

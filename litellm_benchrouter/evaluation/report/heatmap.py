@@ -18,8 +18,8 @@ def heatmap_figure(document: Document, method: str) -> Figure:
     losses = [row for row in rows if _gain(row, method) < -_LEVEL]
     gains = [row for row in rows if _gain(row, method) > _LEVEL]
     words = [
-        "Accuracy in percent; the stronger the colour, the nearer to the best model of that task. Models are "
-        "ordered by their average, tasks by what the router gains there over BMA.",
+        "Accuracy in percent; the stronger the colour, the nearer to the best model of that task. "
+        "Models are ordered by their average, tasks by what the router gains there over BMA.",
         f"Of {len(rows)} tasks, {said(method)} wins {len(gains)}, loses {len(losses)} and is level "
         f"with BMA on {len(rows) - len(gains) - len(losses)}.",
     ]
@@ -57,7 +57,7 @@ def heatmap_figure(document: Document, method: str) -> Figure:
         "task-models",
         "Which model was picked for which task",
         words,
-        table,
+        (table,),
         heatmap=picture,
     )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from litellm_benchrouter.evaluation.report.chart import Point, Plot, Series, percent_axis
+from litellm_benchrouter.evaluation.report.chart import Plot, Point, Series, percent_axis
 from litellm_benchrouter.evaluation.report.parts import Document, Figure, Section, Table
-from litellm_benchrouter.evaluation.report.request import series_keys
 from litellm_benchrouter.evaluation.report.words import PERCENT, name_of, number
 
 _TITLE = "With a few answers of the new task"
@@ -92,7 +91,7 @@ def _figure(document: Document) -> Figure:
             "Accuracy against the share of the new task that was labelled; the band is one "
             "standard deviation over draws. At the left end, nothing is known of the new task.",
         ],
-        labels_table(document),
+        (labels_table(document),),
         Plot(
             "Accuracy by share of labelled questions",
             percent_axis("Share of the task that is labelled", [p.x for p in every]),
@@ -100,5 +99,5 @@ def _figure(document: Document) -> Figure:
             series,
             height=340.0,
         ),
-        legend=series_keys(series),
+        legend=[one.key for one in series],
     )

@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from litellm_benchrouter.evaluation.report.parts import Document
 from litellm_benchrouter.evaluation.report.sections import SECTIONS
 from litellm_benchrouter.evaluation.report.verdict import verdict
-from litellm_benchrouter.evaluation.report.words import GLOSSARY, NAMES, count
+from litellm_benchrouter.evaluation.report.words import GLOSSARY, NAMES, count, tight
+
 
 def render_html(result: Mapping[str, Any]) -> str:
     """Write what `evaluate` found as a page that needs no network and no scripts.
@@ -36,6 +37,7 @@ def render_html(result: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["tight"] = tight
     return environment.get_template("page.html.jinja").render(
         verdict=verdict(documents),
         sections=sections,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from litellm_benchrouter.evaluation.report.chart import Chart
+from litellm_benchrouter.evaluation.report.chart import Chart, Key
 
 Document = Mapping[str, Any]
 """What a protocol returned, with None where a number is not known."""
@@ -61,23 +61,13 @@ class Heatmap:
 
 
 @dataclass(frozen=True)
-class Key:
-    """An entry of a legend: a marker as the chart draws it, and what it stands for."""
-
-    shape: str
-    style: str
-    text: str
-    lined: bool = False
-
-
-@dataclass(frozen=True)
 class Figure:
-    """A picture, what it says in words, and its numbers."""
+    """A picture, what it says in words, and the numbers behind it."""
 
     id: str
     title: str
     words: Sequence[str]
-    table: Table
+    tables: Sequence[Table]
     chart: Chart | None = None
     heatmap: Heatmap | None = None
     legend: Sequence[Key] = ()
@@ -91,15 +81,9 @@ class Section:
     title: str
     words: Sequence[str]
     figures: Sequence[Figure]
-    tables: Sequence[Table] = field(default=())
 
 
 def ours(document: Document, otherwise: str) -> str | None:
     """Return the method that a verdict is about: what the proxy does, or the paper's best."""
     methods = document["methods"]
     return next((name for name in ("default", otherwise) if name in methods), None)
-
-
-def known(*values: float | None) -> bool:
-    """Whether all values are known."""
-    return all(value is not None for value in values)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from litellm_benchrouter.evaluation.report.chart import Axis, Point, Plot, Ranking, Row, Series
-from litellm_benchrouter.evaluation.report.chart import axis, percent_axis
+from litellm_benchrouter.evaluation.report.chart import (
+    Axis,
+    Key,
+    Plot,
+    Point,
+    Ranking,
+    Row,
+    Series,
+    axis,
+    percent_axis,
+)
 from litellm_benchrouter.evaluation.report.parts import (
     Document,
     Figure,
-    Key,
     Section,
     Table,
     ours,
@@ -141,7 +149,7 @@ def _methods_figure(document: Document) -> Figure:
             "where it crosses the dashed line, nothing is proven. The oracle knows which model "
             "answers each single question; the task oracle picks one model a task.",
         ],
-        request_table(document),
+        (request_table(document),),
         Ranking(f"{_heading(metric)} by method", scale, rows, reference=bma),
         legend=(*METHOD_KEYS, Key("square", "model", "a single model")),
     )
@@ -204,20 +212,15 @@ def _distance_figure(document: Document) -> Figure:
             "(0: the same text, 1: nothing in common). On the left the benchmark knows such "
             "requests well; at the right end all requests are in.",
         ],
-        table,
+        (table,),
         Plot(
             f"{_heading(metric)} by distance to the nearest known questions",
             axis("Mean distance to the nearest questions, at most", [p.x for p in every]),
             axis_of(metric, [p.y for p in every]),
             series,
         ),
-        legend=series_keys(series),
+        legend=[one.key for one in series],
     )
-
-
-def series_keys(series: Sequence[Series]) -> list[Key]:
-    """Return the legend of a plot."""
-    return [Key(one.shape, one.style, one.name, one.line) for one in series]
 
 
 def axis_of(metric: str, values: Sequence[float]) -> Axis:

@@ -30,7 +30,7 @@ def robustness_section(document: Document) -> Section:
         "robustness-changes",
         "How often the pick changes",
         ["Zero would be best; a model that is nearly as good may take the place of another."],
-        robustness_table(document),
+        (robustness_table(document),),
         Ranking(
             "Share of picks that change",
             percent_axis("Picks that change", [0.0, *(row.value for row in rows)], low=0.0),

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from litellm_benchrouter.evaluation.report.chart import Point, Plot, Ranking, Row, Series
-from litellm_benchrouter.evaluation.report.chart import percent_axis
+from litellm_benchrouter.evaluation.report.chart import (
+    Key,
+    Plot,
+    Point,
+    Ranking,
+    Row,
+    Series,
+    percent_axis,
+)
 from litellm_benchrouter.evaluation.report.heatmap import heatmap_figure
 from litellm_benchrouter.evaluation.report.parts import (
     Document,
     Figure,
-    Key,
     Section,
     Table,
     ours,
@@ -132,10 +138,8 @@ def methods_figure(document: Document) -> Figure:
             f"not seen; the estimate of that share is off by "
             f"{number(document['smoother_mae'], 3)} on average.",
         ],
-        methods_table(document),
-        Ranking(
-            "Accuracy by method", percent_axis("Accuracy", values), rows, reference=bma
-        ),
+        (methods_table(document),),
+        Ranking("Accuracy by method", percent_axis("Accuracy", values), rows, reference=bma),
         legend=METHOD_KEYS,
     )
 
@@ -196,7 +200,7 @@ def reliability_figure(document: Document, section: str) -> Figure:
             f"calibration error {number(gap, 3)}; Brier score {number(document['brier'], 3)}, "
             f"where guessing one half gives 0.25).",
         ],
-        table,
+        (table,),
         Plot(
             "Share of right answers, predicted and observed",
             percent_axis("Predicted", [], low=-0.03, high=1.03),

@@ -18,6 +18,11 @@ GAIN, UNCLEAR, LOSS = "gain", "unclear", "loss"
 
 _FEW_TASKS = 8  # an interval over fewer differences says little
 _LEVEL = 1e-9
+_PHRASES = {
+    GAIN: "routing pays ",
+    LOSS: "routing loses ",
+    UNCLEAR: "no difference from the best single model is proven ",
+}
 _SIGNS = {GAIN: "✓", UNCLEAR: "≈", LOSS: "✕"}
 
 
@@ -84,23 +89,18 @@ def verdict(documents: Mapping[str, Document]) -> Verdict:
 
 
 def _headline(findings: list[Finding]) -> tuple[str, str]:
-    where = {
-        tone: " and ".join(f.where for f in findings if f.tone == tone)
-        for tone in (GAIN, UNCLEAR, LOSS)
-    }
-    if not findings:
+    clauses = [
+        phrase + " and ".join(finding.where for finding in findings if finding.tone == tone)
+        for tone, phrase in _PHRASES.items()
+        if any(finding.tone == tone for finding in findings)
+    ]
+    if not clauses:
         return UNCLEAR, "These experiments alone give no verdict."
-    if where[GAIN] and where[LOSS]:
-        return UNCLEAR, f"Routing pays {where[GAIN]}, and loses {where[LOSS]}."
-    if where[GAIN] and where[UNCLEAR]:
-        return GAIN, f"Routing pays {where[GAIN]}; {where[UNCLEAR]} no difference is proven."
-    if where[GAIN]:
-        return GAIN, f"Routing pays {where[GAIN]}."
-    if where[LOSS] and where[UNCLEAR]:
-        return LOSS, f"Routing loses {where[LOSS]}; {where[UNCLEAR]} no difference is proven."
-    if where[LOSS]:
-        return LOSS, f"Routing loses {where[LOSS]}."
-    return UNCLEAR, f"No difference from the best single model is proven {where[UNCLEAR]}."
+    tones = {finding.tone for finding in findings}
+    mixed = {GAIN, LOSS} <= tones
+    tone = UNCLEAR if mixed else next((t for t in (GAIN, LOSS) if t in tones), UNCLEAR)
+    text = "; ".join(clauses)
+    return tone, f"{text[0].upper()}{text[1:]}."
 
 
 def _task(document: Document) -> list[Finding]:

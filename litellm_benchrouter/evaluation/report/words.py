@@ -15,6 +15,8 @@ NAMES = {
     "s3": "S3",
     "s3_atc": "S3 with ATC",
     "s3_true_p": "S3, true p",
+    "raw": "Labels alone",
+    "beta20": "Labels and averages",
     "ll": "LL",
     "bma": "BMA",
     "oracle": "Oracle",
@@ -38,6 +40,8 @@ GLOSSARY = {
     "s3_atc": "S3 with another estimate of that trust, from the predictors' own confidence.",
     "s3_true_p": "S3 if it knew how often its predictions are right. It needs the answers, so it "
     "only shows what a better estimate could win.",
+    "raw": "Takes the model that is best on the labelled questions.",
+    "beta20": "The same, drawn towards each model's average, which counts as 20 labels.",
     "ll": "Takes the model that is surest of its own answer (log-likelihood). It has to ask every "
     "model first.",
     "bma": "Best model on average: the one model that did best on everything else. This is what "
@@ -153,3 +157,8 @@ def listed(words: Iterable[str]) -> str:
     """Join words as a sentence does."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def tight(sentence: str) -> str:
+    """Keep a number and its percent sign on one line."""
+    return sentence.replace(" %", "\u00a0%")

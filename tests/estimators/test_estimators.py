@@ -1,0 +1,229 @@
+"""The guarded method's parts: what they may not look at, and what they equal when done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from litellm_benchrouter.core.neighbors import nearest_outside_task, normalize
+from litellm_benchrouter.core.smoother import smoother_table
+from litellm_benchrouter.estimators import calibration, few_labels, request, unseen
+from litellm_benchrouter.estimators.filled import fill, filled_accuracy
+from litellm_benchrouter.estimators.guarded import fit_request, neighbors_of_each
+from litellm_benchrouter.estimators.left_out_s3 import left_out_s3
+
+N_TASKS, N_MODELS = 6, 4
+
+
+def benchmark(seed: int = 0, n: int = 240, strength: float = 0.35):
+    """Tasks that lie apart, each with a model of its own that is good at it."""
+    generator = np.random.default_rng(seed)
+    task = np.sort(generator.integers(N_TASKS, size=n)).astype(np.int32)
+    centres = generator.normal(size=(N_TASKS, 24))
+    vectors = normalize(centres[task] + 0.8 * generator.normal(size=(n, 24)))
+    chance = np.full((N_TASKS, N_MODELS), 0.5)
+    chance[np.arange(N_TASKS), np.arange(N_TASKS) % N_MODELS] += strength
+    correctness = (generator.random((n, N_MODELS)) < chance[task]).astype(np.uint8)
+    return vectors, task, correctness, correctness.astype(np.float32)
+
+
+def evidence_of(vectors, task, correctness, labels, excluded):
+    group = np.arange(N_TASKS)
+    outside = nearest_outside_task(vectors, task, 60)
+    table = smoother_table(
+        vectors, task, correctness, outside, n_tasks=N_TASKS, repeats=2,
+        left_out=None if excluded is None else [excluded],
+    )[0]  # fmt: skip
+    s3 = left_out_s3(
+        correctness, task, group, outside, table, k=5, kappa=19, t=0.5, sigma=0.09,
+        excluded=excluded,
+    )  # fmt: skip
+    similarity = np.where(outside.index < 0, -2.0, 1.0 - outside.distance).astype(np.float32)
+    return unseen.leave_out_evidence(
+        vectors, labels, task, group, np.maximum(outside.index, 0), similarity, excluded, s3
+    )
+
+
+def test_accuracies_without_gaps_are_left_as_they_are():
+    accuracy = np.random.default_rng(0).random((5, 3))
+    np.testing.assert_array_equal(fill(accuracy, np.full(3, 9.0)), accuracy)
+
+
+def test_a_model_with_many_labels_on_hard_tasks_is_filled_in_above_the_easy_ones():
+    accuracy = np.array([[0.2, 0.2, 0.4], [0.9, 0.9, np.nan]])
+    filled = fill(accuracy, np.array([1e6, 1e6, 1e6]))
+    assert filled[1, 2] == pytest.approx(1.0)  # 0.9 + 0.2 and no more than everything
+    assert fill(accuracy, np.array([9.0, 9.0, 0.0]))[1, 2] == pytest.approx(0.9)
+
+
+def test_a_model_without_any_label_is_held_to_the_mean_of_the_others():
+    labels = np.array([[1, 0, np.nan], [1, 1, np.nan]], dtype=np.float32)
+    filled = filled_accuracy(labels, np.array([0, 1]), 2)
+    np.testing.assert_allclose(filled[:, 2], [0.5, 1.0])
+
+
+def test_the_choice_for_a_task_does_not_look_at_its_labels():
+    vectors, task, correctness, labels = benchmark()
+    excluded = 2
+    other = correctness.copy()
+    other[task == excluded] = 1 - other[task == excluded]
+    first = evidence_of(vectors, task, correctness, labels, excluded)
+    second = evidence_of(vectors, task, other, other.astype(np.float32), excluded)
+    for name in first.predicted:
+        np.testing.assert_allclose(first.predicted[name], second.predicted[name], atol=1e-9)
+    np.testing.assert_array_equal(first.average, second.average)
+    a, b = unseen.select(first), unseen.select(second)
+    assert (a.candidate, a.coefficients) == (b.candidate, b.coefficients)
+
+
+def test_no_task_is_predicted_from_its_own_labels():
+    vectors, task, correctness, labels = benchmark()
+    first = evidence_of(vectors, task, correctness, labels, None)
+    other = correctness.copy()
+    other[task == 3] = 1 - other[task == 3]
+    second = evidence_of(vectors, task, other, other.astype(np.float32), None)
+    for name in ("knn200", "ridge0.1", "ridge0.3"):
+        np.testing.assert_allclose(first.predicted[name][3], second.predicted[name][3], atol=1e-9)
+
+
+def test_where_nothing_can_be_gained_the_best_on_average_answers():
+    generator = np.random.default_rng(5)
+    vectors, task, _, _ = benchmark()
+    correctness = (generator.random((len(task), N_MODELS)) < [0.9, 0.3, 0.3, 0.3]).astype(np.uint8)
+    evidence = evidence_of(vectors, task, correctness, correctness.astype(np.float32), None)
+    choice = unseen.select(evidence)
+    picks = unseen.choose(choice.scores(evidence.average, evidence.predicted), evidence.average)
+    assert set(picks) == {0}
+
+
+def test_s3_is_among_the_candidates_that_are_weighed():
+    evidence = evidence_of(*benchmark(), None)
+    assert "s3" in unseen.select(evidence).gains
+
+
+def test_leave_one_out_ridge_equals_fitting_again_without_the_row():
+    vectors, task, _, labels = benchmark(n=60)
+    weight = 1.0 / np.bincount(task)[task]
+    weights, bias, left_out = request.fit_ridge(vectors, labels.astype(np.float64), weight)
+    np.testing.assert_allclose(left_out.mean(), (vectors @ weights + bias).mean(), atol=0.05)
+    row = 17
+    small = weight.copy()  # a weight of almost nothing keeps the principal components as they are
+    small[row] *= 1e-9
+    again, again_bias, _ = request.fit_ridge(vectors, labels.astype(np.float64), small)
+    np.testing.assert_allclose(vectors[row] @ again + again_bias, left_out[row], atol=2e-3)
+
+
+def test_requests_are_routed_where_routing_pays_and_only_there():
+    vectors, task, _, labels = benchmark(n=600)
+    fitted = fit_request(vectors, labels, task, N_TASKS, neighbors_of_each(vectors))
+    assert fitted.gate.routes
+    picks = fitted.guarded.left_out.argmax(axis=1)
+    best = labels.mean(axis=0).argmax()
+    assert labels[np.arange(600), picks].mean() > labels[:, best].mean() + 0.05
+
+    noise = (np.random.default_rng(1).random(labels.shape) < 0.5).astype(np.float32)
+    fitted = fit_request(vectors, noise, task, N_TASKS, neighbors_of_each(vectors))
+    assert not fitted.gate.routes
+
+
+def test_leave_one_out_scores_do_not_follow_the_rows_own_label():
+    vectors, task, _, labels = benchmark(n=300, strength=0.0)
+    inside = neighbors_of_each(vectors)
+    scores = fit_request(vectors, labels, task, N_TASKS, inside).guarded.left_out
+    correlation = np.corrcoef(scores[:, 0] - scores[:, 1], labels[:, 0] - labels[:, 1])[0, 1]
+    assert correlation < 0.1  # pure noise: what is learned from the others cannot know the row
+
+
+def test_an_estimator_for_some_models_scores_them_as_the_whole_one_does():
+    vectors, task, _, labels = benchmark(n=300)
+    inside = neighbors_of_each(vectors)
+    whole = fit_request(vectors, labels, task, N_TASKS, inside).guarded.request
+    columns = np.array([3, 1])
+    near, near_task = labels[inside.index], task[inside.index]
+    np.testing.assert_allclose(
+        whole.pool(columns).predict(vectors, near[:, :, columns], near_task),
+        whole.predict(vectors, near, near_task)[:, columns],
+    )
+
+
+def test_calibrated_probabilities_rise_with_the_score_and_fit_the_labels():
+    generator = np.random.default_rng(2)
+    scores = generator.normal(size=(4000, 2))
+    chance = 1 / (1 + np.exp(-3 * scores))
+    labels = (generator.random(scores.shape) < chance).astype(np.float32)
+    fitted = calibration.fit(scores[:2000], labels[:2000])
+    said = fitted(scores[2000:])
+    assert ((said >= 0) & (said <= 1)).all()
+    order = np.argsort(scores[2000:, 0])
+    assert (np.diff(said[order, 0]) >= -1e-12).all()
+    assert calibration.expected_calibration_error(said, labels[2000:]) < 0.05
+    assert fitted.column(1, 0.3) == pytest.approx(fitted(np.array([[0.0, 0.3]]))[0, 1])
+
+
+def prior(n_models: int = 3) -> few_labels.TaskPrior:
+    generator = np.random.default_rng(4)
+    root = generator.normal(size=(n_models, n_models)) * 0.1
+    return few_labels.TaskPrior(
+        np.linspace(0.4, 0.6, n_models),
+        root @ root.T + 0.01 * np.eye(n_models),
+        0.2 * np.eye(n_models) + 0.05,
+    )
+
+
+def test_the_posterior_equals_conditioning_a_normal_distribution_by_hand():
+    known = prior()
+    labels = np.array([[1, 0, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=np.float32)
+    posterior = few_labels.update(known, labels)
+    gain = known.covariance @ np.linalg.inv(known.covariance + known.noise / 4)
+    normal = known.mean + gain @ (labels.mean(axis=0) - known.mean)
+    beta = (labels.sum(axis=0) + 20 * known.mean) / 24
+    np.testing.assert_allclose(posterior.score, (normal + beta) / 2, atol=1e-6)
+    np.testing.assert_allclose(
+        posterior.covariance, known.covariance - gain @ known.covariance, atol=1e-6
+    )
+
+
+def test_without_labels_the_posterior_is_the_prior():
+    known = prior()
+    posterior = few_labels.update(known, np.empty((0, 3), dtype=np.float32))
+    np.testing.assert_allclose(posterior.score, known.mean)
+    np.testing.assert_allclose(posterior.covariance, known.covariance)
+
+
+def test_a_model_that_was_not_asked_is_moved_by_those_it_goes_with_only():
+    known = prior()
+    labels = np.array([[1, np.nan, np.nan]] * 8, dtype=np.float32)
+    posterior = few_labels.update(known, labels)
+    direction = np.sign(posterior.score[1:] - known.mean[1:])
+    np.testing.assert_array_equal(direction, np.sign(known.covariance[1:, 0]))
+
+
+def test_the_best_on_average_is_left_only_for_a_probability_above_eta():
+    sure = few_labels.Posterior(np.array([0.5, 0.9]), 1e-4 * np.eye(2))
+    unsure = few_labels.Posterior(np.array([0.5, 0.52]), np.eye(2))
+    assert sure.pick(0, 0.7) == 1
+    assert unsure.pick(0, 0.7) == 0
+
+
+def test_more_labels_are_needed_the_closer_the_models_are():
+    known = prior()
+    far = few_labels.Posterior(np.array([0.2, 0.5, 0.8]), known.covariance)
+    near = few_labels.Posterior(np.array([0.2, 0.55, 0.6]), known.covariance)
+    few = few_labels.labels_needed(known, far, 0, 5)
+    many = few_labels.labels_needed(known, near, 1, 5)
+    assert few is not None
+    assert many is None or many > few
+
+
+def test_herding_keeps_the_mean_of_what_it_picks_near_the_mean_of_all():
+    generator = np.random.default_rng(8)
+    vectors = normalize(generator.normal(size=(200, 16))).astype(np.float32)
+    picked = few_labels.herd(vectors, 10)
+    assert len(set(picked.tolist())) == 10
+    target = vectors.mean(axis=0)
+    off = np.linalg.norm(vectors[picked].mean(axis=0) - target)
+    random = [
+        np.linalg.norm(vectors[generator.permutation(200)[:10]].mean(axis=0) - target)
+        for _ in range(50)
+    ]
+    assert off < min(random)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from litellm_benchrouter.core.decision import TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.embedders import Embedder, load_embedder
 from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.estimators import guarded
+from litellm_benchrouter.estimators.guarded import Guarded
 from litellm_benchrouter.index import HnswIndex, Index
 from litellm_benchrouter.manifest import Manifest, read_manifest, verify_files
 
@@ -55,6 +57,12 @@ class Contents:
     smoother : SmootherTable
     named_tasks : dict of str to TaskScores
     sample_ids : list of str, length n
+    guarded : Guarded or None
+        What the method `guarded` fitted.
+    guarded_tasks : dict of str to ndarray of float64, shape (M,)
+        Its scores of named tasks.
+    found : dict or None
+        What it chose, and the scores of what it did not, for the manifest.
     """
 
     embeddings: NDArray[np.float32]
@@ -65,6 +73,9 @@ class Contents:
     smoother: SmootherTable
     named_tasks: dict[str, TaskScores]
     sample_ids: list[str]
+    guarded: Guarded | None = None
+    guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    found: dict[str, Any] | None = None
 
 
 def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder: Embedder) -> None:
@@ -84,8 +95,13 @@ def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder:
     _write_json(folder / SAMPLE_IDS, contents.sample_ids)
     _write_json(
         folder / NAMED_TASKS,
-        {name: _task_to_json(scores) for name, scores in contents.named_tasks.items()},
+        {
+            name: _task_to_json(scores, contents.guarded_tasks.get(name))
+            for name, scores in contents.named_tasks.items()
+        },
     )
+    if contents.guarded is not None:
+        contents.guarded.save(folder)
     index.save(folder / INDEX)
     (folder / EMBEDDER).mkdir()
     embedder.save(folder / EMBEDDER)
@@ -104,6 +120,8 @@ class Artifact:
     task_accuracy: NDArray[np.float64]
     smoother: SmootherTable
     named_tasks: dict[str, TaskScores]
+    guarded_tasks: dict[str, NDArray[np.float64]]
+    guarded: Guarded | None
     index: Index
     embedder: Embedder
 
@@ -134,10 +152,16 @@ class Artifact:
         return [model.facts.cost_rank for model in self.manifest.models]
 
 
-def read_artifact(folder: Path) -> Artifact:
+def read_artifact(folder: Path, *, known: Embedder | None = None) -> Artifact:
     """Verify a version and open it.
 
     Every file's SHA-256 is checked before a native loader or numpy sees it, then shapes and values.
+
+    Parameters
+    ----------
+    folder : Path
+    known : Embedder, optional
+        One that is loaded already; it is used again where the version was built with it.
 
     Raises
     ------
@@ -165,6 +189,7 @@ def read_artifact(folder: Path) -> Artifact:
         )
     if not np.isin(np.unique(correctness), (0, 1, 255)).all():
         raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
+    named, guarded_tasks = _read_named_tasks(folder / NAMED_TASKS, n_models)
     n_draws = int(manifest.counts["smoother_draws"])
     return Artifact(
         folder=folder,
@@ -178,11 +203,17 @@ def read_artifact(folder: Path) -> Artifact:
             _array(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
             _array(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
         ),
-        named_tasks=_read_named_tasks(folder / NAMED_TASKS, n_models),
+        named_tasks=named,
+        guarded_tasks=guarded_tasks,
+        guarded=Guarded.load(folder, n=n, n_models=n_models)
+        if guarded.FILE in manifest.files
+        else None,
         index=HnswIndex.load(
             folder / INDEX, n=n, dimension=dimension, ef=int(manifest.index["ef"])
         ),
-        embedder=load_embedder(manifest.embedder, folder / EMBEDDER),
+        embedder=known
+        if known is not None and known.identity() == manifest.embedder
+        else load_embedder(manifest.embedder, folder / EMBEDDER),
     )
 
 
@@ -206,7 +237,7 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDAr
     return array
 
 
-def _task_to_json(scores: TaskScores) -> dict[str, Any]:
+def _task_to_json(scores: TaskScores, guarded_scores: NDArray[np.float64] | None) -> dict[str, Any]:
     def values(array: NDArray[np.float64]) -> list[float | None]:
         return [None if np.isnan(value) else float(value) for value in array]
 
@@ -217,10 +248,13 @@ def _task_to_json(scores: TaskScores) -> dict[str, Any]:
         "s2": values(scores.s2),
         "s3": values(scores.s3),
         "p": values(scores.p),
+        "guarded": None if guarded_scores is None else values(guarded_scores),
     }
 
 
-def _read_named_tasks(path: Path, n_models: int) -> dict[str, TaskScores]:
+def _read_named_tasks(
+    path: Path, n_models: int
+) -> tuple[dict[str, TaskScores], dict[str, NDArray[np.float64]]]:
     def values(entry: list[float | None]) -> NDArray[np.float64]:
         array = np.array([np.nan if value is None else value for value in entry], dtype=np.float64)
         if array.shape != (n_models,):
@@ -228,13 +262,19 @@ def _read_named_tasks(path: Path, n_models: int) -> dict[str, TaskScores]:
         return array
 
     try:
-        return {
+        document = _read_json(path)
+        named = {
             name: TaskScores(
                 int(entry["n_inputs"]),
                 float("nan") if entry["u"] is None else float(entry["u"]),
                 *(values(entry[key]) for key in ("s1", "s2", "s3", "p")),
             )
-            for name, entry in _read_json(path).items()
+            for name, entry in document.items()
+        }
+        return named, {
+            name: values(entry["guarded"])
+            for name, entry in document.items()
+            if entry["guarded"] is not None
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(

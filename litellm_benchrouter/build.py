@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact import Contents, read_artifact, write_contents
 from litellm_benchrouter.config import BenchRouterConfig
@@ -27,7 +28,6 @@ from litellm_benchrouter.core.decision import TaskScores
 from litellm_benchrouter.core.neighbors import (
     Neighbors,
     nearest,
-    nearest_outside_task,
 )
 from litellm_benchrouter.core.scores import correctness_predictor, s1, s2, s3
 from litellm_benchrouter.core.smoother import (
@@ -43,6 +43,8 @@ from litellm_benchrouter.embed import (
     read_task_inputs,
     without_unknown_prompts,
 )
+from litellm_benchrouter.evaluation.prepared import prepare
+from litellm_benchrouter.guarded_build import fit_guarded
 from litellm_benchrouter.index import build_index
 from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.manifest import (
@@ -115,7 +117,8 @@ def build(
     with store.building() as folder:
         embedded = embed_benchmark(config, benchmark, report, embeddings, store.cache, stages)
         benchmark, embedded = without_unknown_prompts(benchmark, embedded)
-        contents = _contents(config, benchmark, embedded, inputs, stages)
+        with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
+            contents = _contents(config, benchmark, embedded, inputs, stages)
         with stages.stage("index", len(benchmark)) as advance:
             index, measured = build_index(
                 embedded.vectors,
@@ -149,6 +152,7 @@ def build(
                 index=measured,
                 sources=[source.as_dict() for source in report.sources],
                 warnings=[*report.warnings, *embedded.warnings],
+                guarded=contents.found,
                 libraries={name: version(name) for name in _LIBRARIES}
                 | {"python": platform.python_version()},
                 build_seconds={name: round(s, 3) for name, s in stages.seconds.items()},
@@ -169,17 +173,13 @@ def _contents(
     stages: Silent,
 ) -> Contents:
     routing, n_tasks = config.routing, len(benchmark.tasks)
-    n_neighbors = max(routing.k, routing.kappa)
-    with stages.stage("neighbours", len(benchmark)) as advance:
-        outside = nearest_outside_task(
-            embedded.vectors, benchmark.task, n_neighbors, progress=advance
-        )
+    prepared = prepare(benchmark, embedded.vectors, routing, seed=config.seed, stages=stages)
     with stages.stage("smoother table", n_tasks) as advance:
         (table,) = smoother_table(
             embedded.vectors,
             benchmark.task,
             benchmark.correctness,
-            outside,
+            prepared.outside,
             n_tasks=n_tasks,
             k=routing.k,
             kappa=routing.kappa,
@@ -190,12 +190,16 @@ def _contents(
             seed=config.seed,
             progress=advance,
         )
-    named = {}
+    fitted = fit_guarded(prepared, table, stages) if config.method == "guarded" else None
+    named, guarded_tasks = {}, {}
+    n_neighbors = max(routing.k, routing.kappa, 0 if fitted is None else fitted.n_neighbors)
     with stages.stage("named tasks", len(config.tasks)) as advance:
         for name, task in sorted(config.tasks.items()):
             vectors = embed_task_inputs(name, task, inputs[name], embedded.embedder, embedded.cache)
             found = nearest(vectors, embedded.vectors, n_neighbors)
             named[name] = task_scores(config, benchmark, found, table)
+            if fitted is not None:
+                guarded_tasks[name] = fitted.task_scores(vectors, found, named[name].s3)
             advance(1)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
     return Contents(
@@ -207,6 +211,9 @@ def _contents(
         smoother=table,
         named_tasks=named,
         sample_ids=list(benchmark.sample_ids),
+        guarded=None if fitted is None else fitted.guarded,
+        guarded_tasks=guarded_tasks,
+        found=None if fitted is None else fitted.found,
     )
 
 
@@ -245,6 +252,7 @@ def _only_labels(benchmark: Benchmark) -> bool:
 
 def _parameters(config: BenchRouterConfig) -> dict[str, Any]:
     parameters = config.routing.model_dump()
+    parameters["method"] = config.method
     parameters["seed"] = config.seed
     parameters["index"] = config.index.model_dump()
     return parameters

@@ -166,9 +166,14 @@ class ServingConfig(_Block):
 
 
 class BenchRouterConfig(_Block):
-    """The whole block."""
+    """The whole block.
+
+    `method` is how requests and named tasks are decided: `guarded` (docs/guarded.md), or `paper`
+    for S1 and S3 with the paper's settings, taken literally.
+    """
 
     artifacts: Path = Path("router_artifacts")
+    method: Literal["guarded", "paper"] = "guarded"
     sources: list[SourceConfig] = Field(default_factory=list)
     models: dict[str, ModelConfig] = Field(default_factory=dict)
     embedder: EmbedderConfig = Field(default_factory=EmbedderConfig)
@@ -242,6 +247,9 @@ def parse_config(
     return config.model_copy(
         update={
             "artifacts": folder / config.artifacts,
+            "embedder": config.embedder.model_copy(
+                update={"model": _local_model(folder, config.embedder.model)}
+            ),
             "sources": [
                 source.model_copy(
                     update={
@@ -262,6 +270,12 @@ def parse_config(
             },
         }
     )
+
+
+def _local_model(folder: Path, model: str) -> str:
+    """Return a model's name, or where it lies if it is a folder beside the configuration."""
+    local = folder / model
+    return str(local) if local.is_dir() else model
 
 
 def _first_problem(error: ValidationError, where: str) -> str:

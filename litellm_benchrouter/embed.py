@@ -213,9 +213,8 @@ def _given(
         if path is None:
             raise ConfigError(f"{where} is missing, and other sources have theirs; add it.")
         vectors = read_vectors(path, where)
-        last = max((row for s, row in report.source_row if s == source), default=-1)
-        n_rows = getattr(report, "n_rows", {}).get(source, len(vectors))
-        if len(vectors) != n_rows or last >= len(vectors):
+        n_rows = report.n_rows[source]
+        if len(vectors) != n_rows:
             raise ConfigError(
                 f"{where}: {path} holds {len(vectors)} vectors, {config.sources[source].path} "
                 f"has {n_rows} samples; give one a sample, in the same order."

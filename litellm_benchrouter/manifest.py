@@ -87,6 +87,7 @@ class Manifest(_Record):
     index: dict[str, float]
     sources: list[dict[str, Any]]
     warnings: list[str]
+    guarded: dict[str, Any] | None = None
     libraries: dict[str, str]
     build_seconds: dict[str, float]
 

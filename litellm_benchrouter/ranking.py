@@ -91,7 +91,7 @@ class Call:
             self.tried.append(deployment_id)
 
     def as_log(self) -> dict[str, Any] | None:
-        """Return what the spend log gets, if one of ours was asked; no part of the prompt is in it."""
+        """Return what the spend log gets, if one of ours was asked; no part of the prompt."""
         decision = self.decisions.get(self.group)
         if decision is None or not self.tried or self.tried[-1] not in self.models:
             return None  # a fallback led to a group that is not ours

@@ -95,7 +95,7 @@ def _last_text(turns: object) -> str:
 
 def _is_user_turn(turn: Mapping[Any, Any]) -> bool:
     # /v1/responses lists the model's reasoning and its calls of tools beside the messages.
-    return turn.get("role", "user") == "user" and turn.get("type", "message") == "message"
+    return (turn.get("role", "user"), turn.get("type", "message")) == ("user", "message")
 
 
 def _content_text(content: object) -> str:

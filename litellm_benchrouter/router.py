@@ -19,8 +19,11 @@ from litellm_benchrouter.core.decision import (
 )
 from litellm_benchrouter.core.neighbors import Neighbors, nearest
 from litellm_benchrouter.core.scores import correctness_predictor
+from litellm_benchrouter.estimators.unseen import MARGIN
+from litellm_benchrouter.guarded_scorer import GuardedScorer
 
 _TIE = 1e-12  # sums of the same labels in another order differ in the last bits
+_TOO_SMALL = "the benchmark has too few samples to show that anything is better"
 _KEPT = 1024  # sets of models on offer, and outcomes of eq. 6 for each task and set
 
 
@@ -90,6 +93,12 @@ class BenchRouter:
         self._on_scores = parameters["s1_on"] == "score" and artifact.scores is not None
         values = artifact.scores if self._on_scores else artifact.correctness
         self._values = np.asarray(values)  # still mapped, without the cost of np.memmap's indexing
+        self._paper = parameters["method"] == "paper"
+        self._guarded: GuardedScorer | None = None
+        self._n_neighbors = self._k
+        if not self._paper and artifact.guarded is not None:
+            self._guarded = GuardedScorer(artifact, artifact.guarded)
+            self._n_neighbors = max(self._k, self._guarded.n_neighbors)
         self._column = {model: m for m, model in enumerate(artifact.models)}
         self._task = {name: d for d, name in enumerate(artifact.tasks)}
         self._offer = lru_cache(maxsize=_KEPT)(self._make_offer)
@@ -184,10 +193,16 @@ class BenchRouter:
         if not np.isfinite(vector).all() or not vector.any():
             reason = "the embedder found nothing that it knows in the text"
             return self._by_average(offer, reason), None, nothing
-        neighbors = self._search(vector)
+        found = self._search(vector, self._n_neighbors)
+        neighbors = found.first(self._k)
         rows = neighbors.index[0]
         near = Neighbors(np.arange(len(rows))[None, :], neighbors.distance)
         g = correctness_predictor(self._values[rows[:, None], offer.columns], near)[0]
+        if self._guarded is not None:
+            scored = self._guarded.score(vector, found, offer.columns)
+            return self._decision(offer, scored.values, scored.method, scored.reason), neighbors, g
+        if not self._paper:
+            return self._by_average(offer, _TOO_SMALL), neighbors, g
         if np.isnan(g).all():
             reason = f"the {len(rows)} nearest benchmark samples have no label of a model on offer"
             return self._by_average(offer, reason), neighbors, g
@@ -212,6 +227,8 @@ class BenchRouter:
             reason = f"measured on the {n} samples of this task in the benchmark"
             values = np.where(np.isnan(measured), offer.average, measured)
             return self._decision(offer, values, "measured", reason, task)
+        if not self._paper:
+            return self._decide_guarded_task(task, offer, scores.n_inputs)
         on_offer = TaskScores(
             scores.n_inputs, scores.u, *(getattr(scores, key)[columns] for key in _PER_MODEL)
         )
@@ -236,6 +253,20 @@ class BenchRouter:
             artifact=self.artifact.manifest.version,
         )
 
+    def _decide_guarded_task(self, task: str, offer: _Offer, n_inputs: int) -> Decision:
+        """The scores of the candidate that proved itself; a small advantage is not worth a risk."""
+        if task not in self.artifact.guarded_tasks:
+            return self._decision(offer, offer.average, "bma", _TOO_SMALL, task)
+        values = self.artifact.guarded_tasks[task][offer.columns]
+        star = int(offer.preferred[0])
+        advantage = float(np.nanmax(values) - values[star])
+        if advantage > MARGIN:
+            reason = f"{100 * advantage:.1f} points expected above {offer.models[star]}"
+            reason += f", from {n_inputs} example inputs"
+            return self._decision(offer, values, "guarded", reason, task)
+        reason = f"no model is expected to be more than {100 * MARGIN:g} points better"
+        return self._decision(offer, offer.average, "bma", reason, task)
+
     def _decision(
         self,
         offer: _Offer,
@@ -257,12 +288,12 @@ class BenchRouter:
             artifact=self.artifact.manifest.version,
         )
 
-    def _search(self, vector: NDArray[np.float32]) -> Neighbors:
+    def _search(self, vector: NDArray[np.float32], k: int) -> Neighbors:
         try:
-            return self.artifact.index.search(vector, self._k)
+            return self.artifact.index.search(vector, k)
         except RuntimeError:
             # hnswlib gives up where its graph does not connect enough rows; exact search does not.
-            return nearest(vector, self.artifact.embeddings, min(self._k, len(self.artifact.task)))
+            return nearest(vector, self.artifact.embeddings, min(k, len(self.artifact.task)))
 
     def _offered(self, models: Sequence[str] | None) -> _Offer:
         return self._offer(tuple(sorted(set(self.models if models is None else models))))

@@ -71,7 +71,9 @@ class Serving:
             serving = self.router.artifact.manifest.version if self.router else None
             if version in (serving, self._refused):
                 return
-            router = BenchRouter(read_artifact(self._store.folder(version)))
+            known = self.router.artifact.embedder if self.router else None
+            folder = self._store.folder(version)
+            router = BenchRouter(read_artifact(folder, known=known))
             router.decide(_WARM_UP)
         except BenchRouterError as error:
             self._refuse(self._named(), str(error))

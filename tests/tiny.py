@@ -43,6 +43,7 @@ def write(folder: Path, *, seed: int = 0, n: int = 80, **block: Any) -> Path:
 def configure(folder: Path, **block: Any) -> Path:
     """Write the configuration anew; keys of `block` replace those of the `benchrouter:` block."""
     whole = {
+        "method": "paper",
         "sources": [{"path": "benchmark.csv", "embeddings": "vectors.npy"}],
         "embedder": {"kind": "precomputed"},
         "routing": {"alphas": [0.0, 0.1], "repeats": 2},

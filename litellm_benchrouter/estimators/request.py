@@ -204,7 +204,7 @@ def fit_task_classifier(
 ) -> tuple[Floats, Floats]:
     """Linear discriminant of the task on 96 components, covariance shrunk by 0.1 to its mean."""
     data = embeddings.astype(np.float64)
-    components = np.linalg.eigh(np.cov(data.T))[1][:, ::-1][:, :N_COMPONENTS]
+    components = np.linalg.eigh(np.atleast_2d(np.cov(data.T)))[1][:, ::-1][:, :N_COMPONENTS]
     reduced = data @ components
     size = np.bincount(task, minlength=n_tasks)
     means = np.zeros((n_tasks, reduced.shape[1]))

@@ -199,7 +199,8 @@ def performance_gain(quality: Array, best_single: float) -> float:
 
     LLMRouterBench (Li et al. 2026). The point is chosen in hindsight.
     """
-    return float(np.nanmax(quality) / best_single - 1.0) if best_single > 0 else math.nan
+    known = quality[~np.isnan(quality)]
+    return float(known.max() / best_single - 1.0) if len(known) and best_single > 0 else math.nan
 
 
 def cheapest_reaching(cost: Array, quality: Array, target: float) -> int | None:

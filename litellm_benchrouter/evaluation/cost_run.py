@@ -236,7 +236,7 @@ class CostRun:
         if not self.in_usd or np.nanmin(self.values) < 0 or np.nanmax(self.values) > 1:
             return dict.fromkeys(names, math.nan)
         score = np.array([_arena(*point) for point in zip(tuned.cost, tuned.quality, strict=True)])
-        i = int(np.nanargmax(score))
+        i = int(np.where(np.isnan(score), -1.0, score).argmax())
         single = [_arena(*point) for point in zip(*self.singles, strict=True)]
         cost, quality = float(test.cost[i]), float(test.quality[i])
         found = (_arena(cost, quality), 1_000 * cost, quality, float(np.nanmax(single)))

@@ -54,7 +54,7 @@ def unseen_choices(
         for group, table in tables.items():
             evidence = evidence_without(prepared, table, group)
             choice = select(evidence)
-            for d in np.flatnonzero(prepared.group_of_task == group):
+            for d in np.flatnonzero(prepared.group_of_task == group).tolist():
                 average = evidence.average[d]
                 predicted = {name: values[d] for name, values in evidence.predicted.items()}
                 scores = choice.scores(average, predicted)

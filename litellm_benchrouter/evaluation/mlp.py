@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import MISSING
+from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.neighbors import task_rows
 from litellm_benchrouter.core.scores import predictor_accuracy
-from litellm_benchrouter.core.smoother import draws, kernel_smoother, smoother_table
-from litellm_benchrouter.evaluation.nets import Recipe, train
+from litellm_benchrouter.core.smoother import SmootherTable, draws
+from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.prepared import Prepared
-from litellm_benchrouter.evaluation.task import describe, distance_of, hold_out
+from litellm_benchrouter.evaluation.task import describe, hold_out, smoothed
 from litellm_benchrouter.progress import Silent
+
+if TYPE_CHECKING:
+    from litellm_benchrouter.evaluation.nets import Recipe
 
 Array = NDArray[np.float64]
 
@@ -33,6 +37,10 @@ def run_mlp(
     table_alphas: Sequence[float] = (0.0,),
 ) -> dict[str, Any]:
     """Run protocol `task` with an MLP for g, and with two estimates of its accuracy.
+
+    Appendix B would retrain for every pair of a new task d' and a benchmark task d, and again for
+    each draw. Here p(d, m) of the smoother's table comes from the nets trained without d alone:
+    they have seen d', which the distances u(d) have not.
 
     Parameters
     ----------
@@ -55,10 +63,147 @@ def run_mlp(
     ConfigError
         If torch is not installed.
     """
+    try:
+        from litellm_benchrouter.evaluation.nets import Recipe
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the protocol mlp needs {error.name}, which is not installed; run "
+            f'pip install "litellm-benchrouter[eval]", or leave the protocol out.'
+        ) from error
     recipe = Recipe(tuple(hidden), epochs, learning_rate, patience, each_model=each_model)
-    groups = task_rows(prepared.group, prepared.n_groups)
-    trained = [alpha for alpha in table_alphas if alpha > 0]
-    steps = recipe.steps(len(prepared.benchmark.models))
-    with stages.stage("nets", steps * len(groups) * (1 + len(trained))) as advance:
-        unseen = [_without(prepared, rows, recipe, advance) for rows in groups]
-        ...
+    alphas = sorted({0.0, *table_alphas})
+    with_one_draw = prepared.routing.model_copy(update={"alphas": alphas, "repeats": 1})
+    prepared = replace(prepared, routing=with_one_draw)
+    nets = _Nets(prepared)
+    n_nets = prepared.n_groups * len(alphas)
+    with stages.stage("nets", n_nets * recipe.steps(len(prepared.benchmark.models))) as advance:
+        for group in range(prepared.n_groups):
+            nets.train(group, recipe, advance)
+    # The distances are those of the kNN table; only the predictors differ.
+    distances = prepared.smoother_tables(stages)
+    tables = {group: SmootherTable(table.u, nets.p) for group, table in enumerate(distances)}
+
+    def smooth(d: int, _: Array) -> Array:
+        return smoothed(prepared, d, tables)
+
+    def by_confidence(d: int, g: Array) -> Array:
+        return confident_share(g, nets.threshold[prepared.group_of_task[d]])
+
+    with stages.stage("held-out tasks", prepared.n_tasks) as advance:
+        document = hold_out(
+            prepared,
+            lambda d: nets.g[prepared.rows[d]],
+            {"s3": smooth, "s3_atc": by_confidence},
+            advance,
+        )
+    document["validation_accuracy"] = float(mean(nets.validation_accuracy))
+    document["protocol"] = {"name": "mlp", **describe(prepared), "net": asdict(recipe)}
+    return document
+
+
+class _Nets:
+    """What nets say that have not seen the group, and how right they are.
+
+    Attributes
+    ----------
+    g : ndarray of float64, shape (n, M)
+        On every sample, from the nets trained without its group.
+    p : ndarray of float64, shape (n_groups, A, M)
+        Accuracy on the group with a share alpha of it moved into the training data.
+    threshold : ndarray of float64, shape (n_groups, M)
+        Of ATC.
+    validation_accuracy : ndarray of float64, shape (n_groups,)
+        Accuracy on the validation samples, which are in distribution.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        n_groups, n_models = prepared.n_groups, len(prepared.benchmark.models)
+        self._prepared = prepared
+        self._rows = task_rows(prepared.group, n_groups)
+        self.g = np.full((len(prepared.benchmark), n_models), np.nan)
+        self.p = np.full((n_groups, len(prepared.routing.alphas), n_models), np.nan)
+        self.threshold = np.full((n_groups, n_models), np.nan)
+        self.validation_accuracy = np.full(n_groups, np.nan)
+
+    def train(self, group: int, recipe: Recipe, advance: Callable[[int], None]) -> None:
+        """Train for each alpha on the other groups and the samples of this one that move."""
+        from litellm_benchrouter.evaluation.nets import train
+
+        prepared, routing = self._prepared, self._prepared.routing
+        vectors, correctness = prepared.embeddings, prepared.benchmark.correctness
+        rows = self._rows[group]
+        others = np.flatnonzero(prepared.group != group)
+        drawn = draws(
+            len(rows),
+            (prepared.seed, group),
+            routing.alphas,
+            repeats=1,
+            max_moved=routing.max_moved,
+        )
+        for at, moved in drawn:
+            known = np.concatenate([others, rows[moved]])
+            trained = train(
+                vectors[known],
+                correctness[known],
+                recipe,
+                seed=(prepared.seed, group, at.start),
+                progress=advance,
+            )
+            stay = np.delete(rows, moved)
+            g = trained.predict(vectors[stay])
+            self.p[group, at] = predictor_accuracy(g, correctness[stay], routing.t)
+            if not at.start:  # alpha = 0: the new task
+                self.g[stay] = g
+                held = known[trained.validation]
+                g, labels = trained.predict(vectors[held]), correctness[held]
+                self.threshold[group] = confidence_threshold(g, labels, routing.t)
+                right = predictor_accuracy(g, labels, routing.t)
+                self.validation_accuracy[group] = mean(right)
+
+
+def confidence_threshold(g: Array, correctness: NDArray[np.uint8], t: float = 0.5) -> Array:
+    """Confidence above which lie as many predictions as are right: the threshold of ATC.
+
+    Average thresholded confidence (Garg et al. 2022), with confidence max(g, 1 - g).
+
+    Parameters
+    ----------
+    g : ndarray of float64, shape (n, M)
+        Predictions on validation samples.
+    correctness : ndarray of uint8, shape (n, M)
+        255 is missing.
+    t : float
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
+        Infinite for a model of which no prediction is right, NaN for one without labels.
+    """
+    usable = (correctness != MISSING) & ~np.isnan(g)
+    wrong = usable & ((g > t) != (correctness == 1))
+    threshold = np.full(g.shape[1], np.nan)
+    for m in np.flatnonzero(usable.any(axis=0)):
+        confidence = np.sort(_confidence(g[usable[:, m], m]))
+        threshold[m] = np.append(confidence, np.inf)[wrong[:, m].sum()]
+    return threshold
+
+
+def confident_share(g: Array, threshold: Array) -> Array:
+    """Estimate p(d', m) by ATC: the share of predictions at or above the threshold.
+
+    Parameters
+    ----------
+    g : ndarray of float64, shape (n_d, M)
+    threshold : ndarray of float64, shape (M,)
+        As returned by `confidence_threshold`.
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
+    """
+    undefined = np.isnan(g) | np.isnan(threshold)
+    return mean(np.where(undefined, np.nan, _confidence(g) >= threshold))
+
+
+def _confidence(g: Array) -> Array:
+    return np.maximum(g, 1.0 - g)

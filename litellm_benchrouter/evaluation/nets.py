@@ -1,23 +1,20 @@
-"""The MLP of appendix C.1 as correctness predictor, in torch."""
+"""The MLP of appendix C.1 as correctness predictor; the only file that imports torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import MISSING
-from litellm_benchrouter.errors import ConfigError
-
-if TYPE_CHECKING:
-    import torch
 
 Array = NDArray[np.float64]
 
-_BATCH = 500  # the paper does not say; 100 to 1,000 were equally good
+_STEPS = 20  # of an epoch at least, or patience ends before a small benchmark is learned
+_SMALLEST, _LARGEST = 32, 500  # batches; the paper does not say, and 100 to 1,000 were as good
 
 
 @dataclass(frozen=True)
@@ -92,13 +89,7 @@ def train(
     Returns
     -------
     Trained
-
-    Raises
-    ------
-    ConfigError
-        If torch is not installed.
     """
-    torch = _torch()
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(vectors))
     n_validation = max(1, round(recipe.validation * len(vectors)))
@@ -110,9 +101,9 @@ def train(
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay its own
         for columns in outputs:
             torch.manual_seed(int(generator.integers(2**31)))
-            chosen = correctness[:, columns]
-            inputs = [_batch(vectors[part], chosen[part]) for part in (rest, validation)]
-            nets.append(_fit(*inputs, recipe, progress))
+            training = _labelled(vectors[rest], correctness[rest, columns])
+            stopping = _labelled(vectors[validation], correctness[validation, columns])
+            nets.append(_fit(training, stopping, recipe, progress))
     unlabelled = (correctness[rest] == MISSING).all(axis=0)
 
     def predict(queries: NDArray[np.float32]) -> Array:
@@ -127,44 +118,43 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Batch:
+class _Samples:
     """Inputs, labels as floats, and 1 where a label is known."""
 
     inputs: torch.Tensor
     labels: torch.Tensor
     known: torch.Tensor
 
-    def of(self, rows: torch.Tensor) -> _Batch:
-        return _Batch(self.inputs[rows], self.labels[rows], self.known[rows])
-
-    def loss(self, net: torch.nn.Module) -> torch.Tensor:
-        cross_entropy = _torch().nn.functional.binary_cross_entropy_with_logits(
-            net(self.inputs), self.labels, weight=self.known, reduction="sum"
+    def loss(self, net: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+        """Mean binary cross-entropy over the known labels of some rows."""
+        known = self.known[rows]
+        total = torch.nn.functional.binary_cross_entropy_with_logits(
+            net(self.inputs[rows]), self.labels[rows], weight=known, reduction="sum"
         )
-        return cross_entropy / self.known.sum().clamp(min=1.0)
+        return total / known.sum()
 
     def accuracy(self, net: torch.nn.Module) -> float:
-        with _torch().inference_mode():
+        """Share of the known labels that I(g > 0.5) predicts; 0 where none is known."""
+        with torch.inference_mode():
             right = ((net(self.inputs) > 0.0) == (self.labels > 0.5)) * self.known
         return float(right.sum() / self.known.sum().clamp(min=1.0))
 
 
-def _batch(vectors: NDArray[np.float32], correctness: NDArray[np.uint8]) -> _Batch:
-    torch = _torch()
-    labelled = (correctness != MISSING).any(axis=1)  # the others teach nothing
-    labels = correctness[labelled]
-    return _Batch(
-        torch.from_numpy(vectors[labelled]),
+def _labelled(vectors: NDArray[np.float32], correctness: NDArray[np.uint8]) -> _Samples:
+    """Keep the samples that have a label; the others teach nothing."""
+    rows = (correctness != MISSING).any(axis=1)
+    labels = correctness[rows]
+    return _Samples(
+        torch.from_numpy(vectors[rows]),
         torch.from_numpy((labels == 1).astype(np.float32)),
         torch.from_numpy((labels != MISSING).astype(np.float32)),
     )
 
 
 def _fit(
-    training: _Batch, validation: _Batch, recipe: Recipe, progress: Callable[[int], None]
+    training: _Samples, validation: _Samples, recipe: Recipe, progress: Callable[[int], None]
 ) -> torch.nn.Module:
     """Train one net, and return it as it was when its validation accuracy was best."""
-    torch = _torch()
     layers: list[torch.nn.Module] = []
     width = training.inputs.shape[1]
     for units in recipe.hidden:
@@ -174,10 +164,12 @@ def _fit(
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.learning_rate, fused=True)
     best, since = -1.0, 0
     kept: dict[str, torch.Tensor] = {}
+    n = len(training.inputs)
+    batch = min(max(n // _STEPS, _SMALLEST), _LARGEST)
     for epoch in range(recipe.epochs):
-        for rows in torch.randperm(len(training.inputs)).split(_BATCH):
+        for rows in torch.split(torch.randperm(n), batch):
             optimizer.zero_grad()
-            training.of(rows).loss(net).backward()
+            training.loss(net, rows).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         progress(1)
         accuracy = validation.accuracy(net)
@@ -190,14 +182,3 @@ def _fit(
             break
     net.load_state_dict(kept)
     return net
-
-
-def _torch() -> Any:
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "the protocol mlp needs torch, which is not installed; "
-            'run pip install "litellm-benchrouter[eval]", or leave the protocol out.'
-        ) from error
-    return torch

@@ -217,8 +217,9 @@ def _bma_share(runs: Sequence[_Run], picks: Sequence[Rows] | None) -> float | No
 def _mean_params(prepared: Prepared, picks: Sequence[Rows] | None) -> float | None:
     if picks is None:
         return None
-    asked = np.concatenate(picks)
-    return float(prepared.params[asked[asked != NO_PICK]].mean())  # NaN where one is not known
+    picked = np.concatenate(picks)
+    sizes = prepared.params[picked[picked != NO_PICK]]
+    return float(sizes.mean()) if len(sizes) else float("nan")  # NaN, too, where one is not known
 
 
 def _calls(name: str, n_models: int) -> int | None:

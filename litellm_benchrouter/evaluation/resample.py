@@ -48,8 +48,9 @@ def bootstrap_samples(
     total = np.bincount(sample, difference[known])
     divisor = np.bincount(sample, weight[known])
     generator = np.random.default_rng(seed)
-    drawn = np.empty(resamples)
+    drawn = np.empty((2, resamples))
     for r in range(resamples):
         index = generator.integers(len(total), size=len(total))
-        drawn[r] = total[index].sum() / divisor[index].sum()
-    return [float(limit) for limit in np.percentile(drawn, [2.5, 97.5])]
+        drawn[:, r] = total[index].sum(), divisor[index].sum()
+    means = drawn[0, drawn[1] > 0] / drawn[1, drawn[1] > 0]
+    return [float(limit) for limit in np.percentile(means, [2.5, 97.5])]

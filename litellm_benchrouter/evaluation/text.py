@@ -12,9 +12,9 @@ from rich.text import Text
 from litellm_benchrouter.cli.options import without_nan
 from litellm_benchrouter.evaluation.report.parts import Table
 from litellm_benchrouter.evaluation.report.sections import TABLES
-from litellm_benchrouter.evaluation.report.verdict import GAIN, LOSS, UNCLEAR, verdict
+from litellm_benchrouter.evaluation.report.verdict import GAIN, LEVEL, LOSS, UNCLEAR, verdict
 
-_STYLES = {GAIN: "bold green", UNCLEAR: "bold yellow", LOSS: "bold red"}
+_STYLES = {GAIN: "bold green", UNCLEAR: "bold yellow", LEVEL: "bold", LOSS: "bold red"}
 _LONGEST = 40  # characters of a name before it folds
 _BORDERS = 3  # characters that a column needs around its cells
 

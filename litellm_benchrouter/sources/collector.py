@@ -101,7 +101,7 @@ class Collector:
     def table(
         self, tool: str, option: str = "metric", asked: str | Sequence[str] | None = None
     ) -> SourceTable:
-        """Return what was gathered.
+        """Return what was gathered, the samples in the order in which they came.
 
         Parameters
         ----------
@@ -117,21 +117,22 @@ class Collector:
         """
         scores = self._scores()
         metrics = [name for name in scores.columns if name.startswith("metric:")]
+        described = pl.DataFrame(
+            [sample[:5] for sample in self._samples.values()],
+            schema=dict.fromkeys(Sample._fields[:5], pl.String),
+            orient="row",
+        )
+        prompt = pl.when(pl.col("prompt").str.strip_chars() != "").then("prompt").alias("prompt")
+        samples = described.with_columns(prompt).with_row_index("source_row")
+        kept = useful_samples(samples, None, self.root, self.dropped)
+        scores = useful_scores(scores, samples, kept, self.dropped)
         if not scores["score"].count():
             raise SourceError(self._nothing(tool, option, asked, metrics))
         if len(metrics) == 1:  # it is the score
             scores = scores.drop(metrics)
-        samples = pl.DataFrame(
-            [sample[:5] for sample in self._samples.values()],
-            schema=dict.fromkeys(Sample._fields[:5], pl.String),
-            orient="row",
-        ).with_columns(
-            pl.when(pl.col("prompt").str.strip_chars() != "").then("prompt").alias("prompt")
-        )
-        kept = useful_samples(samples, None, self.root, self.dropped)
-        scores = useful_scores(scores, samples, kept, self.dropped)
         unknown = [name for name in ("reference", "split") if not kept[name].count()]
-        return SourceTable(kept.drop(unknown), scores, dropped=self.dropped + self.faults.counted())
+        dropped = self.dropped + self.faults.counted()
+        return SourceTable(kept.drop(unknown), scores, {}, dropped, samples.height)
 
     def _scores(self) -> pl.DataFrame:
         n = len(self._ids)
@@ -175,12 +176,13 @@ class Collector:
             names = asked if isinstance(asked, str) else listed(asked)
             there = listed([name.removeprefix("metric:") for name in metrics])
             return f"{self.root} has no {option} {names}; choose among {there}."
-        if str(self.faults):
+        if str(self.faults) and not self._ids:
             return (
-                f"{self.faults}, and nothing else in {self.root} has a score; give complete "
-                f"files as {tool} writes them."
+                f"{self.faults}, and nothing else in {self.root} has a score; give complete files "
+                f"as {tool} writes them."
             )
-        left_out = ", ".join(f"{words}: {n}" for words, n in self.dropped.items()) or "nothing"
+        dropped = self.dropped + self.faults.counted()
+        left_out = ", ".join(f"{words}: {n}" for words, n in dropped.items()) or "nothing"
         return (
             f"{self.root} holds no result with a score (left out: {left_out}); give files as "
             f"{tool} writes them."

@@ -122,8 +122,9 @@ def merge(
         split=rows["split"].fill_null("").to_list() if rows["split"].count() else None,
     )
     warnings += warnings_about(benchmark, samples["task"])
-    source_row = list(zip(rows["source"].to_list(), rows["source_row"].to_list(), strict=True))
-    return benchmark, MergeReport(reports, warnings, source_row)
+    source_row = list(zip(rows["source"], rows["source_row"], strict=True))
+    n_rows = [len(t.samples) if t.n_rows is None else t.n_rows for t, _ in tables]
+    return benchmark, MergeReport(reports, warnings, source_row, n_rows)
 
 
 def _samples(tables: Sequence[tuple[SourceTable, SourceJudgement]]) -> pl.DataFrame:
@@ -247,9 +248,8 @@ def _with_scores(
         scored[frame.drop_nulls("score")["row"].to_numpy()] = True
     if scored.all():
         return rows, list(placed)
-    for s, n_unscored in enumerate(
-        np.bincount(rows["source"].to_numpy()[~scored], minlength=len(dropped))
-    ):
+    unscored = np.bincount(rows["source"].to_numpy()[~scored], minlength=len(dropped))
+    for s, n_unscored in enumerate(unscored):
         count(dropped[s], "samples without any score", int(n_unscored))
     number = pl.Series(np.cumsum(scored) - 1)
     keep = pl.Series(scored)

@@ -54,14 +54,17 @@ class MergeReport:
     source_row : list of (int, int), length n
         Of each row of the benchmark: the source that it first came from, and its row in that
         source's samples as they were before anything was left out.
+    n_rows : list of int
+        How many samples each source held then.
     """
 
     sources: list[SourceReport]
     warnings: list[str]
     source_row: list[tuple[int, int]]
+    n_rows: list[int]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data for JSON, without `source_row`, which is as long as the benchmark."""
+        """Return plain data for JSON, without what says which row of a source is where."""
         return {
             "sources": [source.as_dict() for source in self.sources],
             "warnings": self.warnings,

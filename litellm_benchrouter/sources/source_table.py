@@ -28,9 +28,13 @@ class SourceTable:
     dropped : Counter
         What was left out and how often, keyed by the words a report shows
         ("rows with a perturbed prompt").
+    n_rows : int or None
+        How many samples the source holds, with those that were left out; None: as many as
+        `samples`. Vectors of a source have as many rows.
     """
 
     samples: pl.DataFrame
     scores: pl.DataFrame
     models: dict[str, ModelFacts] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
+    n_rows: int | None = None

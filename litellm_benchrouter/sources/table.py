@@ -83,6 +83,7 @@ def read(
     if path.is_dir():
         files = [_file_in(path, "samples"), _file_in(path, "scores")]
         samples, scores = _renamed([read_frame(file) for file in files], theirs, path)
+        n_rows = samples.height
         samples = _folder_samples(_with_task(samples, task, files[0]), files[0], dropped)
         scores = _folder_scores(_with_metric(scores, metric, files[1]), files[1], dropped)
         if (path / "models.json").exists():
@@ -92,8 +93,10 @@ def read(
         frame = _with_task(frame, task, path)
         if "model" in frame.columns or "score" in frame.columns:
             samples, scores = _split_long(_with_metric(frame, metric, path), path, dropped)
+            n_rows = samples.height
         elif metric is None and not rankers:
             samples, scores = _split_wide(frame, path, dropped)
+            n_rows = frame.height
         else:
             raise SourceError(
                 f'{path} has no column "model", so it has a column a model and no metric or ranker '
@@ -107,7 +110,7 @@ def read(
             f"{path} holds no sample with a score (left out: {left_out or 'nothing'}); see that it "
             "holds prompts, and scores that are numbers."
         )
-    return SourceTable(kept, scores, facts, dropped)
+    return SourceTable(kept, scores, facts, dropped, n_rows)
 
 
 def _file_in(folder: Path, stem: str) -> Path:

@@ -229,6 +229,15 @@ def test_no_curve_beats_the_oracle_and_every_hull_is_made_of_its_curve(seed):
         assert document["zero_router"]["aiq"] + row["aiq_gain"] == pytest.approx(row["aiq"])
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(5, 20), st.floats(0.0, 0.9))
+def test_hardly_any_label_and_free_models_are_no_trouble(seed, n, missing):
+    prepared = random_case(seed, n=n, missing=missing)
+    prepared.benchmark.columns["cost_usd"][:, : seed % 5] = 0.0
+    document = run_cost(prepared, Silent(), runs=2)
+    assert document["oracle"]["cost"] >= 0.0
+
+
 def test_the_same_seed_gives_the_same_document():
     first, second = (repr(run_cost(random_case(4), Silent(), runs=2)) for _ in range(2))
     assert first == second

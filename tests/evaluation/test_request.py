@@ -194,6 +194,15 @@ def test_the_order_of_the_models_does_not_matter(seed):
         assert second[name]["bma_share"] == row["bma_share"]
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(5, 20), st.floats(0.0, 0.9))
+def test_hardly_any_label_is_no_trouble(seed, n, missing):
+    prepared = random_case(seed, n=n, missing=missing)
+    prepared.embeddings[: n // 4] = 0.0
+    methods = run_request(prepared, Silent(), runs=2)["methods"]
+    assert methods["oracle"]["missing"] == 0  # every sample has a label of some model
+
+
 def test_the_same_seed_gives_the_same_document():
     assert repr(run_request(random_case(3), Silent())) == repr(
         run_request(random_case(3), Silent())

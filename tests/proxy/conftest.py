@@ -77,6 +77,7 @@ def routed_config(api_base: str) -> dict[str, Any]:
         },
         "benchrouter": {
             "artifacts": "router_artifacts",
+            "method": "paper",
             "sources": [{"path": "benchmark.csv"}],
             "tasks": {"report-queries": {"inputs": "report-queries.txt"}},
             "serving": {"poll_seconds": 0.5, "time_limit_ms": 2000},

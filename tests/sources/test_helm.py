@@ -179,6 +179,17 @@ def test_the_whole_request_has_the_shots_and_not_the_option_it_scores(suite: Pat
     }
 
 
+def test_models_that_were_sent_other_requests_share_the_samples(
+    suite: Path, tmp_path: Path
+) -> None:
+    copied(suite, tmp_path, lambda file: file.parent == suite or "arithmetic" in str(file))
+    states = folder(tmp_path, "rt_arithmetic", "forest/maple-7b") / "scenario_state.json"
+    states.write_text(states.read_text().replace("Answer with a number.\\n\\n", "Reply.\\n\\n"))
+    table = read(tmp_path, prompt="request")
+    assert table.dropped == {}
+    assert table.scores.height == 3 * 12
+
+
 def test_a_model_is_named_by_its_name_and_not_by_where_it_was_served(suite: Path) -> None:
     spec = load(folder(suite, "rt_arithmetic", "forest/maple-7b") / "run_spec.json")
     assert spec["adapter_spec"]["model_deployment"] == "grove/maple-7b"

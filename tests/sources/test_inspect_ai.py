@@ -116,6 +116,17 @@ def test_of_two_runs_the_newer_is_read(document: dict[str, Any], tmp_path: Path)
     assert means(read(tmp_path)) == {("units", "rules/maple-7b"): 0.25}
 
 
+def test_a_run_that_succeeded_is_read_before_a_newer_one_that_failed(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    written(tmp_path, document, "b.json")
+    later = {"eval_id": "retried", "created": "2027-01-01T00:00:00+00:00"}
+    failed = document | {"status": "error", "eval": document["eval"] | later}
+    failed["samples"] = samples(document)[:2]
+    written(tmp_path, failed, "a.json")
+    assert read(tmp_path).samples.height == 15
+
+
 def test_epochs_are_averaged(logs: Path) -> None:
     table = read(logs / "logs")
     [file] = (logs / "logs").glob("*arithmetic_HHuqiYuEoJS72sijDVc3Ph.eval")

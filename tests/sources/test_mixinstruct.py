@@ -196,9 +196,11 @@ def test_a_foreign_file_is_refused_with_its_first_line(tmp_path: Path) -> None:
 
 def test_empty_prompts_are_counted(data: Path) -> None:
     with data.open("a") as file:
-        file.write(json.dumps(row("sharegpt/5", instruction=" ", input="")))
+        file.write(json.dumps(row("sharegpt/5", instruction=" ", input="")) + "\n")
+        file.write(json.dumps(row("sharegpt/6")))
     table = read(data)
-    assert table.samples.height == 4
+    assert table.samples["source_row"].to_list() == [0, 1, 2, 3, 5]
+    assert table.n_rows == 6
     assert table.dropped == {"empty prompts": 1, "scores of samples left out": 3}
 
 

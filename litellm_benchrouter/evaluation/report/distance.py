@@ -68,24 +68,13 @@ def _figure(document: Document) -> Figure:
         ]
         series.append(Series(f"{name_of(name)}, mean", _STYLES[name], means, line=True))
     every = [p for one in series for p in one.points]
-    falls = [
-        f"{number(methods[name]['spearman'], 2)} for {name_of(name)}"
-        for name in ordered(methods)
-        if methods[name]["spearman"] is not None and name in _STYLES
-    ]
-    trend = (
-        f"The rank correlation of distance with this is {listed(falls)}: below zero, nearer tasks "
-        "are judged better."
-        if falls
-        else "There are too few draws to say whether nearer tasks are judged better."
-    )
     return Figure(
         "distance-correlation",
         "Are near tasks judged better",
         [
             "Height is how well a score orders the models of a new task (correlation with their "
             "true accuracies: 1 is perfect, 0 is chance, below 0 is upside down).",
-            trend,
+            _trend(document),
         ],
         (distance_table(document), _points_table(document)),
         Plot(
@@ -97,6 +86,24 @@ def _figure(document: Document) -> Figure:
         ),
         legend=[one.key for one in series],
     )
+
+
+def _trend(document: Document) -> str:
+    found = {
+        name_of(name): document["methods"][name]["spearman"]
+        for name in ordered(document["methods"])
+        if name in _STYLES and document["methods"][name]["spearman"] is not None
+    }
+    if not found:
+        return "There are too few draws to say whether nearer tasks are judged better."
+    numbers = listed(f"{number(value, 2)} for {name}" for name, value in found.items())
+    if all(value < 0 for value in found.values()):
+        meaning = "nearer tasks are judged better, as in the paper"
+    elif all(value > 0 for value in found.values()):
+        meaning = "here, unlike in the paper, nearer tasks are not judged better"
+    else:
+        meaning = "here distance alone says little"
+    return f"The rank correlation of distance with this height is {numbers}: {meaning}."
 
 
 def _correlations(values: list[float]) -> Axis:

@@ -13,7 +13,7 @@ from litellm_benchrouter.evaluation.report.words import (
     signed,
 )
 
-_TITLE = "With a handful of answers of the new task"
+_TITLE = "With a handful of labelled questions"
 _STYLES = {"default": "ours", "raw": "s1", "beta20": "s2"}
 
 

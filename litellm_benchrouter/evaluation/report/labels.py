@@ -6,7 +6,7 @@ from litellm_benchrouter.evaluation.report.chart import Plot, Point, Series, per
 from litellm_benchrouter.evaluation.report.parts import Document, Figure, Section, Table
 from litellm_benchrouter.evaluation.report.words import PERCENT, name_of, number
 
-_TITLE = "With a few answers of the new task"
+_TITLE = "When part of the new task is labelled"
 _STYLES = {
     "default": "ours",
     "s1": "s1",

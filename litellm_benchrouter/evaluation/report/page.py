@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from litellm_benchrouter.evaluation.report.parts import Document
 from litellm_benchrouter.evaluation.report.sections import SECTIONS
 from litellm_benchrouter.evaluation.report.verdict import verdict
 from litellm_benchrouter.evaluation.report.words import GLOSSARY, NAMES, count, tight
+
+_PUNCTUATION = re.compile(r"(?<=[_/-])")
 
 
 def render_html(result: Mapping[str, Any]) -> str:
@@ -32,12 +36,12 @@ def render_html(result: Mapping[str, Any]) -> str:
     sections = [make(documents[name]) for name, make in SECTIONS.items() if name in documents]
     environment = Environment(
         loader=PackageLoader("litellm_benchrouter.evaluation.report"),
-        autoescape=True,
+        autoescape=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["tight"] = tight
+    environment.filters |= {"tight": tight, "breakable": _breakable}
     return environment.get_template("page.html.jinja").render(
         verdict=verdict(documents),
         sections=sections,
@@ -46,6 +50,11 @@ def render_html(result: Mapping[str, Any]) -> str:
         settings=_settings(documents),
         version=_version(),
     )
+
+
+def _breakable(name: str) -> Markup:
+    """Let a long name break after its punctuation."""
+    return Markup("<wbr>").join(_PUNCTUATION.split(name))
 
 
 def _name(document: Document) -> str:

@@ -93,6 +93,11 @@ def request_table(document: Document) -> Table:
         ]
         for name, row in ((name, methods[name]) for name in names)
     ]
+    for name, row in document["baselines"].items():
+        gain = _above(row["mean_score"], methods["bma"]["mean_score"])
+        rows.append([name_of(name), *("" for _ in metrics), unit.difference(gain, _digits(metric))])
+        rows[-1][1] = unit.bare(row["mean_score"], _digits(metric))
+        rows[-1] += [""] * (len(rows[0]) - len(rows[-1]))
     singles = document["models"]
     for model in sorted(singles, key=lambda name: -(singles[name][metric] or 0.0)):
         values = singles[model]
@@ -101,12 +106,12 @@ def request_table(document: Document) -> Table:
     chosen = ours(document, "s1")
     columns = (
         "Method or model",
-        *(_heading(m) for m in metrics),
+        *(heading_of(m) for m in metrics),
         f"Gain, {unit.gain}" if unit.gain else "Gain",
         "95 % over samples",
         "95 % over runs",
         "Calls a request",
-        "Same as BMA %",
+        "As BMA %",
         "Params, 10⁹",
         "Missing",
     )
@@ -136,6 +141,10 @@ def _methods_figure(document: Document) -> Figure:
                 bma + high if within else None,
             )
         )
+    half = document["baselines"]["half_split_task_oracle"]["mean_score"]
+    if half is not None:
+        name = "half_split_task_oracle"
+        rows.append(Row(name_of(name), half, unit.value(half), style_of(name, chosen)))
     rows.sort(key=lambda row: -row.value)
     values = [x for row in rows for x in (row.value, row.low, row.high) if x is not None]
     singles = [row[metric] for row in document["models"].values() if row[metric] is not None]
@@ -150,7 +159,7 @@ def _methods_figure(document: Document) -> Figure:
             "answers each single question; the task oracle picks one model a task.",
         ],
         (request_table(document),),
-        Ranking(f"{_heading(metric)} by method", scale, rows, reference=bma),
+        Ranking(f"{heading_of(metric)} by method", scale, rows, reference=bma),
         legend=(*METHOD_KEYS, Key("square", "model", "a single model")),
     )
 
@@ -214,7 +223,7 @@ def _distance_figure(document: Document) -> Figure:
         ],
         (table,),
         Plot(
-            f"{_heading(metric)} by distance to the nearest known questions",
+            f"{heading_of(metric)} by distance to the nearest known questions",
             axis("Mean distance to the nearest questions, at most", [p.x for p in every]),
             axis_of(metric, [p.y for p in every]),
             series,
@@ -243,11 +252,16 @@ def _distinct(document: Document) -> list[str]:
     return kept
 
 
+def _above(value: float | None, reference: float | None) -> float | None:
+    return None if value is None or reference is None else value - reference
+
+
 def _same(a: float | None, b: float | None) -> bool:
     return a == b or (a is not None and b is not None and abs(a - b) < 1e-9)
 
 
-def _heading(metric: str) -> str:
+def heading_of(metric: str) -> str:
+    """Return how a column or an axis of a metric is headed."""
     return "Accuracy %" if metric == "correctness" else metric_name(metric)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from litellm_benchrouter.evaluation.report.chart import (
     Key,
     Plot,
@@ -23,6 +25,7 @@ from litellm_benchrouter.evaluation.report.words import (
     NEEDS_ANSWERS,
     PERCENT,
     count,
+    listed,
     name_of,
     number,
     ordered,
@@ -88,7 +91,7 @@ def methods_table(document: Document) -> Table:
         "Ratio to best",
         "Pearson",
         "Spearman",
-        "Same as BMA %",
+        "As BMA %",
         "Params, 10⁹",
         "Rank",
         "Tasks worse",
@@ -133,15 +136,21 @@ def methods_figure(document: Document) -> Figure:
             "Accuracy, averaged over tasks. The bar is the 95 % interval of the difference from "
             "BMA: where it crosses the dashed line, the method is not proven to differ from the "
             "best single model.",
-            f"The predictors behind S1 to S3 are right in "
+            f"The predictions behind S1 to S3 are right in "
             f"{PERCENT.value(document['predictor_accuracy'])} of cases on a task that they have "
-            f"not seen; the estimate of that share is off by "
-            f"{number(document['smoother_mae'], 3)} on average.",
+            f"not seen; estimates of that share are off by {_errors(document['mae'])} on average.",
         ],
         (methods_table(document),),
         Ranking("Accuracy by method", percent_axis("Accuracy", values), rows, reference=bma),
         legend=METHOD_KEYS,
     )
+
+
+def _errors(mae: Mapping[str, float | None]) -> str:
+    points = {name: PERCENT.bare(error) for name, error in mae.items()}
+    if len(points) == 1:
+        return f"{next(iter(points.values()))} points"
+    return listed(f"{error} points ({name_of(name)})" for name, error in points.items())
 
 
 METHOD_KEYS = (

@@ -14,16 +14,17 @@ from litellm_benchrouter.evaluation.report.words import (
     said,
 )
 
-GAIN, UNCLEAR, LOSS = "gain", "unclear", "loss"
+GAIN, UNCLEAR, LEVEL, LOSS = "gain", "unclear", "level", "loss"
 
 _FEW_TASKS = 8  # an interval over fewer differences says little
 _LEVEL = 1e-9
+_SIGNS = {GAIN: "✓", UNCLEAR: "≈", LEVEL: "=", LOSS: "✕"}
 _PHRASES = {
-    GAIN: "routing pays ",
-    LOSS: "routing loses ",
-    UNCLEAR: "no difference from the best single model is proven ",
+    GAIN: "pays",
+    LOSS: "loses",
+    LEVEL: "keeps to the best single model",
+    UNCLEAR: "brings no proven gain or loss of quality",
 }
-_SIGNS = {GAIN: "✓", UNCLEAR: "≈", LOSS: "✕"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Finding:
     Attributes
     ----------
     tone : str
-        `gain`, `unclear` or `loss`.
+        `gain`, `unclear`, `level` or `loss`.
     figure : str
         The number.
     what : str
@@ -42,7 +43,9 @@ class Finding:
         How sure it is.
     sentence : str
     where : str
-        Short: on what the finding holds, for the headline.
+        Where the tone holds, for the headline.
+    clause : str
+        What else the headline says of it.
     """
 
     tone: str
@@ -51,6 +54,7 @@ class Finding:
     range: str
     sentence: str
     where: str = ""
+    clause: str = ""
 
     @property
     def sign(self) -> str:
@@ -74,33 +78,25 @@ class Verdict:
 
 def verdict(documents: Mapping[str, Document]) -> Verdict:
     """Weigh what the protocols found; those that were not run have no say."""
-    findings: list[Finding] = []
-    if "task" in documents:
-        findings += _task(documents["task"])
-    if "request" in documents:
-        findings += _request(documents["request"])
-    tone, headline = _headline([finding for finding in findings if finding.where])
-    if "cost" in documents:
-        saved = _cost(documents["cost"])
-        findings += saved
-        if any(finding.tone == GAIN for finding in saved):
-            headline += f" It saves {saved[0].figure} of the cost at equal quality."
-    return Verdict(tone, headline, tuple(findings))
-
-
-def _headline(findings: list[Finding]) -> tuple[str, str]:
-    clauses = [
-        phrase + " and ".join(finding.where for finding in findings if finding.tone == tone)
-        for tone, phrase in _PHRASES.items()
-        if any(finding.tone == tone for finding in findings)
+    findings = [
+        finding
+        for name, read in (("task", _task), ("request", _request), ("cost", _cost))
+        if name in documents
+        for finding in read(documents[name])
     ]
+    clauses = [
+        f"{phrase} {' and '.join(f.where for f in findings if f.tone == tone and f.where)}"
+        for tone, phrase in _PHRASES.items()
+        if any(f.tone == tone and f.where for f in findings)
+    ]
+    clauses[1:1] = [f.clause for f in findings if f.clause]
     if not clauses:
-        return UNCLEAR, "These experiments alone give no verdict."
-    tones = {finding.tone for finding in findings}
-    mixed = {GAIN, LOSS} <= tones
-    tone = UNCLEAR if mixed else next((t for t in (GAIN, LOSS) if t in tones), UNCLEAR)
-    text = "; ".join(clauses)
-    return tone, f"{text[0].upper()}{text[1:]}."
+        return Verdict(UNCLEAR, "These experiments alone give no verdict.", tuple(findings))
+    tones = {f.tone for f in findings if f.where or f.clause}
+    tone = next((t for t in (GAIN, LOSS, UNCLEAR) if t in tones), LEVEL)
+    if {GAIN, LOSS} <= tones:
+        tone = UNCLEAR
+    return Verdict(tone, f"Routing {'; it '.join(clauses)}.", tuple(findings))
 
 
 def _task(document: Document) -> list[Finding]:
@@ -108,7 +104,7 @@ def _task(document: Document) -> list[Finding]:
     row = document["methods"].get(method)
     if row is None or row["gain"] is None:
         return []
-    tone = tone_of(row["gain_over_tasks_95"])
+    tone = LEVEL if row["bma_share"] == 1.0 else tone_of(row["gain_over_tasks_95"])
     bma = document["methods"]["bma"]["accuracy"]
     tasks = document["protocol"]["n_tasks"]
     rough = f" With {count(tasks, 'task')} the interval is rough." if tasks < _FEW_TASKS else ""
@@ -119,9 +115,9 @@ def _task(document: Document) -> list[Finding]:
         tone,
         f"{PERCENT.difference(row['gain'])} points",
         "accuracy on a new task",
-        PERCENT.between(row["gain_over_tasks_95"]),
+        _range(tone, PERCENT.between(row["gain_over_tasks_95"])),
         f"On a task of which no answers are known, {said(method)} gets "
-        f"{PERCENT.value(row['accuracy'])} right where the best single model gets "
+        f"{PERCENT.value(row['accuracy'])} right and the best single model "
         f"{PERCENT.value(bma)}{_proof(tone)}.{rough} Perfect choices would gain "
         f"{PERCENT.bare(oracle)} points{real}.",
         "on new tasks",
@@ -138,7 +134,7 @@ def _losses(document: Document, method: str, row: Mapping[str, Any]) -> Finding:
     figure = f"{len(lost)} of {len(rows)}"
     if not lost:
         return Finding(
-            GAIN if won else UNCLEAR,
+            GAIN,
             figure,
             "tasks on which it would lose",
             "on none",
@@ -165,7 +161,7 @@ def _request(document: Document) -> list[Finding]:
         return []
     unit = unit_of(document["protocol"]["metric"])
     what = metric_name(document["protocol"]["metric"])
-    tone = tone_of(row["gain_over_samples_95"])
+    tone = LEVEL if row["bma_share"] == 1.0 else tone_of(row["gain_over_samples_95"])
     bma = document["methods"]["bma"]["mean_score"]
     share = row["task_oracle_share"]
     of_oracle = (
@@ -178,9 +174,9 @@ def _request(document: Document) -> list[Finding]:
             tone,
             f"{unit.difference(row['gain'])} {unit.gain}".rstrip(),
             f"{what} on requests like the benchmark's",
-            unit.between(row["gain_over_samples_95"]),
+            _range(tone, unit.between(row["gain_over_samples_95"])),
             f"On requests like those in the benchmark, {said(method)} reaches "
-            f"{unit.value(row['mean_score'])} where the best single model reaches "
+            f"{unit.value(row['mean_score'])} and the best single model "
             f"{unit.value(bma)}{_proof(tone)}.{of_oracle}",
             "on requests like those in the benchmark",
         )
@@ -207,16 +203,24 @@ def _cost(document: Document) -> list[Finding]:
         UNCLEAR: "not provably different from",
         LOSS: "worse than",
     }[kept]
+    change = f"{unit.difference(equal['quality_gain'])} {unit.gain}".rstrip()
+    saves = (
+        f"saves {PERCENT.value(equal['saved'])} of its cost; its quality was then {words} that "
+        f"model's ({change})."
+        if abs(equal["saved"]) > _LEVEL
+        else "finds nothing to save."
+    )
     return [
         Finding(
             tone,
             PERCENT.value(equal["saved"], 0),
             "cost saved at equal quality",
             sure,
-            f"Asked to keep the best single model's quality, {said(method)} saves "
-            f"{PERCENT.value(equal['saved'])} of its cost; its quality was then {words} that "
-            f"model's ({unit.difference(equal['quality_gain'])} {unit.gain}".rstrip()
-            + f"). At 95 % of the quality it saves {PERCENT.value(less['saved'])}.",
+            f"Asked to keep the best single model's quality, {said(method)} {saves} At 95 % of "
+            f"the quality it saves {PERCENT.value(less['saved'])}.",
+            clause=f"saves {PERCENT.value(equal['saved'], 0)} of the cost at equal quality"
+            if tone == GAIN
+            else "",
         )
     ]
 
@@ -229,8 +233,14 @@ def tone_of(bounds: Any) -> str:
     return LOSS if high is not None and high < 0 else UNCLEAR
 
 
+def _range(tone: str, interval: str) -> str:
+    return "keeps to the best single model" if tone == LEVEL else interval
+
+
 def _proof(tone: str) -> str:
-    return "" if tone != UNCLEAR else ", a difference that chance alone may make"
+    if tone == LEVEL:
+        return ", which it always picks: nothing in the benchmark speaks for leaving it"
+    return ", a difference that chance alone may make" if tone == UNCLEAR else ""
 
 
 def _difference(accuracy: Mapping[str, float | None], method: str) -> float:

@@ -26,6 +26,7 @@ NAMES = {
     "zero_router": "Zero router",
     "reference": "Best of the whole pool",
     "task_oracle": "Task oracle",
+    "half_split_task_oracle": "Half-split task oracle",
 }
 
 GLOSSARY = {
@@ -51,6 +52,7 @@ GLOSSARY = {
     "half_split_oracle": "Picks on half of the answers and is measured on the other half: the "
     "oracle without its luck.",
     "task_oracle": "Knows the answers and picks one model a task.",
+    "half_split_task_oracle": "The task oracle without its luck.",
     "fixed_best_in_hindsight": "The one model that turned out best in the end.",
     "random": "A model picked blindly.",
     "zero_router": "No router: a coin tossed between single models, at whatever share gives the "
@@ -58,7 +60,14 @@ GLOSSARY = {
 }
 
 NEEDS_ANSWERS = frozenset(
-    {"s3_true_p", "oracle", "half_split_oracle", "fixed_best_in_hindsight", "task_oracle"}
+    {
+        "s3_true_p",
+        "oracle",
+        "half_split_oracle",
+        "task_oracle",
+        "half_split_task_oracle",
+        "fixed_best_in_hindsight",
+    }
 )
 """Methods that look at the answers of what they are measured on: for comparison only."""
 

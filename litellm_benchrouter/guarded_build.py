@@ -1,0 +1,110 @@
+"""What the builder fits for the method `guarded`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.core.neighbors import Neighbors
+from litellm_benchrouter.core.smoother import SmootherTable
+from litellm_benchrouter.estimators.guarded import Fitted, Guarded, fit_request, neighbors_of_each
+from litellm_benchrouter.estimators.unseen import UnseenChoice
+from litellm_benchrouter.estimators.unseen_task import NEIGHBORS, TaskPredictors
+from litellm_benchrouter.evaluation.guarded import unseen_choice
+from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.progress import Silent
+
+
+FEWEST_SAMPLES = 50
+"""With fewer, nothing can be shown to be better than the best model on average."""
+
+
+@dataclass(frozen=True)
+class FittedGuarded:
+    """The request estimates, and the candidate for tasks that are new.
+
+    Attributes
+    ----------
+    requests : Fitted
+    unseen : UnseenChoice
+    predictors : TaskPredictors
+    """
+
+    requests: Fitted
+    unseen: UnseenChoice
+    predictors: TaskPredictors
+
+    n_neighbors = NEIGHBORS
+
+    @property
+    def guarded(self) -> Guarded:
+        """What serving needs."""
+        return self.requests.guarded
+
+    @property
+    def found(self) -> dict[str, Any]:
+        """What was chosen, and the scores of what was not, for the manifest."""
+        return {
+            "request": self.requests.as_manifest,
+            "unseen": {
+                "candidate": self.unseen.candidate,
+                "coefficients": dict(self.unseen.coefficients),
+                "gains": {
+                    name: {"mean": mean, "standard_error": error}
+                    for name, (mean, error) in self.unseen.gains.items()
+                    if np.isfinite(error)
+                },
+            },
+        }
+
+    def task_scores(
+        self, inputs: NDArray[np.float32], near: Neighbors, s3: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Scores of a new task from its inputs, shape (M,).
+
+        Parameters
+        ----------
+        inputs : ndarray of float32, shape (q, E)
+        near : Neighbors
+            Of the inputs in the benchmark, `n_neighbors` of them where there are.
+        s3 : ndarray of float64, shape (M,)
+        """
+        predicted = self.predictors.predict(inputs, near.first(NEIGHBORS), s3)
+        return self.unseen.scores(self.predictors.average, predicted)
+
+
+def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> FittedGuarded | None:
+    """Fit on the whole benchmark, every choice by leaving out; None where it is too small.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    table : SmootherTable
+        Of the whole benchmark.
+    stages : Silent or Bars
+    """
+    benchmark = prepared.benchmark
+    if len(benchmark) < FEWEST_SAMPLES:
+        return None
+    with stages.stage("guarded method", 2) as advance:
+        requests = fit_request(
+            prepared.embeddings,
+            prepared.labels,
+            benchmark.task,
+            prepared.n_tasks,
+            neighbors_of_each(prepared.embeddings),
+        )
+        advance(1)
+        choice, _ = unseen_choice(prepared, table)
+        predictors = TaskPredictors(
+            prepared.embeddings,
+            benchmark.correctness,
+            prepared.labels,
+            benchmark.task,
+            prepared.n_tasks,
+        )
+        advance(1)
+    return FittedGuarded(requests, choice, predictors)

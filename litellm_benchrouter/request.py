@@ -88,7 +88,7 @@ def _last_text(turns: object) -> str:
             return turn
         if isinstance(turn, Mapping) and _is_user_turn(turn):
             text = _content_text(turn.get("content"))
-            if text:
+            if text.strip():
                 return text
     return ""
 

@@ -182,7 +182,7 @@ class Collector:
                 f"as {tool} writes them."
             )
         dropped = self.dropped + self.faults.counted()
-        left_out = ", ".join(f"{words}: {n}" for words, n in dropped.items()) or "nothing"
+        left_out = listed([f"{words}: {n}" for words, n in dropped.items()] or ["nothing"])
         return (
             f"{self.root} holds no result with a score (left out: {left_out}); give files as "
             f"{tool} writes them."

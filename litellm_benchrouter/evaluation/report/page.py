@@ -36,7 +36,7 @@ def render_html(result: Mapping[str, Any]) -> str:
     sections = [make(documents[name]) for name, make in SECTIONS.items() if name in documents]
     environment = Environment(
         loader=PackageLoader("litellm_benchrouter.evaluation.report"),
-        autoescape=False,
+        autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -108,7 +108,10 @@ def evaluate_command(
         from litellm_benchrouter.evaluation.report import render_html
 
         _write(html_path, render_html(without_nan(result)))
-    show(documents_of(result), console())
+    out = console()
+    show(documents_of(result), out)
+    for name, reason in result.get("skipped", {}).items():
+        out.print(f"Skipped {name}: {reason}", style="yellow", markup=False, highlight=False)
 
 
 def _config(

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from litellm_benchrouter.artifact import Artifact
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     config_option,
@@ -32,7 +31,8 @@ def inspect_command(
 ) -> None:
     """Show what an artifact holds, after verifying it."""
     artifact = open_artifact(config_path, artifacts, version)
-    named = {name: _named_task(artifact, name) for name in sorted(artifact.named_tasks)}
+    router = BenchRouter(artifact)
+    named = {name: _named_task(router, name) for name in sorted(artifact.named_tasks)}
     if as_json:
         document = artifact.manifest.model_dump()
         document["named_tasks"] = named
@@ -42,12 +42,13 @@ def inspect_command(
         }
         print_json(document)
         return
-    _show(artifact, named)
+    _show(router, named)
 
 
-def _named_task(artifact: Artifact, name: str) -> dict[str, Any]:
+def _named_task(router: BenchRouter, name: str) -> dict[str, Any]:
+    artifact = router.artifact
     scores = artifact.named_tasks[name]
-    decision = BenchRouter(artifact).decide("", task=name)
+    decision = router.decide("", task=name)
     column = {model: m for m, model in enumerate(artifact.models)}
     return {
         "pick": decision.pick,
@@ -63,8 +64,8 @@ def _named_task(artifact: Artifact, name: str) -> dict[str, Any]:
     }
 
 
-def _show(artifact: Artifact, named: dict[str, dict[str, Any]]) -> None:
-    out, manifest = console(), artifact.manifest
+def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
+    artifact, manifest, out = router.artifact, router.artifact.manifest, console()
     out.print(
         f"Version {manifest.version}, built {manifest.created_at}, schema "
         f"{manifest.schema_version}: {manifest.counts['samples']} samples, "
@@ -100,10 +101,7 @@ def _show(artifact: Artifact, named: dict[str, dict[str, Any]]) -> None:
     out.print(models)
     tasks = table("Tasks", "task", "samples", "best model", "accuracy", right=("samples",))
     for d, task in enumerate(manifest.tasks):
-        measured = (
-            BenchRouter(artifact).decide("", task=task.name) if task.name not in named else (None)
-        )
-        best = measured.pick if measured else named[task.name]["pick"]
+        best = router.decide("", task=task.name).pick
         accuracy = artifact.task_accuracy[d][artifact.models.index(best)]
         tasks.add_row(task.name, str(task.n_samples), best, number(float(accuracy)))
     out.print(tasks)

@@ -89,7 +89,8 @@ def evaluate(
     Returns
     -------
     dict
-        The document of the protocol, or `{"protocols": {NAME: document}}` where several ran.
+        The document of the protocol, or `{"protocols": {NAME: document}, "skipped": {NAME: why}}`
+        where several were to run.
         `docs/evaluation.md` specifies both.
 
     Raises
@@ -119,7 +120,7 @@ def evaluate(
         max_params=options.max_params,
         without_top=options.without_top,
     )
-    documents = _run(whole, prepared, embedded, options, stages)
+    documents, skipped = _run(whole, prepared, embedded, options, stages)
     for document in documents.values():
         document["protocol"] |= {
             "pool": {
@@ -131,7 +132,9 @@ def evaluate(
             "embedder": embedded.embedder.identity(),
             "sources": [source.as_dict() for source in report.sources],
         }
-    return next(iter(documents.values())) if len(documents) == 1 else {"protocols": documents}
+    if len(documents) == 1 and not skipped:
+        return next(iter(documents.values()))
+    return {"protocols": documents, "skipped": skipped}
 
 
 def _run(
@@ -140,7 +143,8 @@ def _run(
     embedded: EmbeddedBenchmark,
     options: Options,
     stages: Silent,
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Run each protocol; those that nobody asked for by name are skipped where they cannot run."""
     labels: dict[str, Any] | None = None
 
     def labelled() -> dict[str, Any]:
@@ -173,7 +177,18 @@ def _run(
         "mlp": lambda: run_mlp(prepared, stages, hidden=options.hidden),
         "robustness": lambda: _robustness(prepared, embedded, stages),
     }
-    return {name: runs[name]() for name in options.protocols}
+    documents: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
+    for name in options.protocols:
+        try:
+            documents[name] = runs[name]()
+        except ConfigError as error:
+            if options.protocols != DEFAULT_PROTOCOLS:
+                raise
+            skipped[name] = str(error)
+    if not documents:
+        raise ConfigError(next(iter(skipped.values())))
+    return documents, skipped
 
 
 def _robustness(prepared: Prepared, embedded: EmbeddedBenchmark, stages: Silent) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.core.decision import TaskScores, choose
 from litellm_benchrouter.core.scores import correctness_predictor, predictor_accuracy, s1, s2, s3
 from litellm_benchrouter.core.smoother import SmootherTable, kernel_smoother, task_distance
+from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.guarded import DEFAULT, unseen_choices
 from litellm_benchrouter.evaluation.metrics import (
     brier,
@@ -20,6 +21,8 @@ from litellm_benchrouter.evaluation.metrics import (
 from litellm_benchrouter.evaluation.prepared import Prepared
 from litellm_benchrouter.evaluation.summary import Choice, baselines, summarise, task_rows
 from litellm_benchrouter.progress import Silent
+
+_FEWEST_GROUPS = 3  # one to hold out, and two whose own predictions say how far to trust them
 
 Array = NDArray[np.float64]
 Estimator = Callable[[int, Array], Array]
@@ -34,6 +37,11 @@ def run_task(prepared: Prepared, stages: Silent) -> dict[str, Any]:
     dict
         The document that `evaluate --json` writes; docs/evaluation.md specifies it.
     """
+    if prepared.n_groups < _FEWEST_GROUPS:
+        raise ConfigError(
+            f"the protocol task holds out each task in turn and learns from the others; the "
+            f"benchmark has {prepared.n_groups}, it needs {_FEWEST_GROUPS}."
+        )
     tables = dict(enumerate(prepared.smoother_tables(stages)))
     guarded, kept = unseen_choices(prepared, tables, stages)
     with stages.stage("held-out tasks", prepared.n_tasks) as advance:

@@ -1,7 +1,7 @@
 """How long a decision takes without the embedding, beside exact search over the same rows.
 
 A real artifact is built from a synthetic benchmark, opened as a proxy would open it, and asked
-through `BenchRouter.decide`; only the embedder is replaced, by one that returns vectors made before.
+through `BenchRouter.decide`; only the embedder is replaced: by one whose vectors were made before.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import click
@@ -30,10 +31,12 @@ from litellm_benchrouter.progress import bars
 from litellm_benchrouter.router import BenchRouter
 
 _WARM_UP = 200
+_ROUNDS = 10
 _CLUSTERS, _INTRINSIC = 300, 24  # text vectors lie near a surface of few dimensions
 _BAR = {"p50": 0.3, "p99": 1.0}
 
 Vectors = NDArray[np.float32]
+Times = NDArray[np.float64]
 
 
 class PreparedVectors:
@@ -69,6 +72,7 @@ class PreparedVectors:
 @click.option("--k", default=5, show_default=True, help="Neighbours of a decision.")
 @click.option("--decisions", default=5_000, show_default=True, help="Timed with the index.")
 @click.option("--exact-decisions", default=300, show_default=True, help="Timed with exact search.")
+@click.option("--method", type=click.Choice(["paper", "guarded"]), default="paper")
 @click.option(
     "--vectors",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -82,20 +86,29 @@ def main(
     k: int,
     decisions: int,
     exact_decisions: int,
+    method: str,
     vectors: tuple[Path, ...],
 ) -> None:
     """Time decisions through the index and through exact search, in one run and one thread."""
     every = _real(vectors) if vectors else _synthetic(rows + 1_000, dimension)
     base, queries = every[:-1_000], every[-1_000:]
     with tempfile.TemporaryDirectory(prefix="benchrouter-decision-") as folder:
-        artifact = _artifact(Path(folder), base, n_models, k)
+        artifact = _artifact(Path(folder), base, n_models, k, method)
         with threadpool_limits(limits=1):  # a proxy's worker has one core
             artifact = replace(artifact, embedder=PreparedVectors(queries))
             exact = replace(artifact, index=ExactIndex(artifact.embeddings))
-            by_index = _time(BenchRouter(artifact), decisions, "index")
-            by_exact = _time(BenchRouter(exact), exact_decisions, "exact search")
-            search = _time_search(artifact, queries, decisions, k)
-    _show(artifact, {"index": by_index, "  of it the search": search, "exact search": by_exact})
+            by_index, by_exact = BenchRouter(artifact), BenchRouter(exact)
+            query = cycle(queries[:, None])
+            times = {
+                "by the index": _time(lambda: by_index.decide("a prompt"), decisions, "index"),
+                "of it the search": _time(
+                    lambda: artifact.index.search(next(query), k), decisions, "search"
+                ),
+                "by exact search": _time(
+                    lambda: by_exact.decide("a prompt"), exact_decisions, "exact search"
+                ),
+            }
+        _show(artifact, times)
 
 
 def _real(files: tuple[Path, ...]) -> Vectors:
@@ -114,8 +127,8 @@ def _synthetic(n: int, dimension: int) -> Vectors:
     return normalize(outer + 0.4 * generator.normal(size=outer.shape))
 
 
-def _artifact(folder: Path, base: Vectors, n_models: int, k: int) -> Artifact:
-    """Build from a wide table of random labels; the smoother, which no prompt needs, is cut short."""
+def _artifact(folder: Path, base: Vectors, n_models: int, k: int, method: str) -> Artifact:
+    """Build from a wide table of random labels, with few draws, which no prompt needs."""
     generator = np.random.default_rng(1)
     table = {"task": [f"task-{i % 25:02d}" for i in range(len(base))]}
     table["prompt"] = [f"prompt {i}" for i in range(len(base))]
@@ -126,6 +139,7 @@ def _artifact(folder: Path, base: Vectors, n_models: int, k: int) -> Artifact:
     frame.write_parquet(folder / "benchmark.parquet")
     np.save(folder / "vectors.npy", base)
     block = {
+        "method": method,
         "sources": [{"path": "benchmark.parquet", "embeddings": "vectors.npy"}],
         "embedder": {"kind": "precomputed"},
         "routing": {"k": k, "alphas": [0.0], "repeats": 1},
@@ -135,47 +149,44 @@ def _artifact(folder: Path, base: Vectors, n_models: int, k: int) -> Artifact:
     return read_artifact(built.folder)
 
 
-def _time(router: BenchRouter, n: int, name: str) -> Vectors:
+def _time(question: Callable[[], object], n: int, name: str) -> Times:
+    """Ask n times; return milliseconds, shape (_ROUNDS, n // _ROUNDS)."""
     for _ in range(min(_WARM_UP, n)):
-        router.decide("a prompt")
-    seconds = np.empty(n)
-    for i in track(range(n), description=name, transient=True):
-        start = time.perf_counter()
-        router.decide("a prompt")
-        seconds[i] = time.perf_counter() - start
+        question()
+    seconds = np.empty((_ROUNDS, n // _ROUNDS))
+    for row in track(seconds, description=name, transient=True):
+        for i in range(len(row)):
+            start = time.perf_counter()
+            question()
+            row[i] = time.perf_counter() - start
     return seconds * 1e3
 
 
-def _time_search(artifact: Artifact, queries: Vectors, n: int, k: int) -> Vectors:
-    seconds = np.empty(n)
-    for i in range(n):
-        query = queries[i % len(queries), None]
-        start = time.perf_counter()
-        artifact.index.search(query, k)
-        seconds[i] = time.perf_counter() - start
-    return seconds * 1e3
-
-
-def _show(artifact: Artifact, milliseconds: dict[str, Vectors]) -> None:
-    n, dimension = artifact.embeddings.shape
-    index = artifact.manifest.index
+def _show(artifact: Artifact, times: dict[str, Times]) -> None:
+    (n, dimension), index = artifact.embeddings.shape, artifact.manifest.index
     console = Console()
-    table = Table(
-        title=f"A decision without the embedding: {n:,} x {dimension}, k={index['recall_at']:.0f}, "
-        f"{len(artifact.models)} models; recall {index['recall']:.4f} at ef={index['ef']:.0f}",
-        title_justify="left",
-    )
-    for column in ("", "p50 (ms)", "p99 (ms)", "p50 relative to the index"):
-        table.add_column(column, justify="left" if not column else "right")
-    reference = float(np.percentile(milliseconds["index"], 50))
-    for name, values in milliseconds.items():
-        p50, p99 = np.percentile(values, [50, 99])
-        table.add_row(name, f"{p50:.3f}", f"{p99:.3f}", f"{p50 / reference:.2f}")
-    console.print(table)
-    p50, p99 = np.percentile(milliseconds["index"], [50, 99])
-    met = p50 <= _BAR["p50"] and p99 <= _BAR["p99"]
     console.print(
-        f"Bar: p50 <= {_BAR['p50']} ms and p99 <= {_BAR['p99']} ms: {'met' if met else 'MISSED'}."
+        f"A decision without the embedding: {n:,} x {dimension}, k={index['recall_at']:.0f}, "
+        f"{len(artifact.models)} models, method {artifact.manifest.parameters['method']}; "
+        f"recall {index['recall']:.4f} at ef={index['ef']:.0f}",
+        highlight=False,
+    )
+    table = Table("ms", "p50", "p99", "p50, quietest", "p99, quietest", "p50, relative")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    by_index = np.percentile(times["by the index"], [50, 99])
+    for name, rounds in times.items():
+        p50, p99 = np.percentile(rounds, [50, 99])
+        quiet_50, quiet_99 = np.percentile(rounds, [50, 99], axis=1).min(axis=1)
+        shown = [f"{value:.3f}" for value in (p50, p99, quiet_50, quiet_99)]
+        table.add_row(name, *shown, f"{p50 / by_index[0]:.2f}")
+    console.print(table)
+    met = all(by_index <= list(_BAR.values()))
+    console.print(
+        f"Bar: p50 <= {_BAR['p50']} ms and p99 <= {_BAR['p99']} ms: {'met' if met else 'MISSED'}. "
+        f"Where other work shares the cores, what it takes shows in p99; the quietest of {_ROUNDS} "
+        f"rounds has the least of it.",
+        highlight=False,
     )
 
 

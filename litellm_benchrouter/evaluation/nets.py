@@ -161,7 +161,7 @@ def _fit(
         layers += [torch.nn.Linear(width, units), torch.nn.ReLU()]
         width = units
     net = torch.nn.Sequential(*layers, torch.nn.Linear(width, training.labels.shape[1]))
-    optimizer = torch.optim.Adam(net.parameters(), lr=recipe.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(net.parameters(), lr=recipe.learning_rate)
     best, since = -1.0, 0
     kept: dict[str, torch.Tensor] = {}
     n = len(training.inputs)

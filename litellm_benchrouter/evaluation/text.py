@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from litellm_benchrouter.cli.options import without_nan
-from litellm_benchrouter.evaluation.report.parts import Table
+from litellm_benchrouter.evaluation.report.parts import Table, without_nan
 from litellm_benchrouter.evaluation.report.sections import TABLES
 from litellm_benchrouter.evaluation.report.verdict import GAIN, LEVEL, LOSS, UNCLEAR, verdict
 

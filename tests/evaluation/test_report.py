@@ -307,6 +307,19 @@ def test_the_terminal_shows_the_verdict_first_and_breaks_no_number(
     assert "[red]" in text
 
 
+def test_a_saving_in_parameters_is_not_sold_as_one_in_money(result: dict[str, Any]) -> None:
+    document = copy.deepcopy(result["protocols"]["cost"])
+    tuned = document["methods"]["default"]["tuned"]["equal_quality"]
+    tuned |= {"saved": 0.4, "saved_over_samples_95": [0.3, 0.5]}
+    tuned["quality_gain_over_samples_95"] = [-0.01, 0.01]
+    document["cost_basis"] = {"unit": "params_b", "models": {"large": "parameters"}}
+
+    found = verdict({"cost": document})
+
+    assert "40 % of the cost, counted in parameters, at equal quality" in found.headline
+    assert "USD" not in render_html(document)
+
+
 def test_the_terminal_takes_documents_with_nan(result: dict[str, Any]) -> None:
     document = copy.deepcopy(result["protocols"]["task"])
     document["methods"]["s1"]["params_b"] = float("nan")

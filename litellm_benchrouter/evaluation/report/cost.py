@@ -13,11 +13,16 @@ from litellm_benchrouter.evaluation.report.words import PERCENT, listed, name_of
 def cost_section(document: Document) -> Section:
     """Show what quality costs, with the router and without it."""
     basis = sorted(set(document["cost_basis"]["models"].values()))
+    source = (
+        f"Costs are from {listed(basis)}."
+        if document["cost_basis"]["unit"] == "usd"
+        else "Prices are not known of enough models, so a model's parameters stand for its cost."
+    )
     words = [
         "One number says how much quality is worth: the router picks the model with the best "
         "predicted quality less its expected cost. The number is chosen on questions with known "
         "answers, and what it saves is measured on others.",
-        f"Costs are from {listed(basis)}.",
+        source,
     ]
     left_out = document["cost_basis"].get("left_out")
     if left_out:

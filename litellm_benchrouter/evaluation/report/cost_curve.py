@@ -127,7 +127,7 @@ def _cost_label(document: Document) -> str:
 
 def _cost_axis(document: Document, costs: Sequence[float]) -> Axis:
     log = min(costs) > 0 and max(costs) / min(costs) > _LOG_FROM
-    return axis(_cost_label(document), costs, log=log, low=None if log else 0.0)
+    return axis(_cost_label(document), costs, log=log)
 
 
 def _bent(points: Sequence[Point], scale: Axis) -> list[Point]:

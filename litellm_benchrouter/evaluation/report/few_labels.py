@@ -56,9 +56,8 @@ def _figure(document: Document) -> Figure:
                     row["gain"]
                 )
                 points.append(Point(labels, row["gain"], text, low, high))
-        series.append(
-            Series(name_of(name), _STYLES.get(name, "other"), points, line=True, band=True)
-        )
+        style = _STYLES.get(name, "other")
+        series.append(Series(name_of(name), style, points, line=True, band=style == "ours"))
     every = [p for one in series for p in one.points]
     heights = [y for p in every for y in (p.low, p.y, p.high) if y is not None]
     made = axis("Points above BMA", [0.0, *heights])
@@ -66,8 +65,8 @@ def _figure(document: Document) -> Figure:
         "few-labels-gain",
         "What each labelled question buys",
         [
-            "Points of accuracy gained over BMA, averaged over tasks, with the 95 % interval over "
-            "tasks as a band. Above zero, labelling paid.",
+            "Points of accuracy gained over BMA, averaged over tasks; the band is the default "
+            "router's 95 % interval over tasks. Above zero, labelling paid.",
         ],
         (few_labels_table(document),),
         Plot(

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from litellm_benchrouter.evaluation.report.parts import Document
+from litellm_benchrouter.evaluation.report.parts import Document, without_nan
 from litellm_benchrouter.evaluation.report.sections import SECTIONS
 from litellm_benchrouter.evaluation.report.verdict import verdict
 from litellm_benchrouter.evaluation.report.words import GLOSSARY, NAMES, count, tight
@@ -24,14 +24,15 @@ def render_html(result: Mapping[str, Any]) -> str:
     Parameters
     ----------
     result : mapping
-        One protocol's document, or `{"protocols": {NAME: document}}`; None where a number is not
-        known.
+        One protocol's document, or `{"protocols": {NAME: document}}`; None or NaN where a number
+        is not known.
 
     Returns
     -------
     str
         HTML.
     """
+    result = without_nan(result)
     documents = result["protocols"] if "protocols" in result else {_name(result): result}
     sections = [make(documents[name]) for name, make in SECTIONS.items() if name in documents]
     environment = Environment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,3 +88,12 @@ def ours(document: Document, otherwise: str) -> str | None:
     """Return the method that a verdict is about: what the proxy does, or the paper's best."""
     methods = document["methods"]
     return next((name for name in ("default", otherwise) if name in methods), None)
+
+
+def without_nan(document: Any) -> Any:
+    """Return a document with None for every number that is not known."""
+    if isinstance(document, dict):
+        return {key: without_nan(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [without_nan(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document

@@ -188,41 +188,40 @@ def _cost(document: Document) -> list[Finding]:
     row = document["methods"].get(method)
     if row is None or row["tuned"]["equal_quality"]["saved"] is None:
         return []
-    unit = unit_of(document["protocol"]["metric"])
     equal, less = row["tuned"]["equal_quality"], row["tuned"]["quality_95"]
-    kept = tone_of(equal["quality_gain_over_samples_95"])
-    tone = LOSS if kept == LOSS else tone_of(equal["saved_over_samples_95"])
+    quality = tone_of(equal["quality_gain_over_samples_95"])
+    tone = LOSS if quality == LOSS else tone_of(equal["saved_over_samples_95"])
     low, high = equal["saved_over_samples_95"] or (None, None)
-    sure = (
-        f"95 % interval {PERCENT.bare(low, 0)} to {PERCENT.value(high, 0)}"
-        if low is not None
-        else "no interval"
-    )
-    words = {
-        GAIN: "better than",
-        UNCLEAR: "not provably different from",
-        LOSS: "worse than",
-    }[kept]
-    change = f"{unit.difference(equal['quality_gain'])} {unit.gain}".rstrip()
-    saves = (
-        f"saves {PERCENT.value(equal['saved'])} of its cost; its quality was then {words} that "
-        f"model's ({change})."
-        if abs(equal["saved"]) > _LEVEL
-        else "finds nothing to save."
-    )
+    in_usd = document["cost_basis"]["unit"] == "usd"
+    saved = PERCENT.value(equal["saved"], 0)
+    of_cost = "of the cost" if in_usd else "of the cost, counted in parameters,"
     return [
         Finding(
             tone,
-            PERCENT.value(equal["saved"], 0),
-            "cost saved at equal quality",
-            sure,
-            f"Asked to keep the best single model's quality, {said(method)} {saves} At 95 % of "
-            f"the quality it saves {PERCENT.value(less['saved'])}.",
-            clause=f"saves {PERCENT.value(equal['saved'], 0)} of the cost at equal quality"
-            if tone == GAIN
-            else "",
+            saved,
+            "cost saved at equal quality" if in_usd else "parameters saved at equal quality",
+            "no interval"
+            if low is None
+            else f"95 % interval {PERCENT.bare(low, 0)} to {PERCENT.value(high, 0)}",
+            f"Asked to keep the best single model's quality, {said(method)} "
+            f"{_saves(document, equal, quality)} At 95 % of the quality it saves "
+            f"{PERCENT.value(less['saved'])}.",
+            clause=f"saves {saved} {of_cost} at equal quality" if tone == GAIN else "",
         )
     ]
+
+
+def _saves(document: Document, tuned: Mapping[str, Any], quality: str) -> str:
+    if abs(tuned["saved"]) < _LEVEL:
+        return "finds nothing to save."
+    unit = unit_of(document["protocol"]["metric"])
+    change = f"{unit.difference(tuned['quality_gain'])} {unit.gain}".rstrip()
+    what = "cost" if document["cost_basis"]["unit"] == "usd" else "parameters"
+    words = {GAIN: "better than", LOSS: "worse than", UNCLEAR: "not provably different from"}
+    return (
+        f"saves {PERCENT.value(tuned['saved'])} of its {what}; its quality was then "
+        f"{words[quality]} that model's ({change})."
+    )
 
 
 def tone_of(bounds: Any) -> str:

@@ -17,7 +17,6 @@ from litellm_benchrouter.evaluation.guarded import unseen_choice
 from litellm_benchrouter.evaluation.prepared import Prepared
 from litellm_benchrouter.progress import Silent
 
-
 FEWEST_SAMPLES = 50
 """With fewer, nothing can be shown to be better than the best model on average."""
 

@@ -4,7 +4,7 @@ import ast
 import sys
 from pathlib import Path
 
-import litellm_benchrouter.core as core
+from litellm_benchrouter import core
 
 
 def test_the_core_imports_numpy_and_the_standard_library_only():

@@ -49,7 +49,7 @@ TEMPLATES = {
     "math": (
         "{name} has {a} {things} and gives away {b} percent of them. How many are left?",
         "Solve for x: {b}x + {a} = {c}. Show each step of the calculation.",
-        "What is the probability of drawing {b} red balls in a row from {a} balls, half of them red?",
+        "What is the probability of drawing {b} red balls in a row from {a}, half of them red?",
         "Compute the area of a rectangle with sides {a} and {b}, then its diagonal.",
     ),
     "sql": (

@@ -25,10 +25,12 @@ def demo_command(as_json: bool) -> None:
         folder = Path(name)
         with bars() as stages:
             built = prepare(folder, stages)
-            with stages.stage("starting a LiteLLM proxy", 1) as advance:
-                with proxy(folder) as (address, key):
-                    advance(1)
-                    ask(address, key, answers.append)
+            with (
+                stages.stage("asking a LiteLLM proxy", 1) as advance,
+                proxy(folder) as (address, key),
+            ):
+                ask(address, key, answers.append)
+                advance(1)
     if as_json:
         print_json([vars(answer) | {"headers": dict(answer.headers)} for answer in answers])
         return

@@ -1,1 +1,1 @@
-"""A demonstration that needs no key and no download: a real proxy, mock deployments, real requests."""
+"""A demonstration without key or download: a real proxy, mock deployments, real requests."""

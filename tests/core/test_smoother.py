@@ -1,4 +1,4 @@
-"""Task distance, the (u, p) table and the kernel smoother, held against loops over the equations."""
+"""Task distance, the (u, p) table and the kernel smoother, beside loops over the equations."""
 
 import numpy as np
 import pytest

@@ -33,7 +33,6 @@ from litellm_benchrouter.core.scores import correctness_predictor, s1, s2, s3
 from litellm_benchrouter.core.smoother import (
     SmootherTable,
     kernel_smoother,
-    smoother_table,
     task_distance,
 )
 from litellm_benchrouter.embed import (
@@ -174,22 +173,7 @@ def _contents(
 ) -> Contents:
     routing, n_tasks = config.routing, len(benchmark.tasks)
     prepared = prepare(benchmark, embedded.vectors, routing, seed=config.seed, stages=stages)
-    with stages.stage("smoother table", n_tasks) as advance:
-        (table,) = smoother_table(
-            embedded.vectors,
-            benchmark.task,
-            benchmark.correctness,
-            prepared.outside,
-            n_tasks=n_tasks,
-            k=routing.k,
-            kappa=routing.kappa,
-            t=routing.t,
-            alphas=routing.alphas,
-            repeats=routing.repeats,
-            max_moved=routing.max_moved,
-            seed=config.seed,
-            progress=advance,
-        )
+    table = prepared.smoother_table(stages)
     fitted = fit_guarded(prepared, table, stages) if config.method == "guarded" else None
     named, guarded_tasks = {}, {}
     n_neighbors = max(routing.k, routing.kappa, 0 if fitted is None else fitted.n_neighbors)

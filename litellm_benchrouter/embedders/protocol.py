@@ -78,20 +78,3 @@ class Embedder(Protocol):
     def save(self, folder: Path) -> None:
         """Write what `load_embedder` needs besides the identity; same embedder, same bytes."""
         ...
-
-
-def unit_rows(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Scale each row to unit length; all-zero rows stay zero.
-
-    Parameters
-    ----------
-    vectors : ndarray of floating, shape (n, dimension)
-
-    Returns
-    -------
-    ndarray of float32, shape (n, dimension)
-    """
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.zeros(vectors.shape, dtype=np.float32)
-    np.divide(vectors, length, out=unit, where=length > 0)
-    return unit

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.protocol import Progress, unit_rows
+from litellm_benchrouter.core.neighbors import normalize
+from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.errors import EmbedderError
 
 DEFAULT_MODEL = "sentence-transformers/all-mpnet-base-v2"
@@ -124,7 +125,7 @@ class SentenceTransformersEmbedder:
         if not np.isfinite(vectors).all():
             raise EmbedderError(f"{self.model} gave NaN or infinite values; use another model.")
         vectors[[i for i, text in enumerate(clean) if not text.strip()]] = 0
-        return unit_rows(vectors)
+        return normalize(vectors)
 
     def identity(self) -> dict[str, object]:
         """Return model, limits, and a fingerprint of the model's files; see `Embedder.identity`."""

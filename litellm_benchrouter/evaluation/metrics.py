@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from litellm_benchrouter.core.masked import mean
+
 Array = NDArray[np.float64]
 
 RESAMPLES = 5_000
@@ -147,7 +149,7 @@ def half_split_oracle(values: Array, *, seed: int, splits: int = 20) -> float:
         if half == 0:
             return float("nan")
         chosen, measured = order[:half], order[half:]
-        a, b = _column_means(values[chosen]), _column_means(values[measured])
+        a, b = mean(values[chosen]), mean(values[measured])
         if np.isnan(a).all():
             continue
         best = np.nanmax(a)
@@ -155,11 +157,3 @@ def half_split_oracle(values: Array, *, seed: int, splits: int = 20) -> float:
         if not np.isnan(tied).all():
             found.append(float(np.nanmean(tied)))
     return float(np.mean(found)) if found else float("nan")
-
-
-def _column_means(values: Array) -> Array:
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    out: Array = np.full(values.shape[1], np.nan)
-    np.divide(np.where(known, values, 0.0).sum(axis=0), count, out=out, where=count > 0)
-    return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -96,29 +96,38 @@ class Prepared:
         """Rank models; see `rank`."""
         return rank(scores, average, self.benchmark.cost_ranks, self.benchmark.models)
 
+    def smoother_table(self, stages: Silent) -> SmootherTable:
+        """Return the (u, p) table of the whole benchmark."""
+        with stages.stage("smoother table", self.n_groups) as advance:
+            return self._tables(None, advance)[0]
+
     def smoother_tables(
         self, stages: Silent, groups: Sequence[int] | None = None
     ) -> list[SmootherTable]:
         """Return the (u, p) table without each of some groups (default: all) in turn."""
-        routing = self.routing
-        left_out = range(self.n_groups) if groups is None else groups
         with stages.stage("smoother tables", self.n_groups) as advance:
-            return smoother_table(
-                self.embeddings,
-                self.group,
-                self.benchmark.correctness,
-                self.outside,
-                n_tasks=self.n_groups,
-                k=routing.k,
-                kappa=routing.kappa,
-                t=routing.t,
-                alphas=routing.alphas,
-                repeats=routing.repeats,
-                max_moved=routing.max_moved,
-                seed=self.seed,
-                left_out=left_out,
-                progress=advance,
-            )
+            return self._tables(range(self.n_groups) if groups is None else groups, advance)
+
+    def _tables(
+        self, left_out: Sequence[int] | None, advance: Callable[[int], None]
+    ) -> list[SmootherTable]:
+        routing = self.routing
+        return smoother_table(
+            self.embeddings,
+            self.group,
+            self.benchmark.correctness,
+            self.outside,
+            n_tasks=self.n_groups,
+            k=routing.k,
+            kappa=routing.kappa,
+            t=routing.t,
+            alphas=routing.alphas,
+            repeats=routing.repeats,
+            max_moved=routing.max_moved,
+            seed=self.seed,
+            left_out=left_out,
+            progress=advance,
+        )
 
     def pool(self, models: list[str]) -> Prepared:
         """Return the same with some of the models; vectors and neighbours stay."""

@@ -1,8 +1,8 @@
 """Latency and throughput of the real LiteLLM proxy with the hook and without it, in one run.
 
-Three proxies serve the same deployments of a fake provider on loopback: one without a callback, one
-with a callback that does nothing, which shows what LiteLLM itself spends on having one, and one with
-the hook. They are asked in turns, so that whatever else the machine does slows all of them.
+Three proxies serve the same deployments of a fake provider on loopback: one without a callback,
+one with a callback that does nothing, which shows what LiteLLM itself spends on having one, and one
+with the hook. They are asked in turns, so that whatever else the machine does slows all of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
 _CALLBACKS = {
     "none": None,
     "empty": "empty.handler",
-    "benchrouter": "litellm_benchrouter.hook.handler",
+    "the hook": "litellm_benchrouter.hook.handler",
 }
 _EMPTY = """
 from litellm.integrations.custom_logger import CustomLogger
@@ -61,7 +61,7 @@ def main(concurrency: tuple[int, ...], requests: int, seconds: float) -> None:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-proxy-")))
         api_base = stack.enter_context(_upstream())
         proxies = {
-            name: stack.enter_context(_proxy(root / name, api_base, callback))
+            name: stack.enter_context(_proxy(root / name.replace(" ", "-"), api_base, callback))
             for name, callback in _CALLBACKS.items()
         }
         progress = stack.enter_context(Progress(transient=True))
@@ -115,7 +115,7 @@ def _proxy(folder: Path, api_base: str, callback: str | None) -> Iterator[ProxyP
     with proxy:
         for _ in range(_WARM_UP):
             _one(proxy)
-        if callback == _CALLBACKS["benchrouter"]:
+        if callback == _CALLBACKS["the hook"]:
             eventually(lambda: "x-benchrouter-artifact" in _one(proxy))
         yield proxy
 
@@ -176,8 +176,8 @@ def _show(measured: dict[tuple[int, str], list[tuple[list[float], float]]]) -> N
     console = Console()
     console.print(table)
     console.print(
-        "One worker each; the provider answers without delay. Proxy, provider and client share this "
-        "machine, and an idle proxy waits.",
+        "One worker each; the provider answers without delay. Proxy, provider and client share "
+        "this machine, and an idle proxy waits.",
         highlight=False,
     )
 

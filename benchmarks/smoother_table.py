@@ -3,9 +3,9 @@
     python benchmarks/smoother_table.py --data ../shared/data/openllm_v2
 
 The protocol `task` needs 15 x 10 draws of every task for every held-out task. The literal loop does
-what appendix B says in each draw: it searches the neighbours of the task's remaining samples in what
-is left plus what has moved. It is timed on some draws, evenly spread over the tasks, and both are
-compared by the draw, in one run.
+what appendix B says in each draw: it searches the neighbours of the task's remaining samples in
+what is left plus what has moved. It is timed on some draws, evenly spread over the tasks, and both
+are compared by the draw, in one run.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.estimators import guarded
 from litellm_benchrouter.estimators.guarded import Guarded
 from litellm_benchrouter.index import HnswIndex, Index
-from litellm_benchrouter.manifest import Manifest, read_manifest, verify_files
+from litellm_benchrouter.manifest import MANIFEST, Manifest, read_manifest, verify_files
 
 EMBEDDINGS = "embeddings.npy"
 CORRECTNESS = "correctness.npy"
@@ -172,6 +172,15 @@ def read_artifact(folder: Path, *, known: Embedder | None = None) -> Artifact:
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
+    try:
+        return _open(folder, manifest, known)
+    except KeyError as error:
+        raise ArtifactError(
+            f"{folder / MANIFEST} lacks {error}, which this schema version has; build again."
+        ) from error
+
+
+def _open(folder: Path, manifest: Manifest, known: Embedder | None) -> Artifact:
     n, n_models, n_tasks = len_of(manifest), len(manifest.models), len(manifest.tasks)
     dimension = int(manifest.embedder["dimension"])
     embeddings = _array(folder, EMBEDDINGS, np.float32, (n, dimension))

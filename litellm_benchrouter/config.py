@@ -44,8 +44,12 @@ class SourceConfig(_Block):
         eta_d of single tasks.
     embeddings : Path or None
         A .npy file with one vector a sample, rows in the order of the source's samples.
+    metric, filter, scorer : str or list of str, or None
+        Which of several scores to take, where the reader has a choice.
+    rankers : list of str or None
+        Columns with the scores that rankers gave to each answer.
     options : dict
-        Further options of the reader, such as `metric`.
+        Further options of the reader.
     """
 
     kind: str = "table"
@@ -54,7 +58,17 @@ class SourceConfig(_Block):
     threshold: float = 0.5
     thresholds: dict[str, float] = Field(default_factory=dict)
     embeddings: Path | None = None
+    metric: str | list[str] | None = None
+    filter: str | list[str] | None = None
+    scorer: str | list[str] | None = None
+    rankers: list[str] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def reader_options(self) -> dict[str, Any]:
+        """All options of the reader."""
+        named = {name: getattr(self, name) for name in ("metric", "filter", "scorer", "rankers")}
+        return self.options | {name: value for name, value in named.items() if value is not None}
 
 
 class ModelConfig(_Block):

@@ -31,7 +31,7 @@ def load_benchmark(config: BenchRouterConfig, stages: Silent) -> tuple[Benchmark
                 thresholds=source.thresholds,
             )
             try:
-                table = read(source.kind, source.path, source.options)
+                table = read(source.kind, source.path, source.reader_options)
             except (ConfigError, SourceError) as error:
                 raise type(error)(f"benchrouter.sources[{s}]: {error}") from error
             tables.append((table, judgement))

@@ -13,6 +13,7 @@ from litellm_benchrouter.artifact import read_artifact
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import BenchRouterError
+from litellm_benchrouter.manifest import MANIFEST
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.store import Store
 
@@ -65,11 +66,12 @@ class Serving:
         """
         try:
             version = self._store.current()
+            state = self._state(version)
             if version is None:
                 self._refuse("", f"no version was published in {self._store.root} yet")
                 return
             serving = self.router.artifact.manifest.version if self.router else None
-            if version in (serving, self._refused):
+            if version == serving or state == self._refused:
                 return
             known = self.router.artifact.embedder if self.router else None
             folder = self._store.folder(version)
@@ -111,12 +113,22 @@ class Serving:
 
     def _named(self) -> str:
         try:
-            return self._store.current() or ""
+            return self._state(self._store.current())
         except BenchRouterError:
             return ""
 
-    def _refuse(self, version: str, reason: str) -> None:
-        if version != self._refused:
-            self._refused = version
+    def _state(self, version: str | None) -> str:
+        """Return a version and when it was written: a damaged one may be built again as it was."""
+        if version is None:
+            return ""
+        try:
+            written = (self._store.folder(version) / MANIFEST).stat().st_mtime_ns
+        except OSError:
+            return version
+        return f"{version}@{written}"
+
+    def _refuse(self, state: str, reason: str) -> None:
+        if state != self._refused:
+            self._refused = state
             kept = "requests pass through" if self.router is None else "the old version serves on"
             logger.warning("benchrouter: %s; %s", reason, kept)

@@ -140,6 +140,10 @@ def test_a_new_version_is_swapped_in_and_a_broken_one_is_not(
     assert caplog.text.count("correctness.npy") == 1
     assert "the old version serves on" in caplog.text
 
+    build(config.model_copy(update={"seed": 2}))  # mended under the same name
+    serving.refresh()
+    assert serving.router.artifact.manifest.version == third.manifest.version
+
 
 def test_the_watcher_finds_a_version_by_itself(tmp_path: Path) -> None:
     copy_files(tmp_path)

@@ -13,7 +13,11 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.benchmark import average_accuracy
 from litellm_benchrouter.core.neighbors import nearest
 from litellm_benchrouter.core.scores import correctness_predictor
-from litellm_benchrouter.embed import EmbeddedBenchmark, embed_benchmark
+from litellm_benchrouter.embed import (
+    EmbeddedBenchmark,
+    embed_benchmark,
+    without_unknown_prompts,
+)
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
@@ -106,6 +110,7 @@ def evaluate(
     embedded = embed_benchmark(
         config, benchmark, report, embeddings, config.artifacts / "cache", stages
     )
+    benchmark, embedded = without_unknown_prompts(benchmark, embedded)
     whole = prepare(
         benchmark,
         embedded.vectors,

@@ -183,7 +183,7 @@ def _contents(
             found = nearest(vectors, embedded.vectors, n_neighbors)
             named[name] = task_scores(config, benchmark, found, table)
             if fitted is not None:
-                guarded_tasks[name] = fitted.task_scores(vectors, found, named[name].s3)
+                guarded_tasks[name] = fitted.task_scores(vectors, found, named[name])
             advance(1)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
     return Contents(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.core.decision import TaskScores
 from litellm_benchrouter.core.neighbors import Neighbors
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.estimators.guarded import Fitted, Guarded, fit_request, neighbors_of_each
+from litellm_benchrouter.estimators.left_out_s3 import confident_s3
 from litellm_benchrouter.estimators.unseen import UnseenChoice
 from litellm_benchrouter.estimators.unseen_task import NEIGHBORS, TaskPredictors
 from litellm_benchrouter.evaluation.guarded import unseen_choice
@@ -30,11 +33,16 @@ class FittedGuarded:
     requests : Fitted
     unseen : UnseenChoice
     predictors : TaskPredictors
+    cost_ranks, names, eta
+        As in `choose`.
     """
 
     requests: Fitted
     unseen: UnseenChoice
     predictors: TaskPredictors
+    cost_ranks: Sequence[tuple[int, float]]
+    names: Sequence[str]
+    eta: float
 
     n_neighbors = NEIGHBORS
 
@@ -60,7 +68,7 @@ class FittedGuarded:
         }
 
     def task_scores(
-        self, inputs: NDArray[np.float32], near: Neighbors, s3: NDArray[np.float64]
+        self, inputs: NDArray[np.float32], near: Neighbors, scores: TaskScores
     ) -> NDArray[np.float64]:
         """Scores of a new task from its inputs, shape (M,).
 
@@ -69,10 +77,13 @@ class FittedGuarded:
         inputs : ndarray of float32, shape (q, E)
         near : Neighbors
             Of the inputs in the benchmark, `n_neighbors` of them where there are.
-        s3 : ndarray of float64, shape (M,)
+        scores : TaskScores
+            Of the task, by the paper.
         """
+        average = self.predictors.average
+        s3 = confident_s3(scores, average, self.cost_ranks, self.names, self.eta)
         predicted = self.predictors.predict(inputs, near.first(NEIGHBORS), s3)
-        return self.unseen.scores(self.predictors.average, predicted)
+        return self.unseen.scores(average, predicted)
 
 
 def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> FittedGuarded | None:
@@ -106,4 +117,11 @@ def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> Fit
             prepared.n_tasks,
         )
         advance(1)
-    return FittedGuarded(requests, choice, predictors)
+    return FittedGuarded(
+        requests,
+        choice,
+        predictors,
+        benchmark.cost_ranks,
+        benchmark.models,
+        prepared.routing.eta,
+    )

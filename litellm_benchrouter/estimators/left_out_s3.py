@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.core.decision import TaskScores, choose
 from litellm_benchrouter.core.neighbors import Neighbors
-from litellm_benchrouter.core.scores import correctness_predictor, s2, s3
+from litellm_benchrouter.core.scores import correctness_predictor, s1, s2, s3
 from litellm_benchrouter.core.smoother import SmootherTable, kernel_smoother, task_distance
 
 Floats = NDArray[np.float64]
@@ -25,8 +28,8 @@ def left_out_s3(
     t: float,
     sigma: float,
     excluded: int | None = None,
-) -> Floats:
-    """S3 of each task without its own group, and without one more (eq. 5).
+) -> dict[int, TaskScores]:
+    """S1, S2, p and S3 of each task without its own group, and without one more (eqs. 1 to 10).
 
     Parameters
     ----------
@@ -45,19 +48,48 @@ def left_out_s3(
 
     Returns
     -------
-    ndarray of float64, shape (D, M)
+    dict of int to TaskScores
+        By task; a task without samples has none.
     """
     near = outside if excluded is None else without_group(outside, group[task], excluded, kappa)
-    scores = np.full((len(group), correctness.shape[1]), np.nan)
+    scores = {}
     for d in range(len(group)):
         own = near.rows(np.flatnonzero(task == d))
         if not len(own.index):
             continue
         others = np.flatnonzero(np.arange(len(table.u)) != group[d])
         table_u, table_p = table.pairs(others)
-        p = kernel_smoother(task_distance(own, kappa), table_u, table_p, sigma)
-        scores[d] = s3(s2(correctness_predictor(correctness, own.first(k)), t), p)
+        u = task_distance(own, kappa)
+        p = kernel_smoother(u, table_u, table_p, sigma)
+        g = correctness_predictor(correctness, own.first(k))
+        second = s2(g, t)
+        scores[d] = TaskScores(len(own.index), u, s1(g), second, s3(second, p), p)
     return scores
+
+
+def confident_s3(
+    task: TaskScores,
+    average: Floats,
+    cost_ranks: Sequence[tuple[int, float]],
+    names: Sequence[str],
+    eta: float,
+) -> Floats:
+    """S3 where eq. 6 leaves the best on average for it, else the average itself.
+
+    Parameters
+    ----------
+    task : TaskScores
+    average : ndarray of float64, shape (M,)
+    cost_ranks, names, eta
+        As in `choose`.
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
+    """
+    choice = choose(task, average, cost_ranks, names, eta=eta)
+    leaves = choice.order[0] != choice.best_on_average
+    return np.where(np.isnan(task.s3), average, task.s3) if leaves else average
 
 
 def without_group(

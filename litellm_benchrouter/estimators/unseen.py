@@ -17,7 +17,7 @@ over BMA is not above `MARGIN` is answered with BMA.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -172,7 +172,7 @@ def leave_out_evidence(
     neighbors: Ints,
     similarity: NDArray[np.float32],
     excluded: int | None = None,
-    s3: Floats | None = None,
+    s3: Callable[[int, Floats], Floats] | None = None,
 ) -> Evidence:
     """Evidence of every task, learned without its own group and without one more.
 
@@ -185,8 +185,9 @@ def leave_out_evidence(
         Computed once; K = 500 leaves 200 after excluding one more group, except in huge tasks.
     excluded : int, optional
         Group held out by the outer loop: predicted, never learned from.
-    s3 : ndarray of float64, shape (D, M), optional
-        S3 of each task, left out in the same way; without it S3 is no candidate.
+    s3 : callable, optional
+        S3 of a task with eq. 6, left out in the same way, from its number and its average; without
+        it S3 is no candidate.
     """
     n_tasks, sample_group = len(group), group[task]
     accuracy = task_accuracy(labels, np.asarray(task, dtype=np.int32), n_tasks)
@@ -208,7 +209,7 @@ def leave_out_evidence(
         for name, values in predicted.items()
     }
     if s3 is not None:
-        means["s3"] = s3
+        means["s3"] = np.array([s3(d, average[d]) for d in range(n_tasks)])
     return Evidence(accuracy, average, means, group, used)
 
 

@@ -61,6 +61,7 @@ class TaskPredictors:
         near : Neighbors
             Of the inputs in the benchmark, 200 of them where there are.
         s3 : ndarray of float64, shape (M,)
+            With eq. 6, as `confident_s3` returns it.
         """
         blocks = [
             correctness_predictor(
@@ -72,5 +73,5 @@ class TaskPredictors:
         found = {"knn200": np.where(np.isnan(knn), self.average, knn)}
         for name, (weights, bias) in self._ridge.items():
             found[name] = mean(inputs @ weights + bias)
-        found["s3"] = np.where(np.isnan(s3), self.average, s3)
+        found["s3"] = s3
         return found

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.estimators.guarded import Fitted, fit_request, neighbors_of_each
-from litellm_benchrouter.estimators.left_out_s3 import left_out_s3
+from litellm_benchrouter.estimators.left_out_s3 import confident_s3, left_out_s3
 from litellm_benchrouter.estimators.request import K
 from litellm_benchrouter.estimators.unseen import (
     Evidence,
@@ -68,7 +68,7 @@ def unseen_choices(
 def evidence_without(prepared: Prepared, table: SmootherTable, excluded: int | None) -> Evidence:
     """Evidence of every task, without its own group and without one more."""
     benchmark, routing = prepared.benchmark, prepared.routing
-    s3 = left_out_s3(
+    scores = left_out_s3(
         benchmark.correctness,
         benchmark.task,
         prepared.group_of_task,
@@ -80,6 +80,13 @@ def evidence_without(prepared: Prepared, table: SmootherTable, excluded: int | N
         sigma=routing.sigma,
         excluded=excluded,
     )
+
+    def s3(d: int, average: NDArray[np.float64]) -> NDArray[np.float64]:
+        if d not in scores:
+            return average
+        names = benchmark.models
+        return confident_s3(scores[d], average, benchmark.cost_ranks, names, routing.eta)
+
     found = prepared.outside
     similarity = np.where(found.index < 0, -2.0, 1.0 - found.distance).astype(np.float32)
     return leave_out_evidence(

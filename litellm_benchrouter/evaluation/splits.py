@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.benchmark import MISSING
+from litellm_benchrouter.core.benchmark import MISSING, average_accuracy, task_accuracy
 from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.neighbors import Neighbors, nearest
 from litellm_benchrouter.core.scores import correctness_predictor
@@ -48,8 +48,11 @@ class Training:
 
     @cached_property
     def average(self) -> Array:
-        """Mean of each model over the samples of the training part, shape (M,)."""
-        return mean(self.values)
+        """Unweighted mean over tasks of each model on the training part, shape (M,)."""
+        prepared = self.prepared
+        return average_accuracy(
+            task_accuracy(self.values, prepared.benchmark.task, prepared.n_tasks)
+        )
 
     @cached_property
     def order(self) -> Rows:

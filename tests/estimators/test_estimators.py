@@ -10,7 +10,7 @@ from litellm_benchrouter.core.smoother import smoother_table
 from litellm_benchrouter.estimators import calibration, few_labels, request, unseen
 from litellm_benchrouter.estimators.filled import fill, filled_accuracy
 from litellm_benchrouter.estimators.guarded import fit_request, neighbors_of_each
-from litellm_benchrouter.estimators.left_out_s3 import left_out_s3
+from litellm_benchrouter.estimators.left_out_s3 import confident_s3, left_out_s3
 
 N_TASKS, N_MODELS = 6, 4
 
@@ -34,10 +34,15 @@ def evidence_of(vectors, task, correctness, labels, excluded):
         vectors, task, correctness, outside, n_tasks=N_TASKS, repeats=2,
         left_out=None if excluded is None else [excluded],
     )[0]  # fmt: skip
-    s3 = left_out_s3(
+    scores = left_out_s3(
         correctness, task, group, outside, table, k=5, kappa=19, t=0.5, sigma=0.09,
         excluded=excluded,
     )  # fmt: skip
+
+    def s3(d, average):
+        names = [str(m) for m in range(N_MODELS)]
+        return confident_s3(scores[d], average, [(3, 0.0)] * N_MODELS, names, 0.6)
+
     similarity = np.where(outside.index < 0, -2.0, 1.0 - outside.distance).astype(np.float32)
     return unseen.leave_out_evidence(
         vectors, labels, task, group, np.maximum(outside.index, 0), similarity, excluded, s3

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.core.neighbors import nearest
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.estimators.guarded import Fitted, fit_request, neighbors_of_each
 from litellm_benchrouter.estimators.left_out_s3 import confident_s3, left_out_s3
@@ -124,6 +125,41 @@ def request_picks(training: Training, rows: Rows) -> Rows:
     if not method.fitted.gate.routes:
         return np.full(len(rows), best, dtype=np.intp)
     return np.where(method.far, best, training.argmax(method.scores)).astype(np.intp)
+
+
+def request_router(
+    prepared: Prepared, rows: NDArray[np.intp]
+) -> Callable[[NDArray[np.float32]], list[int]]:
+    """Return what routes vectors that stand for some of the samples, these samples left out.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    rows : ndarray of int, shape (q,)
+        The sample that each vector stands for; it is never its own neighbour.
+
+    Returns
+    -------
+    callable
+        Vectors of shape (q, d) -> the model of each.
+    """
+    vectors, task = prepared.embeddings, prepared.benchmark.task
+    inside = neighbors_of_each(vectors)
+    fitted = fit_request(vectors, prepared.labels, task, prepared.n_tasks, inside)
+    average = fitted.guarded.request.average
+    best = int(prepared.order(average, average)[0])
+    everything = np.arange(len(vectors))
+
+    def route(asked: NDArray[np.float32]) -> list[int]:
+        near = nearest(asked, vectors, K, excluded=lambda block: rows[block, None] == everything)
+        index = np.maximum(near.index, 0)
+        scores = fitted.guarded.request.predict(asked, prepared.labels[index], task[index])
+        stays = near.distance.mean(axis=1) > fitted.guarded.far
+        stays |= not fitted.gate.routes
+        picks = [int(prepared.order(row, average)[0]) for row in scores]
+        return [best if stay else pick for stay, pick in zip(stays, picks, strict=True)]
+
+    return route
 
 
 def request_scores(training: Training, rows: Rows) -> NDArray[np.float64]:

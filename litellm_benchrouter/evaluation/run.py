@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.benchmark import average_accuracy
-from litellm_benchrouter.core.neighbors import nearest
-from litellm_benchrouter.core.scores import correctness_predictor
 from litellm_benchrouter.embed import (
     EmbeddedBenchmark,
     embed_benchmark,
@@ -23,7 +20,12 @@ from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.distance import run_distance
 from litellm_benchrouter.evaluation.few_labels import run_few_labels
-from litellm_benchrouter.evaluation.guarded import DEFAULT, request_picks, request_scores
+from litellm_benchrouter.evaluation.guarded import (
+    DEFAULT,
+    request_picks,
+    request_router,
+    request_scores,
+)
 from litellm_benchrouter.evaluation.labels import run_labels
 from litellm_benchrouter.evaluation.mlp import run_mlp
 from litellm_benchrouter.evaluation.prepared import Prepared, choose_pool, prepare
@@ -34,7 +36,7 @@ from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.progress import Silent
 
 PROTOCOLS = ("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness")
-DEFAULT_PROTOCOLS = ("task", "request", "cost")
+DEFAULT_PROTOCOLS = ("task", "request", "cost", "robustness")
 
 _PERTURBED = 300  # prompts whose perturbations are routed
 
@@ -197,7 +199,7 @@ def _run(
 
 
 def _robustness(prepared: Prepared, embedded: EmbeddedBenchmark, stages: Silent) -> dict[str, Any]:
-    """Perturb prompts and see whether S1 still picks the same model, the prompt itself left out."""
+    """Perturb prompts and see whether the router picks the same model, the prompt left out."""
     if embedded.embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(
             "the protocol robustness embeds perturbed prompts, and the vectors were given without "
@@ -207,19 +209,10 @@ def _robustness(prepared: Prepared, embedded: EmbeddedBenchmark, stages: Silent)
     generator = np.random.default_rng(prepared.seed)
     n_prompts = min(_PERTURBED, len(benchmark))
     rows = np.sort(generator.choice(len(benchmark), size=n_prompts, replace=False))
-    average = average_accuracy(prepared.accuracy)
-    everything = np.arange(len(benchmark))
+    route = request_router(prepared, rows)
 
     def decide(texts: list[str]) -> list[int]:
-        near = nearest(
-            embedded.embedder.embed(texts),
-            prepared.embeddings,
-            prepared.routing.k,
-            excluded=lambda block: rows[block, None] == everything,
-        )
-        g = correctness_predictor(benchmark.correctness, near)
-        known = np.where(np.isnan(g), average, g)
-        return [int(prepared.order(scores, average)[0]) for scores in known]
+        return route(embedded.embedder.embed(texts))
 
     with stages.stage("robustness", 1) as advance:
         texts = [benchmark.prompts[row] for row in rows]

@@ -7,6 +7,7 @@ from litellm_benchrouter.evaluation.report.parts import Document, Figure, Sectio
 from litellm_benchrouter.evaluation.report.words import PERCENT, count, number
 
 _TITLE = "When a prompt is written a little differently"
+_LEAST = 0.1  # where the axis ends at the least: no change at all needs one too
 _NAMES = {
     "case": "All lower case",
     "whitespace": "More white space",
@@ -33,7 +34,7 @@ def robustness_section(document: Document) -> Section:
         (robustness_table(document),),
         Ranking(
             "Share of picks that change",
-            percent_axis("Picks that change", [0.0, *(row.value for row in rows)], low=0.0),
+            percent_axis("Picks that change", [_LEAST, *(row.value for row in rows)], low=0.0),
             rows,
         ),
     )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import average_accuracy
-from litellm_benchrouter.core.decision import TaskScores
+from litellm_benchrouter.core.decision import TaskChoice, TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.embedders import Embedder, load_embedder
 from litellm_benchrouter.errors import ArtifactError
@@ -63,6 +63,11 @@ class Contents:
         Its scores of named tasks.
     found : dict or None
         What it chose, and the scores of what it did not, for the manifest.
+    choices : dict of str to TaskChoice
+        Named tasks: eq. 6 over all models. Written for people; the router decides over whatever
+        is on offer.
+    better : dict of str to ndarray of float64, shape (M,)
+        Named tasks: P(better than the best on average).
     """
 
     embeddings: NDArray[np.float32]
@@ -76,6 +81,8 @@ class Contents:
     guarded: Guarded | None = None
     guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     found: dict[str, Any] | None = None
+    choices: dict[str, TaskChoice] = field(default_factory=dict)
+    better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder: Embedder) -> None:
@@ -97,6 +104,10 @@ def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder:
         folder / NAMED_TASKS,
         {
             name: _task_to_json(scores, contents.guarded_tasks.get(name))
+            | {
+                "ranking": contents.choices[name].order.tolist(),
+                "p_better": _values(contents.better[name]),
+            }
             for name, scores in contents.named_tasks.items()
         },
     )
@@ -247,18 +258,19 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDAr
 
 
 def _task_to_json(scores: TaskScores, guarded_scores: NDArray[np.float64] | None) -> dict[str, Any]:
-    def values(array: NDArray[np.float64]) -> list[float | None]:
-        return [None if np.isnan(value) else float(value) for value in array]
-
     return {
         "n_inputs": scores.n_inputs,
         "u": None if np.isnan(scores.u) else scores.u,
-        "s1": values(scores.s1),
-        "s2": values(scores.s2),
-        "s3": values(scores.s3),
-        "p": values(scores.p),
-        "guarded": None if guarded_scores is None else values(guarded_scores),
+        "s1": _values(scores.s1),
+        "s2": _values(scores.s2),
+        "s3": _values(scores.s3),
+        "p": _values(scores.p),
+        "guarded": None if guarded_scores is None else _values(guarded_scores),
     }
+
+
+def _values(array: NDArray[np.float64]) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in array]
 
 
 def _read_named_tasks(

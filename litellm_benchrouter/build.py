@@ -24,7 +24,7 @@ from litellm_benchrouter.core.benchmark import (
     labels,
     task_accuracy,
 )
-from litellm_benchrouter.core.decision import TaskScores
+from litellm_benchrouter.core.decision import TaskScores, choose, probabilities_better
 from litellm_benchrouter.core.neighbors import (
     Neighbors,
     nearest,
@@ -186,18 +186,29 @@ def _contents(
                 guarded_tasks[name] = fitted.task_scores(vectors, found, named[name])
             advance(1)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
+    accuracy = task_accuracy(metric, benchmark.task, n_tasks)
+    average, cost_ranks = average_accuracy(accuracy), benchmark.cost_ranks
+    choices = {
+        name: choose(scores, average, cost_ranks, benchmark.models, eta=routing.eta)
+        for name, scores in named.items()
+    }
     return Contents(
         embeddings=embedded.vectors,
         correctness=benchmark.correctness,
         scores=None if _only_labels(benchmark) else benchmark.scores,
         task=benchmark.task,
-        task_accuracy=task_accuracy(metric, benchmark.task, n_tasks),
+        task_accuracy=accuracy,
         smoother=table,
         named_tasks=named,
         sample_ids=list(benchmark.sample_ids),
         guarded=None if fitted is None else fitted.guarded,
         guarded_tasks=guarded_tasks,
         found=None if fitted is None else fitted.found,
+        choices=choices,
+        better={
+            name: probabilities_better(scores, choices[name].best_on_average)
+            for name, scores in named.items()
+        },
     )
 
 

@@ -18,6 +18,7 @@ from litellm_benchrouter.cli.options import (
     table,
     version_option,
 )
+from litellm_benchrouter.core.decision import probabilities_better
 from litellm_benchrouter.router import BenchRouter
 
 
@@ -50,6 +51,8 @@ def _named_task(router: BenchRouter, name: str) -> dict[str, Any]:
     scores = artifact.named_tasks[name]
     decision = router.decide("", task=name)
     column = {model: m for m, model in enumerate(artifact.models)}
+    star = column[router.best_on_average(artifact.models, "").pick]
+    better = probabilities_better(scores, star)
     return {
         "pick": decision.pick,
         "method": decision.method,
@@ -59,6 +62,7 @@ def _named_task(router: BenchRouter, name: str) -> dict[str, Any]:
         "ranking": [
             {"model": model}
             | {key: float(getattr(scores, key)[column[model]]) for key in ("s1", "s2", "s3", "p")}
+            | {"p_better": float(better[column[model]])}
             for model in decision.ranking
         ],
     }
@@ -114,10 +118,13 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
             "S2",
             "S3",
             "p",
-            right=("S1", "S2", "S3", "p"),
+            "P(better than BMA)",
+            right=("S1", "S2", "S3", "p", "P(better than BMA)"),
         )
         for row in task_named["ranking"]:
-            ranking.add_row(row["model"], *(number(row[key]) for key in ("s1", "s2", "s3", "p")))
+            ranking.add_row(
+                row["model"], *(number(row[key]) for key in ("s1", "s2", "s3", "p", "p_better"))
+            )
         out.print(ranking)
     for warning in manifest.warnings:
         out.print(f"Warning: {warning}", style="yellow", highlight=False)

@@ -190,6 +190,25 @@ class TaskChoice:
     probability: float | None
 
 
+def probabilities_better(task: TaskScores, than: int) -> Array:
+    """P(S~(m, d') > S~(m*, d')) of every model, shape (M,); NaN where it is not defined.
+
+    Parameters
+    ----------
+    task : TaskScores
+    than : int
+        Position of the model to compare with, m* in eq. 6; it has NaN itself.
+    """
+    defined = ~np.isnan(task.s2) & ~np.isnan(task.p)
+    found = np.full(len(task.s2), np.nan)
+    for m in np.flatnonzero(defined) if defined[than] else ():
+        if m != than:
+            found[m] = probability_better(
+                task.n_inputs, task.s2[m], task.p[m], task.s2[than], task.p[than]
+            )
+    return found
+
+
 def choose(
     task: TaskScores,
     average: Array,

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from litellm_benchrouter.core.decision import TaskScores, choose, probability_better, rank
+from litellm_benchrouter.core.decision import (
+    TaskScores,
+    choose,
+    probabilities_better,
+    probability_better,
+    rank,
+)
 
 NAN = float("nan")
 
@@ -113,6 +119,14 @@ def test_the_threshold_of_eq_6_is_eta():
     probability = choose(task, average, cost, names).probability
     assert choose(task, average, cost, names, eta=probability - 0.01).order[0] == 1
     assert choose(task, average, cost, names, eta=probability).order[0] == 0
+
+
+def test_every_model_is_compared_with_the_best_on_average():
+    task = scores_of([0.5, 0.52, 0.3])
+    better = probabilities_better(task, 0)
+    assert np.isnan(better[0])
+    assert better[1] == probability_better(100, task.s2[1], 0.8, task.s2[0], 0.8)
+    assert better[2] < 0.01 < better[1]
 
 
 def test_without_any_s3_the_best_on_average_is_picked():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from litellm_benchrouter.config_problem import first_problem
 from litellm_benchrouter.core.benchmark import ModelFacts
 from litellm_benchrouter.core.smoother import ALPHAS
 from litellm_benchrouter.errors import ConfigError
@@ -257,7 +257,7 @@ def parse_config(
     try:
         config = BenchRouterConfig.model_validate({} if block is None else block)
     except ValidationError as error:
-        raise ConfigError(_first_problem(error, where)) from error
+        raise ConfigError(first_problem(error, where, BLOCK, BenchRouterConfig)) from error
     return config.model_copy(
         update={
             "artifacts": folder / config.artifacts,
@@ -290,34 +290,3 @@ def _local_model(folder: Path, model: str) -> str:
     """Return a model's name, or where it lies if it is a folder beside the configuration."""
     local = folder / model
     return str(local) if local.is_dir() else model
-
-
-def _first_problem(error: ValidationError, where: str) -> str:
-    """One sentence with the key's path and the value, as the person who wrote the file needs it."""
-    problems = error.errors(include_url=False)
-    # A misspelt key is also one that is missing: the misspelling is what there is to mend.
-    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    key = BLOCK
-    for part in problem["loc"]:
-        key += f"[{part}]" if isinstance(part, int) else f".{part}"
-    more = f" ({len(problems) - 1} more after it)" if len(problems) > 1 else ""
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(problem["loc"][:-1])
-        return f"{where}: unknown key `{key}`; known here: {known}{more}."
-    if problem["type"] == "missing":
-        return f"{where}: `{key}` is missing; add it{more}."
-    if problem["type"] == "value_error":
-        return f"{where}: `{key}`: {problem['msg'].removeprefix('Value error, ')}{more}."
-    message = problem["msg"][:1].lower() + problem["msg"][1:]
-    if problem["type"] == "model_type":
-        message = "it should be a block of keys"
-    return f"{where}: `{key}` is {reprlib.repr(problem['input'])}, but {message}{more}."
-
-
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    """Keys that the block at a location takes."""
-    block: Any = BenchRouterConfig
-    for part in location:
-        inner = getattr(block, "__args__", ())  # of list[X] and dict[str, X]
-        block = inner[-1] if inner else block.model_fields[part].annotation
-    return ", ".join(sorted(block.model_fields))

@@ -174,9 +174,10 @@ def _choices(
         chosen[name] = Choice(_by_eq_6(prepared, scores, average), third)
     likelihood = prepared.benchmark.columns.get("log_likelihood")
     if likelihood is not None:
+        # A task without log-likelihoods leaves nothing to choose by: all tie, and the best on
+        # average is taken.
         values = likelihood[prepared.rows[d]].astype(np.float64)
-        if not np.isnan(values).all():
-            chosen["ll"] = _best(prepared, s1(values), average)
+        chosen["ll"] = _best(prepared, s1(values), average)
     chosen["bma"] = _best(prepared, average, average, correlate=False)
     chosen["oracle"] = _best(prepared, prepared.accuracy[d], average, correlate=False)
     return chosen

@@ -23,6 +23,9 @@ from litellm_benchrouter.progress import Silent
 FEWEST_SAMPLES = 50
 """With fewer, nothing can be shown to be better than the best model on average."""
 
+FEWEST_TASKS = 3
+"""With fewer, no candidate for new tasks can be tried on a task that it has not seen."""
+
 
 @dataclass(frozen=True)
 class FittedGuarded:
@@ -108,7 +111,9 @@ def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> Fit
             neighbors_of_each(prepared.embeddings),
         )
         advance(1)
-        choice, _ = unseen_choice(prepared, table)
+        # Of fewer tasks, leaving one out leaves nothing to learn from another by.
+        several = prepared.n_groups >= FEWEST_TASKS
+        choice = unseen_choice(prepared, table)[0] if several else UnseenChoice(None)
         predictors = TaskPredictors(
             prepared.embeddings,
             benchmark.correctness,

@@ -97,3 +97,23 @@ def test_the_version_that_is_read_back_decides_as_the_one_that_was_built(router:
     again = BenchRouter(read_artifact(router.artifact.folder))
     for prompt in (MATH, "Translate into Dutch: the tiles arrive on Monday morning.", "hello"):
         assert again.decide(prompt) == router.decide(prompt)
+
+
+@pytest.mark.parametrize("n_tasks", [1, 2])
+def test_a_benchmark_of_few_tasks_is_routed_by_request_and_not_by_new_task(
+    tmp_path: Path, n_tasks: int
+):
+    copy_files(tmp_path)
+    path = tmp_path / "benchmark.csv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines[1:] if line.split(",")[1] in ("code", "math")[:n_tasks]]
+    generator = np.random.default_rng(1)
+    extra = [
+        f"more-{i},code,Review change {generator.integers(1000)} of module {i},1,1,0,0,0"
+        for i in range(20)
+    ]
+    path.write_text("\n".join([lines[0], *kept, *extra]) + "\n", encoding="utf-8")
+    few = built(tmp_path)
+    assert few.decide(MATH).pick in few.models
+    assert few.artifact.manifest.guarded["unseen"]["candidate"] is None
+    assert few.decide("", task="report-queries").method == "bma"

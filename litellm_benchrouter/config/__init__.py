@@ -1,0 +1,151 @@
+"""The `benchrouter:` block of the proxy's YAML, which the builder and the hook both read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from litellm_benchrouter.config.block import Block
+from litellm_benchrouter.config.offline import (
+    EmbedderConfig,
+    IndexConfig,
+    ModelConfig,
+    RoutingConfig,
+    SourceConfig,
+    TaskConfig,
+)
+from litellm_benchrouter.config.online import ServingConfig
+from litellm_benchrouter.config.problem import first_problem
+from litellm_benchrouter.errors import ConfigError
+
+__all__ = [
+    "BLOCK",
+    "BenchRouterConfig",
+    "EmbedderConfig",
+    "IndexConfig",
+    "ModelConfig",
+    "RoutingConfig",
+    "ServingConfig",
+    "SourceConfig",
+    "TaskConfig",
+    "load_config",
+    "parse_config",
+]
+
+BLOCK = "benchrouter"
+
+
+class BenchRouterConfig(Block):
+    """The whole block.
+
+    `method` is how requests and named tasks are decided: `guarded` (docs/guarded.md), or `paper`
+    for S1 and S3 with the paper's settings, taken literally.
+    """
+
+    artifacts: Path = Path("router_artifacts")
+    method: Literal["guarded", "paper"] = "guarded"
+    sources: list[SourceConfig] = Field(default_factory=list)
+    models: dict[str, ModelConfig] = Field(default_factory=dict)
+    embedder: EmbedderConfig = Field(default_factory=EmbedderConfig)
+    routing: RoutingConfig = Field(default_factory=RoutingConfig)
+    index: IndexConfig = Field(default_factory=IndexConfig)
+    tasks: dict[str, TaskConfig] = Field(default_factory=dict)
+    serving: ServingConfig = Field(default_factory=ServingConfig)
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("models")
+    @classmethod
+    def _aliases_name_one_model(cls, models: dict[str, ModelConfig]) -> dict[str, ModelConfig]:
+        owner: dict[str, str] = {}
+        for name, model in models.items():
+            for alias in model.aliases:
+                if alias in models and alias != name:
+                    raise ValueError(f"alias {alias!r} of {name!r} is a model of its own")
+                if owner.setdefault(alias, name) != name:
+                    raise ValueError(f"alias {alias!r} is given to {owner[alias]!r} and {name!r}")
+        return models
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Other name -> canonical name."""
+        return {alias: name for name, model in self.models.items() for alias in model.aliases}
+
+
+def load_config(path: Path) -> BenchRouterConfig:
+    """Read the `benchrouter:` block of a LiteLLM proxy configuration.
+
+    Parameters
+    ----------
+    path : Path
+        The proxy's YAML. Relative paths in the block start at its folder.
+
+    Returns
+    -------
+    BenchRouterConfig
+        With every path absolute.
+
+    Raises
+    ------
+    ConfigError
+        If the file or the block is missing or wrong; names the key's path and the value.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration {path}: {error.strerror}; give --config FILE."
+        ) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"{path}{where} is not valid YAML; mend the syntax there.") from error
+    if not isinstance(document, dict) or BLOCK not in document:
+        raise ConfigError(
+            f"{path} has no top-level `{BLOCK}:` block; add one (config.example.yaml shows it)."
+        )
+    return parse_config(document[BLOCK], folder=path.resolve().parent, where=str(path))
+
+
+def parse_config(
+    block: object, *, folder: Path, where: str = "the configuration"
+) -> BenchRouterConfig:
+    """Check a `benchrouter:` block that has been read already; see `load_config`."""
+    try:
+        config = BenchRouterConfig.model_validate({} if block is None else block)
+    except ValidationError as error:
+        raise ConfigError(first_problem(error, where, BLOCK, BenchRouterConfig)) from error
+    return config.model_copy(
+        update={
+            "artifacts": folder / config.artifacts,
+            "embedder": config.embedder.model_copy(
+                update={"model": _local_model(folder, config.embedder.model)}
+            ),
+            "sources": [
+                source.model_copy(
+                    update={
+                        "path": folder / source.path,
+                        "embeddings": source.embeddings and folder / source.embeddings,
+                    }
+                )
+                for source in config.sources
+            ],
+            "tasks": {
+                name: task.model_copy(
+                    update={
+                        "inputs": folder / task.inputs,
+                        "embeddings": task.embeddings and folder / task.embeddings,
+                    }
+                )
+                for name, task in config.tasks.items()
+            },
+        }
+    )
+
+
+def _local_model(folder: Path, model: str) -> str:
+    """Return a model's name, or where it lies if it is a folder beside the configuration."""
+    local = folder / model
+    return str(local) if local.is_dir() else model

@@ -1,0 +1,150 @@
+"""What the builder reads: sources, models, the embedder, the constants, named tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from litellm_benchrouter.config.block import Block, Probability
+from litellm_benchrouter.core.benchmark import ModelFacts
+from litellm_benchrouter.core.smoother import ALPHAS
+
+
+class SourceConfig(Block):
+    """One benchmark to read.
+
+    Attributes
+    ----------
+    kind : str
+        The reader: `table`, `helm`, `mixinstruct`, `lm-eval`, `routerbench`, `inspect`,
+        `promptfoo`.
+    path : Path
+        File or folder; a relative path starts at the configuration file's folder.
+    name : str or None
+        How reports call it; default: the path's last part.
+    threshold : float
+        eta_d: a score above it counts as correct.
+    thresholds : dict of str to float
+        eta_d of single tasks.
+    embeddings : Path or None
+        A .npy file with one vector a sample, rows in the order of the source's samples.
+    metric, filter, scorer : str or list of str, or None
+        Which of several scores to take, where the reader has a choice.
+    rankers : list of str or None
+        Columns with the scores that rankers gave to each answer.
+    options : dict
+        Further options of the reader.
+    """
+
+    kind: str = "table"
+    path: Path
+    name: str | None = None
+    threshold: float = 0.5
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    embeddings: Path | None = None
+    metric: str | list[str] | None = None
+    filter: str | list[str] | None = None
+    scorer: str | list[str] | None = None
+    rankers: list[str] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def reader_options(self) -> dict[str, Any]:
+        """All options of the reader."""
+        named = {name: getattr(self, name) for name in ("metric", "filter", "scorer", "rankers")}
+        return self.options | {name: value for name, value in named.items() if value is not None}
+
+
+class ModelConfig(Block):
+    """What the operator knows of a benchmark model: its other names, its size, its prices."""
+
+    aliases: list[str] = Field(default_factory=list)
+    params_b: float | None = Field(default=None, gt=0)
+    input_price_usd_per_mtok: float | None = Field(default=None, ge=0)
+    output_price_usd_per_mtok: float | None = Field(default=None, ge=0)
+
+    @property
+    def facts(self) -> ModelFacts:
+        """The facts, as the core holds them."""
+        return ModelFacts(
+            self.params_b, self.input_price_usd_per_mtok, self.output_price_usd_per_mtok
+        )
+
+
+class EmbedderConfig(Block):
+    """What turns a prompt into a vector.
+
+    `lexical` is fitted on the benchmark and needs no download; `sentence-transformers` takes a
+    model's name or a local folder; `precomputed` takes the vectors of `--embeddings` and serves
+    named tasks only (a request's prompt cannot be embedded).
+    """
+
+    kind: Literal["lexical", "sentence-transformers", "precomputed"] = "lexical"
+    model: str = "sentence-transformers/all-mpnet-base-v2"
+    dimensions: int = Field(default=256, ge=1, le=4096)
+    device: str = "cpu"
+    batch_size: int = Field(default=32, ge=1)
+    max_seq_length: int | None = Field(default=None, ge=8)
+    cache: bool = True
+
+
+class RoutingConfig(Block):
+    """The paper's constants; the defaults are the paper's.
+
+    Attributes
+    ----------
+    k : int
+        Neighbours of the correctness predictor (eq. 7).
+    t : float
+        Threshold of the predictions in S2 (eq. 2).
+    kappa : int
+        Neighbours of the task distance (eq. 9).
+    sigma : float
+        Bandwidth of the kernel smoother (eq. 10), in units of cosine distance.
+    eta : float
+        Confidence that m_3 must exceed to displace the best on average (eq. 6).
+    alphas : list of float
+        Mixing parameters of the smoother's table (appendix B).
+    repeats : int
+        Draws for each alpha.
+    max_moved : int
+        Most samples that a draw moves.
+    s1_on : {"correctness", "score"}
+        What g averages: labels, or the metric itself as appendix D does.
+    """
+
+    k: int = Field(default=5, ge=1)
+    t: Probability = 0.5
+    kappa: int = Field(default=19, ge=1)
+    sigma: float = Field(default=0.09, gt=0)
+    eta: Probability = 0.6
+    alphas: list[Probability] = Field(default=list(ALPHAS), min_length=1)
+    repeats: int = Field(default=10, ge=1)
+    max_moved: int = Field(default=50, ge=0)
+    s1_on: Literal["correctness", "score"] = "correctness"
+
+
+class IndexConfig(Block):
+    """The HNSW index: its construction and the recall it must reach against exact search."""
+
+    m: int = Field(default=16, ge=2)
+    ef_construction: int = Field(default=200, ge=8)
+    ef: int = Field(default=64, ge=1)
+    min_recall: Probability = 0.99
+
+
+class TaskConfig(Block):
+    """A named task: example inputs without labels.
+
+    Attributes
+    ----------
+    inputs : Path
+        One input a line (text), or one `{"prompt": ...}` a line (.jsonl).
+    embeddings : Path or None
+        A .npy file with a vector for each input, where there is no embedder to make them.
+    """
+
+    inputs: Path
+    embeddings: Path | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -176,13 +178,7 @@ def request_probabilities(training: Training, rows: Rows) -> NDArray[np.float64]
 def _fit(training: Training, rows: Rows) -> _RequestMethod:
     prepared, known = training.prepared, training.rows
     vectors, task = prepared.embeddings, prepared.benchmark.task
-    fitted = fit_request(
-        vectors[known],
-        training.values[known],
-        task[known],
-        prepared.n_tasks,
-        neighbors_of_each(vectors[known]),
-    )
+    fitted = _fitted_on(training)
     near = training.near(rows, min(K, len(known)))
     index = np.maximum(near.index, 0)
     scores = np.concatenate(
@@ -199,3 +195,29 @@ def _fit(training: Training, rows: Rows) -> _RequestMethod:
     scores[fitted_on] = fitted.guarded.left_out[own[fitted_on]]
     distance = near.distance.mean(axis=1)
     return _RequestMethod(fitted, scores, distance > fitted.guarded.far)
+
+
+_REMEMBERED = 8  # splits: the protocols ask for picks, scores and probabilities of the same ones
+_fits: OrderedDict[bytes, Fitted] = OrderedDict()
+
+
+def _fitted_on(training: Training) -> Fitted:
+    """Fit on a training part, once for all protocols that share it."""
+    prepared, known = training.prepared, training.rows
+    content = hashlib.sha256()
+    for array in (prepared.embeddings, prepared.benchmark.task, known, training.values[known]):
+        content.update(np.ascontiguousarray(array).data)
+    key = content.digest()
+    if key not in _fits:
+        vectors = prepared.embeddings[known]
+        _fits[key] = fit_request(
+            vectors,
+            training.values[known],
+            prepared.benchmark.task[known],
+            prepared.n_tasks,
+            neighbors_of_each(vectors),
+        )
+    _fits.move_to_end(key)
+    while len(_fits) > _REMEMBERED:
+        _fits.popitem(last=False)
+    return _fits[key]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import labels
 from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.evaluation.distance_curve import curve_over_distance
 from litellm_benchrouter.evaluation.metrics import (
     bootstrap_mean,
     brier,
@@ -27,11 +28,11 @@ from litellm_benchrouter.evaluation.splits import (
     Split,
     Training,
     achieved,
+    best_per_task,
     choose_splits,
     describe_splits,
     metric_values,
     metrics_of,
-    task_oracle,
     training,
 )
 from litellm_benchrouter.progress import Silent
@@ -39,11 +40,13 @@ from litellm_benchrouter.progress import Silent
 PerRequestMethod = Callable[[Training, Rows], Rows]
 """Picks a model for each test sample: (training part, rows of the test samples) -> positions."""
 
+ProbabilityMethod = Callable[[Training, Rows], Array]
+"""P(correct) of every model on each test sample, shape (q, M)."""
+
 _Found = Mapping[str, Array]
 """Value of each method on each test sample of a run, shape (n_test,)."""
 
 _CALLS = 2  # one embedding and one generation, as table 4 counts ours
-_STEPS = 20  # points of the curve over the distance
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class _Run:
     picks: Mapping[str, Rows]
     g: Array
     distance: Array
+    probabilities: Mapping[str, Array]
 
 
 def run_request(
@@ -67,6 +71,7 @@ def run_request(
     k: int | None = None,
     given: bool | None = None,
     extra: Mapping[str, PerRequestMethod] | None = None,
+    probabilities: Mapping[str, ProbabilityMethod] | None = None,
 ) -> dict[str, Any]:
     """Route each test sample on its own by S1, which is g of that one input (appendix D).
 
@@ -85,6 +90,8 @@ def run_request(
         Whether to use the source's own split; see `choose_splits`.
     extra : mapping of str to PerRequestMethod, optional
         Further methods by name.
+    probabilities : mapping of str to ProbabilityMethod, optional
+        What methods of that name say of each model; measured against the labels.
 
     Returns
     -------
@@ -102,7 +109,7 @@ def run_request(
     done = []
     with stages.stage("requests", len(splits)) as advance:
         for split in splits:
-            done.append(_run(prepared, split, values, k, extra or {}))
+            done.append(_run(prepared, split, values, k, extra or {}, probabilities or {}))
             advance(1)
     found = {
         name: [_achieved(prepared, run, array) for run in done]
@@ -118,7 +125,7 @@ def run_request(
         "methods": _methods(prepared, done, found, metric),
         "models": _models(prepared, done),
         "baselines": _baselines(prepared, done, values),
-        "curve": _curve(done, found),
+        "curve": curve_over_distance(np.concatenate([run.distance for run in done]), found),
         "brier": brier(g, seen),
         "ece": expected_calibration_error(g, seen),
         "reliability": reliability(g, seen),
@@ -135,12 +142,14 @@ def _run(
     values: NDArray[np.float32],
     k: int,
     extra: Mapping[str, PerRequestMethod],
+    probabilities: Mapping[str, ProbabilityMethod],
 ) -> _Run:
     known = training(prepared, split, values)
     near = known.near(split.test, k)
     picks = {
         "s1": known.argmax(known.averaged_over(near)),
         "bma": np.full(len(split.test), known.best, dtype=np.intp),
+        "best_per_task": best_per_task(prepared, known.values, split.train, split.test),
     }
     picks |= {name: method(known, split.test) for name, method in extra.items()}
     for column, array in prepared.benchmark.columns.items():
@@ -156,6 +165,7 @@ def _run(
         picks,
         g=known.averaged_over(near, correct),
         distance=mean(np.where(near.index < 0, np.nan, near.distance), axis=1),
+        probabilities={name: say(known, split.test) for name, say in probabilities.items()},
     )
 
 
@@ -168,7 +178,7 @@ def _achieved(prepared: Prepared, run: _Run, values: NDArray[np.float32]) -> _Fo
         **{name: achieved(values, rows, picks) for name, picks in run.picks.items()},
         "random": mean(asked, axis=1),
         "oracle": np.where(np.isinf(best), np.nan, best),
-        "task_oracle": achieved(values, rows, task_oracle(prepared, values, rows)),
+        "task_oracle": achieved(values, rows, best_per_task(prepared, values, rows, rows)),
     }
 
 
@@ -197,7 +207,22 @@ def _methods(
             "missing": sum(int(np.isnan(one[name]).sum()) for one in found[metric]),
             "metrics": {other: mean_of[name] for other, mean_of in means.items()},
         }
+        if name in runs[0].probabilities:
+            document[name] |= _calibration(prepared, runs, name)
     return document
+
+
+def _calibration(prepared: Prepared, runs: Sequence[_Run], name: str) -> dict[str, float]:
+    """How far a method's probabilities are from what happened, for all models and for its picks."""
+    said = np.concatenate([run.probabilities[name] for run in runs])
+    happened = np.concatenate([prepared.labels[run.split.test] for run in runs]).astype(float)
+    picks = np.concatenate([run.picks[name] for run in runs])
+    rows = np.arange(len(picks))
+    return {
+        "brier": brier(said.ravel(), happened.ravel()),
+        "ece": expected_calibration_error(said.ravel(), happened.ravel()),
+        "ece_of_picks": expected_calibration_error(said[rows, picks], happened[rows, picks]),
+    }
 
 
 def _means(one: _Found) -> dict[str, float]:
@@ -224,7 +249,7 @@ def _mean_params(prepared: Prepared, picks: Sequence[Rows] | None) -> float | No
 
 def _calls(name: str, n_models: int) -> int | None:
     """Model calls per instance (MCPI in table 4); None for a fixed model, which needs one."""
-    if name in ("bma", "random", "task_oracle"):
+    if name in ("bma", "best_per_task", "random", "task_oracle"):
         return None
     return n_models if name in ("ll", "oracle") or name.startswith("ranker:") else _CALLS
 
@@ -267,28 +292,3 @@ def _baselines(
             "mean_score": float(np.mean(halves)) if halves else float("nan")
         },
     }
-
-
-def _curve(runs: Sequence[_Run], found: Mapping[str, Sequence[_Found]]) -> list[dict[str, Any]]:
-    """Means over the test samples whose mean distance to their neighbours is at most C (fig. 7)."""
-    distance = np.concatenate([run.distance for run in runs])
-    known = distance[~np.isnan(distance)]
-    if not len(known):
-        return []
-    pooled = {
-        metric: {name: np.concatenate([one[name] for one in per_run]) for name in per_run[0]}
-        for metric, per_run in found.items()
-    }
-    shares = np.linspace(1 / _STEPS, 1.0, _STEPS)
-    limits = np.unique(np.quantile(known, shares, method="inverted_cdf"))
-    return [
-        {
-            "max_distance": float(limit),
-            "share": float((distance <= limit).mean()),
-            "metrics": {
-                metric: _means({name: values[distance <= limit] for name, values in one.items()})
-                for metric, one in pooled.items()
-            },
-        }
-        for limit in limits
-    ]

@@ -23,6 +23,7 @@ from litellm_benchrouter.evaluation.few_labels import run_few_labels
 from litellm_benchrouter.evaluation.guarded import (
     DEFAULT,
     request_picks,
+    request_probabilities,
     request_router,
     request_scores,
 )
@@ -170,6 +171,7 @@ def _run(
             runs=options.runs,
             metric=options.metric,
             extra={DEFAULT: request_picks},
+            probabilities={DEFAULT: request_probabilities},
         ),
         "cost": lambda: run_cost(
             prepared,

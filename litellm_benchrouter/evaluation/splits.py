@@ -230,12 +230,16 @@ def achieved(values: NDArray[Any], rows: Rows, picks: Rows) -> Array:
     return found
 
 
-def task_oracle(prepared: Prepared, values: NDArray[Any], rows: Rows) -> Rows:
-    """Pick for each sample the model that is best on the samples of its task among `rows`."""
+def best_per_task(prepared: Prepared, values: NDArray[Any], known: Rows, rows: Rows) -> Rows:
+    """Pick for each sample the model that is best on the samples of its task among `known`.
+
+    Where `known` are the asked samples themselves, this is the task oracle in hindsight; where they
+    are the training part, it is what knowing a request's task is worth.
+    """
     picks = np.full(len(rows), NO_PICK, dtype=np.intp)
-    task = prepared.benchmark.task[rows]
+    task, task_known = prepared.benchmark.task[rows], prepared.benchmark.task[known]
     for d in np.unique(task):
-        average = mean(values[rows[task == d]])
+        average = mean(values[known[task_known == d]])
         picks[task == d] = prepared.order(average, average)[0]
     return picks
 

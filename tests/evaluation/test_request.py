@@ -54,6 +54,7 @@ def test_table_4_counts_the_calls_of_each_method():
     assert calls == {
         "s1": 2,
         "bma": None,
+        "best_per_task": None,
         "random": None,
         "task_oracle": None,
         "oracle": 2,
@@ -279,3 +280,33 @@ def test_k_5_loses_to_the_best_single_model_and_k_50_does_not_on_openllm_v2(shar
     assert near["s1"]["mean_score"] == pytest.approx(0.58, abs=0.015)
     assert near["s1"]["gain_over_samples_95"][1] < 0
     assert wide["s1"]["gain"] == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_best_of_a_known_task_is_chosen_on_the_training_part_alone():
+    # Model 1 is the best of the test samples, model 0 was the best of the training samples.
+    scores = [[1, 0], [1, 0], [1, 0], [0, 1], [0, 1]]
+    prepared = prepared_of(
+        scores, np.eye(5, dtype=np.float32), split=["train"] * 3 + ["test"] * 2, k=1
+    )
+    methods = run_request(prepared, Silent())["methods"]
+    assert methods["best_per_task"]["mean_score"] == 0.0
+    assert methods["task_oracle"]["mean_score"] == 1.0
+
+
+def test_probabilities_of_a_method_are_measured_over_all_models_and_over_its_picks():
+    prepared = prepared_of(
+        [[1, 0], [1, 0], [1, 0], [1, 0]],
+        np.eye(4, dtype=np.float32),
+        split=["train"] * 2 + ["test"] * 2,
+    )
+    document = run_request(
+        prepared,
+        Silent(),
+        extra={"sure": lambda known, rows: np.zeros(len(rows), dtype=np.intp)},
+        probabilities={"sure": lambda known, rows: np.tile([1.0, 0.5], (len(rows), 1))},
+    )
+    found = document["methods"]["sure"]
+    assert found["ece_of_picks"] == 0.0
+    assert found["ece"] == pytest.approx(0.25)
+    assert found["brier"] == pytest.approx(0.125)
+    assert "ece" not in document["methods"]["s1"]

@@ -25,6 +25,7 @@ NAMES = {
     "random": "Random model",
     "zero_router": "Zero router",
     "reference": "Best of the whole pool",
+    "best_per_task": "Best per known task",
     "task_oracle": "Task oracle",
     "half_split_task_oracle": "Half-split task oracle",
 }
@@ -51,6 +52,8 @@ GLOSSARY = {
     "of its lead is luck.",
     "half_split_oracle": "Picks on half of the answers and is measured on the other half: the "
     "oracle without its luck.",
+    "best_per_task": "Is told which task a question is of, and takes the model that did best on "
+    "that task before.",
     "task_oracle": "Knows the answers and picks one model a task.",
     "half_split_task_oracle": "The task oracle without its luck.",
     "fixed_best_in_hindsight": "The one model that turned out best in the end.",

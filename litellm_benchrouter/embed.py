@@ -88,7 +88,7 @@ def embed_benchmark(
     if any(files):
         option = None if given is None else "--embeddings"
         vectors = _given(files, report, config, option)
-        made = _maker_of(config.embedder, vectors, benchmark)
+        made = _maker_of(config.embedder, vectors, benchmark, folder)
         return _without_zeros(EmbeddedBenchmark(vectors, made, 0, folder), benchmark)
     if config.embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(
@@ -96,7 +96,7 @@ def embed_benchmark(
             "--embeddings FILE.npy or `embeddings:` of every source."
         )
     with stages.stage("embedding", len(benchmark)) as advance:
-        embedder = make_embedder(config.embedder, benchmark.prompts, seed=config.seed)
+        embedder = make_embedder(config.embedder, benchmark.prompts, seed=config.seed, cache=folder)
         vectors, n_new = embed_with_cache(embedder, benchmark.prompts, folder, progress=advance)
     return _without_zeros(EmbeddedBenchmark(vectors, embedder, n_new, folder), benchmark)
 
@@ -227,13 +227,16 @@ def _given(
 
 
 def _maker_of(
-    config: EmbedderConfig, vectors: NDArray[np.float32], benchmark: Benchmark
+    config: EmbedderConfig,
+    vectors: NDArray[np.float32],
+    benchmark: Benchmark,
+    cache: Path | None,
 ) -> Embedder:
     """Return the embedder that made given vectors, after seeing that it did."""
     if config.kind in (PrecomputedEmbedder.kind, "lexical"):
         # The lexical embedder is fitted here, so vectors from elsewhere cannot be its own.
         return PrecomputedEmbedder(vectors.shape[1])
-    embedder = make_embedder(config, benchmark.prompts, seed=0)
+    embedder = make_embedder(config, benchmark.prompts, seed=0, cache=cache)
     sample = np.linspace(0, len(vectors) - 1, min(_CHECKED, len(vectors))).astype(int)
     again = embedder.embed([benchmark.prompts[i] for i in sample])
     agreement = 0.0

@@ -77,16 +77,18 @@ class EmbedderConfig(Block):
     """What turns a prompt into a vector.
 
     `lexical` is fitted on the benchmark and needs no download; `sentence-transformers` takes a
-    model's name or a local folder; `precomputed` takes the vectors of `--embeddings` and serves
-    named tasks only (a request's prompt cannot be embedded).
+    model's name or a local folder, and so do `onnx`, which exports it at build time (`precision`
+    int8 or fp32), and `static`, which distils it; `precomputed` takes the vectors of `--embeddings`
+    and serves named tasks only (a request's prompt cannot be embedded).
     """
 
-    kind: Literal["lexical", "sentence-transformers", "precomputed"] = "lexical"
+    kind: Literal["lexical", "onnx", "precomputed", "sentence-transformers", "static"] = "lexical"
     model: str = "sentence-transformers/all-mpnet-base-v2"
     dimensions: int = Field(default=256, ge=1, le=4096)
     device: str = "cpu"
     batch_size: int = Field(default=32, ge=1)
     max_seq_length: int | None = Field(default=None, ge=8)
+    precision: Literal["int8", "fp32"] = "int8"
     cache: bool = True
 
 

@@ -8,23 +8,31 @@ from pathlib import Path
 from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders.cache import embed_with_cache
 from litellm_benchrouter.embedders.lexical import LexicalEmbedder
+from litellm_benchrouter.embedders.onnx import OnnxEmbedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.embedders.protocol import Embedder
 from litellm_benchrouter.embedders.sentence_transformers import SentenceTransformersEmbedder
+from litellm_benchrouter.embedders.static import StaticEmbedder
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 
 __all__ = [
     "Embedder",
     "LexicalEmbedder",
+    "OnnxEmbedder",
     "PrecomputedEmbedder",
     "SentenceTransformersEmbedder",
+    "StaticEmbedder",
     "embed_with_cache",
     "load_embedder",
     "make_embedder",
 ]
 
+_STATIC_TOKENS = 512
 
-def make_embedder(config: EmbedderConfig, texts: Sequence[str], *, seed: int = 0) -> Embedder:
+
+def make_embedder(
+    config: EmbedderConfig, texts: Sequence[str], *, seed: int = 0, cache: Path | None = None
+) -> Embedder:
     """Make the configured embedder for a benchmark.
 
     Parameters
@@ -34,6 +42,8 @@ def make_embedder(config: EmbedderConfig, texts: Sequence[str], *, seed: int = 0
         The benchmark's prompts, for an embedder that is fitted.
     seed : int
         For an embedder that is fitted.
+    cache : Path, optional
+        Where exported and distilled models are kept for the next build.
 
     Returns
     -------
@@ -55,6 +65,20 @@ def make_embedder(config: EmbedderConfig, texts: Sequence[str], *, seed: int = 0
                 device=config.device,
                 batch_size=config.batch_size,
                 max_seq_length=config.max_seq_length,
+            )
+        case OnnxEmbedder.kind:
+            return OnnxEmbedder.export(
+                config.model,
+                precision=config.precision,
+                max_tokens=config.max_seq_length,
+                cache=cache,
+            )
+        case StaticEmbedder.kind:
+            return StaticEmbedder.distil(
+                config.model,
+                dimensions=config.dimensions,
+                max_tokens=config.max_seq_length or _STATIC_TOKENS,
+                cache=cache,
             )
         case _:
             raise ConfigError(
@@ -89,6 +113,10 @@ def load_embedder(identity: Mapping[str, object], folder: Path) -> Embedder:
                 return LexicalEmbedder.load(identity, folder)
             case SentenceTransformersEmbedder.kind:
                 return SentenceTransformersEmbedder.load(identity, folder)
+            case OnnxEmbedder.kind:
+                return OnnxEmbedder.load(identity, folder)
+            case StaticEmbedder.kind:
+                return StaticEmbedder.load(identity, folder)
             case PrecomputedEmbedder.kind:
                 return PrecomputedEmbedder(int(str(identity["dimension"])))
     except (EOFError, KeyError, OSError, TypeError, ValueError) as error:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.neighbors import normalize
+from litellm_benchrouter.embedders.model_files import model_digest
 from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.errors import EmbedderError
 
@@ -27,11 +28,6 @@ _PROBE = (
     "A train travels 60 miles in 1.5 hours. What is its average speed in miles per hour?",
 )
 _SAME_MODEL = 0.999  # cosine; other devices and library versions stay above .9999
-
-# What decides the vectors. Other formats of the same weights (onnx, openvino) lie in folders of
-# their own; documentation and hidden files do not count.
-_MODEL_FILES = {".bin", ".json", ".model", ".safetensors", ".txt"}
-_OTHER_FORMATS = {"onnx", "openvino"}
 
 # A token is four characters on average; nothing is lost by cutting at eight times that, and the
 # tokenizer never sees a text of megabytes.
@@ -72,14 +68,14 @@ class SentenceTransformersEmbedder:
     ) -> None:
         self.model = model
         self.batch_size = batch_size
-        self._encoder = _open(model, device)
-        own_limit: int = self._encoder.max_seq_length or _DEFAULT_LIMIT
+        self.encoder = _open(model, device)
+        own_limit: int = self.encoder.max_seq_length or _DEFAULT_LIMIT
         self.max_seq_length = max_seq_length or own_limit
-        self._encoder.max_seq_length = self.max_seq_length
+        self.encoder.max_seq_length = self.max_seq_length
         # A fast tokenizer raises "Already borrowed" when one thread sets its limits while another
         # is inside.
         self._lock = threading.Lock()
-        self._files = _digest(_folder_of(model))
+        self._files = model_digest(model, downloaded=True)
         self._probe = self.embed(_PROBE)
         if self.max_seq_length > own_limit:
             # More positions than the model has would fail on the first long prompt; fail now.
@@ -108,7 +104,7 @@ class SentenceTransformersEmbedder:
         clean = [text[:limit].encode("utf-8", "replace").decode() for text in texts]
         try:
             with self._lock:
-                vectors = self._encoder.encode(
+                vectors = self.encoder.encode(
                     # An encoder of nothing would not know its dimension.
                     clean or [""],
                     batch_size=self.batch_size,
@@ -218,31 +214,6 @@ def _quiet_loading() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _folder_of(model: str) -> Path:
-    """Where the files of an opened model are."""
-    if Path(model).is_dir():
-        return Path(model)
-    from huggingface_hub import snapshot_download
-
-    # sentence-transformers takes a bare name for one of its own models.
-    name = model if "/" in model else f"sentence-transformers/{model}"
-    return Path(snapshot_download(name, local_files_only=True))
-
-
-def _digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a model's files, wherever the folder is."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or path.suffix not in _MODEL_FILES or inside.parts[0] in _OTHER_FORMATS:
-            continue
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{inside.as_posix()}\n{content}\n".encode())
-    return digest.hexdigest()
 
 
 def _first_line(error: Exception) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -48,8 +50,6 @@ class OnnxEmbedder:
     tokens : Tokens
     session : onnxruntime.InferenceSession
     dimension : int
-    scratch : TemporaryDirectory or None
-        Where the graph lies until it is saved, if nowhere else.
     """
 
     kind: ClassVar[str] = "onnx"
@@ -61,7 +61,6 @@ class OnnxEmbedder:
     tokens: Tokens
     session: Any
     dimension: int
-    scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     def export(
@@ -90,17 +89,17 @@ class OnnxEmbedder:
             If what exporting needs is not installed, or the model cannot be loaded or exported.
         """
         recipe = {"kind": cls.kind, "files": model_digest(model), "precision": precision}
-        folder, scratch = cached_folder(cache, recipe), None
-        if folder is None:
-            scratch = tempfile.TemporaryDirectory(prefix="benchrouter-onnx-")
-            folder = Path(scratch.name)
+        kept = cached_folder(cache, recipe)
+        folder = kept or Path(tempfile.mkdtemp(prefix="benchrouter-onnx-"))
         if not (folder / _TOKENIZER_FILE).is_file():  # written last
             folder.mkdir(parents=True, exist_ok=True)
             _export(model, precision, folder)
         limit = json.loads((folder / _TOKENIZER_FILE).read_text(encoding="utf-8"))["truncation"]
         own_limit = int(limit["max_length"]) if limit else _DEFAULT_LIMIT
         found = cls._open(model, precision, folder, min(max_tokens or own_limit, own_limit))
-        return replace(found, scratch=scratch)
+        if kept is None:
+            weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+        return found
 
     def embed(
         self, texts: Sequence[str], *, progress: Progress | None = None

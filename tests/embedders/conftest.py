@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from litellm_benchrouter.embedders import LexicalEmbedder, SentenceTransformersEmbedder
+from litellm_benchrouter.embedders import (
+    LexicalEmbedder,
+    OnnxEmbedder,
+    SentenceTransformersEmbedder,
+    StaticEmbedder,
+)
 
 # Before anything imports huggingface_hub: no test may download.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -66,3 +71,46 @@ def minilm_folder() -> Path:
 def minilm(minilm_folder: Path) -> SentenceTransformersEmbedder:
     """Return a real sentence encoder."""
     return SentenceTransformersEmbedder(str(minilm_folder))
+
+
+@pytest.fixture(scope="session")
+def small_model(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model with a vocabulary of some hundred tokens: a distillation takes a second."""
+    import json
+
+    from sentence_transformers import SentenceTransformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("small") / "model"
+    tokenizer = json.loads((minilm_folder / "tokenizer.json").read_text())
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    known = set(" ".join(CORPUS).lower().split())
+    words = [word for word in tokenizer["model"]["vocab"] if word in known or len(word) == 1]
+    folder.mkdir()
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(special + words))}
+    fast = BertTokenizerFast(vocab=vocabulary, model_max_length=64)
+    config = BertConfig(
+        vocab_size=len(fast),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder / "bert")
+    fast.save_pretrained(folder / "bert")
+    # Of a plain encoder it makes one with mean pooling.
+    SentenceTransformer(str(folder / "bert"), device="cpu").save(str(folder / "saved"))
+    return folder / "saved"
+
+
+@pytest.fixture(scope="session")
+def onnx(minilm_folder: Path) -> OnnxEmbedder:
+    """Return the real encoder, exported and quantised."""
+    return OnnxEmbedder.export(str(minilm_folder))
+
+
+@pytest.fixture(scope="session")
+def static(small_model: Path) -> StaticEmbedder:
+    """Return a distilled model."""
+    return StaticEmbedder.distil(str(small_model), dimensions=16)

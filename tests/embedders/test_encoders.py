@@ -1,0 +1,126 @@
+"""Encoders that serve without torch: exported to ONNX, or distilled."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from litellm_benchrouter.config import EmbedderConfig
+from litellm_benchrouter.embedders import (
+    Embedder,
+    OnnxEmbedder,
+    SentenceTransformersEmbedder,
+    StaticEmbedder,
+    make_embedder,
+)
+from litellm_benchrouter.errors import EmbedderError
+
+LONG = "What is the average speed of a train? " * 200
+
+
+def cosine(a: Embedder, b: Embedder, texts: list[str]) -> np.ndarray:
+    return (a.embed(texts) * b.embed(texts)).sum(axis=1)
+
+
+def test_the_exported_encoder_gives_the_vectors_of_the_original(
+    small_model: Path, minilm_folder: Path, minilm: SentenceTransformersEmbedder, corpus: list[str]
+) -> None:
+    exact = OnnxEmbedder.export(str(minilm_folder), precision="fp32")
+    assert cosine(exact, minilm, [*corpus, LONG]).min() > 0.9999
+
+    small = SentenceTransformersEmbedder(str(small_model))
+    exact = OnnxEmbedder.export(str(small_model), precision="fp32")
+    assert cosine(exact, small, [*corpus, LONG]).min() > 0.9999
+
+
+def test_eight_bits_cost_a_hundredth_of_the_cosine(
+    onnx: OnnxEmbedder, minilm: SentenceTransformersEmbedder, corpus: list[str]
+) -> None:
+    agreement = cosine(onnx, minilm, [*corpus, LONG])
+    assert 0.97 < agreement.min() < 0.9999, "quantised, and still the same encoder"
+
+
+def test_a_lower_limit_cuts_long_texts_and_changes_the_identity(
+    minilm_folder: Path, tmp_path: Path
+) -> None:
+    whole = OnnxEmbedder.export(str(minilm_folder), cache=tmp_path)
+    cut = OnnxEmbedder.export(str(minilm_folder), max_tokens=16, cache=tmp_path)
+
+    np.testing.assert_array_equal(cut.embed([LONG]), cut.embed([LONG + "and a car?"]))
+    np.testing.assert_array_equal(cut.embed(["a train"]), whole.embed(["a train"]))
+    assert cut.identity()["fingerprint"] != whole.identity()["fingerprint"]
+    assert len(list((tmp_path / "encoders").iterdir())) == 1, "exported once"
+
+
+def test_exporting_and_distilling_again_give_the_same_fingerprint(
+    small_model: Path, static: StaticEmbedder, tmp_path: Path
+) -> None:
+    made = [OnnxEmbedder.export(str(small_model)).identity() for _ in range(2)]
+    assert made[0] == made[1]
+
+    kept = StaticEmbedder.distil(str(small_model), dimensions=16, cache=tmp_path)
+    again = StaticEmbedder.distil(str(small_model), dimensions=16, cache=tmp_path)
+    assert static.identity() == kept.identity() == again.identity()
+
+
+def test_texts_that_share_words_are_near_in_the_distilled_model(static: StaticEmbedder) -> None:
+    paris, japan, code = static.embed(
+        ["What is the capital of France", "What is the capital of Japan", "def add return a b"]
+    )
+    assert paris @ japan > paris @ code
+
+
+def test_nothing_of_this_machine_is_in_the_graph(onnx: OnnxEmbedder, minilm_folder: Path) -> None:
+    graph = onnx.graph.read_bytes()
+    assert str(minilm_folder).encode() not in graph
+    assert str(Path(__file__).parents[2]).encode() not in graph
+
+
+@pytest.mark.parametrize("kind", ["onnx", "static"])
+def test_serving_needs_neither_torch_nor_transformers(
+    kind: str, small_model: Path, tmp_path: Path
+) -> None:
+    config = EmbedderConfig(kind=kind, model=str(small_model), dimensions=16)
+    made = make_embedder(config, [])
+    made.save(tmp_path)
+    (tmp_path / "identity.json").write_text(json.dumps(made.identity()))
+    program = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in HEAVY: raise ImportError(name)\n"
+        "HEAVY = {'torch', 'transformers', 'sentence_transformers', 'model2vec', 'onnx',\n"
+        "         'sklearn', 'scipy'}\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+        "from litellm_benchrouter.embedders import load_embedder\n"
+        "folder = Path(sys.argv[1])\n"
+        "embedder = load_embedder(json.loads((folder / 'identity.json').read_text()), folder)\n"
+        "print(embedder.embed(['What is the capital of France?']).tolist())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    expected = made.embed(["What is the capital of France?"])
+    np.testing.assert_array_equal(np.asarray(json.loads(done.stdout), np.float32), expected)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "static"])
+def test_a_model_that_is_not_there_is_said_in_one_sentence(kind: str, tmp_path: Path) -> None:
+    config = EmbedderConfig(kind=kind, model="nobody/no-such-model")
+    with pytest.raises(EmbedderError, match=r"nobody/no-such-model.*local folder"):
+        make_embedder(config, [], cache=tmp_path)
+
+
+def test_files_of_another_model_are_refused(
+    static: StaticEmbedder, small_model: Path, tmp_path: Path
+) -> None:
+    StaticEmbedder.distil(str(small_model), dimensions=8).save(tmp_path)
+    with pytest.raises(EmbedderError, match="vectors of 8 numbers, the manifest says 16"):
+        StaticEmbedder.load(static.identity(), tmp_path)

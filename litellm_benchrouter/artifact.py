@@ -22,7 +22,9 @@ from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.estimators import guarded
 from litellm_benchrouter.estimators.guarded import Guarded
 from litellm_benchrouter.index import HnswIndex, Index
+from litellm_benchrouter.labelled_task import LabelledTask
 from litellm_benchrouter.manifest import MANIFEST, Manifest, read_manifest, verify_files
+from litellm_benchrouter.named_tasks import from_json, to_json
 
 EMBEDDINGS = "embeddings.npy"
 CORRECTNESS = "correctness.npy"
@@ -61,6 +63,8 @@ class Contents:
         What the method `guarded` fitted.
     guarded_tasks : dict of str to ndarray of float64, shape (M,)
         Its scores of named tasks.
+    labelled_tasks : dict of str to LabelledTask
+        Named tasks that have labels.
     found : dict or None
         What it chose, and the scores of what it did not, for the manifest.
     choices : dict of str to TaskChoice
@@ -80,6 +84,7 @@ class Contents:
     sample_ids: list[str]
     guarded: Guarded | None = None
     guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
     found: dict[str, Any] | None = None
     choices: dict[str, TaskChoice] = field(default_factory=dict)
     better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
@@ -103,11 +108,13 @@ def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder:
     _write_json(
         folder / NAMED_TASKS,
         {
-            name: _task_to_json(scores, contents.guarded_tasks.get(name))
-            | {
-                "ranking": contents.choices[name].order.tolist(),
-                "p_better": _values(contents.better[name]),
-            }
+            name: to_json(
+                scores,
+                contents.guarded_tasks.get(name),
+                contents.choices[name],
+                contents.better[name],
+                contents.labelled_tasks.get(name),
+            )
             for name, scores in contents.named_tasks.items()
         },
     )
@@ -132,6 +139,7 @@ class Artifact:
     smoother: SmootherTable
     named_tasks: dict[str, TaskScores]
     guarded_tasks: dict[str, NDArray[np.float64]]
+    labelled_tasks: dict[str, LabelledTask]
     guarded: Guarded | None
     index: Index
     embedder: Embedder
@@ -209,7 +217,7 @@ def _open(folder: Path, manifest: Manifest, known: Embedder | None) -> Artifact:
         )
     if not np.isin(np.unique(correctness), (0, 1, 255)).all():
         raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
-    named, guarded_tasks = _read_named_tasks(folder / NAMED_TASKS, n_models)
+    named, guarded_tasks, labelled_tasks = _named_tasks(folder / NAMED_TASKS, n_models)
     n_draws = int(manifest.counts["smoother_draws"])
     return Artifact(
         folder=folder,
@@ -225,6 +233,7 @@ def _open(folder: Path, manifest: Manifest, known: Embedder | None) -> Artifact:
         ),
         named_tasks=named,
         guarded_tasks=guarded_tasks,
+        labelled_tasks=labelled_tasks,
         guarded=Guarded.load(folder, n=n, n_models=n_models)
         if guarded.FILE in manifest.files
         else None,
@@ -257,46 +266,12 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDAr
     return array
 
 
-def _task_to_json(scores: TaskScores, guarded_scores: NDArray[np.float64] | None) -> dict[str, Any]:
-    return {
-        "n_inputs": scores.n_inputs,
-        "u": None if np.isnan(scores.u) else scores.u,
-        "s1": _values(scores.s1),
-        "s2": _values(scores.s2),
-        "s3": _values(scores.s3),
-        "p": _values(scores.p),
-        "guarded": None if guarded_scores is None else _values(guarded_scores),
-    }
-
-
-def _values(array: NDArray[np.float64]) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in array]
-
-
-def _read_named_tasks(
+def _named_tasks(
     path: Path, n_models: int
-) -> tuple[dict[str, TaskScores], dict[str, NDArray[np.float64]]]:
-    def values(entry: list[float | None]) -> NDArray[np.float64]:
-        array = np.array([np.nan if value is None else value for value in entry], dtype=np.float64)
-        if array.shape != (n_models,):
-            raise ValueError(f"{len(array)} scores for {n_models} models")
-        return array
-
+) -> tuple[dict[str, TaskScores], dict[str, NDArray[np.float64]], dict[str, LabelledTask]]:
+    document = _read_json(path)
     try:
-        document = _read_json(path)
-        named = {
-            name: TaskScores(
-                int(entry["n_inputs"]),
-                float("nan") if entry["u"] is None else float(entry["u"]),
-                *(values(entry[key]) for key in ("s1", "s2", "s3", "p")),
-            )
-            for name, entry in document.items()
-        }
-        return named, {
-            name: values(entry["guarded"])
-            for name, entry in document.items()
-            if entry["guarded"] is not None
-        }
+        return from_json(document, n_models)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(
             f"{path} does not hold task decisions ({error}); build again."

@@ -45,6 +45,7 @@ from litellm_benchrouter.embed import (
 from litellm_benchrouter.evaluation.prepared import prepare
 from litellm_benchrouter.guarded_build import fit_guarded
 from litellm_benchrouter.index import build_index
+from litellm_benchrouter.labelled_build import Labels, TaskLabels, read_task_labels
 from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.manifest import (
     MANIFEST,
@@ -112,12 +113,13 @@ def build(
     stages = stages or Silent()
     benchmark, report = load_benchmark(config, stages)
     inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
+    given = read_task_labels(config, inputs, benchmark.models, report.warnings)
     store = Store(config.artifacts)
     with store.building() as folder:
         embedded = embed_benchmark(config, benchmark, report, embeddings, store.cache, stages)
         benchmark, embedded = without_unknown_prompts(benchmark, embedded)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
-            contents = _contents(config, benchmark, embedded, inputs, stages)
+            contents = _contents(config, benchmark, embedded, inputs, given, stages)
         with stages.stage("index", len(benchmark)) as advance:
             index, measured = build_index(
                 embedded.vectors,
@@ -169,21 +171,33 @@ def _contents(
     benchmark: Benchmark,
     embedded: EmbeddedBenchmark,
     inputs: Mapping[str, list[str]],
+    given: Mapping[str, Labels],
     stages: Silent,
 ) -> Contents:
     routing, n_tasks = config.routing, len(benchmark.tasks)
     prepared = prepare(benchmark, embedded.vectors, routing, seed=config.seed, stages=stages)
     table = prepared.smoother_table(stages)
     fitted = fit_guarded(prepared, table, stages) if config.method == "guarded" else None
-    named, guarded_tasks = {}, {}
+    task_labels = TaskLabels(prepared, fitted, by_posterior=config.method == "guarded")
+    named, guarded_tasks, labelled_tasks = {}, {}, {}
     n_neighbors = max(routing.k, routing.kappa, 0 if fitted is None else fitted.n_neighbors)
     with stages.stage("named tasks", len(config.tasks)) as advance:
         for name, task in sorted(config.tasks.items()):
             vectors = embed_task_inputs(name, task, inputs[name], embedded.embedder, embedded.cache)
-            found = nearest(vectors, embedded.vectors, n_neighbors)
+            usable = vectors.any(axis=1)  # the embedder knows nothing of the others
+            found = nearest(vectors[usable], embedded.vectors, n_neighbors)
             named[name] = task_scores(config, benchmark, found, table)
-            if fitted is not None:
-                guarded_tasks[name] = fitted.task_scores(vectors, found, named[name])
+            guarded = (
+                fitted.task_scores(vectors[usable], found, named[name])
+                if fitted is not None
+                else None
+            )
+            if guarded is not None:
+                guarded_tasks[name] = guarded.scores
+            if name in given and not np.isnan(given[name][usable]).all():
+                labelled_tasks[name], named[name] = task_labels.take_in(
+                    given[name][usable], found, named[name], guarded
+                )
             advance(1)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
     accuracy = task_accuracy(metric, benchmark.task, n_tasks)
@@ -203,6 +217,7 @@ def _contents(
         sample_ids=list(benchmark.sample_ids),
         guarded=None if fitted is None else fitted.guarded,
         guarded_tasks=guarded_tasks,
+        labelled_tasks=labelled_tasks,
         found=None if fitted is None else fitted.found,
         choices=choices,
         better={

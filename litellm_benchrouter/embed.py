@@ -104,7 +104,12 @@ def embed_benchmark(
 def embed_task_inputs(
     name: str, task: TaskConfig, inputs: list[str], embedder: Embedder, cache: Path | None
 ) -> NDArray[np.float32]:
-    """Embed a named task's example inputs; those that the embedder knows nothing of are left out.
+    """Embed a named task's example inputs; those that the embedder knows nothing of are zero.
+
+    Returns
+    -------
+    ndarray of float32, shape (len(inputs), d)
+        Rows of unit length, or zero.
 
     Raises
     ------
@@ -130,13 +135,12 @@ def embed_task_inputs(
         )
     else:
         vectors, _ = embed_with_cache(embedder, inputs, cache)
-    kept: NDArray[np.float32] = vectors[vectors.any(axis=1)]
-    if not len(kept):
+    if not vectors.any():
         raise ConfigError(
             f"benchrouter.tasks.{name}: none of the inputs in {task.inputs} holds anything that "
             f"the embedder knows; give inputs in the benchmark's language."
         )
-    return kept
+    return vectors
 
 
 def read_task_inputs(tasks: Mapping[str, TaskConfig]) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from litellm_benchrouter.core.neighbors import Neighbors
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.estimators.guarded import Fitted, Guarded, fit_request, neighbors_of_each
 from litellm_benchrouter.estimators.left_out_s3 import confident_s3
-from litellm_benchrouter.estimators.unseen import UnseenChoice
+from litellm_benchrouter.estimators.unseen import Evidence, UnseenChoice
 from litellm_benchrouter.estimators.unseen_task import NEIGHBORS, TaskPredictors
 from litellm_benchrouter.evaluation.guarded import unseen_choice
 from litellm_benchrouter.evaluation.prepared import Prepared
@@ -28,6 +28,22 @@ FEWEST_TASKS = 3
 
 
 @dataclass(frozen=True)
+class GuardedTask:
+    """A new task from its inputs; both of shape (M,).
+
+    Attributes
+    ----------
+    scores : ndarray of float64
+        By the candidate that was kept.
+    knn : ndarray of float64
+        The mean that the neighbours alone predict.
+    """
+
+    scores: NDArray[np.float64]
+    knn: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class FittedGuarded:
     """The request estimates, and the candidate for tasks that are new.
 
@@ -35,6 +51,8 @@ class FittedGuarded:
     ----------
     requests : Fitted
     unseen : UnseenChoice
+    evidence : Evidence or None
+        What the choice was made from; None where there were too few tasks.
     predictors : TaskPredictors
     cost_ranks, names, eta
         As in `choose`.
@@ -42,6 +60,7 @@ class FittedGuarded:
 
     requests: Fitted
     unseen: UnseenChoice
+    evidence: Evidence | None
     predictors: TaskPredictors
     cost_ranks: Sequence[tuple[int, float]]
     names: Sequence[str]
@@ -72,8 +91,8 @@ class FittedGuarded:
 
     def task_scores(
         self, inputs: NDArray[np.float32], near: Neighbors, scores: TaskScores
-    ) -> NDArray[np.float64]:
-        """Scores of a new task from its inputs, shape (M,).
+    ) -> GuardedTask:
+        """Score a new task from its inputs.
 
         Parameters
         ----------
@@ -86,7 +105,7 @@ class FittedGuarded:
         average = self.predictors.average
         s3 = confident_s3(scores, average, self.cost_ranks, self.names, self.eta)
         predicted = self.predictors.predict(inputs, near.first(NEIGHBORS), s3)
-        return self.unseen.scores(average, predicted)
+        return GuardedTask(self.unseen.scores(average, predicted), predicted["knn200"])
 
 
 def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> FittedGuarded | None:
@@ -113,7 +132,7 @@ def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> Fit
         advance(1)
         # Of fewer tasks, leaving one out leaves nothing to learn from another by.
         several = prepared.n_groups >= FEWEST_TASKS
-        choice = unseen_choice(prepared, table)[0] if several else UnseenChoice(None)
+        choice, evidence = unseen_choice(prepared, table) if several else (UnseenChoice(None), None)
         predictors = TaskPredictors(
             prepared.embeddings,
             benchmark.correctness,
@@ -125,6 +144,7 @@ def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> Fit
     return FittedGuarded(
         requests,
         choice,
+        evidence,
         predictors,
         benchmark.cost_ranks,
         benchmark.models,

@@ -21,6 +21,7 @@ from litellm_benchrouter.core.neighbors import Neighbors, nearest
 from litellm_benchrouter.core.scores import correctness_predictor
 from litellm_benchrouter.estimators.unseen import MARGIN
 from litellm_benchrouter.guarded_scorer import GuardedScorer
+from litellm_benchrouter.labelled_task import decide_by_posterior
 
 _TIE = 1e-12  # sums of the same labels in another order differ in the last bits
 _TOO_SMALL = "the benchmark has too few samples to show that anything is better"
@@ -227,6 +228,10 @@ class BenchRouter:
             reason = f"measured on the {n} samples of this task in the benchmark"
             values = np.where(np.isnan(measured), offer.average, measured)
             return self._decision(offer, values, "measured", reason, task)
+        labelled = self.artifact.labelled_tasks.get(task)
+        if labelled is not None and labelled.posterior is not None:
+            decision = decide_by_posterior(labelled, columns, offer.preferred, models)
+            return replace(decision, task=task, artifact=self.artifact.manifest.version)
         if not self._paper:
             return self._decide_guarded_task(task, offer, scores.n_inputs)
         on_offer = TaskScores(
@@ -244,6 +249,8 @@ class BenchRouter:
         else:
             reason = f"P({m3} better than {star}) = {choice.probability:.2f} <= {self._eta:g}"
             method = "bma"
+        if labelled is not None:
+            reason += f"; p measured on {labelled.n_inputs} labelled inputs"
         return Decision(
             ranking=tuple(models[m] for m in choice.order),
             method=method,

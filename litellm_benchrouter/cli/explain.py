@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,6 +18,7 @@ from litellm_benchrouter.cli.options import (
     table,
     version_option,
 )
+from litellm_benchrouter.cli.task_labels import described, explained_table
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.router import BenchRouter, Explanation
 
@@ -51,6 +53,9 @@ def explain_command(
             f"it knows {', '.join(router.models)}."
         )
     explanation = router.explain(prompt, task=task, models=offer)
+    labelled = router.artifact.labelled_tasks.get(task or "")
+    star = router.models.index(router.best_on_average(offer, "").pick)
+    labels = {} if labelled is None else described(labelled, router.models, star)
     if as_json:
         decision = explanation.decision
         print_json(
@@ -66,6 +71,7 @@ def explain_command(
                 "average": explanation.average,
                 "task_scores": explanation.task_scores,
                 "u": explanation.u,
+                "labels": {model: labels[model] for model in decision.ranking} if labels else {},
                 "neighbors": [
                     {"sample_id": sample_id, "task": of_task, "distance": distance}
                     for sample_id, of_task, distance in explanation.neighbors
@@ -73,10 +79,10 @@ def explain_command(
             }
         )
         return
-    _show(explanation)
+    _show(explanation, labels)
 
 
-def _show(explanation: Explanation) -> None:
+def _show(explanation: Explanation, labels: dict[str, dict[str, Any]]) -> None:
     out, decision = console(), explanation.decision
     out.print(f"Pick: {decision.pick}", style="bold", highlight=False)
     out.print(f"Why: {decision.method}; {decision.reason}", highlight=False)
@@ -100,4 +106,6 @@ def _show(explanation: Explanation) -> None:
             *(number(explanation.task_scores[model][key]) for key in keys),
         )
     out.print(ranking)
+    if labels:
+        out.print(explained_table(explanation.decision.ranking, labels))
     out.print(f"Artifact: {decision.artifact}", highlight=False)

@@ -18,6 +18,7 @@ from litellm_benchrouter.cli.options import (
     table,
     version_option,
 )
+from litellm_benchrouter.cli.task_labels import described, labels_table
 from litellm_benchrouter.core.decision import probabilities_better
 from litellm_benchrouter.router import BenchRouter
 
@@ -53,16 +54,20 @@ def _named_task(router: BenchRouter, name: str) -> dict[str, Any]:
     column = {model: m for m, model in enumerate(artifact.models)}
     star = column[router.best_on_average(artifact.models, "").pick]
     better = probabilities_better(scores, star)
+    labelled = artifact.labelled_tasks.get(name)
+    labels = {} if labelled is None else described(labelled, artifact.models, star)
     return {
         "pick": decision.pick,
         "method": decision.method,
         "reason": decision.reason,
         "n_inputs": scores.n_inputs,
         "u": scores.u,
+        "n_labelled_inputs": 0 if labelled is None else labelled.n_inputs,
         "ranking": [
             {"model": model}
             | {key: float(getattr(scores, key)[column[model]]) for key in ("s1", "s2", "s3", "p")}
             | {"p_better": float(better[column[model]])}
+            | labels.get(model, {})
             for model in decision.ranking
         ],
     }
@@ -126,5 +131,7 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
                 row["model"], *(number(row[key]) for key in ("s1", "s2", "s3", "p", "p_better"))
             )
         out.print(ranking)
+        if task_named["n_labelled_inputs"]:
+            out.print(labels_table(name, task_named))
     for warning in manifest.warnings:
         out.print(f"Warning: {warning}", style="yellow", highlight=False)

@@ -137,6 +137,7 @@ def parse_config(
                     update={
                         "inputs": folder / task.inputs,
                         "embeddings": task.embeddings and folder / task.embeddings,
+                        "labels": task.labels and folder / task.labels,
                     }
                 )
                 for name, task in config.tasks.items()

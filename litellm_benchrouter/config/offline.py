@@ -138,7 +138,7 @@ class IndexConfig(Block):
 
 
 class TaskConfig(Block):
-    """A named task: example inputs without labels.
+    """A named task: example inputs, and labels of some of them where there are any.
 
     Attributes
     ----------
@@ -146,7 +146,14 @@ class TaskConfig(Block):
         One input a line (text), or one `{"prompt": ...}` a line (.jsonl).
     embeddings : Path or None
         A .npy file with a vector for each input, where there is no embedder to make them.
+    labels : Path or None
+        Scores of models on some of the inputs (.jsonl, .csv or .parquet); default:
+        `labels/<task>.jsonl` in the artifacts' folder, where `benchrouter label` puts them.
+    threshold : float
+        eta_d: a score above it counts as correct.
     """
 
     inputs: Path
     embeddings: Path | None = None
+    labels: Path | None = None
+    threshold: Probability = 0.5

@@ -1,8 +1,7 @@
 """A few labels on a new task: posterior of every model's accuracy, the pick, what is still needed.
 
-Prior mean mu = the unlabelled score of `unseen` plus a level shift; prior covariance Sigma from the
-leave-one-task-out residuals of the benchmark. With n labels of mean ybar (R is the pooled
-within-task covariance of the labels)::
+With the prior of `task_prior` (mean mu, covariance Sigma, covariance R of single labels) and n
+labels of mean ybar::
 
     MVN  = mu + Sigma (Sigma + R / n)^-1 (ybar - mu)
     Beta = (n ybar + 20 mu) / (n + 20)
@@ -21,38 +20,18 @@ from math import erf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.estimators.task_prior import BETA_MASS, TaskPrior
+
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
-Ints = NDArray[np.integer]
 
-BETA_MASS = 20.0
 CAUTIOUS_BELOW = 20
 """Below this many labels leaving BMA takes P > .7 instead of the paper's .6."""
-SETTLED = 0.95
+SETTLED = 1.645
+"""Standard deviations between two models that are settled: 95 %."""
+LIMIT = 1000
+"""Most further labels that `labels_needed` thinks of."""
 HERDED = 10
-SHRINKAGES = (0.1, 0.25, 0.5, 0.75, 0.95)
-MAX_TASKS = 30
-"""Tasks that the shrinkage's likelihood is summed over, evenly spaced."""
-FLOOR = 1e-5
-"""Smallest eigenvalue of a covariance of accuracies (0.3 points of standard deviation)."""
-
-
-@dataclass(frozen=True)
-class TaskPrior:
-    """What is expected of a new task before any label.
-
-    Attributes
-    ----------
-    mean : ndarray of float64, shape (M,)
-    covariance : ndarray of float64, shape (M, M)
-        Sigma: how far tasks stray from their prior mean.
-    noise : ndarray of float64, shape (M, M)
-        R: covariance of single labels within a task.
-    """
-
-    mean: Floats
-    covariance: Floats
-    noise: Floats
 
 
 @dataclass(frozen=True)
@@ -84,66 +63,6 @@ def required_probability(n_labels: int) -> float:
     return 0.7 if n_labels < CAUTIOUS_BELOW else 0.6
 
 
-def level_shift(average: Floats, predicted: Floats, residual: Floats) -> float:
-    """gamma in [0, 1]: how much of a predicted change of level carries over.
-
-    Parameters
-    ----------
-    average, predicted : ndarray of float64, shape (D, M)
-        L and the kNN task means of the training tasks, each left out.
-    residual : ndarray of float64, shape (D, M)
-        Accuracy minus the unlabelled score; NaN is missing.
-    """
-    level = predicted.mean(axis=1) - average.mean(axis=1)
-    error = np.nan_to_num(residual).mean(axis=1)
-    return float(np.clip(level @ error / max(float(level @ level), 1e-9), 0, 1))
-
-
-def label_covariances(labels: Labels, task: Ints, n_tasks: int) -> Floats:
-    """Covariance of the labels within each task, shape (D, M, M); a gap counts as the mean."""
-    out = np.zeros((n_tasks, labels.shape[1], labels.shape[1]))
-    for t in range(n_tasks):
-        rows = labels[task == t].astype(np.float64)
-        known = ~np.isnan(rows)
-        mean = np.where(known, rows, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        centred = np.where(known, rows - mean, 0.0)
-        out[t] = centred.T @ centred / max(len(rows) - 1, 1)
-    return out
-
-
-def residual_covariance(residual: Floats, sampling: Floats) -> tuple[Floats, float]:
-    """Sigma of eq. mu + e, less sampling noise, shrunk to compound symmetry; and the shrinkage.
-
-    Parameters
-    ----------
-    residual : ndarray of float64, shape (D, M)
-        Leave-one-task-out accuracy minus mu; NaN is missing.
-    sampling : ndarray of float64, shape (D, M, M)
-        Covariance of each task's accuracies: label covariance over the number of samples.
-
-    Returns
-    -------
-    ndarray of float64, shape (M, M)
-    float
-        The shrinkage of the highest leave-one-out likelihood.
-    """
-    error = np.nan_to_num(residual)
-    n_tasks, n_models = error.shape
-    scatter, noise = error.T @ error, sampling.sum(axis=0)
-    tasks = np.unique(np.linspace(0, n_tasks - 1, min(MAX_TASKS, n_tasks)).astype(int))
-    likelihood = np.zeros(len(SHRINKAGES))
-    for t in tasks:
-        left_out = scatter - np.outer(error[t], error[t]) - noise + sampling[t]
-        raw = _positive(left_out / max(n_tasks - 1, 1))
-        for i, shrinkage in enumerate(SHRINKAGES):
-            total = _shrunk(raw, shrinkage) + sampling[t] + 1e-6 * np.eye(n_models)
-            factor = np.linalg.cholesky(total)
-            z = np.linalg.solve(factor, error[t])
-            likelihood[i] -= 0.5 * float(z @ z) + float(np.log(np.diag(factor)).sum())
-    best = SHRINKAGES[int(likelihood.argmax())]
-    return _shrunk(_positive((scatter - noise) / n_tasks), best), best
-
-
 def update(prior: TaskPrior, labels: Labels) -> Posterior:
     """Posterior after n labelled inputs.
 
@@ -152,15 +71,13 @@ def update(prior: TaskPrior, labels: Labels) -> Posterior:
     prior : TaskPrior
     labels : ndarray of float32, shape (n, M), NaN where a model was not asked
     """
-    known = ~np.isnan(labels)
-    count = known.sum(axis=0).astype(np.float64)
-    mean = np.where(known, labels, 0).sum(axis=0) / np.maximum(count, 1)
+    count, pairs = _counts(labels)
+    total_right = np.where(np.isnan(labels), 0, labels).sum(axis=0)
+    mean = total_right / np.maximum(count, 1)
     seen = np.flatnonzero(count)
     score, covariance = prior.mean.copy(), prior.covariance.copy()
     if len(seen):
-        # R_ij n_ij / (n_i n_j): models that answered different inputs share less noise.
-        pairs = (known.T.astype(np.float64) @ known)[np.ix_(seen, seen)]
-        noise = prior.noise[np.ix_(seen, seen)] * pairs / np.outer(count[seen], count[seen])
+        noise = prior.noise[np.ix_(seen, seen)] * _shared(count[seen], pairs[np.ix_(seen, seen)])
         total = prior.covariance[np.ix_(seen, seen)] + noise + 1e-9 * np.eye(len(seen))
         gain = np.linalg.solve(total, prior.covariance[seen]).T
         score = score + gain @ (mean[seen] - prior.mean[seen])
@@ -169,27 +86,47 @@ def update(prior: TaskPrior, labels: Labels) -> Posterior:
     return Posterior((score + beta) / 2, covariance)
 
 
-def labels_needed(
-    prior: TaskPrior, posterior: Posterior, bma: int, n: int, limit: int = 1000
-) -> int | None:
-    """How many more labels would settle best-or-BMA at 95 %, were the estimates to stay.
+def labels_needed(prior: TaskPrior, labels: Labels, posterior: Posterior) -> NDArray[np.intp]:
+    """How many more inputs, labelled for every model, would settle which of two is better.
+
+    Settled is a probability of 95 % with the scores as they are now, so this is a guess.
+
+    Parameters
+    ----------
+    prior : TaskPrior
+    labels : ndarray of float32, shape (n, M), NaN where a model was not asked
+    posterior : Posterior
 
     Returns
     -------
-    int or None
-        0 if it is settled already; None if `limit` labels would not be enough.
+    ndarray of int, shape (M, M)
+        0 where it is settled already; -1 where `LIMIT` more would not settle it.
     """
-    order = np.argsort(-posterior.score, kind="stable")
-    best = int(order[0])
-    rival = bma if best != bma else int(order[1])
-    gap = float(posterior.score[best] - posterior.score[rival])
-    for more in range(limit + 1):
-        noise = prior.noise / max(n + more, 1)
-        gain = np.linalg.solve(prior.covariance + noise, prior.covariance).T
-        spread = _spread(prior.covariance - gain @ prior.covariance, best, rival)
-        if _normal_cdf(gap / spread) >= SETTLED:
-            return more
-    return None
+    count, pairs = _counts(labels)
+    gap = np.abs(posterior.score[:, None] - posterior.score[None, :])
+    needed = np.full(gap.shape, -1, dtype=np.intp)
+    # In steps of 5 %, as nobody could tell 100 labels from 103.
+    for more in [0, *np.unique(np.geomspace(1, LIMIT, 120).round().astype(int)).tolist()]:
+        covariance = posterior.covariance
+        if more:
+            noise = prior.noise * _shared(count + more, pairs + more)
+            gain = np.linalg.solve(prior.covariance + noise, prior.covariance).T
+            covariance = prior.covariance - gain @ prior.covariance
+        variance = np.diag(covariance)
+        spread = np.sqrt(np.maximum(variance[:, None] + variance - 2 * covariance, 1e-9))
+        needed[(needed < 0) & (gap / spread >= SETTLED)] = more
+    return needed
+
+
+def _counts(labels: Labels) -> tuple[Floats, Floats]:
+    """Labels of each model, shape (M,), and inputs that two models share, shape (M, M)."""
+    known = (~np.isnan(labels)).astype(np.float64)
+    return known.sum(axis=0), known.T @ known
+
+
+def _shared(count: Floats, pairs: Floats) -> Floats:
+    """n_ij / (n_i n_j): models that answered different inputs share less of the noise R."""
+    return pairs / np.outer(count, count)
 
 
 def herd(embeddings: NDArray[np.float32], n: int = HERDED) -> NDArray[np.intp]:
@@ -215,21 +152,6 @@ def herd(embeddings: NDArray[np.float32], n: int = HERDED) -> NDArray[np.intp]:
         total = total + embeddings[best]
         picked.append(best)
     return np.array(picked, dtype=np.intp)
-
-
-def _shrunk(covariance: Floats, shrinkage: float) -> Floats:
-    size = len(covariance)
-    variance = float(np.trace(covariance)) / size
-    shared = (float(covariance.sum()) - variance * size) / max(size * (size - 1), 1)
-    shared = float(np.clip(shared, 0.0, 0.95 * variance))
-    symmetric = shared + (variance - shared) * np.eye(size)
-    return _positive((1 - shrinkage) * covariance + shrinkage * symmetric)
-
-
-def _positive(matrix: Floats) -> Floats:
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    positive: Floats = (vectors * np.maximum(values, FLOOR)) @ vectors.T
-    return positive
 
 
 def _spread(covariance: Floats, a: int, b: int) -> float:

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.masked import mean
-from litellm_benchrouter.estimators.few_labels import (
+from litellm_benchrouter.estimators.few_labels import required_probability, update
+from litellm_benchrouter.estimators.task_prior import (
     BETA_MASS,
     TaskPrior,
     label_covariances,
-    level_shift,
-    required_probability,
-    residual_covariance,
-    update,
+    learn_prior,
 )
 from litellm_benchrouter.estimators.unseen import Evidence, candidate_scores, select
 from litellm_benchrouter.evaluation.guarded import DEFAULT, evidence_without
@@ -97,22 +95,10 @@ def run_few_labels(
 def _new_task(
     prepared: Prepared, evidence: Evidence, covariances: NDArray[np.float64], d: int
 ) -> _NewTask:
-    used = evidence.used
-    kept = select(evidence).candidate
-    scores = candidate_scores(evidence, kept)
-    shift = level_shift(
-        evidence.average[used],
-        evidence.predicted["knn200"][used],
-        (evidence.accuracy - scores)[used],
-    )
-    level = evidence.predicted["knn200"].mean(axis=1) - evidence.average.mean(axis=1)
-    expected = scores + shift * level[:, None]
+    scores = candidate_scores(evidence, select(evidence).candidate)
     size = np.array([len(rows) for rows in prepared.rows], dtype=np.float64)
-    covariance, _ = residual_covariance(
-        (evidence.accuracy - expected)[used],
-        covariances[used] / size[used, None, None],
-    )
-    prior = TaskPrior(expected[d], covariance, covariances[used].mean(axis=0))
+    learned = learn_prior(evidence, scores, covariances, size)
+    prior = learned.of_task(scores[d], evidence.average[d], evidence.predicted["knn200"][d])
     average = evidence.average[d]
     return _NewTask(average, prior, int(prepared.order(average, average)[0]))
 

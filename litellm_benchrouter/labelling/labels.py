@@ -1,0 +1,167 @@
+"""Labelled inputs of a named task as an array, from the file that holds them.
+
+One line a model and input: `prompt_sha256` (hex, of the prompt as UTF-8) or `prompt`, `model`, and
+`score` in [0, 1] or null; other fields are ignored. JSONL, or CSV and Parquet with these columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.sources.frames import listed, read_frame
+
+_TABLES = (".csv", ".parquet")
+_COLUMNS = ("prompt_sha256", "prompt", "model", "score")
+
+
+def prompt_key(prompt: str) -> str:
+    """Return the hex SHA-256 of a prompt, by which labels name it: no text is stored."""
+    return hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def labels_path(artifacts: Path, task: str) -> Path:
+    """Return where the labels of a task are kept unless the configuration says otherwise."""
+    return artifacts / "labels" / f"{task.replace('/', '%2F')}.jsonl"
+
+
+def read_labels(
+    path: Path,
+    inputs: Sequence[str],
+    models: Sequence[str],
+    *,
+    aliases: Mapping[str, str] | None = None,
+    warnings: list[str] | None = None,
+) -> NDArray[np.float32]:
+    """Read the scores that models got on a task's inputs.
+
+    The last line of an input and model counts, also where it takes a score back (null). A last
+    line that was cut off is passed over: a process that writes labels may be killed at any time.
+
+    Parameters
+    ----------
+    path : Path
+        A .jsonl, .ndjson, .csv or .parquet file.
+    inputs : sequence of str, length q
+        The task's prompts; equal ones share their labels.
+    models : sequence of str, length M
+        Canonical names.
+    aliases : mapping of str to str, optional
+        Other name of a model -> canonical name.
+    warnings : list of str, optional
+        Sentences about what was passed over are added to it.
+
+    Returns
+    -------
+    ndarray of float32, shape (q, M)
+        NaN where there is no score.
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read, lacks a column, or holds a score that is not in [0, 1].
+    """
+    warnings = [] if warnings is None else warnings
+    rows: dict[str, list[int]] = {}
+    for row, prompt in enumerate(inputs):
+        rows.setdefault(prompt_key(prompt), []).append(row)
+    column = {model: m for m, model in enumerate(models)}
+    out = np.full((len(inputs), len(models)), np.nan, dtype=np.float32)
+    strangers: Counter[str] = Counter()
+    unknown_inputs = 0
+    for place, line in _lines(path, warnings):
+        key, model = _key(line, path, place), _model(line, path, place)
+        score = _score(line, path, place)
+        model = (aliases or {}).get(model, model)
+        if model not in column:
+            strangers[model] += 1
+        elif key not in rows:
+            unknown_inputs += 1
+        else:
+            out[rows[key], column[model]] = score
+    if strangers:
+        warnings.append(
+            f"{path}: {strangers.total()} labels are of models that the benchmark does not know "
+            f"({listed(sorted(strangers))}); give them an alias, or scores in a source."
+        )
+    if unknown_inputs:
+        warnings.append(
+            f"{path}: {unknown_inputs} labels are of prompts that are not among the task's inputs; "
+            f"a prompt has to be the same to the letter."
+        )
+    return out
+
+
+def _lines(path: Path, warnings: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each label with its place in words."""
+    if path.suffix.lower() in _TABLES:
+        frame = read_frame(path)
+        kept = [name for name in _COLUMNS if name in frame.columns]
+        for number, row in enumerate(frame.select(kept).iter_rows(named=True), start=1):
+            yield f"row {number}", row
+        return
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror}); give a file.") from error
+    broken = []
+    for number, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text.removeprefix(b"\xef\xbb\xbf"))
+        except (ValueError, RecursionError):
+            line = None
+        if isinstance(line, dict):
+            yield f"line {number}", line
+        elif number < len(lines):
+            broken.append(number)
+    if broken:
+        warnings.append(
+            f"{path}: {len(broken)} lines are not JSON objects (line {broken[0]} first) and were "
+            f"passed over."
+        )
+
+
+def _key(line: Mapping[str, Any], path: Path, place: str) -> str:
+    key, prompt = line.get("prompt_sha256"), line.get("prompt")
+    if isinstance(key, str) and key:
+        return key.strip().lower()
+    if isinstance(prompt, str):
+        return prompt_key(prompt)
+    raise SourceError(
+        f'{path}, {place}, names no prompt; give "prompt", or "prompt_sha256" in hex.'
+    )
+
+
+def _model(line: Mapping[str, Any], path: Path, place: str) -> str:
+    model = line.get("model")
+    if isinstance(model, str) and model:
+        return model
+    raise SourceError(f'{path}, {place}, names no model; give "model" on every line.')
+
+
+def _score(line: Mapping[str, Any], path: Path, place: str) -> float:
+    if "score" not in line:
+        raise SourceError(f'{path}, {place}, has no score; give "score", or null for none.')
+    value = line["score"]
+    if value is None or value == "":
+        return math.nan
+    try:
+        score = float(value)
+    except (TypeError, ValueError, OverflowError):
+        score = math.inf
+    if math.isnan(score) or 0.0 <= score <= 1.0:
+        return score
+    raise SourceError(
+        f"{path}, {place}: the score is {value!r}; give a number from 0 to 1, or null."
+    )

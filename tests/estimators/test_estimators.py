@@ -212,12 +212,33 @@ def test_the_best_on_average_is_left_only_for_a_probability_above_eta():
 
 def test_more_labels_are_needed_the_closer_the_models_are():
     known = prior()
-    far = few_labels.Posterior(np.array([0.2, 0.5, 0.8]), known.covariance)
-    near = few_labels.Posterior(np.array([0.2, 0.55, 0.6]), known.covariance)
-    few = few_labels.labels_needed(known, far, 0, 5)
-    many = few_labels.labels_needed(known, near, 1, 5)
-    assert few is not None
-    assert many is None or many > few
+    labels = np.array([[1, 0, 1], [1, 1, 0]] * 3, dtype=np.float32)
+    covariance = few_labels.update(known, labels).covariance
+    scores = np.array([0.2, 0.5, 0.52])
+    needed = few_labels.labels_needed(known, labels, few_labels.Posterior(scores, covariance))
+    np.testing.assert_array_equal(needed, needed.T)
+    assert 0 <= needed[0, 2] <= needed[0, 1]
+    assert needed[1, 2] == -1 or needed[1, 2] > needed[0, 1]
+    far = few_labels.Posterior(scores * [0, 1, 3], covariance)
+    assert few_labels.labels_needed(known, labels, far)[0, 2] == 0
+
+
+def test_with_as_many_more_labels_as_needed_two_models_are_settled():
+    known = prior()
+    labels = np.array([[1, 0, 1], [1, 1, 0]] * 3, dtype=np.float32)
+    posterior = few_labels.Posterior(
+        np.array([0.35, 0.5, 0.7]), few_labels.update(known, labels).covariance
+    )
+    needed = int(few_labels.labels_needed(known, labels, posterior)[0, 1])
+    assert needed > 1
+
+    def probability(more: int) -> float:
+        further = np.concatenate([labels, np.zeros((more, 3), dtype=np.float32)])
+        covariance = few_labels.update(known, further).covariance
+        return few_labels.Posterior(posterior.score, covariance).probability_better(1, 0)
+
+    assert probability(needed) >= 0.95
+    assert probability(int(0.9 * needed) - 1) < 0.95
 
 
 def test_herding_keeps_the_mean_of_what_it_picks_near_the_mean_of_all():

@@ -18,10 +18,13 @@ from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embed
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.request import last_user_turn
 from litellm_benchrouter.sources.merge_report import MergeReport
 
 _CHECKED = 16  # prompts embedded to see whether given vectors are the embedder's
-_JSON_LINES = (".jsonl", ".ndjson")
+JSON_LINES = (".jsonl", ".ndjson")
+"""Endings of files with one JSON value a line."""
+
 _AGREEMENT = 0.98  # float16 and another BLAS stay far above it, another model far below
 
 
@@ -154,6 +157,8 @@ def read_task_inputs(tasks: Mapping[str, TaskConfig]) -> dict[str, list[str]]:
 def read_inputs(path: Path, where: str) -> list[str]:
     """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line.
 
+    Of a line with `messages` the last user turn counts, as in a request.
+
     Raises
     ------
     ConfigError
@@ -170,7 +175,7 @@ def read_inputs(path: Path, where: str) -> list[str]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        inputs.append(_prompt(path, number, line) if path.suffix in _JSON_LINES else line)
+        inputs.append(_prompt(path, number, line) if path.suffix.lower() in JSON_LINES else line)
     if not any(text.strip() for text in inputs):
         raise ConfigError(f"{where}: {path} holds no inputs; give one a line.")
     return [text for text in inputs if text.strip()]
@@ -182,6 +187,8 @@ def _prompt(path: Path, number: int, line: str) -> str:
     except ValueError as error:
         raise ConfigError(f"{path}, line {number} is not JSON ({error}).") from error
     found = entry.get("prompt", entry.get("input")) if isinstance(entry, dict) else entry
+    if found is None and isinstance(entry, dict):
+        found = last_user_turn(entry.get("messages"), {}) or None
     if not isinstance(found, str):
         raise ConfigError(
             f'{path}, line {number} has no text; give {{"prompt": "..."}} on every line.'

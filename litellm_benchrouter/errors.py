@@ -5,6 +5,7 @@
     BenchRouterError
     ├── ConfigError      the `benchrouter:` block or a command's options are wrong    exit code 2
     ├── SourceError      a benchmark's files cannot be used                           exit code 2
+    ├── LabellingError   labels cannot be had or kept                                 exit code 1
     ├── EmbedderError    an embedder is missing, wrong, or failed                     exit code 1
     └── ArtifactError    an artifact cannot be written, verified or read              exit code 1
         └── VersionError an artifact of another schema, or a version that is absent
@@ -34,6 +35,10 @@ class SourceError(BenchRouterError):
     """A benchmark's files cannot be used."""
 
     exit_code = 2
+
+
+class LabellingError(BenchRouterError):
+    """Answers or labels cannot be had, or cannot be kept."""
 
 
 class EmbedderError(BenchRouterError):

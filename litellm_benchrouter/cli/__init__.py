@@ -11,6 +11,7 @@ from litellm_benchrouter.cli.demo import demo_command
 from litellm_benchrouter.cli.evaluate import evaluate_command
 from litellm_benchrouter.cli.explain import explain_command
 from litellm_benchrouter.cli.inspect import inspect_command
+from litellm_benchrouter.cli.label import label_command
 from litellm_benchrouter.errors import BenchRouterError
 
 
@@ -25,6 +26,7 @@ cli.add_command(demo_command)
 cli.add_command(evaluate_command)
 cli.add_command(explain_command)
 cli.add_command(inspect_command)
+cli.add_command(label_command)
 
 
 def main() -> None:

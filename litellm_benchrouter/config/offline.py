@@ -151,9 +151,12 @@ class TaskConfig(Block):
         `labels/<task>.jsonl` in the artifacts' folder, where `benchrouter label` puts them.
     threshold : float
         eta_d: a score above it counts as correct.
+    metric : str or None
+        How `benchrouter label` scores answers against the references (docs/labelling.md).
     """
 
     inputs: Path
     embeddings: Path | None = None
     labels: Path | None = None
     threshold: Probability = 0.5
+    metric: str | None = None

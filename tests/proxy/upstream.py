@@ -19,10 +19,15 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Answer:
-    """How a model answers: the HTTP status, after `delay` seconds."""
+    """How a model answers: the HTTP status, after `delay` seconds.
+
+    A chat answers `text` in place of its own; `finish_reason` says why it ended.
+    """
 
     status: int = 200
     delay: float = 0.0
+    text: str | None = None
+    finish_reason: str = "stop"
 
 
 OK = Answer()
@@ -165,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/chat/completions" and body.get("stream"):
             self._events(_chat_events(model))
         elif self.path == "/v1/chat/completions":
-            self._json(200, _chat(model))
+            self._json(200, _chat(model, answer))
         elif self.path == "/v1/completions":
             self._json(200, _text_completion(model))
         elif self.path == "/v1/responses" and body.get("stream"):
@@ -197,14 +202,20 @@ def answer_text(model: str) -> str:
     return f"This is {model}."
 
 
-def _chat(model: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": answer_text(model)}
+def saying(text: str, **more: Any) -> Answer:
+    """Return an answer of a chat with this text."""
+    return Answer(text=text, **more)
+
+
+def _chat(model: str, answer: Answer) -> dict[str, Any]:
+    text = answer_text(model) if answer.text is None else answer.text
+    message = {"role": "assistant", "content": text}
     return {
         "id": "chatcmpl-fake",
         "object": "chat.completion",
         "created": 1,
         "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
         "usage": _USAGE,
     }
 

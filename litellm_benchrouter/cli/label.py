@@ -1,0 +1,186 @@
+"""`benchrouter label`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from litellm_benchrouter.cli.label_report import (
+    plan_document,
+    show_import,
+    show_labels,
+    show_plan,
+)
+from litellm_benchrouter.cli.options import (
+    config_option,
+    json_option,
+    print_json,
+    required_config,
+)
+from litellm_benchrouter.config import load_config
+from litellm_benchrouter.errors import ConfigError, LabellingError
+from litellm_benchrouter.labelling.candidates import models_named, read_proxy
+from litellm_benchrouter.labelling.given import import_labels
+from litellm_benchrouter.labelling.journal import Journal, writing
+from litellm_benchrouter.labelling.plan import Plan
+from litellm_benchrouter.labelling.provider import CallOptions
+from litellm_benchrouter.labelling.run import AskOptions, do_run, plan_run, summary
+from litellm_benchrouter.labelling.task import (
+    LabelTask,
+    benchmark_models,
+    metric_of,
+    open_task,
+)
+from litellm_benchrouter.progress import bars
+
+_INTERRUPTED = 130
+
+
+@click.command("label")
+@config_option
+@click.option("--task", "task_name", required=True, help="A task of the configuration, or new.")
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help='JSONL with {"prompt": ..., "reference": ...} a line; default: the task\'s own inputs.',
+)
+@click.option(
+    "--n",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Inputs that are to have labels, those of earlier runs included.",
+)
+@click.option(
+    "--metric",
+    help="exact, contains, f1, regex:PATTERN, json:FIELD.PATH or judge:MODEL; default: `metric:` "
+    "of the task.",
+)
+@click.option("--models", help="Whom to ask, with commas between; default: all known deployments.")
+@click.option("--labels", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Take in labels made elsewhere, and ask nobody: rows with prompt (or "
+              "prompt_sha256), model, score.")  # fmt: skip
+@click.option("--rescore", is_flag=True, help="Score the stored answers again; ask no candidate.")
+@click.option("--limit-usd", type=click.FloatRange(0), help="Most that this run may spend.")
+@click.option("--max-tokens", type=click.IntRange(1), default=2048, show_default=True)
+@click.option("--temperature", type=click.FloatRange(0), help="Default: the provider's own.")
+@click.option("--concurrency", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--retries", type=click.IntRange(0), default=4, show_default=True)
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=120.0,
+              show_default=True, help="Seconds for one answer.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Show what would be asked and its cost; ask nobody.")
+@click.option("--yes", is_flag=True, help="Do not ask whether to go on.")
+@json_option
+def label_command(
+    config_path: Path | None,
+    task_name: str,
+    inputs: Path | None,
+    n: int,
+    metric: str | None,
+    models: str | None,
+    labels: Path | None,
+    rescore: bool,
+    limit_usd: float | None,
+    max_tokens: int,
+    temperature: float | None,
+    concurrency: int,
+    retries: int,
+    timeout: float,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Ask the models a few inputs of a task, and keep the scored answers for the next build.
+
+    Nothing is asked before the cost is shown and agreed to. Every answer is on the disk before the
+    next step: run it again after a failure, and only what is missing is asked. Exit code 2: the
+    configuration or an option is wrong; 1: no label came; 130: interrupted.
+    """
+    path = required_config(config_path)
+    config = load_config(path)
+    proxy = read_proxy(path)
+    task = open_task(config, task_name, inputs)
+    if labels is not None:
+        known = benchmark_models(config, proxy) | models_named(config, proxy)
+        with writing(task.path) as journal:
+            _note_mended(journal, task)
+            done = import_labels(labels, journal, task.questions, known, config.aliases)
+        show_import(task, done, as_json)
+        return
+    named = [name for part in (models or "").split(",") if (name := part.strip())]
+    options = AskOptions(
+        n, named or None, rescore, concurrency, retries,
+        CallOptions(max_tokens, temperature, timeout), limit_usd,
+    )  # fmt: skip
+    chosen_metric = metric_of(config, task_name, metric)
+    with nullcontext(Journal(task.path)) if dry_run else writing(task.path) as journal:
+        if not dry_run:
+            _note_mended(journal, task)
+        run = plan_run(config, proxy, task, chosen_metric, journal, options)
+        if not as_json:
+            show_plan(run)
+        if dry_run:
+            if as_json:
+                print_json(plan_document(run))
+            return
+        _agree(run.plan, limit_usd, yes)
+        with bars() as stages:
+            asking = asyncio.run(do_run(run, stages))
+        document = summary(run, asking)
+    if as_json:
+        print_json(document | {"plan": plan_document(run)})
+    else:
+        show_labels(document, task)
+    if document["stopped"] == "interrupted":
+        sys.exit(_INTERRUPTED)
+    if run.plan.jobs and not _n_labels_now(document):
+        why = "; ".join(
+            f"{entry['model']}: {entry['given_up']}"
+            for entry in [*document["models"], document["judge"] or {}]
+            if entry.get("given_up")
+        )
+        raise LabellingError(
+            f"no label came of {run.plan.n_calls} questions"
+            + (f" ({why})" if why else f"; {task.path} has the reasons")
+            + "."
+        )
+
+
+def _n_labels_now(document: dict[str, Any]) -> int:
+    judge = document["judge"]
+    if judge is not None:
+        return int(judge["verdicts_now"])
+    return sum(entry["answers_now"] for entry in document["models"])
+
+
+def _note_mended(journal: Journal, task: LabelTask) -> None:
+    if journal.mended:
+        task.warnings.append(
+            f"the last line of {journal.path} was left unfinished by a run that was killed "
+            f"({journal.mended} bytes) and is cut off."
+        )
+
+
+def _agree(plan: Plan, limit_usd: float | None, yes: bool) -> None:
+    """Go on only where somebody agreed to the cost."""
+    if not plan.n_calls:
+        return
+    cost = f"about ${plan.expected_usd:.4f} (at most ${plan.most_usd:.4f})"
+    if limit_usd is not None and plan.expected_usd > limit_usd:
+        raise ConfigError(
+            f"the estimate is {cost}, above --limit-usd {limit_usd:g}; raise the limit, lower --n, "
+            f"or name fewer --models."
+        )
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"nobody is there to agree to {plan.n_calls} calls for {cost}; add --yes, or --dry-run "
+            f"to see the table only."
+        )
+    click.confirm(f"{plan.n_calls} calls for {cost}. Go on?", abort=True, err=True)

@@ -1,0 +1,218 @@
+"""The journal of a task: every paid answer and every label, one line each, never rewritten.
+
+A line is JSON with `prompt_sha256`, `model` and `score` (in [0, 1] or null), which is all that a
+build reads; `event` says what else it tells:
+
+    answer    what a model said, with tokens, cost and seconds; not scored yet
+    failure   that it did not answer, and why
+    score     the score of the answer by a metric, and what a judge was paid for it
+    given     a label that was made elsewhere
+
+The last line of a prompt and model counts. No prompt text is kept; answers are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from litellm_benchrouter.embed import JSON_LINES
+from litellm_benchrouter.errors import ConfigError, LabellingError, SourceError
+from litellm_benchrouter.labelling.labels import prompt_key
+
+ANSWER, FAILURE, SCORE, GIVEN = "answer", "failure", "score", "given"
+
+
+@dataclass
+class Cell:
+    """What is known of one model on one prompt.
+
+    Attributes
+    ----------
+    score : float or None
+    metric : str or None
+        What the score was made by; None for a label that was given.
+    answer : str or None
+    completion_tokens : int or None
+        Of the answer.
+    error : str or None
+        Why there is no answer, or no score.
+    """
+
+    score: float | None = None
+    metric: str | None = None
+    answer: str | None = None
+    completion_tokens: int | None = None
+    error: str | None = None
+
+    @property
+    def is_unscored(self) -> bool:
+        """Whether there is an answer that was paid for, and no score of it."""
+        return self.answer is not None and self.score is None
+
+
+class Journal:
+    """The lines of one file, and what they come to.
+
+    Attributes
+    ----------
+    path : Path
+    cells : dict of (str, str) to Cell
+        By the prompt's SHA-256 and the model.
+    paid_usd : dict of str to float
+        By model, over all lines; a judge's part counts for the model that was judged.
+    mended : int
+        Bytes of a line that a killed run left unfinished; they are cut off before the next one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cells: dict[tuple[str, str], Cell] = {}
+        self.paid_usd: dict[str, float] = {}
+        self.mended = 0
+        self._descriptor: int | None = None
+        self._read()
+
+    def append(self, *lines: Mapping[str, Any]) -> None:
+        """Write lines to the disk before anything else happens, all or none.
+
+        Raises
+        ------
+        LabellingError
+            If the disk does not take them.
+        """
+        if self._descriptor is None:
+            raise ValueError("the journal is open for reading only")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        stamped = [{**line, "at": now} for line in lines]
+        content = "".join(json.dumps(line, allow_nan=False) + "\n" for line in stamped).encode()
+        size = os.fstat(self._descriptor).st_size
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, size)
+            raise LabellingError(
+                f"cannot write to {self.path} ({error.strerror}); nothing more is asked. Make room "
+                f"and run it again."
+            ) from error
+        for line in stamped:
+            self._take(line)
+
+    def _read(self) -> None:
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ConfigError(f"cannot read the labels {self.path} ({error.strerror}).") from error
+        *whole, rest = content.split(b"\n")
+        if rest.strip() and _parsed(rest) is not None:
+            whole.append(rest)  # only its line feed is missing: somebody's editor
+        else:
+            self.mended = len(rest)
+        for number, text in enumerate(whole, start=1):
+            if text.strip():
+                self._take(_checked(text, f"{self.path}, line {number}"))
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        event, model = line.get("event", GIVEN), line["model"]
+        key = line.get("prompt_sha256") or prompt_key(line["prompt"])
+        cell = self.cells.setdefault((key, model), Cell())
+        self.paid_usd[model] = self.paid_usd.get(model, 0.0) + (line.get("cost_usd") or 0.0)
+        cell.score = line["score"]
+        cell.metric, cell.error = line.get("metric"), line.get("error")
+        if event == ANSWER:
+            cell.answer, cell.completion_tokens = line["answer"], line.get("completion_tokens")
+
+    def open(self) -> None:
+        """Open the file for writing, after cutting off what a killed run left unfinished."""
+        # Answers may quote prompts: nobody else is to read them.
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self._descriptor = descriptor
+        size = os.fstat(descriptor).st_size
+        if self.mended:
+            os.ftruncate(descriptor, size - self.mended)
+        elif size and os.pread(descriptor, 1, size - 1) != b"\n":
+            os.write(descriptor, b"\n")
+
+    def close(self) -> None:
+        """Close the file; what was appended is on the disk already."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Journal]:
+    """Hold the journal's lock and open it for writing.
+
+    Raises
+    ------
+    ConfigError
+        If the file is of a kind that cannot be added to.
+    LabellingError
+        If another run writes to it, or it cannot be written.
+    SourceError
+        If it holds a line that is no label.
+    """
+    if path.suffix.lower() not in JSON_LINES:
+        raise ConfigError(
+            f"the labels go to {path}, but only .jsonl can be added to line by line; name such a "
+            f"file in `labels:` of the task."
+        )
+    lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o600)
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock.acquire(timeout=0))
+            journal = Journal(path)
+            stack.callback(journal.close)
+            journal.open()
+        except Timeout as error:
+            raise LabellingError(
+                f"another run is writing to {path}; wait for it to end and try again."
+            ) from error
+        except OSError as error:
+            raise LabellingError(
+                f"cannot write the labels {path} ({error.strerror}); make the folder writable."
+            ) from error
+        yield journal
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) else None
+
+
+def _checked(text: bytes, place: str) -> dict[str, Any]:
+    line = _parsed(text.removeprefix(b"\xef\xbb\xbf"))
+    if line is None:
+        raise SourceError(f"{place} is not a JSON object; mend or remove the line.")
+    names = isinstance(line.get("prompt_sha256") or line.get("prompt"), str)
+    if not names or not isinstance(line.get("model"), str) or "score" not in line:
+        raise SourceError(
+            f'{place} is no label: it needs "prompt_sha256" (or "prompt"), "model" and "score".'
+        )
+    score = line["score"]
+    sound = isinstance(score, int | float) and math.isfinite(score) and 0 <= score <= 1
+    if score is not None and not sound:
+        raise SourceError(f"{place}: the score is {score!r}; give a number from 0 to 1, or null.")
+    if line.get("event") == ANSWER and not isinstance(line.get("answer"), str):
+        raise SourceError(f"{place} is an answer without a text; mend or remove the line.")
+    return line

@@ -1,0 +1,202 @@
+"""How an answer is scored against its reference: named metrics that need no model.
+
+    exact               equal after normalisation
+    contains            holds the reference as whole words
+    f1                  token F1 as in SQuAD
+    regex:PATTERN       group 1 of the last match equals the reference; without a group: matches
+    json:FIELD.PATH     a field of the answer's JSON equals the reference
+    judge:MODEL         a model says whether the answer is right (labelling/judge.py)
+
+Of a list of references the best counts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.labelling.normal import holds, normal, tokens
+
+METRICS = "exact, contains, f1, regex:PATTERN, json:FIELD.PATH, judge:MODEL"
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by its name.
+
+    Attributes
+    ----------
+    name : str
+        As given and as the journal has it.
+    needs_reference : bool
+    score : callable or None
+        (answer, reference) -> score in [0, 1]; None where a judge has to be asked.
+    judge : str or None
+        The judge's model.
+    """
+
+    name: str
+    needs_reference: bool = True
+    score: Callable[[str, Any], float] | None = None
+    judge: str | None = None
+
+
+def parse_metric(name: str, where: str) -> Metric:
+    """Return the metric of a name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such metric, or its pattern is wrong; `where` says who named it.
+    """
+    kind, _, argument = name.strip().partition(":")
+    simple = _SIMPLE.get(kind)
+    if simple is not None and not argument:
+        return Metric(kind, score=simple)
+    if kind in ("regex", "json", "judge") and not argument:
+        raise ConfigError(f"{where} is {name!r}, which lacks what follows the colon: {METRICS}.")
+    if kind == "regex":
+        try:
+            pattern = re.compile(argument)
+        except re.error as error:
+            raise ConfigError(
+                f"{where}: the pattern {argument!r} is no regular expression ({error})."
+            ) from error
+        return Metric(name, bool(pattern.groups), lambda a, r: _regex(pattern, a, r))
+    if kind == "json":
+        path = argument.split(".")
+        return Metric(name, score=lambda a, r: _json_field(path, a, r))
+    if kind == "judge":
+        return Metric(name, judge=argument)
+    raise ConfigError(f"{where} is {name!r}, which is no metric; there are {METRICS}.")
+
+
+def json_in(text: str) -> Any:
+    """Return the JSON value that a text is or holds, or raise ValueError.
+
+    A Markdown code fence around it is taken off; of prose with objects in it, the last counts.
+    """
+    fenced = re.search(r"```(?:json)?\s*\n(.*?)```", text, re.DOTALL)
+    body = (fenced.group(1) if fenced else text).strip()
+    try:
+        return json.loads(body)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    except ValueError:
+        found, start, decoder = _ABSENT, body.find("{"), json.JSONDecoder()
+        while start >= 0:
+            try:
+                found, end = decoder.raw_decode(body, start)
+            except ValueError:
+                end = start + 1
+            except RecursionError:  # so it would be at each of its braces
+                break
+            start = body.find("{", end)
+        if found is _ABSENT:
+            raise ValueError("no JSON object") from None
+        return found
+
+
+def _exact(answer: str, reference: Any) -> float:
+    return _any(reference, lambda text: normal(answer) == normal(text))
+
+
+def _contains(answer: str, reference: Any) -> float:
+    return _any(reference, lambda text: holds(normal(answer), normal(text)))
+
+
+def _f1(answer: str, reference: Any) -> float:
+    return _any(reference, lambda text: _token_f1(tokens(answer), tokens(text)))
+
+
+_SIMPLE: dict[str, Callable[[str, Any], float]] = {
+    "exact": _exact,
+    "contains": _contains,
+    "f1": _f1,
+}
+
+
+def _any(reference: Any, score: Callable[[str], float]) -> float:
+    """The best score over the references; what is no text counts as JSON writes it."""
+    texts = reference if isinstance(reference, list) else [reference]
+    return max((float(score(_text(text))) for text in texts), default=0.0)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _token_f1(answer: list[str], reference: list[str]) -> float:
+    if not answer or not reference:
+        return float(answer == reference)
+    shared = (Counter(answer) & Counter(reference)).total()
+    return 2 * shared / (len(answer) + len(reference))
+
+
+def _regex(pattern: re.Pattern[str], answer: str, reference: Any) -> float:
+    last = None
+    for last in pattern.finditer(answer):  # noqa: B007  # the answer comes last, after the reasons
+        pass
+    if last is None or not pattern.groups:
+        return float(last is not None)
+    return 0.0 if last.group(1) is None else _exact(last.group(1), reference)
+
+
+def _json_field(path: list[str], answer: str, reference: Any) -> float:
+    try:
+        value = _at(json_in(answer), path)
+    except ValueError:
+        return 0.0
+    if value is _ABSENT:
+        return 0.0
+    if isinstance(reference, Mapping):
+        within = _at(reference, path)
+        reference = reference if within is _ABSENT else within
+    options = reference if isinstance(reference, list) else [reference]
+    return float(_same(value, reference) or any(_same(value, option) for option in options))
+
+
+def _at(document: Any, path: list[str]) -> Any:
+    for part in path:
+        if isinstance(document, Mapping) and part in document:
+            document = document[part]
+        elif isinstance(document, list) and part.isdecimal() and int(part) < len(document):
+            document = document[int(part)]
+        else:
+            return _ABSENT
+    return document
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Say whether two JSON values are equal: texts normalised, numbers by value, keys unordered."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, bool) or isinstance(b, bool) or a is None or b is None:
+        return a is b or (_is_word(a) and _is_word(b) and normal(_text(a)) == normal(_text(b)))
+    if isinstance(a, Mapping | list) or isinstance(b, Mapping | list):
+        return False
+    x, y = _number(a), _number(b)
+    if x is not None and y is not None:
+        return math.isclose(x, y, rel_tol=1e-9)
+    return normal(_text(a)) == normal(_text(b))
+
+
+def _is_word(value: Any) -> bool:
+    return value is None or isinstance(value, bool | str)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,284 @@
+"""Labelling a task: what is missing is found and priced, asked, and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.errors import ConfigError, LabellingError
+from litellm_benchrouter.labelling.asking import Asking, score_line
+from litellm_benchrouter.labelling.budget import Budget
+from litellm_benchrouter.labelling.candidates import (
+    Proxy,
+    find_candidates,
+    find_judge,
+)
+from litellm_benchrouter.labelling.journal import Journal
+from litellm_benchrouter.labelling.metrics import Metric
+from litellm_benchrouter.labelling.plan import Plan, is_scored, make_plan
+from litellm_benchrouter.labelling.provider import CallOptions, Provider
+from litellm_benchrouter.labelling.questions import Question
+from litellm_benchrouter.labelling.task import (
+    LabelTask,
+    answerable,
+    benchmark_models,
+    choose_questions,
+)
+from litellm_benchrouter.progress import Silent
+
+
+@dataclass(frozen=True)
+class AskOptions:
+    """How a run goes.
+
+    Attributes
+    ----------
+    n : int
+        Inputs that are to have labels, those of earlier runs included.
+    models : sequence of str or None
+        Whom to ask; None for every deployment that the benchmark knows.
+    rescore : bool
+        Score the stored answers again, and ask no candidate.
+    concurrency, retries : int
+    call : CallOptions
+    limit_usd : float or None
+    """
+
+    n: int
+    models: Sequence[str] | None
+    rescore: bool
+    concurrency: int
+    retries: int
+    call: CallOptions
+    limit_usd: float | None
+
+
+@dataclass
+class Run:
+    """A run that is planned, and then done.
+
+    Attributes
+    ----------
+    task : LabelTask
+    metric : Metric
+    questions : list of Question
+        Those that can be scored.
+    chosen : list of Question
+    journal : Journal
+    plan : Plan
+    provider : Provider or None
+        None where nobody has to be asked.
+    judge : str or None
+    options : AskOptions
+    models : list of str
+        Candidates; of `rescore` those with answers.
+    unusable : dict of str to str
+        Candidates that cannot be asked, and why.
+    rescored : int
+        Answers that got another score without asking anybody.
+    """
+
+    task: LabelTask
+    metric: Metric
+    questions: list[Question]
+    chosen: list[Question]
+    journal: Journal
+    plan: Plan
+    provider: Provider | None
+    judge: str | None
+    options: AskOptions
+    models: list[str]
+    unusable: dict[str, str] = field(default_factory=dict)
+    rescored: int = 0
+
+
+def plan_run(
+    config: BenchRouterConfig,
+    proxy: Proxy,
+    task: LabelTask,
+    metric: Metric,
+    journal: Journal,
+    options: AskOptions,
+) -> Run:
+    """Find out whom to ask what, and what that costs; nothing is asked yet.
+
+    Raises
+    ------
+    ConfigError
+        If there is nothing to ask, nobody to ask, or no price where a limit needs one.
+    LabellingError
+        If no candidate can be asked.
+    """
+    questions = answerable(task, metric)
+    judge = find_judge(config, proxy, metric.judge) if metric.judge else None
+    stored = {model for (_, model), cell in journal.cells.items() if cell.answer is not None}
+    candidates = []
+    if not options.rescore:
+        _same_metric(journal, questions, metric)
+        known = benchmark_models(config, proxy)
+        candidates = find_candidates(config, proxy, known, options.models)
+    asked = [*candidates, *([judge] if judge else [])]
+    provider = Provider(config, proxy, asked) if asked else None
+    unusable = {}
+    for model in asked:
+        unset = model.unset_variables
+        if unset:
+            unusable[model.name] = f"the environment variable {unset[0]} is not set"
+        elif provider is not None and not provider.is_usable(model.name):
+            unusable[model.name] = "LiteLLM knows no provider for its model"
+    if judge and judge.name in unusable:
+        raise ConfigError(f"the {judge.name} cannot be asked: {unusable[judge.name]}.")
+    models = sorted(stored) if options.rescore else [model.name for model in candidates]
+    usable = [model for model in models if model not in unusable]
+    if models and not usable:
+        raise LabellingError(f"no candidate can be asked: {_listed(unusable)}.")
+    chosen = questions
+    if not options.rescore:
+        chosen = choose_questions(config, task, questions, journal, options.n)
+    plan = Plan([], [])
+    if provider is not None:
+        plan = make_plan(
+            provider, journal, chosen, usable, metric, judge.name if judge else None,
+            options.call, ask=not options.rescore,
+        )  # fmt: skip
+    if options.limit_usd is not None and plan.unpriced:
+        raise ConfigError(
+            f"--limit-usd cannot be held to, as no price is known of {', '.join(plan.unpriced)}; "
+            f"give input_price_usd_per_mtok and output_price_usd_per_mtok under benchrouter.models "
+            f"(0 for what costs nothing)."
+        )
+    return Run(
+        task, metric, questions, chosen, journal, plan, provider, judge.name if judge else None,
+        options, models, unusable,
+    )  # fmt: skip
+
+
+async def do_run(run: Run, stages: Silent) -> Asking | None:
+    """Score what is stored, and ask what is missing.
+
+    Returns
+    -------
+    Asking or None
+        None where nobody had to be asked.
+    """
+    if run.judge is None:
+        run.rescored = _score_stored(run)
+    elif run.options.rescore:
+        _take_back(run)
+    if run.provider is None or not run.plan.jobs:
+        return None
+    asking = Asking(
+        run.provider, run.journal, run.metric, run.judge, run.options.call,
+        Budget(run.options.limit_usd), retries=run.options.retries, given_up=run.unusable,
+    )  # fmt: skip
+    try:
+        with stages.stage("asking", len(run.plan.jobs)) as advance:
+            await asking.run(run.plan.jobs, run.options.concurrency, advance)
+    finally:
+        await run.provider.close()
+    return asking
+
+
+def summary(run: Run, asking: Asking | None) -> dict[str, Any]:
+    """Say what the journal holds now, and what this run did.
+
+    Returns
+    -------
+    dict
+        Values that JSON can hold; `mean_score` is None where a model has no label.
+    """
+    keys = {question.key for question in run.task.questions}
+    cells = {cell: known for cell, known in run.journal.cells.items() if cell[0] in keys}
+    given_up = run.unusable if asking is None else asking.given_up
+    models = []
+    for model in dict.fromkeys([*run.models, *sorted(model for _, model in cells)]):
+        scores = [c.score for (_, m), c in cells.items() if m == model and c.score is not None]
+        models.append(
+            {
+                "model": model,
+                "labels": len(scores),
+                "mean_score": fmean(scores) if scores else None,
+                "answers_now": asking.answered[model] if asking else 0,
+                "failures_now": asking.failed[model] if asking else 0,
+                "cut_now": asking.cut[model] if asking else 0,
+                "spent_usd_now": asking.spent.get(model, 0.0) if asking else 0.0,
+                "paid_usd": run.journal.paid_usd.get(model, 0.0),
+                "given_up": given_up.get(model),
+            }
+        )
+    judge = None
+    if run.judge is not None:
+        judge = {
+            "model": run.judge,
+            "verdicts_now": asking.answered[run.judge] if asking else 0,
+            "failures_now": asking.failed[run.judge] if asking else 0,
+            "spent_usd_now": asking.spent.get(run.judge, 0.0) if asking else 0.0,
+            "given_up": given_up.get(run.judge),
+        }
+    return {
+        "task": run.task.name,
+        "labels_file": str(run.task.path),
+        "metric": run.metric.name,
+        "inputs": {
+            "all": len(run.task.questions),
+            "chosen": len(run.chosen),
+            "labelled": len({key for (key, _), c in cells.items() if c.score is not None}),
+        },
+        "models": models,
+        "judge": judge,
+        "unscored": sum(cell.is_unscored for cell in cells.values()),
+        "rescored": run.rescored,
+        "spent_usd_now": asking.budget.spent_usd if asking else 0.0,
+        "stopped": asking.stopped if asking else None,
+        "warnings": run.task.warnings,
+    }
+
+
+def _same_metric(journal: Journal, questions: Sequence[Question], metric: Metric) -> None:
+    """Refuse to mix scores of two metrics in one task."""
+    keys = {question.key for question in questions}
+    others = {
+        cell.metric
+        for (key, _), cell in journal.cells.items()
+        if key in keys and cell.score is not None and not is_scored(cell, metric)
+    }
+    if others:
+        raise ConfigError(
+            f"{journal.path} has answers that were scored by {', '.join(map(str, others))}; add "
+            f"--rescore to score them by {metric.name} first."
+        )
+
+
+def _score_stored(run: Run) -> int:
+    """Score the answers that have no score by this metric, all in one step."""
+    assert run.metric.score is not None
+    lines = []
+    for question in run.questions:
+        for model in {model for _, model in run.journal.cells}:
+            cell = run.journal.cells.get((question.key, model))
+            if cell is None or cell.answer is None or (cell.score is not None and not cell.metric):
+                continue  # a label that was given stays
+            score = run.metric.score(cell.answer, question.reference)
+            if (cell.score, cell.metric) != (score, run.metric.name):
+                lines.append(score_line(question, model, run.metric, score))
+    if lines:
+        run.journal.append(*lines)
+    return len(lines)
+
+
+def _take_back(run: Run) -> None:
+    """Take back scores of another metric, so that no build mixes them with the judge's."""
+    lines = [
+        score_line(job.question, job.model, run.metric, None)
+        for job in run.plan.jobs
+        if run.journal.cells[job.question.key, job.model].score is not None
+    ]
+    if lines:
+        run.journal.append(*lines)
+
+
+def _listed(reasons: dict[str, str]) -> str:
+    return "; ".join(f"{model}: {why}" for model, why in reasons.items())

@@ -21,13 +21,15 @@ from typing import Any, Self
 class Answer:
     """How a model answers: the HTTP status, after `delay` seconds.
 
-    A chat answers `text` in place of its own; `finish_reason` says why it ended.
+    A chat answers `text` in place of its own; `finish_reason` says why it ended, and
+    `completion_tokens` what its usage says.
     """
 
     status: int = 200
     delay: float = 0.0
     text: str | None = None
     finish_reason: str = "stop"
+    completion_tokens: int = 3
 
 
 OK = Answer()
@@ -216,7 +218,7 @@ def _chat(model: str, answer: Answer) -> dict[str, Any]:
         "created": 1,
         "model": model,
         "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
-        "usage": _USAGE,
+        "usage": {**_USAGE, "completion_tokens": answer.completion_tokens},
     }
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import tiny
 import yaml
+from proxy.harness import deployment
+from proxy.upstream import FakeUpstream
 
 from litellm_benchrouter.labelling import asking
 from litellm_benchrouter.labelling.labels import prompt_key
-from proxy.harness import deployment
-from proxy.upstream import FakeUpstream
 
 N_INPUTS = 24
 PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-5}

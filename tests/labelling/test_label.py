@@ -11,13 +11,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import tiny
-from labelling.conftest import N_INPUTS, PRICES, Lab, prompt
+from proxy.harness import deployment
+from proxy.upstream import BROKEN, RATE_LIMITED, Answer, saying
 
+from labelling.conftest import N_INPUTS, PRICES, Lab, prompt
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.estimators.few_labels import herd
 from litellm_benchrouter.labelling.labels import prompt_key, read_labels
-from proxy.harness import deployment
-from proxy.upstream import BROKEN, RATE_LIMITED, Answer, saying
 
 
 def by_model(document: dict) -> dict:
@@ -146,7 +146,9 @@ def test_a_key_that_is_not_set_is_said_before_anything_is_asked(lab: Lab, monkey
     keyless = deployment("smart", "dog", base, params={"api_key": "os.environ/NO_SUCH_KEY"})
     lab.configure(deployments=[deployment("smart", "ant", base, params=PRICES), keyless])
     document = lab.asking().document
-    assert document["plan"]["unusable"] == {"dog": "the environment variable NO_SUCH_KEY is not set"}
+    assert document["plan"]["unusable"] == {
+        "dog": "the environment variable NO_SUCH_KEY is not set"
+    }
     assert set(lab.upstream.models) == {"ant"}
     lab.configure(deployments=[keyless])
     ended = lab.asking()

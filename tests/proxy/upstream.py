@@ -103,6 +103,11 @@ class FakeUpstream:
         with self._state.lock:
             self._state.plans[model] = _Plan(answer, times)
 
+    def release(self) -> None:
+        """Let who is slow answer now; what was recorded and told stays."""
+        with self._state.lock:
+            self._state.released.set()
+
     def reset(self) -> None:
         """Forget all requests; every model is well again, and who is slow answers now."""
         with self._state.lock:

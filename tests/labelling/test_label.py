@@ -61,11 +61,11 @@ def test_every_model_is_asked_ten_inputs_and_the_next_build_reads_the_labels(lab
 
 
 def test_people_see_the_cost_before_and_the_labels_after(lab: Lab):
-    ended = lab.label("--yes")
+    ended = lab.label("--yes", "--n", 4)
     assert ended.code == 0
-    assert "Task new: 10 of 24 inputs" in ended.out
+    assert "Task new: 4 of 24 inputs" in ended.out
     assert "at most $" in ended.out
-    assert f"10 of 24 inputs have labels: {lab.journal}" in ended.out.replace("\n", "")
+    assert f"4 of 24 inputs have labels: {lab.journal}" in ended.out.replace("\n", "")
     assert "Run benchrouter build to take them in." in ended.out
 
 
@@ -96,47 +96,47 @@ def test_inputs_without_vectors_of_their_own_are_herded_by_the_embedder(lab: Lab
 def test_a_limit_by_the_provider_and_a_failure_are_retried(lab: Lab):
     lab.upstream.tell("ant", RATE_LIMITED, times=3)
     lab.upstream.tell("bee", BROKEN, times=2)
-    document = lab.asking("--concurrency", 1).document
-    assert {entry["labels"] for entry in document["models"]} == {10}
-    assert Counter(lab.upstream.models) == {"ant": 13, "bee": 12, "cat": 10, "dog": 10}
+    document = lab.asking("--n", 4, "--concurrency", 1).document
+    assert {entry["labels"] for entry in document["models"]} == {4}
+    assert Counter(lab.upstream.models) == {"ant": 7, "bee": 6, "cat": 4, "dog": 4}
 
 
 def test_what_failed_is_noted_and_asked_again_by_the_next_run(lab: Lab):
     lab.upstream.tell("ant", BROKEN, times=4)
-    document = lab.asking("--retries", 1, "--concurrency", 1).document
+    document = lab.asking("--n", 4, "--retries", 1, "--concurrency", 1).document
     assert by_model(document)["ant"]["failures_now"] == 2
-    assert by_model(document)["ant"]["labels"] == 8
+    assert by_model(document)["ant"]["labels"] == 2
     failures = lab.events("failure")
     assert [line["model"] for line in failures] == ["ant", "ant"]
     assert "InternalServerError" in failures[0]["error"]
     lab.upstream.reset()
-    assert {e["labels"] for e in lab.asking().document["models"]} == {10}
+    assert {e["labels"] for e in lab.asking("--n", 4).document["models"]} == {4}
     assert sorted(lab.asked) == sorted(lab.cells("failure"))
 
 
 def test_a_model_that_fails_three_inputs_in_a_row_is_asked_no_more(lab: Lab):
     lab.upstream.tell("dog", BROKEN)
-    document = lab.asking("--retries", 0, "--concurrency", 1).document
+    document = lab.asking("--n", 4, "--retries", 0, "--concurrency", 1).document
     assert lab.upstream.models.count("dog") == 3
     assert "3 inputs in a row failed" in by_model(document)["dog"]["given_up"]
-    assert by_model(document)["cat"]["labels"] == 10
+    assert by_model(document)["cat"]["labels"] == 4
 
 
 def test_a_refused_key_stops_that_model_and_not_the_others(lab: Lab):
     lab.upstream.tell("dog", Answer(status=401))
-    ended = lab.label("--yes", "--concurrency", 1)
+    ended = lab.label("--yes", "--n", 4, "--concurrency", 1)
     assert ended.code == 0
     assert lab.upstream.models.count("dog") == 1
     assert "Warning: dog was asked no more: AuthenticationError: " in ended.out
-    assert len(lab.events("score")) == 30
+    assert len(lab.events("score")) == 12
 
 
 def test_no_label_at_all_is_a_failure_that_says_why(lab: Lab):
     for model in tiny.MODELS:
         lab.upstream.tell(model, Answer(status=401))
-    ended = lab.asking("--models", "ant, dog")
+    ended = lab.asking("--n", 4, "--models", "ant, dog")
     assert ended.code == 1
-    assert "no label came of 20 questions (ant: AuthenticationError" in ended.err
+    assert "no label came of 8 questions (ant: AuthenticationError" in ended.err
     assert json.loads(ended.out)["spent_usd_now"] == 0
 
 
@@ -145,7 +145,7 @@ def test_a_key_that_is_not_set_is_said_before_anything_is_asked(lab: Lab, monkey
     base = lab.upstream.base_url
     keyless = deployment("smart", "dog", base, params={"api_key": "os.environ/NO_SUCH_KEY"})
     lab.configure(deployments=[deployment("smart", "ant", base, params=PRICES), keyless])
-    document = lab.asking().document
+    document = lab.asking("--n", 2).document
     assert document["plan"]["unusable"] == {
         "dog": "the environment variable NO_SUCH_KEY is not set"
     }
@@ -156,18 +156,18 @@ def test_a_key_that_is_not_set_is_said_before_anything_is_asked(lab: Lab, monkey
     assert "no candidate can be asked: dog: the environment variable NO_SUCH_KEY" in ended.err
     monkeypatch.setenv("NO_SUCH_KEY", "sk-now-it-is")
     lab.upstream.reset()
-    assert lab.asking().code == 0
+    assert lab.asking("--n", 2).code == 0
     assert lab.upstream.requests[0].headers["authorization"] == "Bearer sk-now-it-is"
 
 
 def test_options_reach_the_model_and_a_cut_answer_is_told(lab: Lab):
     lab.upstream.tell("ant", saying("This is", finish_reason="length"))
-    ended = lab.label("--yes", "--models", "ant", "--max-tokens", 2, "--temperature", 0.5)
-    assert "10 answers of ant were cut at --max-tokens" in ended.out
+    ended = lab.label("--yes", "--n", 4, "--models", "ant", "--max-tokens", 2, "--temperature", 0.5)
+    assert "4 answers of ant were cut at --max-tokens" in ended.out
     body = lab.upstream.requests[0].body
     assert (body["max_tokens"], body["temperature"]) == (2, 0.5)
     lab.upstream.reset()
-    lab.asking("--models", "bee")
+    lab.asking("--n", 4, "--models", "bee")
     assert "temperature" not in lab.upstream.requests[0].body
 
 
@@ -216,8 +216,8 @@ def test_deployments_of_an_included_file_count(lab: Lab):
     block, models = rest.split("model_list:", 1)
     (lab.folder / "models.yaml").write_text(f"model_list:{models}")
     lab.config.write_text(f"include: [models.yaml]\n{head}benchrouter:{block}")
-    assert lab.asking().code == 0
-    assert len(lab.asked) == 40
+    assert lab.asking("--n", 4).code == 0
+    assert len(lab.asked) == 16
 
 
 # cost
@@ -247,7 +247,7 @@ def test_prices_come_from_litellm_then_from_the_configuration(lab: Lab):
     ended = lab.asking("--limit-usd", 1)
     assert ended.code == 2
     assert "--limit-usd cannot be held to, as no price is known of cat" in ended.err
-    lab.asking("--models", "ant,bee,cat")
+    lab.asking("--n", 2, "--models", "ant,bee,cat")
     costs = {line["model"]: line["cost_usd"] for line in lab.events("answer")}
     assert costs["bee"] == pytest.approx(7 * 3e-6 + 3 * 4e-6)
     assert costs["ant"] == pytest.approx(7 * 0.15e-6 + 3 * 0.6e-6)
@@ -296,45 +296,47 @@ def test_on_a_terminal_the_cost_is_agreed_to(lab: Lab, monkeypatch):
     assert lab.label().code == 1
     assert lab.upstream.requests == []
     monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
-    assert lab.label().code == 0
-    assert len(lab.upstream.requests) == 40
+    assert lab.label("--n", 4).code == 0
+    assert len(lab.upstream.requests) == 16
 
 
 # scores
 
 
 def test_another_metric_scores_the_stored_answers_and_asks_nobody(lab: Lab):
-    lab.asking()
+    lab.asking("--n", 4)
     lab.upstream.reset()
     ended = lab.asking("--metric", "exact")
     assert ended.code == 2
     assert "scored by contains; add --rescore to score them by exact first" in ended.err
     ended = lab.label("--rescore", "--metric", "exact")
     assert ended.code == 0
-    assert "40 stored answers were scored by exact." in ended.out
+    assert "16 stored answers were scored by exact." in ended.out
     document = lab.asking("--rescore", "--metric", "exact").document
     assert document["rescored"] == 0
     assert by_model(document)["bee"]["mean_score"] == 0  # the reference is "is bee"
     assert lab.upstream.requests == []
-    assert lab.asking("--metric", "exact").code == 0
+    assert lab.asking("--n", 4, "--metric", "exact").code == 0
 
 
 def test_the_metric_may_stand_in_the_configuration(lab: Lab, benchrouter):
     tasks = {"new": {"inputs": "inputs.jsonl", "metric": "f1", "labels": "kept/mine.jsonl"}}
     lab.configure(tasks=tasks)
-    ended = benchrouter("label", "--config", lab.config, "--task", "new", "--yes", "--json")
+    ended = benchrouter(
+        "label", "--config", lab.config, "--task", "new", "--yes", "--json", "--n", 2
+    )
     assert ended.document["metric"] == "f1"
     assert (lab.folder / "kept" / "mine.jsonl").is_file()
 
 
 def test_a_judge_grades_each_answer_and_is_paid_and_written_down(lab: Lab):
     lab.upstream.tell("wise", saying('{"correct": true, "reason": "it says so"}'))
-    document = lab.asking("--metric", "judge:wise", "--models", "ant,cat").document
+    document = lab.asking("--metric", "judge:wise", "--models", "ant,cat", "--n", 4).document
     assert {entry["mean_score"] for entry in document["models"]} == {1}
-    assert document["judge"]["verdicts_now"] == 20
-    assert document["judge"]["spent_usd_now"] == pytest.approx(20 * 3.7e-5)
-    assert document["spent_usd_now"] == pytest.approx(40 * 3.7e-5)
-    assert Counter(lab.upstream.models) == {"ant": 10, "cat": 10, "wise": 20}
+    assert document["judge"]["verdicts_now"] == 8
+    assert document["judge"]["spent_usd_now"] == pytest.approx(8 * 3.7e-5)
+    assert document["spent_usd_now"] == pytest.approx(16 * 3.7e-5)
+    assert Counter(lab.upstream.models) == {"ant": 4, "cat": 4, "wise": 8}
     line = lab.events("score")[0]
     assert (line["judge"], line["metric"], line["score"]) == ("judge wise", "judge:wise", 1)
     assert line["verdict"] == '{"correct": true, "reason": "it says so"}'
@@ -371,7 +373,7 @@ def test_a_judge_that_cannot_be_asked_stops_the_run_and_loses_no_answer(lab: Lab
 
 
 def test_rescoring_by_a_judge_takes_back_the_other_scores_first(lab: Lab):
-    lab.asking("--models", "ant")
+    lab.asking("--n", 4, "--models", "ant")
     lab.upstream.reset()
     lab.upstream.tell("wise", saying("{}"))
     ended = lab.asking("--rescore", "--metric", "judge:wise", "--retries", 0)
@@ -383,7 +385,7 @@ def test_rescoring_by_a_judge_takes_back_the_other_scores_first(lab: Lab):
     assert by_model(document)["ant"]["mean_score"] == 1
     assert "ant" not in lab.upstream.models
     lab.upstream.reset()
-    assert lab.asking("--rescore", "--metric", "contains").document["rescored"] == 10
+    assert lab.asking("--rescore", "--metric", "contains").document["rescored"] == 4
     assert lab.upstream.requests == []
 
 
@@ -446,7 +448,7 @@ def test_inputs_without_a_reference_and_inputs_that_are_not_the_tasks_are_told(l
 
 
 def test_a_new_task_is_labelled_and_what_to_add_to_the_configuration_is_said(lab: Lab):
-    ended = lab.label("--yes", "--models", "ant", task="a/../b")
+    ended = lab.label("--yes", "--n", 2, "--models", "ant", task="a/../b")
     assert ended.code == 0
     assert "Add the task to the configuration: tasks: {a/../b: {inputs: " in ended.out
     kept = [path for path in lab.folder.rglob("*.jsonl") if path != lab.inputs]

@@ -116,6 +116,8 @@ def plan_run(
     judge = find_judge(config, proxy, metric.judge) if metric.judge else None
     stored = {model for (_, model), cell in journal.cells.items() if cell.answer is not None}
     candidates = []
+    if options.rescore and not stored:
+        raise ConfigError(f"{task.path} has no answers to score again; run it without --rescore.")
     if not options.rescore:
         _same_metric(journal, questions, metric)
         known = benchmark_models(config, proxy)
@@ -247,7 +249,7 @@ def _same_metric(journal: Journal, questions: Sequence[Question], metric: Metric
     }
     if others:
         raise ConfigError(
-            f"{journal.path} has answers that were scored by {', '.join(map(str, others))}; add "
+            f"{journal.path} has answers that were scored by {', '.join(sorted(map(str, others)))}; add "
             f"--rescore to score them by {metric.name} first."
         )
 
@@ -257,7 +259,7 @@ def _score_stored(run: Run) -> int:
     assert run.metric.score is not None
     lines = []
     for question in run.questions:
-        for model in {model for _, model in run.journal.cells}:
+        for model in sorted({model for _, model in run.journal.cells}):
             cell = run.journal.cells.get((question.key, model))
             if cell is None or cell.answer is None or (cell.score is not None and not cell.metric):
                 continue  # a label that was given stays

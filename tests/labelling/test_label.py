@@ -415,6 +415,7 @@ def test_mistakes_are_told_in_one_sentence(lab: Lab, more, told):
 def test_no_metric_no_candidates_and_a_table_for_a_journal(lab: Lab):
     ended = lab.run_here(*lab.arguments("--yes"))
     assert "no metric says when an answer is right; give --metric" in ended.err
+    assert "has no answers to score again; run it without" in lab.asking("--rescore").err
     lab.configure(deployments=[])
     assert "no candidates: no deployment in model_list is a model of" in lab.asking().err
     lab.configure(tasks={"new": {"inputs": "new.txt", "labels": "labels.csv"}})

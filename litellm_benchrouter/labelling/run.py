@@ -248,9 +248,10 @@ def _same_metric(journal: Journal, questions: Sequence[Question], metric: Metric
         if key in keys and cell.score is not None and not is_scored(cell, metric)
     }
     if others:
+        named = ", ".join(sorted(map(str, others)))
         raise ConfigError(
-            f"{journal.path} has answers that were scored by {', '.join(sorted(map(str, others)))}; add "
-            f"--rescore to score them by {metric.name} first."
+            f"{journal.path} has answers that were scored by {named}; add --rescore to score them "
+            f"by {metric.name} first."
         )
 
 

@@ -130,7 +130,7 @@ def label_command(
             return
         _agree(run.plan, limit_usd, yes)
         with bars() as stages:
-            asking = asyncio.run(do_run(run, stages))
+            asking = asyncio.run(do_run(run, stages, lambda text: click.echo(text, err=True)))
         document = summary(run, asking)
     if as_json:
         print_json(document | {"plan": plan_document(run)})

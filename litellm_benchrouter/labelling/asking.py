@@ -54,6 +54,7 @@ class Asking:
         *,
         retries: int,
         given_up: dict[str, str] | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.provider, self.journal, self.options = provider, journal, options
         self.metric, self.judge, self.budget, self.retries = metric, judge, budget, retries
@@ -65,6 +66,7 @@ class Asking:
         self.stopped: str | None = None
         self._stop = asyncio.Event()
         self._in_a_row: Counter[str] = Counter()
+        self._say = say
 
     async def run(
         self, jobs: Sequence[Job], concurrency: int, advance: Callable[[int], None]
@@ -213,7 +215,9 @@ class Asking:
         def interrupted() -> None:
             if self._stop.is_set() and task is not None:
                 task.cancel()
+                return
             self.stop(INTERRUPTED)
+            self._say("Waiting for the calls under way, which are paid for; Ctrl-C drops them.")
 
         signals = (signal.SIGINT, signal.SIGTERM)
         handled = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -158,8 +158,15 @@ def plan_run(
     )  # fmt: skip
 
 
-async def do_run(run: Run, stages: Silent) -> Asking | None:
+async def do_run(run: Run, stages: Silent, say: Callable[[str], None]) -> Asking | None:
     """Score what is stored, and ask what is missing.
+
+    Parameters
+    ----------
+    run : Run
+    stages : Silent or Bars
+    say : callable
+        Tells whoever interrupts the run what happens then.
 
     Returns
     -------
@@ -175,6 +182,7 @@ async def do_run(run: Run, stages: Silent) -> Asking | None:
     asking = Asking(
         run.provider, run.journal, run.metric, run.judge, run.options.call,
         Budget(run.options.limit_usd), retries=run.options.retries, given_up=run.unusable,
+        say=say,
     )  # fmt: skip
     try:
         with stages.stage("asking", len(run.plan.jobs)) as advance:

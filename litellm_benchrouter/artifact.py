@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.benchmark import average_accuracy
+from litellm_benchrouter.core.benchmark import ModelFacts, average_accuracy
 from litellm_benchrouter.core.decision import TaskChoice, TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.embedders import Embedder, load_embedder
@@ -24,7 +24,7 @@ from litellm_benchrouter.estimators.guarded import Guarded
 from litellm_benchrouter.index import HnswIndex, Index
 from litellm_benchrouter.labelled_task import LabelledTask
 from litellm_benchrouter.manifest import MANIFEST, Manifest, read_manifest, verify_files
-from litellm_benchrouter.named_tasks import from_json, to_json
+from litellm_benchrouter.named_tasks_file import from_json, to_json
 
 EMBEDDINGS = "embeddings.npy"
 CORRECTNESS = "correctness.npy"
@@ -156,6 +156,11 @@ class Artifact:
         return tuple(model.name for model in self.manifest.models)
 
     @cached_property
+    def column(self) -> dict[str, int]:
+        """The column of each model."""
+        return {model: m for m, model in enumerate(self.models)}
+
+    @cached_property
     def tasks(self) -> tuple[str, ...]:
         """The benchmark's tasks, as `task` numbers them."""
         return tuple(task.name for task in self.manifest.tasks)
@@ -166,9 +171,9 @@ class Artifact:
         return average_accuracy(self.task_accuracy)
 
     @cached_property
-    def cost_ranks(self) -> list[tuple[int, float]]:
-        """`ModelFacts.cost_rank` of each model."""
-        return [model.facts.cost_rank for model in self.manifest.models]
+    def facts(self) -> list[ModelFacts]:
+        """Size, prices and lengths of each model."""
+        return [model.facts for model in self.manifest.models]
 
 
 def read_artifact(folder: Path, *, known: Embedder | None = None) -> Artifact:

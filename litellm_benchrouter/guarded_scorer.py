@@ -1,9 +1,8 @@
-"""Scores of the models on offer for one prompt by the guarded method, and when it holds back."""
+"""Estimates of the models on offer for one prompt by the guarded method, and when it holds back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,32 +10,17 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact import Artifact
 from litellm_benchrouter.core.benchmark import labels
+from litellm_benchrouter.core.decision import rank_with
 from litellm_benchrouter.core.neighbors import Neighbors
+from litellm_benchrouter.estimate import Estimate, Offer, Scores
 from litellm_benchrouter.estimators import request
 from litellm_benchrouter.estimators.guarded import FAR_PERCENTILE, Guarded
-from litellm_benchrouter.estimators.request import GateVerdict, RequestEstimator
+from litellm_benchrouter.estimators.request import GateVerdict, RequestEstimator, capped
 
 Floats = NDArray[np.float64]
 Columns = NDArray[np.intp]
 
 _OFFERS = 256  # sets of models on offer whose gate is remembered
-
-
-@dataclass(frozen=True)
-class PromptScores:
-    """What ranks the models for a prompt.
-
-    Attributes
-    ----------
-    values : ndarray of float64, shape (M,)
-        Of the models on offer.
-    method, reason : str
-        As in `Decision`.
-    """
-
-    values: Floats
-    method: str
-    reason: str
 
 
 class GuardedScorer:
@@ -59,23 +43,25 @@ class GuardedScorer:
         self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
         self._offer = lru_cache(maxsize=_OFFERS)(self._make_offer)
 
-    def score(
-        self, vector: NDArray[np.float32], neighbors: Neighbors, columns: Columns
-    ) -> PromptScores:
-        """Score the models in `columns` for a prompt.
+    def estimate(
+        self, vector: NDArray[np.float32], neighbors: Neighbors, offer: Offer, *, weighed: bool
+    ) -> Estimate:
+        """Estimate how good the models on offer are for a prompt.
 
         Parameters
         ----------
         vector : ndarray of float32, shape (1, d)
         neighbors : Neighbors
             Of the prompt, `n_neighbors` of them where there are.
-        columns : ndarray of int, shape (M,)
+        offer : Offer
+        weighed : bool
+            Whether anything but quality counts: then the probabilities are worth their time.
 
         Returns
         -------
-        PromptScores
+        Estimate
         """
-        guarded = self._guarded
+        guarded, columns = self._guarded, offer.columns
         estimator, gate = self._offer(tuple(columns.tolist()))
         distance = float(neighbors.distance.mean())
         if distance > guarded.far:
@@ -83,23 +69,34 @@ class GuardedScorer:
                 f"the prompt is farther from the benchmark (mean distance {distance:.2f}) than "
                 f"{FAR_PERCENTILE} % of its own samples"
             )
-            return PromptScores(estimator.average, "bma", reason)
-        if not gate.routes:
-            reason = (
-                f"routing among these models gains {100 * gate.gain:.2f} +/- "
-                f"{100 * gate.standard_error:.2f} points on the benchmark: not significant"
-            )
-            return PromptScores(estimator.average, "bma", reason)
+            return Estimate.same(Scores(estimator.average, "bma", reason))
+        reason = (
+            f"routing among these models gains {100 * gate.gain:.2f} +/- "
+            f"{100 * gate.standard_error:.2f} points on the benchmark: not significant"
+        )
+        closed = Scores(estimator.average, "bma", reason)
+        if not gate.routes and not weighed:
+            return Estimate.same(closed)
         rows = neighbors.index[0]
         near = labels(self._correctness[rows[:, None], columns])
         scores = estimator.predict(vector, near[None], self._task[rows][None])[0]
-        best = int(np.argmax(scores))
-        probability = guarded.calibration.column(int(columns[best]), float(scores[best]))
-        reason = (
-            f"right with probability {probability:.2f} by {len(rows)} neighbours at mean distance "
-            f"{distance:.2f} (percentile {guarded.percentile(distance):.0f})"
+        grounds = (
+            f"{len(rows)} neighbours at mean distance {distance:.2f} "
+            f"(percentile {guarded.percentile(distance):.0f})"
         )
-        return PromptScores(scores, "guarded", reason)
+        probability = Scores(scores, "guarded", grounds)
+        if weighed:
+            likely = guarded.calibration.columns(columns, scores)
+            if not gate.routes:
+                star = int(rank_with(estimator.average, offer.preferred)[0])
+                likely = capped(likely, star)
+            probability = Scores(likely, "guarded", grounds)
+        if not gate.routes:
+            return Estimate(closed, probability)
+        best = int(np.argmax(scores))
+        chance = guarded.calibration.column(int(columns[best]), float(scores[best]))
+        reason = f"right with probability {chance:.2f} by {grounds}"
+        return Estimate(Scores(scores, "guarded", reason), probability)
 
     def _make_offer(self, columns: tuple[int, ...]) -> tuple[RequestEstimator, GateVerdict]:
         """The estimator over the models on offer, and whether it gains over the best of them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.benchmark import Benchmark
 from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.prices import with_known_prices
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources import read
 from litellm_benchrouter.sources.merge import MergeReport, SourceJudgement, merge
@@ -37,4 +38,5 @@ def load_benchmark(config: BenchRouterConfig, stages: Silent) -> tuple[Benchmark
             tables.append((table, judgement))
             advance(1)
     facts = {name: model.facts for name, model in config.models.items()}
-    return merge(tables, aliases=config.aliases, facts=facts)
+    benchmark, report = merge(tables, aliases=config.aliases, facts=facts)
+    return with_known_prices(benchmark, config.aliases), report

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,14 @@ class ModelRecord(_Record):
     input_price_usd_per_mtok: float | None = None
     output_price_usd_per_mtok: float | None = None
     mean_cost_usd: float | None = None
+    mean_input_tokens: float | None = None
+    mean_output_tokens: float | None = None
+    price_source: str | None = None
 
     @property
     def facts(self) -> ModelFacts:
-        """Size and prices, as the core holds them."""
-        return ModelFacts(
-            self.params_b,
-            self.input_price_usd_per_mtok,
-            self.output_price_usd_per_mtok,
-            self.mean_cost_usd,
-        )
+        """Size, prices and lengths, as the core holds them."""
+        return ModelFacts(**{field.name: getattr(self, field.name) for field in fields(ModelFacts)})
 
 
 class TaskRecord(_Record):

@@ -1,127 +1,110 @@
-"""`named_tasks.json`: what a version knows of each named task."""
+"""How good the models on offer are expected to be at a task that a request names."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from litellm_benchrouter.core.decision import TaskChoice, TaskScores
-from litellm_benchrouter.labelled_task import LabelledTask, TaskPosterior
+from litellm_benchrouter.artifact import Artifact
+from litellm_benchrouter.core.decision import TaskScores, choose
+from litellm_benchrouter.estimate import Estimate, Offer, Scores
+from litellm_benchrouter.estimators.unseen import MARGIN
+from litellm_benchrouter.labelled_task import LabelledTask, TaskPosterior, decide_by_posterior
 
-Floats = NDArray[np.float64]
+TOO_SMALL = "the benchmark has too few samples to show that anything is better"
+
+_PER_MODEL = ("s1", "s2", "s3", "p")
 
 
-def to_json(
-    scores: TaskScores,
-    guarded: Floats | None,
-    choice: TaskChoice,
-    better: Floats,
-    labelled: LabelledTask | None,
-) -> dict[str, Any]:
-    """Return the entry of one task.
+class NamedTasks:
+    """The tasks of the configuration and of the benchmark.
 
     Parameters
     ----------
-    scores : TaskScores
-    guarded : ndarray of float64, shape (M,), or None
-        Scores by the method `guarded`, without labels.
-    choice : TaskChoice
-        Eq. 6 over all models; for people to read.
-    better : ndarray of float64, shape (M,)
-        P(better than the best on average); for people to read.
-    labelled : LabelledTask or None
+    artifact : Artifact
     """
-    entry = {
-        "n_inputs": scores.n_inputs,
-        "u": None if np.isnan(scores.u) else scores.u,
-        "s1": _values(scores.s1),
-        "s2": _values(scores.s2),
-        "s3": _values(scores.s3),
-        "p": _values(scores.p),
-        "guarded": None if guarded is None else _values(guarded),
-        "ranking": choice.order.tolist(),
-        "p_better": _values(better),
-    }
-    return entry if labelled is None else entry | {"labels": _labels_to_json(labelled)}
 
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact
+        self._eta = float(artifact.manifest.parameters["eta"])
+        self._paper = artifact.manifest.parameters["method"] == "paper"
+        self._number = {name: d for d, name in enumerate(artifact.tasks)}
 
-def from_json(
-    document: dict[str, Any], n_models: int
-) -> tuple[dict[str, TaskScores], dict[str, Floats], dict[str, LabelledTask]]:
-    """Read the entries of all tasks: scores, scores by `guarded`, and labels.
+    def __contains__(self, task: object) -> bool:
+        return task in self._artifact.named_tasks or task in self._number
 
-    Raises
-    ------
-    AttributeError, KeyError, TypeError, ValueError
-        If something is missing, of another kind, or of another number of models.
-    """
-    shape = (n_models,)
-    named, guarded, labelled = {}, {}, {}
-    for name, entry in document.items():
-        named[name] = TaskScores(
-            int(entry["n_inputs"]),
-            float("nan") if entry["u"] is None else float(entry["u"]),
-            *(_array(entry[key], shape) for key in ("s1", "s2", "s3", "p")),
+    def estimate(self, task: str, offer: Offer) -> Estimate:
+        """Return the estimate that the builder stored, over the models on offer.
+
+        Parameters
+        ----------
+        task : str
+            One that is known here.
+        offer : Offer
+        """
+        scores = self._artifact.named_tasks.get(task)
+        if scores is None:
+            return self._measured(self._number[task], offer)
+        labelled = self._artifact.labelled_tasks.get(task)
+        if labelled is not None and labelled.posterior is not None:
+            return self._by_posterior(labelled, labelled.posterior, offer)
+        if self._paper:
+            return self._by_s3(scores, offer, labelled)
+        return self._guarded(task, offer, scores.n_inputs)
+
+    def _measured(self, d: int, offer: Offer) -> Estimate:
+        measured = self._artifact.task_accuracy[d][offer.columns]
+        n = self._artifact.manifest.tasks[d].n_samples
+        reason = f"measured on the {n} samples of this task in the benchmark"
+        values = np.where(np.isnan(measured), offer.average, measured)
+        return Estimate.same(Scores(values, "measured", reason))
+
+    def _by_posterior(
+        self, labelled: LabelledTask, posterior: TaskPosterior, offer: Offer
+    ) -> Estimate:
+        decided = decide_by_posterior(labelled, offer.columns, offer.preferred, offer.models)
+        values = posterior.score[offer.columns]
+        order = np.array([offer.models.index(model) for model in decided.ranking], dtype=np.intp)
+        quality = Scores(values, decided.method, decided.reason, order)
+        grounds = f"from {labelled.n_inputs} labelled inputs"
+        return Estimate(quality, Scores(np.clip(values, 0.0, 1.0), decided.method, grounds))
+
+    def _by_s3(self, scores: TaskScores, offer: Offer, labelled: LabelledTask | None) -> Estimate:
+        """S3 and the confidence rule of eq. 6."""
+        on_offer = TaskScores(
+            scores.n_inputs, scores.u, *(getattr(scores, key)[offer.columns] for key in _PER_MODEL)
         )
-        if entry["guarded"] is not None:
-            guarded[name] = _array(entry["guarded"], shape)
-        if "labels" in entry:
-            labelled[name] = _labels_from_json(entry["labels"], n_models)
-    return named, guarded, labelled
+        models = offer.models
+        choice = choose(on_offer, offer.average, offer.cost_ranks, models, eta=self._eta)
+        star, m3 = models[choice.best_on_average], models[choice.m3]
+        method = "s3"
+        if choice.m3 == choice.best_on_average:
+            reason = f"best by S3 and best on average, from {scores.n_inputs} example inputs"
+        elif choice.probability is None:
+            reason, method = f"S3 is not defined for {star}, the best on average", "bma"
+        elif choice.order[0] == choice.m3:
+            reason = f"P(better than {star}) = {choice.probability:.2f} > {self._eta:g}"
+        else:
+            reason = f"P({m3} better than {star}) = {choice.probability:.2f} <= {self._eta:g}"
+            method = "bma"
+        if labelled is not None:
+            reason += f"; p measured on {labelled.n_inputs} labelled inputs"
+        quality = Scores(on_offer.s3, method, reason, choice.order)
+        likely = offer.average if method == "bma" else on_offer.s3
+        likely = np.where(np.isnan(likely), offer.average, likely)
+        return Estimate(quality, replace(quality, values=likely, order=None))
 
-
-def _labels_to_json(labelled: LabelledTask) -> dict[str, Any]:
-    posterior = labelled.posterior
-    return {
-        "n_inputs": labelled.n_inputs,
-        "counts": labelled.counts.tolist(),
-        "accuracy": _values(labelled.accuracy),
-        "p": _values(labelled.p),
-        "posterior": None
-        if posterior is None
-        else {
-            "prior": _values(posterior.prior),
-            "score": _values(posterior.score),
-            "covariance": [_values(row) for row in posterior.covariance],
-            "needed": posterior.needed.tolist(),
-        },
-    }
-
-
-def _labels_from_json(document: dict[str, Any], n_models: int) -> LabelledTask:
-    posterior = document["posterior"]
-    square = (n_models, n_models)
-    return LabelledTask(
-        int(document["n_inputs"]),
-        _array(document["counts"], (n_models,)).astype(np.intp),
-        _array(document["accuracy"], (n_models,)),
-        _array(document["p"], (n_models,)),
-        None
-        if posterior is None
-        else TaskPosterior(
-            _finite(posterior["prior"], (n_models,)),
-            _finite(posterior["score"], (n_models,)),
-            _finite(posterior["covariance"], square),
-            _finite(posterior["needed"], square).astype(np.intp),
-        ),
-    )
-
-
-def _values(array: Floats) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in array]
-
-
-def _array(values: object, shape: tuple[int, ...]) -> Floats:
-    array = np.array(values, dtype=np.float64)  # null becomes NaN
-    if array.shape != shape:
-        raise ValueError(f"values of shape {array.shape} for {shape[0]} models")
-    return array
-
-
-def _finite(values: object, shape: tuple[int, ...]) -> Floats:
-    array = _array(values, shape)
-    if not np.isfinite(array).all():
-        raise ValueError("a posterior that is not finite")
-    return array
+    def _guarded(self, task: str, offer: Offer, n_inputs: int) -> Estimate:
+        """The scores of the candidate that proved itself; a small advantage is not worth a risk."""
+        if task not in self._artifact.guarded_tasks:
+            return Estimate.by_average(offer, TOO_SMALL)
+        values = self._artifact.guarded_tasks[task][offer.columns]
+        star = int(offer.preferred[0])
+        advantage = float(np.nanmax(values) - values[star])
+        if advantage > MARGIN:
+            grounds = f"from {n_inputs} example inputs"
+            reason = f"{100 * advantage:.1f} points expected above {offer.models[star]}, {grounds}"
+            return Estimate(Scores(values, "guarded", reason), Scores(values, "guarded", grounds))
+        reason = f"no model is expected to be more than {100 * MARGIN:g} points better"
+        return Estimate.by_average(offer, reason)

@@ -27,28 +27,53 @@ class ModelFacts:
         Price in USD per million tokens.
     mean_cost_usd : float or None
         Mean cost of one answer in USD, where the benchmark recorded it.
+    mean_input_tokens, mean_output_tokens : float or None
+        Mean tokens of a prompt and of an answer, where the benchmark recorded them.
+    price_source : str or None
+        `litellm` where the prices are those of LiteLLM's cost map; None where they were stated.
     """
 
     params_b: float | None = None
     input_price_usd_per_mtok: float | None = None
     output_price_usd_per_mtok: float | None = None
     mean_cost_usd: float | None = None
+    mean_input_tokens: float | None = None
+    mean_output_tokens: float | None = None
+    price_source: str | None = None
 
     @property
-    def cost_rank(self) -> tuple[int, float]:
-        """Sort key, cheapest first: prices before recorded costs before parameters before nothing.
+    def prices_usd_per_mtok(self) -> tuple[float, float] | None:
+        """Price of input and of output; where one is known it stands for both."""
+        stated = (self.input_price_usd_per_mtok, self.output_price_usd_per_mtok)
+        known = [price for price in stated if price is not None]
+        if not known:
+            return None
+        return known[0] if stated[0] is None else stated[0], known[-1]
 
-        Prices and parameters are not comparable, so the first entry keeps them apart.
-        """
-        prices = (self.input_price_usd_per_mtok, self.output_price_usd_per_mtok)
-        known = [price for price in prices if price is not None]
-        if known:
-            return 0, sum(known)
-        if self.mean_cost_usd is not None:
-            return 1, self.mean_cost_usd
-        if self.params_b is not None:
-            return 2, self.params_b
-        return 3, math.inf
+
+def cost_ranks(facts: Sequence[ModelFacts]) -> list[tuple[int, float]]:
+    """Sort keys for breaking ties, cheapest first.
+
+    Prices, recorded costs and parameters are not comparable: the first of them that is known of
+    most models ranks these before all others, then the next one, and what is not known is last.
+
+    Parameters
+    ----------
+    facts : sequence of ModelFacts, length M
+    """
+    bases = [
+        [None if (prices := fact.prices_usd_per_mtok) is None else sum(prices) for fact in facts],
+        [fact.mean_cost_usd for fact in facts],
+        [fact.params_b for fact in facts],
+    ]
+    bases.sort(key=lambda values: sum(value is None for value in values))
+    return [
+        next(
+            ((b, cost) for b, values in enumerate(bases) if (cost := values[m]) is not None),
+            (len(bases), math.inf),
+        )
+        for m in range(len(facts))
+    ]
 
 
 @dataclass(frozen=True)
@@ -110,8 +135,8 @@ class Benchmark:
 
     @property
     def cost_ranks(self) -> list[tuple[int, float]]:
-        """`ModelFacts.cost_rank` of each model, for breaking ties."""
-        return [self.facts.get(model, ModelFacts()).cost_rank for model in self.models]
+        """`cost_ranks` of the models."""
+        return cost_ranks([self.facts.get(model, ModelFacts()) for model in self.models])
 
     def rows(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Benchmark:
         """Return the benchmark restricted to some samples, by mask or index; tasks keep numbers."""

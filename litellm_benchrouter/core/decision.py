@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Sums of the same labels in another order differ in the last bits; a tie is still a tie.
-_DIGITS = 12
+DIGITS = 12
+"""Sums of the same labels in another order differ in the last bits; a tie is still a tie."""
+
 _NEGLIGIBLE = 1e-18  # probability mass that cannot move eq. 6 by a digit that is printed
 
 
@@ -34,6 +35,10 @@ class Decision:
         The score of each model under `method`; NaN where it has none.
     artifact : str
         The version that decided.
+    policy : str
+        How quality and cost were weighed (docs/policies.md).
+    costs_usd : mapping of str to float, or None
+        Expected cost of this request to each model, where it is known in USD.
     """
 
     ranking: tuple[str, ...]
@@ -42,6 +47,8 @@ class Decision:
     task: str | None = None
     scores: Mapping[str, float] | None = None
     artifact: str = ""
+    policy: str = "quality"
+    costs_usd: Mapping[str, float] | None = None
 
     @property
     def pick(self) -> str:
@@ -64,7 +71,7 @@ def rank(
     average : ndarray of float64, shape (M,)
         Mean accuracy over the benchmark's tasks.
     cost_ranks : sequence of (int, float), length M
-        `ModelFacts.cost_rank` of each model.
+        As `benchmark.cost_ranks` returns them.
     names : sequence of str, length M
 
     Returns
@@ -82,7 +89,7 @@ def preference(
     """Order in which models that tie are taken; parameters and result as for `rank`."""
 
     def key(m: int) -> tuple[float, tuple[int, float], str]:
-        mean = round(float(average[m]), _DIGITS)
+        mean = round(float(average[m]), DIGITS)
         return (math.inf if math.isnan(mean) else -mean, cost_ranks[m], names[m])
 
     return np.array(sorted(range(len(names)), key=key), dtype=np.intp)
@@ -90,7 +97,7 @@ def preference(
 
 def rank_with(scores: Array, preferred: NDArray[np.intp]) -> NDArray[np.intp]:
     """Order models by score, NaN last; those that tie stay in the order of `preferred`."""
-    return preferred[np.argsort(-np.round(scores[preferred], _DIGITS), kind="stable")]
+    return preferred[np.argsort(-np.round(scores[preferred], DIGITS), kind="stable")]
 
 
 def probability_better(n_inputs: int, s2_a: float, p_a: float, s2_b: float, p_b: float) -> float:

@@ -34,6 +34,11 @@ class Calibration:
         ]
         return np.stack(columns, axis=1)
 
+    def columns(self, models: NDArray[np.intp], scores: Floats) -> Floats:
+        """Probabilities of some models for their raw scores of one request, same shape."""
+        found = [self.column(int(m), float(s)) for m, s in zip(models, scores, strict=True)]
+        return np.array(found)
+
     def column(self, model: int, score: float) -> float:
         """Probability of one model for one raw score."""
         return float(np.interp(score, self.scores[model], self.probabilities[model]))

@@ -179,6 +179,20 @@ def gate(scores: Floats, labels: Labels, task: Ints, average: Floats) -> GateVer
     return GateVerdict(float(mean.mean()), error)
 
 
+def capped(probability: Floats, best: int) -> Floats:
+    """Take no model to be better than the best single model: what a closed gate allows.
+
+    It protects quality alone: a cheaper model may still be found to be as good on a request.
+
+    Parameters
+    ----------
+    probability : ndarray of float64, shape (..., M)
+    best : int
+        The best single model.
+    """
+    return np.minimum(probability, probability[..., best : best + 1])
+
+
 def fit_stack(parts: list[Floats], labels: Labels, weight: Floats) -> Floats:
     """Non-negative weights of the estimates; least squares on contrasts between models."""
     from scipy.optimize import nnls  # build side only

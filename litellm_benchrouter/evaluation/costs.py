@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from litellm_benchrouter.core.benchmark import Benchmark, ModelFacts
 from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.errors import ConfigError
-
-_CHARACTERS_PER_TOKEN = 4.0
-_COMPLETION_TOKENS = 256.0
-_PER_MILLION = 1e-6
+from litellm_benchrouter.expected_cost import CHARACTERS_PER_TOKEN, OUTPUT_TOKENS
+from litellm_benchrouter.prices import Prices
 
 
 @dataclass(frozen=True)
@@ -99,20 +97,18 @@ def _usd(benchmark: Benchmark, m: int) -> tuple[NDArray[np.float64], str] | None
     recorded = _column(benchmark, "cost_usd", m)
     if not np.isnan(recorded).all():
         return recorded, "recorded costs"
-    stated = (facts.input_price_usd_per_mtok, facts.output_price_usd_per_mtok)
-    prices = [price for price in stated if price is not None]
-    if prices:  # where one is known it stands for both
-        price_in, price_out = (prices[0] if p is None else p for p in stated)
+    prices = Prices.of_facts(facts)
+    if prices is not None:
         tokens_in = _column(benchmark, "prompt_tokens", m)
         tokens_out = _column(benchmark, "completion_tokens", m)
-        cost = (tokens_in * price_in + tokens_out * price_out) * _PER_MILLION
+        cost = tokens_in * prices.input + tokens_out * prices.output
         if not np.isnan(cost).all():
             return cost, "prices and recorded tokens"
     if facts.mean_cost_usd is not None:
         return np.full(len(benchmark), facts.mean_cost_usd), "recorded mean cost"
-    if prices:
-        tokens_in = np.array([len(prompt) for prompt in benchmark.prompts]) / _CHARACTERS_PER_TOKEN
-        cost = (tokens_in * price_in + _COMPLETION_TOKENS * price_out) * _PER_MILLION
+    if prices is not None:
+        tokens_in = np.array([len(prompt) for prompt in benchmark.prompts]) / CHARACTERS_PER_TOKEN
+        cost = tokens_in * prices.input + OUTPUT_TOKENS * prices.output
         return cost, "prices and estimated tokens"
     return None
 

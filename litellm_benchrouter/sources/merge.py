@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import Benchmark, ModelFacts
-from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.sources.facts import facts_of
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.grid import Grid
 from litellm_benchrouter.sources.merge_report import (
@@ -116,7 +116,7 @@ def merge(
         models=tuple(models),
         correctness=grid.correctness,
         scores=grid.scores,
-        facts=_facts(tables, aliases, facts, models, grid.columns.get("cost_usd")),
+        facts=facts_of(tables, aliases, facts, models, grid.columns),
         columns=grid.columns,
         references=rows["reference"].to_list() if rows["reference"].count() else None,
         split=rows["split"].fill_null("").to_list() if rows["split"].count() else None,
@@ -270,31 +270,3 @@ def _eta(task: pl.Series, judgement: SourceJudgement) -> NDArray[np.float64]:
         dict(judgement.thresholds), default=judgement.threshold, return_dtype=pl.Float64
     )
     return eta.to_numpy()
-
-
-def _facts(
-    tables: Sequence[tuple[SourceTable, SourceJudgement]],
-    aliases: Mapping[str, str],
-    facts: Mapping[str, ModelFacts],
-    models: Sequence[str],
-    cost_usd: NDArray[np.float32] | None,
-) -> dict[str, ModelFacts]:
-    """Take each fact from whoever states it first: operator, sources in order, recorded costs."""
-    stated = {model: [facts[model]] if model in facts else [] for model in models}
-    for table, _ in tables:
-        for name, of_source in table.models.items():
-            stated.get(aliases.get(name, name), []).append(of_source)
-    if cost_usd is not None:
-        for model, cost in zip(models, mean(cost_usd), strict=True):
-            stated[model].append(ModelFacts(mean_cost_usd=None if np.isnan(cost) else float(cost)))
-    names = [fact.name for fact in fields(ModelFacts)]
-    return {
-        model: ModelFacts(
-            **{
-                name: next((v for fact in known if (v := getattr(fact, name)) is not None), None)
-                for name in names
-            }
-        )
-        for model, known in stated.items()
-        if known
-    }

@@ -248,14 +248,14 @@ def _known(frame: pl.DataFrame, names: Sequence[str], dropped: Counter[str]) -> 
 
 
 def _read_facts(path: Path, dropped: Counter[str]) -> dict[str, ModelFacts]:
-    """Read `models.json`: model -> {params_b, prices, mean_cost_usd}."""
+    """Read `models.json`: model -> {params_b, prices, mean_cost_usd, mean tokens}."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} is not valid JSON ({error}); mend or remove it.") from error
     if not isinstance(document, dict) or not all(isinstance(v, dict) for v in document.values()):
         raise SourceError(f"{path} is not an object of objects; write {{MODEL: {{params_b: 7}}}}.")
-    known = [field.name for field in fields(ModelFacts)]
+    known = [field.name for field in fields(ModelFacts) if field.name != "price_source"]
     facts = {}
     for model, stated in document.items():
         for name, value in stated.items():

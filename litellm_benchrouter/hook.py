@@ -28,8 +28,17 @@ from litellm.responses.utils import ResponsesAPIRequestUtils
 from litellm_benchrouter.config import BLOCK, BenchRouterConfig, load_config
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import BenchRouterError
+from litellm_benchrouter.litellm_prices import DeploymentPrices
+from litellm_benchrouter.policy import Terms
 from litellm_benchrouter.ranking import Call, ModelNames, id_of, order_deployments
-from litellm_benchrouter.request import asks_for_text, last_user_turn, metadata_of, named_task
+from litellm_benchrouter.request import (
+    asked_policy,
+    asks_for_text,
+    characters,
+    last_user_turn,
+    metadata_of,
+    named_task,
+)
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.serving import Serving
 
@@ -52,6 +61,8 @@ class BenchRouterHook(CustomLogger):
         self._lock = threading.Lock()
         self._started = False
         self._serving: Serving | None = None
+        self._config = BenchRouterConfig()
+        self._prices = DeploymentPrices()
         self._names = ModelNames({}, frozenset())
         self._warned: set[str] = set()
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
@@ -132,7 +143,8 @@ class BenchRouterHook(CustomLogger):
         call = self._calls.setdefault(request["litellm_logging_obj"], Call())
         decision = call.decision_for(group, offer)
         if decision is None:
-            decision = await self._decide(self._serving, router, offer, messages, request)
+            terms = self._terms(group, deployments, models, messages, request)
+            decision = await self._decide(self._serving, router, offer, messages, request, terms)
         call.group, call.decisions[group] = group, decision
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
         target = request.get("_target_order")
@@ -152,16 +164,25 @@ class BenchRouterHook(CustomLogger):
         offer: list[str],
         messages: list[Any] | None,
         request: dict[str, Any],
+        terms: Terms,
     ) -> Decision:
         if len(offer) == 1:
-            return Decision(
-                ranking=tuple(offer),
-                method="only",
-                reason="the only model on offer that the benchmark knows",
-                artifact=router.artifact.manifest.version,
-            )
+            return router.the_only(offer[0], terms)
         text = last_user_turn(messages, request)
-        return await serving.decide(router, text, named_task(request), offer)
+        return await serving.decide(router, text, named_task(request), offer, terms)
+
+    def _terms(
+        self,
+        group: str,
+        deployments: list[Any],
+        models: list[str | None],
+        messages: list[Any] | None,
+        request: dict[str, Any],
+    ) -> Terms:
+        """The policy of a request, and what decides its cost."""
+        policy, note = self._config.policy_of(group, asked_policy(request))
+        prices = self._prices.of(deployments, models)
+        return Terms(policy, note, prices, characters(messages, request))
 
     def _load(self) -> None:
         try:
@@ -170,6 +191,7 @@ class BenchRouterHook(CustomLogger):
         except BenchRouterError as error:
             logger.warning("benchrouter: %s Requests pass through.", error)
             return
+        self._config = config
         self._names = ModelNames(config.aliases, frozenset())
         self._serving = Serving(config, on_load=lambda router: self._loaded(config, router))
         self._serving.start()

@@ -12,6 +12,7 @@ NAME = "benchrouter_model"
 """Key of `model_info` in which a deployment says which benchmark model it is."""
 
 _HEADER_LENGTH = 300
+_ONLY_LOGGED = ("pick", "expected_cost_usd")  # what an answer costs is not every client's business
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ class Call:
             "reason": self._reason(decision, model),
             "task": decision.task,
             "artifact": decision.artifact,
+            "policy": decision.policy,
+            "expected_cost_usd": (decision.costs_usd or {}).get(model or ""),
         }
 
     def as_headers(self, prefix: str) -> dict[str, str]:
@@ -111,7 +114,7 @@ class Call:
         return {
             f"{prefix}{key}": _header(str(value))
             for key, value in fields.items()
-            if value and key != "pick"
+            if value and key not in _ONLY_LOGGED
         }
 
     def _reason(self, decision: Decision, model: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What a request says: the text to route by, and the task it names. No LiteLLM in here."""
+"""What a request says: its text, the task it names, the policy it asks for. No LiteLLM in here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 TASK_HEADER = "x-benchrouter-task"
 TASK_TAG = "task:"
+POLICY_HEADER = "x-benchrouter-policy"
 
 _LONGEST_NAME = 200
 _TEXT_CALLS = frozenset(
@@ -54,12 +55,10 @@ def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
 
 def named_task(request: Mapping[str, Any]) -> str | None:
     """Return the task that a request names: by header, then metadata, then a tag `task:NAME`."""
+    said = _header(request, TASK_HEADER)
+    if said is not None and len(said) <= _LONGEST_NAME:
+        return said
     metadata = metadata_of(request)
-    headers = metadata.get("headers")
-    if isinstance(headers, Mapping):
-        for name, value in headers.items():
-            if isinstance(name, str) and name.lower() == TASK_HEADER and _is_name(value):
-                return str(value).strip()
     requester = metadata.get("requester_metadata")
     for place in (requester, metadata, request.get("metadata")):
         if isinstance(place, Mapping) and _is_name(place.get("task")):
@@ -71,6 +70,43 @@ def named_task(request: Mapping[str, Any]) -> str | None:
                 name = tag.removeprefix(TASK_TAG)
                 if _is_name(name):
                     return name.strip()
+    return None
+
+
+def asked_policy(request: Mapping[str, Any]) -> str | None:
+    """Return the policy that a request asks for, as it is written; None where it does not."""
+    return _header(request, POLICY_HEADER)
+
+
+def characters(messages: object, request: Mapping[str, Any]) -> int:
+    """Count the text of the whole request, which is what its input costs: all turns and roles.
+
+    Parameters
+    ----------
+    messages, request
+        As in `last_user_turn`. Images, files and tools are not counted.
+    """
+    turns = (messages, request.get("input"), request.get("instructions"), request.get("system"))
+    return sum(_length(part) for part in turns)
+
+
+def _length(part: object) -> int:
+    if isinstance(part, str):
+        return len(part)
+    if isinstance(part, list | tuple):
+        return sum(_length(each) for each in part)
+    if isinstance(part, Mapping):
+        return _length(part.get("content")) + _length(part.get("text"))
+    return 0
+
+
+def _header(request: Mapping[str, Any], wanted: str) -> str | None:
+    """Return a header of the client's request, stripped; None where it is missing or empty."""
+    headers = metadata_of(request).get("headers")
+    if isinstance(headers, Mapping):
+        for name, value in headers.items():
+            if isinstance(name, str) and name.lower() == wanted and isinstance(value, str):
+                return value.strip() or None
     return None
 
 

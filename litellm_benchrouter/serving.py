@@ -14,6 +14,7 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.manifest import MANIFEST
+from litellm_benchrouter.policy import PLAIN, Terms
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.store import Store
 
@@ -89,13 +90,18 @@ class Serving:
             self._on_load(router)
 
     async def decide(
-        self, router: BenchRouter, text: str, task: str | None, models: Sequence[str]
+        self,
+        router: BenchRouter,
+        text: str,
+        task: str | None,
+        models: Sequence[str],
+        terms: Terms = PLAIN,
     ) -> Decision:
         """Decide within the time limit; after it, or on any failure, by the average alone."""
         loop = asyncio.get_running_loop()
         try:
             work = loop.run_in_executor(
-                self._pool, lambda: router.decide(text, task=task, models=models)
+                self._pool, lambda: router.decide(text, task=task, models=models, terms=terms)
             )
             return await asyncio.wait_for(work, self._limit)
         except TimeoutError:
@@ -103,7 +109,7 @@ class Serving:
         except Exception as error:
             logger.warning("benchrouter: a decision failed (%s)", type(error).__name__)
             reason = f"the decision failed ({type(error).__name__})"
-        return router.best_on_average(models, reason)
+        return router.best_on_average(models, reason, terms)
 
     def _watch(self) -> None:
         while not self._stopped.is_set():

@@ -18,15 +18,19 @@ from litellm_benchrouter.config.offline import (
     TaskConfig,
 )
 from litellm_benchrouter.config.online import ServingConfig
+from litellm_benchrouter.config.policies import GroupConfig, PolicyField, PolicyLimits, settle
 from litellm_benchrouter.config.problem import first_problem
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.policy import QUALITY, Policy
 
 __all__ = [
     "BLOCK",
     "BenchRouterConfig",
     "EmbedderConfig",
+    "GroupConfig",
     "IndexConfig",
     "ModelConfig",
+    "PolicyLimits",
     "RoutingConfig",
     "ServingConfig",
     "SourceConfig",
@@ -42,7 +46,8 @@ class BenchRouterConfig(Block):
     """The whole block.
 
     `method` is how requests and named tasks are decided: `guarded` (docs/guarded.md), or `paper`
-    for S1 and S3 with the paper's settings, taken literally.
+    for S1 and S3 with the paper's settings, taken literally. `policy` and `request_policies` hold
+    for all groups but those that `groups` says otherwise of (docs/policies.md).
     """
 
     artifacts: Path = Path("router_artifacts")
@@ -54,6 +59,9 @@ class BenchRouterConfig(Block):
     index: IndexConfig = Field(default_factory=IndexConfig)
     tasks: dict[str, TaskConfig] = Field(default_factory=dict)
     serving: ServingConfig = Field(default_factory=ServingConfig)
+    policy: PolicyField = QUALITY
+    request_policies: PolicyLimits | None = None
+    groups: dict[str, GroupConfig] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0)
 
     @field_validator("models")
@@ -72,6 +80,13 @@ class BenchRouterConfig(Block):
     def aliases(self) -> dict[str, str]:
         """Other name -> canonical name."""
         return {alias: name for name, model in self.models.items() for alias in model.aliases}
+
+    def policy_of(self, group: str, asked: str | None = None) -> tuple[Policy, str]:
+        """Return the policy of a request to a group; see `settle`."""
+        of_group = self.groups.get(group, GroupConfig())
+        policy = self.policy if of_group.policy is None else of_group.policy
+        limits = of_group.request_policies
+        return settle(policy, self.request_policies if limits is None else limits, asked)
 
 
 def load_config(path: Path) -> BenchRouterConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from types import NoneType, UnionType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -46,5 +47,12 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     block: Any = model
     for part in location:
         inner = getattr(block, "__args__", ())  # of list[X] and dict[str, X]
-        block = inner[-1] if inner else block.model_fields[part].annotation
+        block = inner[-1] if inner else _without_none(block.model_fields[part].annotation)
     return ", ".join(sorted(block.model_fields))
+
+
+def _without_none(annotation: Any) -> Any:
+    """Return X of `X | None`."""
+    if not isinstance(annotation, UnionType):
+        return annotation
+    return next(part for part in annotation.__args__ if part is not NoneType)

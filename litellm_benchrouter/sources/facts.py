@@ -36,8 +36,9 @@ def facts_of(
     for table, _ in tables:
         for name, of_source in table.models.items():
             stated.get(aliases.get(name, name), []).append(of_source)
-    for model, of_answers in zip(models, _recorded(columns, len(models)), strict=True):
-        stated[model].append(of_answers)
+    if columns.keys() & {"cost_usd", "prompt_tokens", "completion_tokens"}:
+        for model, of_answers in zip(models, _recorded(columns, len(models)), strict=True):
+            stated[model].append(of_answers)
     names = [fact.name for fact in fields(ModelFacts)]
     return {
         model: ModelFacts(
@@ -47,7 +48,7 @@ def facts_of(
             }
         )
         for model, known in stated.items()
-        if any(fact != ModelFacts() for fact in known)
+        if known
     }
 
 

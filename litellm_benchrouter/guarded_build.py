@@ -19,6 +19,7 @@ from litellm_benchrouter.estimators.unseen_task import NEIGHBORS, TaskPredictors
 from litellm_benchrouter.evaluation.guarded import unseen_choice
 from litellm_benchrouter.evaluation.prepared import Prepared
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.trade_offs import trade_offs
 
 FEWEST_SAMPLES = 50
 """With fewer, nothing can be shown to be better than the best model on average."""
@@ -50,6 +51,8 @@ class FittedGuarded:
     Attributes
     ----------
     requests : Fitted
+    trade_offs : dict or None
+        As `trade_offs` returns them.
     unseen : UnseenChoice
     evidence : Evidence or None
         What the choice was made from; None where there were too few tasks.
@@ -59,6 +62,7 @@ class FittedGuarded:
     """
 
     requests: Fitted
+    trade_offs: dict[str, Any] | None
     unseen: UnseenChoice
     evidence: Evidence | None
     predictors: TaskPredictors
@@ -77,7 +81,7 @@ class FittedGuarded:
     def found(self) -> dict[str, Any]:
         """What was chosen, and the scores of what was not, for the manifest."""
         return {
-            "request": self.requests.as_manifest,
+            "request": self.requests.as_manifest | {"trade_offs": self.trade_offs},
             "unseen": {
                 "candidate": self.unseen.candidate,
                 "coefficients": dict(self.unseen.coefficients),
@@ -129,6 +133,10 @@ def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> Fit
             prepared.n_tasks,
             neighbors_of_each(prepared.embeddings),
         )
+        average = requests.guarded.request.average
+        suggested = trade_offs(
+            benchmark, prepared.labels, requests.served, prepared.order(average, average)
+        )
         advance(1)
         # Of fewer tasks, leaving one out leaves nothing to learn from another by.
         several = prepared.n_groups >= FEWEST_TASKS
@@ -143,6 +151,7 @@ def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> Fit
         advance(1)
     return FittedGuarded(
         requests,
+        suggested,
         choice,
         evidence,
         predictors,

@@ -101,7 +101,7 @@ class Manifest(_Record):
     @property
     def content_id(self) -> str:
         """What `version` must be."""
-        deciding = self.model_dump(
+        deciding = self._as_written(
             include={
                 "schema_version",
                 "files",
@@ -115,15 +115,19 @@ class Manifest(_Record):
         )
         return hashlib.sha256(_canonical(deciding)).hexdigest()[:16]
 
+    def _as_written(self, include: set[str] | None = None) -> dict[str, Any]:
+        """Return the manifest without the optional fields that its writer did not know."""
+        return self.model_dump(include=include, exclude_unset=True)
+
     def sealed(self) -> Manifest:
         """Return the manifest with `version` and `digest` filled in."""
         named = self.model_copy(update={"version": self.content_id, "digest": ""})
-        digest = hashlib.sha256(_canonical(named.model_dump())).hexdigest()
+        digest = hashlib.sha256(_canonical(named._as_written())).hexdigest()
         return named.model_copy(update={"digest": digest})
 
     def to_bytes(self) -> bytes:
         """Return the one way to write this manifest."""
-        return _canonical(self.model_dump())
+        return _canonical(self._as_written())
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -181,7 +181,7 @@ class Terms:
 PLAIN = Terms()
 
 
-def balanced(probability: Floats, cost: Floats, weight: float) -> Floats:
+def balanced(probability: Floats | float, cost: Floats, weight: float) -> Floats:
     """P(success) - weight * cost / cost of the dearest model, shape (..., M)."""
     dearest = np.max(cost, axis=-1, keepdims=True)
     relative = np.divide(cost, dearest, out=np.zeros_like(cost), where=dearest > 0)

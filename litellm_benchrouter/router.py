@@ -41,8 +41,8 @@ class Explanation:
         Expected cost of the request, by model; empty where no basis covers all of them.
     cost_basis : str or None
         What the costs rest on.
-    cost_in_usd : bool
-        Whether they are USD; otherwise billions of parameters.
+    cost_unit : str or None
+        `usd`, or `params_b` (billions of parameters).
     task_scores : dict of str to dict
         For a named task: s1, s2, s3 and p of each model.
     u : float or None
@@ -56,7 +56,7 @@ class Explanation:
     probability: dict[str, float]
     cost: dict[str, float]
     cost_basis: str | None
-    cost_in_usd: bool
+    cost_unit: str | None
     task_scores: dict[str, dict[str, float]]
     u: float | None
 
@@ -184,7 +184,7 @@ class BenchRouter:
             probability=dict(zip(offer.models, estimate.probability.values.tolist(), strict=True)),
             cost=dict(zip(offer.models, expected, strict=False)),
             cost_basis=None if costs is None else costs.basis,
-            cost_in_usd=costs is not None and costs.in_usd,
+            cost_unit=None if costs is None else "usd" if costs.in_usd else "params_b",
             task_scores={
                 model: {key: float(getattr(scores, key)[m]) for key in ("s1", "s2", "s3", "p")}
                 for model, m in zip(offer.models, offer.columns, strict=True)

@@ -16,7 +16,11 @@ NAMES = ModelNames(
     aliases={"gpt-x": "ant", "meta/bee-8b": "bee"}, known=frozenset({"ant", "bee", "org/cat"})
 )
 DECISION = Decision(
-    ranking=("ant", "bee", "org/cat"), method="s1", reason="they know best", artifact="v1"
+    ranking=("ant", "bee", "org/cat"),
+    method="s1",
+    reason="they know best",
+    artifact="v1",
+    costs_usd={"ant": 0.002, "bee": 0.001, "org/cat": 0.003},
 )
 
 
@@ -188,10 +192,11 @@ def test_the_log_and_the_headers_say_who_answered_and_why():
     call = asked("a1")
     assert call.as_log() == {
         "model": "ant", "pick": "ant", "method": "s1", "reason": "they know best",
-        "task": None, "artifact": "v1",
+        "task": None, "artifact": "v1", "policy": "quality", "expected_cost_usd": 0.002,
     }  # fmt: skip
     assert call.as_headers("x-") == {
         "x-model": "ant", "x-method": "s1", "x-reason": "they know best", "x-artifact": "v1",
+        "x-policy": "quality",
     }  # fmt: skip
 
 

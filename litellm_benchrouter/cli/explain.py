@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from litellm_benchrouter.cli.options import (
     version_option,
 )
 from litellm_benchrouter.cli.task_labels import described, explained_table
+from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.policy import QUALITY, SPELLING, Policy, Terms
 from litellm_benchrouter.router import BenchRouter, Explanation
 
 
@@ -28,6 +31,11 @@ from litellm_benchrouter.router import BenchRouter, Explanation
 @artifacts_option
 @version_option
 @click.option("--task", help="Name of the task, as the header x-benchrouter-task gives it.")
+@click.option(
+    "--policy",
+    "wanted",
+    help=f"{SPELLING}; default: what --config names for all groups, else quality.",
+)
 @click.option("--models", help="The models on offer, with commas between; default: all.")
 @json_option
 @click.argument("prompt", default="")
@@ -36,6 +44,7 @@ def explain_command(
     artifacts: Path | None,
     version: str | None,
     task: str | None,
+    wanted: str | None,
     models: str | None,
     as_json: bool,
     prompt: str,
@@ -52,7 +61,8 @@ def explain_command(
             f"--models names {', '.join(unknown)}, which the benchmark does not know; "
             f"it knows {', '.join(router.models)}."
         )
-    explanation = router.explain(prompt, task=task, models=offer)
+    terms = Terms(_policy(config_path, wanted))
+    explanation = router.explain(prompt, task=task, models=offer, terms=terms)
     labelled = router.artifact.labelled_tasks.get(task or "")
     star = router.models.index(router.best_on_average(offer, "").pick)
     labels = {} if labelled is None else described(labelled, router.models, star)
@@ -65,10 +75,15 @@ def explain_command(
                 "reason": decision.reason,
                 "task": decision.task,
                 "artifact": decision.artifact,
+                "policy": decision.policy,
                 "ranking": list(decision.ranking),
                 "scores": dict(decision.scores or {}),
                 "g": explanation.g,
                 "average": explanation.average,
+                "probability": explanation.probability,
+                "expected_cost": explanation.cost,
+                "cost_basis": explanation.cost_basis,
+                "cost_unit": explanation.cost_unit,
                 "task_scores": explanation.task_scores,
                 "u": explanation.u,
                 "labels": {model: labels[model] for model in decision.ranking} if labels else {},
@@ -82,10 +97,20 @@ def explain_command(
     _show(explanation, labels)
 
 
+def _policy(config_path: Path | None, wanted: str | None) -> Policy:
+    if wanted is None:
+        return QUALITY if config_path is None else load_config(config_path).policy
+    try:
+        return Policy.parse(wanted)
+    except ValueError as error:
+        raise ConfigError(f"--policy: {error}.") from error
+
+
 def _show(explanation: Explanation, labels: dict[str, dict[str, Any]]) -> None:
     out, decision = console(), explanation.decision
     out.print(f"Pick: {decision.pick}", style="bold", highlight=False)
     out.print(f"Why: {decision.method}; {decision.reason}", highlight=False)
+    out.print(f"Policy: {decision.policy}", highlight=False)
     if explanation.neighbors:
         near = table(
             "Nearest benchmark samples", "sample", "task", "cosine distance",
@@ -95,12 +120,18 @@ def _show(explanation: Explanation, labels: dict[str, dict[str, Any]]) -> None:
             near.add_row(sample_id, task, number(distance))
         out.print(near)
     keys = ("s1", "s2", "s3", "p") if explanation.task_scores else ()
-    columns = ("score", "g", "average", *(key.upper() if key != "p" else key for key in keys))
+    unit, scale = ("USD per 1k requests", 1e3) if explanation.cost_unit == "usd" else ("size", 1.0)
+    columns = (
+        *("score", "probability", f"cost ({unit})", "g", "average"),
+        *(key.upper() if key != "p" else key for key in keys),
+    )
     ranking = table("Models, best first", "model", *columns, right=columns)
     for model in decision.ranking:
         ranking.add_row(
             model,
             number((decision.scores or {}).get(model)),
+            number(explanation.probability[model]),
+            number(scale * explanation.cost.get(model, math.nan)),
             number(explanation.g[model]),
             number(explanation.average[model]),
             *(number(explanation.task_scores[model][key]) for key in keys),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from litellm_benchrouter.cli.options import (
     artifacts_option,
@@ -20,6 +21,7 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.cli.task_labels import described, labels_table
 from litellm_benchrouter.core.decision import probabilities_better
+from litellm_benchrouter.prices import LITELLM
 from litellm_benchrouter.router import BenchRouter
 
 
@@ -96,7 +98,8 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
         "params (B)",
         "USD/Mtok in",
         "USD/Mtok out",
-        right=("average", "labels", "params (B)", "USD/Mtok in", "USD/Mtok out"),
+        "tokens out",
+        right=("average", "labels", "params (B)", "USD/Mtok in", "USD/Mtok out", "tokens out"),
     )
     for model in sorted(manifest.models, key=lambda m: (-(m.average_accuracy or -1.0), m.name)):
         models.add_row(
@@ -106,8 +109,13 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
             number(model.params_b, 1),
             number(model.input_price_usd_per_mtok, 2),
             number(model.output_price_usd_per_mtok, 2),
+            number(model.mean_output_tokens, 0),
         )
     out.print(models)
+    mapped = [model.name for model in manifest.models if model.price_source == LITELLM]
+    if mapped:
+        out.print(f"Prices from LiteLLM's cost map: {', '.join(mapped)}", highlight=False)
+    _show_requests((manifest.guarded or {}).get("request", {}), out)
     tasks = table("Tasks", "task", "samples", "best model", "accuracy", right=("samples",))
     for d, task in enumerate(manifest.tasks):
         best = router.decide("", task=task.name).pick
@@ -135,3 +143,24 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
             out.print(labels_table(name, task_named))
     for warning in manifest.warnings:
         out.print(f"Warning: {warning}", style="yellow", highlight=False)
+
+
+def _show_requests(found: dict[str, Any], out: Console) -> None:
+    """Show how sure the probabilities are, and which weights pay (docs/policies.md)."""
+    if "ece" in found:
+        out.print(
+            f"Calibration error of P(success): {number(found['ece'])} of all models, "
+            f"{number(found.get('ece_of_picks'))} of the picks",
+            highlight=False,
+        )
+    suggested = found.get("trade_offs")
+    if suggested is None:
+        return
+    for name, kept in (("equal_quality", "the quality"), ("quality_95", "95 % of the quality")):
+        chosen = suggested[name]
+        what = (
+            f"`{chosen['policy']}` saves {100 * chosen['saved']:.0f} % ({suggested['costs']})"
+            if chosen
+            else "no weight of `balanced` saves anything"
+        )
+        out.print(f"At {kept} of the best single model: {what}", highlight=False)

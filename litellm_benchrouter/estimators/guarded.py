@@ -115,11 +115,23 @@ class Guarded:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit found, besides what serving needs."""
+    """What a fit found, besides what serving needs.
+
+    Attributes
+    ----------
+    guarded : Guarded
+    gate : GateVerdict
+    served : ndarray of float64, shape (n, M)
+        Probabilities of the rows as they would be served, calibrated on the other folds.
+    ece, ece_of_picks : float
+        Calibration error of `served`: of all models, and of those that are picked by quality.
+    """
 
     guarded: Guarded
     gate: GateVerdict
+    served: Floats
     ece: float
+    ece_of_picks: float
 
     @cached_property
     def as_manifest(self) -> dict[str, float | bool | list[float]]:
@@ -131,6 +143,7 @@ class Fitted:
             "routes": self.gate.routes,
             "stack_weights": self.guarded.request.stack.tolist(),
             "ece": self.ece,
+            "ece_of_picks": self.ece_of_picks,
         }
 
 
@@ -165,7 +178,16 @@ def fit_request(
         scores.astype(np.float32),
         np.percentile(mean_distance, _PERCENTILES),
     )
-    return Fitted(guarded, gate, calibration.expected_calibration_error(crossed, labels))
+    best = int(estimator.average.argmax())
+    picks = scores.argmax(axis=1) if gate.routes else np.full(len(scores), best)
+    rows = np.arange(len(scores))
+    return Fitted(
+        guarded,
+        gate,
+        crossed if gate.routes else request.capped(crossed, best),
+        calibration.expected_calibration_error(crossed, labels),
+        calibration.expected_calibration_error(crossed[rows, picks], labels[rows, picks]),
+    )
 
 
 def neighbors_of_each(vectors: NDArray[np.float32], k: int = request.K) -> Neighbors:

@@ -60,8 +60,11 @@ def _recorded(columns: Mapping[str, NDArray[np.float32]], n_models: int) -> list
             return [None] * n_models
         return [None if np.isnan(value) else float(value) for value in mean(columns[column])]
 
+    def tokens(column: str) -> list[float | None]:
+        return [value or None for value in means(column)]  # 0 where a tool does not count them
+
     of_each = zip(
-        means("cost_usd"), means("prompt_tokens"), means("completion_tokens"), strict=True
+        means("cost_usd"), tokens("prompt_tokens"), tokens("completion_tokens"), strict=True
     )
     return [
         ModelFacts(mean_cost_usd=cost, mean_input_tokens=read, mean_output_tokens=said)

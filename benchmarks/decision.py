@@ -27,6 +27,7 @@ from litellm_benchrouter.build import build
 from litellm_benchrouter.config import parse_config
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.index import ExactIndex
+from litellm_benchrouter.policy import Policy, Terms
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.router import BenchRouter
 
@@ -73,6 +74,7 @@ class PreparedVectors:
 @click.option("--decisions", default=5_000, show_default=True, help="Timed with the index.")
 @click.option("--exact-decisions", default=300, show_default=True, help="Timed with exact search.")
 @click.option("--method", type=click.Choice(["paper", "guarded"]), default="paper")
+@click.option("--policy", "policy_text", default="quality", show_default=True)
 @click.option(
     "--vectors",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -87,9 +89,11 @@ def main(
     decisions: int,
     exact_decisions: int,
     method: str,
+    policy_text: str,
     vectors: tuple[Path, ...],
 ) -> None:
     """Time decisions through the index and through exact search, in one run and one thread."""
+    terms = Terms(Policy.parse(policy_text))
     every = _real(vectors) if vectors else _synthetic(rows + 1_000, dimension)
     base, queries = every[:-1_000], every[-1_000:]
     with tempfile.TemporaryDirectory(prefix="benchrouter-decision-") as folder:
@@ -100,12 +104,16 @@ def main(
             by_index, by_exact = BenchRouter(artifact), BenchRouter(exact)
             query = cycle(queries[:, None])
             times = {
-                "by the index": _time(lambda: by_index.decide("a prompt"), decisions, "index"),
+                "by the index": _time(
+                    lambda: by_index.decide("a prompt", terms=terms), decisions, "index"
+                ),
                 "of it the search": _time(
                     lambda: artifact.index.search(next(query), k), decisions, "search"
                 ),
                 "by exact search": _time(
-                    lambda: by_exact.decide("a prompt"), exact_decisions, "exact search"
+                    lambda: by_exact.decide("a prompt", terms=terms),
+                    exact_decisions,
+                    "exact search",
                 ),
             }
         _show(artifact, times)
@@ -140,6 +148,7 @@ def _artifact(folder: Path, base: Vectors, n_models: int, k: int, method: str) -
     np.save(folder / "vectors.npy", base)
     block = {
         "method": method,
+        "models": {f"model-{m:02d}": {"params_b": 1 + m} for m in range(n_models)},
         "sources": [{"path": "benchmark.parquet", "embeddings": "vectors.npy"}],
         "embedder": {"kind": "precomputed"},
         "routing": {"k": k, "alphas": [0.0], "repeats": 1},

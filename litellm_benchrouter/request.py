@@ -90,13 +90,14 @@ def characters(messages: object, request: Mapping[str, Any]) -> int:
     return sum(_length(part) for part in turns)
 
 
-def _length(part: object) -> int:
+def _length(part: object, depth: int = 4) -> int:
+    """Count the characters of a turn, a list of turns, or the parts of one; no deeper."""
     if isinstance(part, str):
         return len(part)
-    if isinstance(part, list | tuple):
-        return sum(_length(each) for each in part)
-    if isinstance(part, Mapping):
-        return _length(part.get("content")) + _length(part.get("text"))
+    if depth and isinstance(part, list | tuple):
+        return sum(_length(each, depth - 1) for each in part)
+    if depth and isinstance(part, Mapping):
+        return sum(_length(part.get(key), depth - 1) for key in ("content", "text"))
     return 0
 
 

@@ -34,8 +34,19 @@ def routed_config(api_base: str) -> dict[str, Any]:
     def known(model: str, group: str = "smart", **info: Any) -> dict[str, Any]:
         return deployment(group, model, api_base, **info)
 
+    def priced(group: str, model: str, benchmark_model: str, usd_per_mtok: float) -> dict[str, Any]:
+        price = usd_per_mtok * 1e-6
+        params = {"input_cost_per_token": price, "output_cost_per_token": price}
+        return deployment(group, model, api_base, params=params, benchrouter_model=benchmark_model)
+
     return {
         "model_list": [
+            priced("priced", "atlas-p", "atlas-70b", 0.9),
+            priced("priced", "coder-p", "coder-14b", 0.3),
+            priced("priced", "mathsmith-p", "mathsmith-8b", 5.0),
+            priced("saver", "atlas-s", "atlas-70b", 0.9),
+            priced("saver", "mathsmith-s", "mathsmith-8b", 0.2),
+            priced("saver", "coder-s", "coder-14b", 0.0),
             known("atlas", benchrouter_model="atlas-70b"),
             known("coder", benchrouter_model="coder-14b"),
             known("mathsmith", benchrouter_model="mathsmith-8b"),
@@ -81,6 +92,12 @@ def routed_config(api_base: str) -> dict[str, Any]:
             "sources": [{"path": "benchmark.csv"}],
             "tasks": {"report-queries": {"inputs": "report-queries.txt"}},
             "serving": {"poll_seconds": 0.5, "time_limit_ms": 2000},
+            "groups": {
+                "saver": {
+                    "policy": "within:1",
+                    "request_policies": {"cheapest": [0.5, 0.99]},
+                }
+            },
         },
     }  # fmt: skip
 

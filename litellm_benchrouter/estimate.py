@@ -68,20 +68,35 @@ class Scores:
         As in `Decision`.
     order : ndarray of int, shape (M,), or None
         Best first, where it is not that of the values: eq. 6 may keep the best on average.
+    kind : str
+        As in `Decision`.
     """
 
     values: Floats
     method: str
     reason: str
     order: Positions | None = None
+    kind: str = "routed"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The scores that rank by quality, and the probabilities that are weighed against cost."""
+    """What a decision rests on.
+
+    Attributes
+    ----------
+    quality : Scores
+        They rank by quality.
+    probability : Scores
+        They are weighed against cost.
+    distance, embed_seconds : float or None
+        As in `Decision`.
+    """
 
     quality: Scores
     probability: Scores
+    distance: float | None = None
+    embed_seconds: float | None = None
 
     @classmethod
     def same(cls, scores: Scores) -> Estimate:
@@ -89,6 +104,6 @@ class Estimate:
         return cls(scores, scores)
 
     @classmethod
-    def by_average(cls, offer: Offer, reason: str) -> Estimate:
+    def by_average(cls, offer: Offer, reason: str, kind: str) -> Estimate:
         """Return the mean accuracy over the benchmark's tasks (BMA)."""
-        return cls.same(Scores(offer.average, "bma", reason))
+        return cls.same(Scores(offer.average, "bma", reason, kind=kind))

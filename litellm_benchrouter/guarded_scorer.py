@@ -69,12 +69,12 @@ class GuardedScorer:
                 f"the prompt is farther from the benchmark (mean distance {distance:.2f}) than "
                 f"{FAR_PERCENTILE} % of its own samples"
             )
-            return Estimate.same(Scores(estimator.average, "bma", reason))
+            return Estimate.same(Scores(estimator.average, "bma", reason, kind="far"))
         reason = (
             f"routing among these models gains {100 * gate.gain:.2f} +/- "
             f"{100 * gate.standard_error:.2f} points on the benchmark: not significant"
         )
-        closed = Scores(estimator.average, "bma", reason)
+        closed = Scores(estimator.average, "bma", reason, kind="gate")
         if not gate.routes and not weighed:
             return Estimate.same(closed)
         rows = neighbors.index[0]

@@ -66,7 +66,9 @@ class NamedTasks:
         decided = decide_by_posterior(labelled, offer.columns, offer.preferred, offer.models)
         values = posterior.score[offer.columns]
         order = np.array([offer.models.index(model) for model in decided.ranking], dtype=np.intp)
-        quality = Scores(values, decided.method, decided.reason, order)
+        kept = values[order[0]] < values.max()  # the best on average, for want of confidence
+        kind = "unsure" if kept else "routed"
+        quality = Scores(values, decided.method, decided.reason, order, kind)
         grounds = f"from {labelled.n_inputs} labelled inputs"
         return Estimate(quality, Scores(np.clip(values, 0.0, 1.0), decided.method, grounds))
 
@@ -78,19 +80,20 @@ class NamedTasks:
         models = offer.models
         choice = choose(on_offer, offer.average, offer.cost_ranks, models, eta=self._eta)
         star, m3 = models[choice.best_on_average], models[choice.m3]
-        method = "s3"
+        method, kind = "s3", "routed"
         if choice.m3 == choice.best_on_average:
             reason = f"best by S3 and best on average, from {scores.n_inputs} example inputs"
         elif choice.probability is None:
-            reason, method = f"S3 is not defined for {star}, the best on average", "bma"
+            reason = f"S3 is not defined for {star}, the best on average"
+            method, kind = "bma", "no_evidence"
         elif choice.order[0] == choice.m3:
             reason = f"P(better than {star}) = {choice.probability:.2f} > {self._eta:g}"
         else:
             reason = f"P({m3} better than {star}) = {choice.probability:.2f} <= {self._eta:g}"
-            method = "bma"
+            method, kind = "bma", "unsure"
         if labelled is not None:
             reason += f"; p measured on {labelled.n_inputs} labelled inputs"
-        quality = Scores(on_offer.s3, method, reason, choice.order)
+        quality = Scores(on_offer.s3, method, reason, choice.order, kind)
         likely = offer.average if method == "bma" else on_offer.s3
         likely = np.where(np.isnan(likely), offer.average, likely)
         return Estimate(quality, replace(quality, values=likely, order=None))
@@ -98,7 +101,7 @@ class NamedTasks:
     def _guarded(self, task: str, offer: Offer, n_inputs: int) -> Estimate:
         """The scores of the candidate that proved itself; a small advantage is not worth a risk."""
         if task not in self._artifact.guarded_tasks:
-            return Estimate.by_average(offer, TOO_SMALL)
+            return Estimate.by_average(offer, TOO_SMALL, "no_evidence")
         values = self._artifact.guarded_tasks[task][offer.columns]
         star = int(offer.preferred[0])
         advantage = float(np.nanmax(values) - values[star])
@@ -107,4 +110,4 @@ class NamedTasks:
             reason = f"{100 * advantage:.1f} points expected above {offer.models[star]}, {grounds}"
             return Estimate(Scores(values, "guarded", reason), Scores(values, "guarded", grounds))
         reason = f"no model is expected to be more than {100 * MARGIN:g} points better"
-        return Estimate.by_average(offer, reason)
+        return Estimate.by_average(offer, reason, "unsure")

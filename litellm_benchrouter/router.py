@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -140,18 +141,21 @@ class BenchRouter:
         decision = self._weighing.decide(offer, estimate, terms, task)
         if task is None:
             return decision
-        return replace(decision, reason=f"the task is not in the artifact; {decision.reason}")
+        reason = f"the task is not in the artifact; {decision.reason}"
+        return replace(decision, reason=reason, kind="unknown_task")
 
-    def best_on_average(self, models: Sequence[str], reason: str, terms: Terms = PLAIN) -> Decision:
+    def best_on_average(
+        self, models: Sequence[str], reason: str, terms: Terms = PLAIN, kind: str = "error"
+    ) -> Decision:
         """Rank the models on offer by their mean accuracy over tasks (BMA), and by the policy."""
         offer = self._offered(models)
-        return self._weighing.decide(offer, Estimate.by_average(offer, reason), terms)
+        return self._weighing.decide(offer, Estimate.by_average(offer, reason, kind), terms)
 
     def the_only(self, model: str, terms: Terms = PLAIN) -> Decision:
         """Return the decision where there is nothing to choose."""
         offer = self._offered([model])
         reason = "the only model on offer that the benchmark knows"
-        estimate = Estimate.same(Scores(offer.average, "only", reason))
+        estimate = Estimate.same(Scores(offer.average, "only", reason, kind="only_one"))
         decision = self._weighing.decide(offer, estimate, replace(terms, policy=QUALITY))
         return replace(decision, policy=str(terms.policy))
 
@@ -200,11 +204,14 @@ class BenchRouter:
         """What the prompt's neighbours say, the neighbours, and g over the models on offer."""
         nothing = np.full(len(offer.models), np.nan)
         if not prompt.strip():
-            return Estimate.by_average(offer, "no text to compare"), None, nothing
+            return Estimate.by_average(offer, "no text to compare", "no_text"), None, nothing
+        started = time.perf_counter()
         vector = self.artifact.embedder.embed([prompt])
+        embed_seconds = time.perf_counter() - started
         if not np.isfinite(vector).all() or not vector.any():
             reason = "the embedder found nothing that it knows in the text"
-            return Estimate.by_average(offer, reason), None, nothing
+            estimate = Estimate.by_average(offer, reason, "no_text")
+            return replace(estimate, embed_seconds=embed_seconds), None, nothing
         found = self._search(vector, self._n_neighbors)
         neighbors = found.first(self._k)
         rows = neighbors.index[0]
@@ -213,17 +220,18 @@ class BenchRouter:
         if self._guarded is not None:
             estimate = self._guarded.estimate(vector, found, offer, weighed=weighed)
         elif not self._paper:
-            estimate = Estimate.by_average(offer, TOO_SMALL)
+            estimate = Estimate.by_average(offer, TOO_SMALL, "no_evidence")
         else:
             estimate = self._s1(g, neighbors, offer)
-        return estimate, neighbors, g
+        distance = float(found.distance.mean())
+        return replace(estimate, distance=distance, embed_seconds=embed_seconds), neighbors, g
 
     def _s1(self, g: NDArray[np.float64], neighbors: Neighbors, offer: Offer) -> Estimate:
         """S1 of a single input, which is its g (eqs. 1 and 7)."""
         n = len(neighbors.index[0])
         if np.isnan(g).all():
             reason = f"the {n} nearest benchmark samples have no label of a model on offer"
-            return Estimate.by_average(offer, reason)
+            return Estimate.by_average(offer, reason, "no_evidence")
         # A model without a label nearby is expected to do as it does on average.
         values = np.where(np.isnan(g), offer.average, g)
         grounds = (

@@ -105,11 +105,11 @@ class Serving:
             )
             return await asyncio.wait_for(work, self._limit)
         except TimeoutError:
-            reason = f"no decision within {self._limit * 1000:g} ms"
+            reason, kind = f"no decision within {self._limit * 1000:g} ms", "time_limit"
         except Exception as error:
             logger.warning("benchrouter: a decision failed (%s)", type(error).__name__)
-            reason = f"the decision failed ({type(error).__name__})"
-        return router.best_on_average(models, reason, terms)
+            reason, kind = f"the decision failed ({type(error).__name__})", "error"
+        return router.best_on_average(models, reason, terms, kind)
 
     def _watch(self) -> None:
         while not self._stopped.is_set():

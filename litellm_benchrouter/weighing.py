@@ -67,6 +67,9 @@ class Weighing:
             task=task,
             scores=dict(zip(offer.models, scores.values.tolist(), strict=True)),
             artifact=self._version,
+            kind=scores.kind,
+            distance=estimate.distance,
+            embed_seconds=estimate.embed_seconds,
             policy=str(policy),
             costs_usd=dict(zip(offer.models, expected.tolist(), strict=True))
             if expected is not None and costs is not None and costs.in_usd

@@ -44,6 +44,8 @@ def test_a_prompt_far_from_the_benchmark_goes_to_the_best_on_average(router: Ben
     decision = router.decide("Monday percent NULL queue bicycle x")
     assert (decision.pick, decision.method) == ("atlas-70b", "bma")
     assert "farther from the benchmark" in decision.reason
+    assert decision.kind == "far"
+    assert decision.distance > router.artifact.guarded.far
 
 
 def test_where_routing_gains_nothing_the_best_on_average_answers(tmp_path: Path):
@@ -61,6 +63,7 @@ def test_where_routing_gains_nothing_the_best_on_average_answers(tmp_path: Path)
     decision = noise.decide(MATH)
     assert (decision.pick, decision.method) == ("atlas-70b", "bma")
     assert "not significant" in decision.reason
+    assert decision.kind == "gate"
     assert noise.artifact.manifest.guarded["request"]["routes"] is False
     assert noise.decide("", task="report-queries").pick == "atlas-70b"
 
@@ -74,6 +77,7 @@ def test_a_benchmark_that_is_too_small_proves_nothing(tmp_path: Path):
     decision = small.decide(MATH)
     assert decision.method == "bma"
     assert "too few samples" in decision.reason
+    assert decision.kind == "no_evidence"
     assert small.decide("", task="report-queries").method == "bma"
     assert small.artifact.guarded is None
 

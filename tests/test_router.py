@@ -148,7 +148,9 @@ def test_the_reason_holds_the_distance_and_none_of_the_prompt(router, artifact):
     for task in (None, "new", "east", "another secret"):
         decision = BenchRouter(replace(artifact, embedder=known)).decide(prompt, task=task)
         assert "secret" not in decision.reason
-    assert "5 nearest benchmark samples, at mean distance 0." in router.decide("q0").reason
+    decision = router.decide("q0")
+    assert decision.reason.endswith(f"at mean distance {decision.distance:.2f}")
+    assert decision.embed_seconds >= 0
 
 
 @pytest.mark.parametrize(
@@ -166,9 +168,8 @@ def test_without_a_usable_text_the_best_on_average_comes_first(router, benchmark
     assert said in decision.reason
     assert decision.ranking == best_first(average, average)
     assert decision.scores == pytest.approx(average)
-    assert decision == replace(
-        router.best_on_average(tiny.MODELS, decision.reason), reason=decision.reason
-    )
+    assert decision == router.best_on_average(tiny.MODELS, decision.reason, kind="no_text")
+    assert (decision.embed_seconds is None) == (not prompt.strip())
 
 
 def test_a_model_that_is_not_in_the_artifact_is_an_error(router):
@@ -234,6 +235,7 @@ def test_without_any_label_nearby_the_average_decides_and_the_reason_says_so(tmp
     decision = router.decide("east", models=["bee", "cat"])
     assert (decision.method, decision.ranking) == ("bma", ("bee", "cat"))
     assert "have no label of a model on offer" in decision.reason
+    assert decision.kind == "no_evidence"
     assert router.decide("east").method == "s1"
 
 
@@ -324,8 +326,10 @@ def test_a_named_task_is_decided_as_if_the_benchmark_held_only_the_models_on_off
         assert decision.task == "new"
         if better is None:
             assert decision.reason == "best by S3 and best on average, from 24 example inputs"
+            assert decision.kind == "routed"
         else:
             assert f"= {better:.2f} {'>' if better > eta else '<='} {eta:g}" in decision.reason
+            assert decision.kind == ("routed" if better > eta else "unsure")
             ended.add(method)
     assert ended == methods  # of those where m_3 is not the best on average
 
@@ -340,6 +344,7 @@ def test_an_unknown_task_is_decided_by_the_prompt_and_the_reason_says_so(router)
     decision = router.decide("q4", task="unheard of")
     assert (decision.method, decision.ranking) == ("s1", by_prompt.ranking)
     assert decision.reason == f"the task is not in the artifact; {by_prompt.reason}"
+    assert (by_prompt.kind, decision.kind) == ("routed", "unknown_task")
     assert decision.task == "unheard of"
     without_text = router.decide("", task="unheard of")
     assert without_text.method == "bma"
@@ -369,6 +374,7 @@ def test_where_s3_is_not_defined_for_the_best_on_average_it_stays_first(artifact
     decision = BenchRouter(replace(artifact, named_tasks={"new": scores})).decide("", task="new")
     assert (decision.pick, decision.method) == (star, "bma")
     assert decision.reason == f"S3 is not defined for {star}, the best on average"
+    assert decision.kind == "no_evidence"
     nothing = replace(scores, s3=np.full(4, np.nan))
     decision = BenchRouter(replace(artifact, named_tasks={"new": nothing})).decide("", task="new")
     assert decision.pick == star

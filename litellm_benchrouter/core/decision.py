@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,22 @@ DIGITS = 12
 """Sums of the same labels in another order differ in the last bits; a tie is still a tie."""
 
 _NEGLIGIBLE = 1e-18  # probability mass that cannot move eq. 6 by a digit that is printed
+
+KINDS = frozenset(
+    {
+        "routed",  # the scores decided
+        "gate",  # among these models routing does not gain on the benchmark
+        "far",  # the prompt is unlike the benchmark
+        "unsure",  # a named task: no model is better than the best on average for certain
+        "no_evidence",  # the benchmark has too few samples or labels
+        "no_text",  # nothing to compare
+        "unknown_task",  # the named task is not in the artifact; the prompt decided
+        "only_one",  # one model on offer
+        "time_limit",
+        "error",
+    }
+)
+"""Every `Decision.kind`: a closed set, because metrics count by it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,14 @@ class Decision:
         How quality and cost were weighed (docs/policies.md).
     costs_usd : mapping of str to float, or None
         Expected cost of this request to each model, where it is known in USD.
+    kind : str
+        The reason in one word, of `KINDS`.
+    distance : float or None
+        Mean cosine distance, in [0, 2], of the prompt to the benchmark samples that decided.
+    embed_seconds : float or None
+        What the embedder took.
+    seconds : float or None
+        What the request waited for the decision; the proxy's side fills it in.
     """
 
     ranking: tuple[str, ...]
@@ -49,6 +73,10 @@ class Decision:
     artifact: str = ""
     policy: str = "quality"
     costs_usd: Mapping[str, float] | None = None
+    kind: str = "routed"
+    distance: float | None = field(default=None, compare=False)
+    embed_seconds: float | None = field(default=None, compare=False)
+    seconds: float | None = field(default=None, compare=False)
 
     @property
     def pick(self) -> str:

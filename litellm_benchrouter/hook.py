@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,10 +28,12 @@ from litellm.responses.utils import ResponsesAPIRequestUtils
 
 from litellm_benchrouter.config import BLOCK, BenchRouterConfig, load_config
 from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.decision_log import log_decision, set_log_level
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.litellm_prices import DeploymentPrices
+from litellm_benchrouter.metrics import process_metrics
 from litellm_benchrouter.policy import Terms
-from litellm_benchrouter.ranking import Call, ModelNames, id_of, order_deployments
+from litellm_benchrouter.ranking import Call, ModelNames, group_of, id_of, order_deployments
 from litellm_benchrouter.request import (
     asked_policy,
     asks_for_text,
@@ -66,6 +69,8 @@ class BenchRouterHook(CustomLogger):
         self._names = ModelNames({}, frozenset())
         self._warned: set[str] = set()
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
+        self._metrics = process_metrics()
+        self._log_prompts = False
 
     def start(self) -> None:
         """Read the proxy's configuration and load the artifact, in a thread."""
@@ -90,6 +95,7 @@ class BenchRouterHook(CustomLogger):
             # Not its message, which may quote the prompt.
             kind = type(error).__name__
             logger.warning("benchrouter: a request was passed through (%s)", kind)
+            self._metrics.failed()
             return healthy_deployments
 
     async def async_pre_call_deployment_hook(
@@ -120,6 +126,9 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(data.get("litellm_logging_obj"))
             if call is not None:
+                if response is not None and not call.counted:
+                    call.counted = True
+                    self._metrics.answered(call.group, call.answered_by, call.outcome)
                 return call.as_headers(HEADER_PREFIX)
         return None
 
@@ -141,10 +150,15 @@ class BenchRouterHook(CustomLogger):
             return deployments
         self._warn_of_unknown(deployments, models)
         call = self._calls.setdefault(request["litellm_logging_obj"], Call())
+        group = group_of(deployments, group)
         decision = call.decision_for(group, offer)
         if decision is None:
+            text, task = last_user_turn(messages, request), named_task(request)
+            started = time.perf_counter()
             terms = self._terms(group, deployments, models, messages, request)
-            decision = await self._decide(self._serving, router, offer, messages, request, terms)
+            decision = await self._decide(self._serving, router, offer, text, task, terms)
+            decision = replace(decision, seconds=time.perf_counter() - started)
+            self._note(decision, group, offer, text, request.get("litellm_call_id"))
         call.group, call.decisions[group] = group, decision
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
         target = request.get("_target_order")
@@ -162,14 +176,13 @@ class BenchRouterHook(CustomLogger):
         serving: Serving,
         router: BenchRouter,
         offer: list[str],
-        messages: list[Any] | None,
-        request: dict[str, Any],
+        text: str,
+        task: str | None,
         terms: Terms,
     ) -> Decision:
         if len(offer) == 1:
             return router.the_only(offer[0], terms)
-        text = last_user_turn(messages, request)
-        return await serving.decide(router, text, named_task(request), offer, terms)
+        return await serving.decide(router, text, task, offer, terms)
 
     def _terms(
         self,
@@ -184,6 +197,15 @@ class BenchRouterHook(CustomLogger):
         prices = self._prices.of(deployments, models)
         return Terms(policy, note, prices, characters(messages, request))
 
+    def _note(
+        self, decision: Decision, group: str, offer: list[str], text: str, call_id: object
+    ) -> None:
+        """Count and log a decision; nothing of that may stand in a request's way."""
+        with contextlib.suppress(Exception):
+            self._metrics.decided(group, decision)
+            prompt = text if self._log_prompts else None
+            log_decision(decision, group=group, offer=offer, call_id=call_id, prompt=prompt)
+
     def _load(self) -> None:
         try:
             path = _config_path()
@@ -192,8 +214,13 @@ class BenchRouterHook(CustomLogger):
             logger.warning("benchrouter: %s Requests pass through.", error)
             return
         self._config = config
+        if config.serving.log_level is not None:
+            set_log_level(config.serving.log_level)
+        self._log_prompts = config.serving.log_prompts
         self._names = ModelNames(config.aliases, frozenset())
-        self._serving = Serving(config, on_load=lambda router: self._loaded(config, router))
+        self._serving = Serving(
+            config, lambda router: self._loaded(config, router), metrics=self._metrics
+        )
         self._serving.start()
 
     def _loaded(self, config: BenchRouterConfig, router: BenchRouter) -> None:

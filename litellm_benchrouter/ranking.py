@@ -11,8 +11,10 @@ from litellm_benchrouter.core.decision import Decision
 NAME = "benchrouter_model"
 """Key of `model_info` in which a deployment says which benchmark model it is."""
 
+# What an answer costs is not every client's business.
+_HEADERS = ("model", "method", "reason", "task", "artifact", "policy")
 _HEADER_LENGTH = 300
-_ONLY_LOGGED = ("pick", "expected_cost_usd")  # what an answer costs is not every client's business
+_WHY_NOT_PICK = {"pick_failed": "failed", "pick_unavailable": "was not available"}
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,15 @@ class Call:
         The benchmark model of each deployment that was offered, by the deployment's id.
     tried : list of str
         Ids of the deployments that were asked, the latest last.
+    counted : bool
+        Whether the answer was counted; a callback that is listed twice hears of it twice.
     """
 
     group: str = ""
     decisions: dict[str, Decision] = field(default_factory=dict)
     models: dict[str, str | None] = field(default_factory=dict)
     tried: list[str] = field(default_factory=list)
+    counted: bool = False
 
     def decision_for(self, group: str, offer: Sequence[str]) -> Decision | None:
         """Return the decision already taken, if it ranked every model on offer now."""
@@ -93,36 +98,47 @@ class Call:
 
     def as_log(self) -> dict[str, Any] | None:
         """Return what the spend log gets, if one of ours was asked; no part of the prompt."""
-        decision = self.decisions.get(self.group)
-        if decision is None or not self.tried or self.tried[-1] not in self.models:
-            return None  # a fallback led to a group that is not ours
-        model = self.models[self.tried[-1]]
+        if self.outcome == "other_group":
+            return None
+        decision = self.decisions[self.group]
         return {
-            "model": model,
+            "model": self.answered_by,
             "pick": decision.pick,
             "method": decision.method,
-            "reason": self._reason(decision, model),
+            "kind": decision.kind,
+            "reason": self._reason(decision),
             "task": decision.task,
             "artifact": decision.artifact,
             "policy": decision.policy,
-            "expected_cost_usd": (decision.costs_usd or {}).get(model or ""),
+            "expected_cost_usd": (decision.costs_usd or {}).get(self.answered_by or ""),
+            "distance": _rounded(decision.distance, 4),
+            "seconds": _rounded(decision.seconds, 6),
         }
 
     def as_headers(self, prefix: str) -> dict[str, str]:
         """Return the response headers."""
         fields = self.as_log() or {}
-        return {
-            f"{prefix}{key}": _header(str(value))
-            for key, value in fields.items()
-            if value and key not in _ONLY_LOGGED
-        }
+        return {f"{prefix}{key}": _header(str(fields[key])) for key in _HEADERS if fields.get(key)}
 
-    def _reason(self, decision: Decision, model: str | None) -> str:
-        if model == decision.pick:
-            return decision.reason
+    @property
+    def answered_by(self) -> str | None:
+        """The benchmark model that was asked last; None where it is none of the benchmark's."""
+        return self.models.get(self.tried[-1]) if self.tried else None
+
+    @property
+    def outcome(self) -> str:
+        """Who was asked last: `pick`, why another (`pick_failed`, ...), or `other_group`."""
+        decision = self.decisions.get(self.group)
+        if decision is None or not self.tried or self.tried[-1] not in self.models:
+            return "other_group"
+        if self.answered_by == decision.pick:
+            return "pick"
         failed = {self.models.get(deployment_id) for deployment_id in self.tried[:-1]}
-        why = "failed" if decision.pick in failed else "was not available"
-        return f"{decision.pick} {why}; {decision.reason}"
+        return "pick_failed" if decision.pick in failed else "pick_unavailable"
+
+    def _reason(self, decision: Decision) -> str:
+        why = _WHY_NOT_PICK.get(self.outcome)
+        return f"{decision.pick} {why}; {decision.reason}" if why else decision.reason
 
 
 def order_deployments(
@@ -182,9 +198,19 @@ def id_of(deployment: object) -> str | None:
     return None if found is None else str(found)
 
 
+def group_of(deployments: Sequence[object], asked: str) -> str:
+    """Return the operator's name of a group: of a wildcard, clients ask by names of their own."""
+    names = (d.get("model_name") for d in deployments if isinstance(d, Mapping))
+    return next((name for name in names if isinstance(name, str)), asked)
+
+
 def _part(container: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     part = container.get(key)
     return part if isinstance(part, Mapping) else {}
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _header(value: str) -> str:

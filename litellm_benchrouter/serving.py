@@ -14,6 +14,7 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.manifest import MANIFEST
+from litellm_benchrouter.metrics import Metrics
 from litellm_benchrouter.policy import PLAIN, Terms
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.store import Store
@@ -32,11 +33,16 @@ class Serving:
     config : BenchRouterConfig
     on_load : callable, optional
         Called with each newly loaded router, in the loading thread.
+    metrics : Metrics, optional
     """
 
     def __init__(
-        self, config: BenchRouterConfig, on_load: Callable[[BenchRouter], None] | None = None
+        self,
+        config: BenchRouterConfig,
+        on_load: Callable[[BenchRouter], None] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self._store = Store(config.artifacts)
         self._poll_seconds = config.serving.poll_seconds
         self._limit = config.serving.time_limit_ms / 1000
@@ -72,7 +78,10 @@ class Serving:
                 self._refuse("", f"no version was published in {self._store.root} yet")
                 return
             serving = self.router.artifact.manifest.version if self.router else None
-            if version == serving or state == self._refused:
+            if version == serving:
+                self._metrics.current()
+                return
+            if state == self._refused:
                 return
             known = self.router.artifact.embedder if self.router else None
             folder = self._store.folder(version)
@@ -85,6 +94,7 @@ class Serving:
             self._refuse(self._named(), f"{type(error).__name__}: {error}")
             return
         self.router, self._refused = router, None
+        self._metrics.loaded(router.artifact)
         logger.info("benchrouter: version %s serves", version)
         if self._on_load is not None:
             self._on_load(router)
@@ -136,5 +146,6 @@ class Serving:
     def _refuse(self, state: str, reason: str) -> None:
         if state != self._refused:
             self._refused = state
+            self._metrics.refused("refused" if state else "missing")
             kept = "requests pass through" if self.router is None else "the old version serves on"
             logger.warning("benchrouter: %s; %s", reason, kept)

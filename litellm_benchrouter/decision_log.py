@@ -1,0 +1,68 @@
+"""One line of JSON for each decision, for whoever wants to follow single requests."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+
+from litellm_benchrouter.core.decision import Decision
+
+logger = logging.getLogger("litellm_benchrouter")
+
+_LONGEST_NAME = 200  # the group of a wildcard and the call's id may be the client's words
+_LONGEST_PROMPT = 500
+
+
+def log_decision(
+    decision: Decision,
+    *,
+    group: str,
+    offer: Sequence[str],
+    call_id: object,
+    prompt: str | None = None,
+) -> None:
+    """Write the line, at debug level.
+
+    Parameters
+    ----------
+    decision : Decision
+    group : str
+        The model group that was asked for.
+    offer : sequence of str
+        The benchmark models that it offered.
+    call_id : object
+        LiteLLM's id of the call, as in its own log and in the header `x-litellm-call-id`.
+    prompt : str, optional
+        The text that was compared, only where the operator wants prompts logged; it is cut short.
+    """
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    line = {
+        "event": "benchrouter_decision",
+        "call_id": str(call_id)[:_LONGEST_NAME],
+        "group": group[:_LONGEST_NAME],
+        "offer": list(offer),
+        "pick": decision.pick,
+        "method": decision.method,
+        "kind": decision.kind,
+        "reason": decision.reason,
+        "task": decision.task,
+        "policy": decision.policy,
+        "distance": decision.distance,
+        "seconds": decision.seconds,
+        "embed_seconds": decision.embed_seconds,
+        "artifact": decision.artifact,
+    }
+    if prompt is not None:
+        line["prompt"] = prompt[:_LONGEST_PROMPT]
+    logger.debug("%s", json.dumps(line))
+
+
+def set_log_level(level: str) -> None:
+    """Make the plugin's messages from `level` on visible, also where nobody set up logging."""
+    logger.setLevel(level.upper())
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)

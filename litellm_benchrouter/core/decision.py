@@ -28,6 +28,7 @@ KINDS = frozenset(
         "only_one",  # one model on offer
         "time_limit",
         "error",
+        "breaker",  # decisions failed one after another, so this one was not tried
     }
 )
 """Every `Decision.kind`: a closed set, because metrics count by it."""

@@ -77,7 +77,7 @@ def routed_config(api_base: str) -> dict[str, Any]:
             known("embedder-2", group="vectors", benchrouter_model="atlas-70b", mode="embedding"),
         ],
         "litellm_settings": {
-            "callbacks": ["litellm_benchrouter.hook.handler", "recorder.handler"],
+            "callbacks": ["prometheus", "litellm_benchrouter.hook.handler", "recorder.handler"],
             "num_retries": 2,
         },
         "router_settings": {
@@ -91,7 +91,7 @@ def routed_config(api_base: str) -> dict[str, Any]:
             "method": "paper",
             "sources": [{"path": "benchmark.csv"}],
             "tasks": {"report-queries": {"inputs": "report-queries.txt"}},
-            "serving": {"poll_seconds": 0.5, "time_limit_ms": 2000},
+            "serving": {"poll_seconds": 0.5, "time_limit_ms": 2000, "log_level": "debug"},
             "groups": {
                 "saver": {
                     "policy": "within:1",

@@ -26,7 +26,7 @@ _REQUEST_LIMIT = 60.0
 # What would make the proxy read a database, a cache, another config or a provider's real key.
 _FOREIGN_VARIABLES = (
     "ANTHROPIC_", "AZURE_", "CONFIG_FILE_PATH", "DATABASE_", "DIRECT_URL", "LITELLM_", "OPENAI_",
-    "OTEL_", "REDIS_", "STORE_MODEL_IN_DB",
+    "OTEL_", "PROMETHEUS_", "REDIS_", "STORE_MODEL_IN_DB",
 )  # fmt: skip
 
 T = TypeVar("T")

@@ -148,7 +148,7 @@ def pair(
     proxy = ProxyProcess(config, folder, env=environment, workers=2)
     build(load_config(folder / "config.yaml"))
     with proxy:
-        eventually(lambda: workers_that_serve(proxy) == 2, within=60)
+        eventually(lambda: workers_that_serve(proxy) == 2, within=120)
         yield proxy
 
 

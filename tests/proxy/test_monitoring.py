@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from litellm_benchrouter.core.decision import KINDS
 from proxy.harness import ProxyProcess
 
 HERE = Path(__file__).parent
@@ -21,6 +22,8 @@ ALERTS = DEPLOY / "prometheus-alerts.yaml"
 RULE_TESTS = sorted(HERE.glob("*.test.yaml"))
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana-dashboard.json").read_bytes())
 RULES: list[dict[str, Any]] = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+
+OPERATIONS = (DEPLOY.parent / "docs" / "operations.md").read_text(encoding="utf-8")
 
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 PANEL_QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
@@ -55,6 +58,16 @@ def test_every_metric_of_the_dashboard_and_the_alerts_is_one_that_a_proxy_export
     shown = {re.sub("_(bucket|count|sum)$", "", name) for name in used}
     ours = {name for name in families if not name.endswith("_created")}
     assert ours == shown
+    explained = re.findall(r"^\| `(benchrouter_\w+)` \|", OPERATIONS, re.MULTILINE)
+    assert sorted(explained) == sorted(ours)
+
+
+def test_every_reason_that_is_counted_is_explained() -> None:
+    table = OPERATIONS.partition("| `reason` | |\n")[2].partition("\n\n")[0]
+    words = [
+        word for row in table.splitlines() for word in re.findall(r"`(\w+)`", row.split("|")[1])
+    ]
+    assert sorted(words) == sorted(KINDS)
 
 
 def test_each_label_of_a_query_is_one_that_its_metric_has(routed: ProxyProcess) -> None:

@@ -42,6 +42,7 @@ from litellm_benchrouter.embed import (
     read_task_inputs,
     without_unknown_prompts,
 )
+from litellm_benchrouter.estimators.filled import filled_accuracy
 from litellm_benchrouter.evaluation.prepared import prepare
 from litellm_benchrouter.guarded_build import fit_guarded
 from litellm_benchrouter.index import build_index
@@ -200,7 +201,9 @@ def _contents(
                 )
             advance(1)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
-    accuracy = task_accuracy(metric, benchmark.task, n_tasks)
+    # The paper takes the mean over the tasks that a model has, whatever they are.
+    of_tasks = filled_accuracy if config.method == "guarded" else task_accuracy
+    accuracy = of_tasks(metric, benchmark.task, n_tasks)
     average, cost_ranks = average_accuracy(accuracy), benchmark.cost_ranks
     choices = {
         name: choose(scores, average, cost_ranks, benchmark.models, eta=routing.eta)

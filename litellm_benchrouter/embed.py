@@ -218,10 +218,13 @@ def _given(
     files: list[Path | None], report: MergeReport, config: BenchRouterConfig, option: str | None
 ) -> NDArray[np.float32]:
     """Select the rows of the samples that were kept from the sources' vectors."""
-    loaded = []
+    loaded: dict[int, NDArray[np.float32]] = {}
+    first = {source for source, _ in report.source_row}
     for source, path in enumerate(files):
         where = option or f"benchrouter.sources[{source}].embeddings"
         if path is None:
+            if source not in first:
+                continue  # it brings more scores of the samples that an earlier source has
             raise ConfigError(f"{where} is missing, and other sources have theirs; add it.")
         vectors = read_vectors(path, where)
         n_rows = report.n_rows[source]
@@ -230,8 +233,8 @@ def _given(
                 f"{where}: {path} holds {len(vectors)} vectors, {config.sources[source].path} "
                 f"has {n_rows} samples; give one a sample, in the same order."
             )
-        loaded.append(vectors)
-    widths = sorted({vectors.shape[1] for vectors in loaded})
+        loaded[source] = vectors
+    widths = sorted({vectors.shape[1] for vectors in loaded.values()})
     if len(widths) > 1:
         raise ConfigError(f"the sources' vectors have different lengths: {widths}.")
     return normalize(np.stack([loaded[source][row] for source, row in report.source_row]))

@@ -301,7 +301,9 @@ def test_rows_left_out_of_a_source_count_for_its_vectors(tmp_path):
 
 def test_vectors_for_one_of_two_sources_are_refused(tmp_path):
     tiny.write(tmp_path)
-    one, two = {"path": "benchmark.csv", "embeddings": "vectors.npy"}, {"path": "benchmark.csv"}
+    one, two = {"path": "benchmark.csv", "embeddings": "vectors.npy"}, {"path": "more.csv"}
+    text = (tmp_path / "benchmark.csv").read_text()
+    (tmp_path / "more.csv").write_text(text.replace("What is", "Which is").replace("\ns", "\nt"))
     config = tiny.configure(tmp_path, sources=[one, two])
     assert "benchrouter.sources[1].embeddings is missing" in refused(config)
     assert "the vectors of one source" in refused(config, embeddings=tmp_path / "vectors.npy")

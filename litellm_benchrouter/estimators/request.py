@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.estimators.filled import filled_accuracy
+from litellm_benchrouter.estimators.filled import filled_accuracy, sparse_models
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -166,9 +166,16 @@ def combine(parts: list[Floats], stack: Floats) -> Floats:
 
 
 def gate(scores: Floats, labels: Labels, task: Ints, average: Floats) -> GateVerdict:
-    """Gain of the picks over the best single model, with the standard error over rows."""
+    """Gain of the picks over the best single model, with the standard error over rows.
+
+    A model with a few labels only is left out: it has next to none where it would be picked.
+    """
     rows = np.arange(len(task))
-    pick = (scores + 1e-7 * average).argmax(axis=1)
+    left_out = sparse_models(labels, task, int(task.max()) + 1)
+    if not left_out.all():
+        scores = np.where(left_out, -np.inf, scores)
+        average = np.where(left_out, -np.inf, average)
+    pick = (scores + 1e-7 * np.maximum(average, 0)).argmax(axis=1)
     gain = labels[rows, pick].astype(float) - labels[rows, int(average.argmax())]
     known = ~np.isnan(gain)
     _, index, size = np.unique(task[known], return_inverse=True, return_counts=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.estimators.unseen import Evidence
 
 Floats = NDArray[np.float64]
@@ -78,7 +79,11 @@ class LearnedPrior:
 
 
 def learn_prior(
-    evidence: Evidence, scores: Floats, covariances: Floats, size: Floats
+    evidence: Evidence,
+    scores: Floats,
+    covariances: Floats,
+    size: Floats,
+    sparse: NDArray[np.bool_],
 ) -> LearnedPrior:
     """Learn what new tasks have in common from tasks each of which was left out.
 
@@ -91,16 +96,30 @@ def learn_prior(
         As `label_covariances` returns them.
     size : ndarray of float64, shape (D,)
         Samples of each task.
+    sparse : ndarray of bool, shape (M,)
+        As `sparse_models` returns it: too little is known of them to learn from, so they vary as
+        the others do in the mean.
     """
+    if sparse.any() and not sparse.all():
+        kept = np.flatnonzero(~sparse)
+        square = np.ix_(np.arange(len(size)), kept, kept)
+        learned = learn_prior(
+            evidence.pool(kept), scores[:, kept], covariances[square], size, sparse[kept]
+        )
+        covariance, noise = (
+            _extended(m, kept, len(sparse)) for m in (learned.covariance, learned.noise)
+        )
+        return LearnedPrior(learned.shift, covariance, noise)
     used = evidence.used
     average, predicted = evidence.average[used], evidence.predicted["knn200"][used]
     shift = level_shift(average, predicted, (evidence.accuracy - scores)[used])
     level = predicted.mean(axis=1) - average.mean(axis=1)
     expected = scores[used] + shift * level[:, None]
     covariance, _ = residual_covariance(
-        evidence.accuracy[used] - expected, covariances[used] / size[used, None, None]
+        evidence.accuracy[used] - expected,
+        np.nan_to_num(covariances[used]) / size[used, None, None],
     )
-    return LearnedPrior(shift, covariance, covariances[used].mean(axis=0))
+    return LearnedPrior(shift, covariance, _pooled(covariances[used]))
 
 
 def beta_prior(mean: Floats, covariances: Floats) -> TaskPrior:
@@ -115,7 +134,7 @@ def beta_prior(mean: Floats, covariances: Floats) -> TaskPrior:
     spread = np.clip(mean, 0.05, 0.95)
     covariance = np.diag(spread * (1 - spread) / (BETA_MASS + 1))
     # Within-task variances of a tiny benchmark may all be zero; a label is never that certain.
-    noise = covariances.mean(axis=0)
+    noise = _pooled(covariances)
     np.fill_diagonal(noise, np.maximum(np.diag(noise), spread * (1 - spread)))
     return TaskPrior(mean, covariance, noise)
 
@@ -136,14 +155,18 @@ def level_shift(average: Floats, predicted: Floats, residual: Floats) -> float:
 
 
 def label_covariances(labels: Labels, task: Ints, n_tasks: int) -> Floats:
-    """Covariance of the labels within each task, shape (D, M, M); a gap counts as the mean."""
-    out = np.zeros((n_tasks, labels.shape[1], labels.shape[1]))
+    """Covariance of the labels within each task, shape (D, M, M).
+
+    Of two models it is that over the samples which both have; NaN where that is less than two.
+    """
+    out = np.full((n_tasks, labels.shape[1], labels.shape[1]), np.nan)
     for t in range(n_tasks):
         rows = labels[task == t].astype(np.float64)
         known = ~np.isnan(rows)
         mean = np.where(known, rows, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         centred = np.where(known, rows - mean, 0.0)
-        out[t] = centred.T @ centred / max(len(rows) - 1, 1)
+        pairs = known.T.astype(np.float64) @ known
+        np.divide(centred.T @ centred, pairs - 1, out=out[t], where=pairs > 1)
     return out
 
 
@@ -178,6 +201,25 @@ def residual_covariance(residual: Floats, sampling: Floats) -> tuple[Floats, flo
             likelihood[i] -= 0.5 * float(z @ z) + float(np.log(np.diag(factor)).sum())
     best = SHRINKAGES[int(likelihood.argmax())]
     return _shrunk(_positive((scatter - noise) / n_tasks), best), best
+
+
+def _pooled(covariances: Floats) -> Floats:
+    """Mean over tasks; what no task tells counts as nothing in common."""
+    if not np.isnan(covariances).any():
+        pooled: Floats = covariances.mean(axis=0)
+        return pooled
+    flat = mean(covariances.reshape(len(covariances), -1))
+    return _positive(np.nan_to_num(flat).reshape(covariances.shape[1:]))
+
+
+def _extended(matrix: Floats, kept: Ints, size: int) -> Floats:
+    """Covariance of `size` models from that of those kept: the others are as these in the mean."""
+    n, variance = len(matrix), float(np.trace(matrix)) / len(matrix)
+    shared = (float(matrix.sum()) - variance * n) / max(n * (n - 1), 1)
+    extended = np.full((size, size), np.clip(shared, 0.0, 0.95 * variance))
+    np.fill_diagonal(extended, variance)
+    extended[np.ix_(kept, kept)] = matrix
+    return _positive(extended)
 
 
 def _shrunk(covariance: Floats, shrinkage: float) -> Floats:

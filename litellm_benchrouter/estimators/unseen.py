@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import task_accuracy
-from litellm_benchrouter.estimators.filled import fill, filled_accuracy
+from litellm_benchrouter.estimators.filled import Cells, filled_accuracy
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -190,12 +190,13 @@ def leave_out_evidence(
         it S3 is no candidate.
     """
     n_tasks, sample_group = len(group), group[task]
-    accuracy = task_accuracy(labels, np.asarray(task, dtype=np.int32), n_tasks)
-    count = (~np.isnan(labels)).sum(axis=0).astype(np.float64)
+    cells = Cells.of(labels, task, n_tasks)
     used = np.ones(n_tasks, bool) if excluded is None else group != excluded
-    average = np.empty_like(accuracy)
+    average = np.empty_like(cells.accuracy)
     for g in np.unique(group):
-        average[group == g] = fill(accuracy[used & (group != g)], count).mean(axis=0)
+        average[group == g] = cells.tasks(used & (group != g)).filled().mean(axis=0)
+    # A few labels say little of a task; without any the task says nothing of the model.
+    accuracy = np.where(cells.count > 0, cells.filled(), np.nan)
     left = similarity >= -1
     if excluded is not None:
         left &= sample_group[neighbors] != excluded

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from litellm_benchrouter.core.benchmark import task_accuracy
 from litellm_benchrouter.core.neighbors import nearest_outside_task, normalize
 from litellm_benchrouter.core.smoother import smoother_table
-from litellm_benchrouter.estimators import calibration, few_labels, request, unseen
-from litellm_benchrouter.estimators.filled import fill, filled_accuracy
+from litellm_benchrouter.estimators import calibration, few_labels, request, task_prior, unseen
+from litellm_benchrouter.estimators.filled import filled_accuracy
 from litellm_benchrouter.estimators.guarded import fit_request, neighbors_of_each
 from litellm_benchrouter.estimators.left_out_s3 import confident_s3, left_out_s3
 
@@ -50,21 +51,113 @@ def evidence_of(vectors, task, correctness, labels, excluded):
 
 
 def test_accuracies_without_gaps_are_left_as_they_are():
-    accuracy = np.random.default_rng(0).random((5, 3))
-    np.testing.assert_array_equal(fill(accuracy, np.full(3, 9.0)), accuracy)
+    _, task, _, labels = benchmark()
+    measured = task_accuracy(labels, task, N_TASKS)
+    np.testing.assert_array_equal(filled_accuracy(labels, task, N_TASKS), measured)
+    labels[np.random.default_rng(1).random(labels.shape) < 0.2] = np.nan  # no cell loses half
+    measured = task_accuracy(labels, task, N_TASKS)
+    np.testing.assert_array_equal(filled_accuracy(labels, task, N_TASKS), measured)
 
 
-def test_a_model_with_many_labels_on_hard_tasks_is_filled_in_above_the_easy_ones():
-    accuracy = np.array([[0.2, 0.2, 0.4], [0.9, 0.9, np.nan]])
-    filled = fill(accuracy, np.array([1e6, 1e6, 1e6]))
-    assert filled[1, 2] == pytest.approx(1.0)  # 0.9 + 0.2 and no more than everything
-    assert fill(accuracy, np.array([9.0, 9.0, 0.0]))[1, 2] == pytest.approx(0.9)
+def test_a_model_that_was_tried_on_hard_tasks_is_not_held_for_a_bad_one():
+    task = np.repeat(np.arange(4, dtype=np.int32), 500)
+    chance = np.array([[0.2, 0.2, 0.4], [0.3, 0.3, 0.5], [0.2, 0.2, 0.4], [0.7, 0.7, np.nan]])
+    labels = np.where(np.random.default_rng(2).random((2000, 3)) < chance[task], 1.0, 0.0)
+    labels[task == 3, 2] = np.nan
+    filled = filled_accuracy(labels.astype(np.float32), task, 4)
+    assert 0.75 < filled[3, 2] < 0.9
+    assert filled.mean(axis=0).argmax() == 2
 
 
-def test_a_model_without_any_label_is_held_to_the_mean_of_the_others():
+def test_a_model_without_any_label_is_held_to_less_than_the_mean_of_the_others():
     labels = np.array([[1, 0, np.nan], [1, 1, np.nan]], dtype=np.float32)
     filled = filled_accuracy(labels, np.array([0, 1]), 2)
-    np.testing.assert_allclose(filled[:, 2], [0.5, 1.0])
+    # what a model exceeds with probability 0.7, were models 10 points apart
+    np.testing.assert_allclose(filled[:, 2], [0.5 - 0.05244, 1.0 - 0.05244], atol=1e-4)
+
+
+def few_shot(n_shown: int, seed: int = 0, chance: float = 0.55):
+    """Ten models on eight tasks, and an eleventh of which some samples are known."""
+    generator = np.random.default_rng(seed)
+    task = np.sort(generator.integers(8, size=1600)).astype(np.int32)
+    hardness = generator.normal(0, 0.25, size=1600)
+    skill = np.append(np.linspace(0.3, 0.6, 10), chance)
+    drawn = generator.random((1600, 11)) < np.clip(skill + hardness[:, None], 0, 1)
+    labels = drawn.astype(np.float32)
+    whole = labels.copy()
+    shown = generator.choice(1600, size=n_shown, replace=False)
+    labels[:, 10] = np.nan
+    labels[shown, 10] = whole[shown, 10]
+    return whole, labels, task
+
+
+def test_a_few_labels_are_compared_with_what_others_did_on_the_same_samples():
+    error, plain = [], []
+    for seed in range(40):
+        whole, labels, task = few_shot(50, seed)
+        truth = task_accuracy(whole, task, 8)[:, 10].mean()
+        error.append(filled_accuracy(labels, task, 8)[:, 10].mean() - truth)
+        plain.append(np.nanmean(task_accuracy(labels, task, 8)[:, 10]) - truth)
+    assert np.std(error) < 0.7 * np.std(plain)
+    assert -0.1 < np.mean(error) < 0  # cautious
+
+
+def test_a_middling_model_with_a_few_lucky_labels_is_not_the_best_on_average():
+    best = 0
+    for seed in range(40):
+        _, labels, task = few_shot(20, seed, chance=0.45)
+        best += int(filled_accuracy(labels, task, 8).mean(axis=0).argmax() == 10)
+    assert best <= 2
+
+
+def test_more_labels_bring_the_estimate_to_the_truth():
+    off = []
+    for n_shown in (20, 200, 800, 1600):
+        whole, labels, task = few_shot(n_shown, seed=5, chance=0.9)
+        truth = task_accuracy(whole, task, 8)[:, 10]
+        off.append(np.abs(filled_accuracy(labels, task, 8)[:, 10] - truth).mean())
+    assert off == sorted(off, reverse=True)
+    assert off[-1] == 0
+
+
+def test_a_model_with_a_few_labels_neither_opens_nor_closes_the_gate():
+    _, task, _, labels = benchmark(n=400)
+    scores = np.random.default_rng(3).random(labels.shape)
+    scores[np.arange(400), task % N_MODELS] += 1
+    average = np.array([0.5, 0.6, 0.5, 0.5])
+    verdict = request.gate(scores, labels, task, average)
+    shown = np.full(400, np.nan, dtype=np.float32)
+    shown[::20] = 1
+    more = np.column_stack([labels, shown])
+    for score, mean in ((0.0, 0.1), (9.0, 0.9)):
+        with_new = np.column_stack([scores, np.full(400, score)])
+        assert request.gate(with_new, more, task, np.append(average, mean)) == verdict
+
+
+def test_of_a_model_with_a_few_labels_a_new_task_knows_what_it_knows_of_models():
+    _, task, _, labels = benchmark(n=400)
+    evidence = evidence_of(*benchmark(n=400), None)
+    covariances = task_prior.label_covariances(labels, task, N_TASKS)
+    size = np.bincount(task).astype(float)
+    none = np.zeros(N_MODELS, dtype=bool)
+    usual = task_prior.learn_prior(evidence, evidence.average, covariances, size, none)
+    sparse = np.array([False, False, False, True])
+    prior = task_prior.learn_prior(evidence, evidence.average, covariances, size, sparse)
+    assert prior.covariance.shape == usual.covariance.shape
+    assert prior.covariance[3, 3] == pytest.approx(np.diag(prior.covariance)[:3].mean(), rel=0.05)
+    assert (np.linalg.eigvalsh(prior.covariance) > 0).all()
+    np.testing.assert_allclose(prior.noise[:3, :3], usual.noise[:3, :3], atol=1e-6)
+
+
+def test_labels_that_are_missing_do_not_make_the_others_look_certain():
+    _, task, _, labels = benchmark(n=2000)
+    whole = task_prior.label_covariances(labels, task, N_TASKS)
+    labels[np.random.default_rng(6).random(labels.shape) < 0.4] = np.nan
+    missing = task_prior.label_covariances(labels, task, N_TASKS)
+    diagonal = np.arange(N_MODELS)
+    np.testing.assert_allclose(
+        missing[:, diagonal, diagonal], whole[:, diagonal, diagonal], rtol=0.15, atol=0.02
+    )
 
 
 def test_the_choice_for_a_task_does_not_look_at_its_labels():

@@ -11,45 +11,34 @@ written, and that no client can forge. It is held weakly and goes with the call.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-import os
 import sys
 import threading
-import time
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.responses.utils import ResponsesAPIRequestUtils
 
-from litellm_benchrouter.config import BLOCK, BenchRouterConfig, load_config
-from litellm_benchrouter.core.decision import Decision
-from litellm_benchrouter.decision_log import log_decision, set_log_level
+from litellm_benchrouter import access, proxy
+from litellm_benchrouter.config import BLOCK, BenchRouterConfig, VirtualModel, load_config
+from litellm_benchrouter.deciding import Deciding
+from litellm_benchrouter.decision_log import set_log_level
 from litellm_benchrouter.errors import BenchRouterError
+from litellm_benchrouter.groups import put_first, rank_groups, rewritten
 from litellm_benchrouter.litellm_prices import DeploymentPrices
 from litellm_benchrouter.metrics import process_metrics
-from litellm_benchrouter.policy import Terms
 from litellm_benchrouter.ranking import Call, ModelNames, group_of, id_of, order_deployments
-from litellm_benchrouter.request import (
-    asked_policy,
-    asks_for_text,
-    characters,
-    last_user_turn,
-    metadata_of,
-    named_task,
-)
+from litellm_benchrouter.request import asks_for_text, metadata_of
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.serving import Serving
 
 logger = logging.getLogger("litellm_benchrouter")
 
 HEADER_PREFIX = "x-benchrouter-"
-_ROUTER_WAIT_SECONDS = 10.0
-_POLL_SECONDS = 0.2
 
 
 class BenchRouterHook(CustomLogger):
@@ -63,14 +52,14 @@ class BenchRouterHook(CustomLogger):
         super().__init__()
         self._lock = threading.Lock()
         self._started = False
-        self._serving: Serving | None = None
-        self._config = BenchRouterConfig()
-        self._prices = DeploymentPrices()
+        self._configured = threading.Event()
+        self._virtual: dict[str, VirtualModel] = {}
+        self._deciding: Deciding | None = None
         self._names = ModelNames({}, frozenset())
+        self._by_group: dict[str, list[Any]] = {}
         self._warned: set[str] = set()
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
         self._metrics = process_metrics()
-        self._log_prompts = False
 
     def start(self) -> None:
         """Read the proxy's configuration and load the artifact, in a thread."""
@@ -78,6 +67,31 @@ class BenchRouterHook(CustomLogger):
             if not self._started:
                 self._started = True
                 threading.Thread(target=self._load, name="benchrouter-start", daemon=True).start()
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: Any
+    ) -> dict[str, Any] | None:
+        """Put the best group that the caller may use in the place of a virtual model.
+
+        It raises for one reason: the caller may use none of the groups.
+        """
+        self.start()
+        if not self._configured.is_set():  # in the first moments: we do not know the names yet
+            await asyncio.to_thread(self._configured.wait, proxy.ROUTER_WAIT_SECONDS)
+        name = str(data.get("model"))
+        virtual = self._virtual.get(name)
+        if virtual is None or proxy.attribute("llm_router") is None:
+            return None
+        groups = await access.open_groups(name, virtual, user_api_key_dict, self._names)
+        ranking = list(groups)
+        try:
+            ranking = await self._rank_groups(name, groups, data)
+        except Exception as error:
+            kind = type(error).__name__
+            logger.warning("benchrouter: groups were taken as they are listed (%s)", kind)
+        others = await access.last_resorts(ranking[0], name, data, virtual, user_api_key_dict)
+        request = rewritten(data, ranking, others)
+        return access.with_guardrails(request, [request["model"], *request["fallbacks"]])
 
     async def async_filter_deployments(
         self,
@@ -132,6 +146,26 @@ class BenchRouterHook(CustomLogger):
                 return call.as_headers(HEADER_PREFIX)
         return None
 
+    async def _rank_groups(
+        self, name: str, groups: dict[str, tuple[str, ...]], data: dict[str, Any]
+    ) -> list[str]:
+        if not asks_for_text(data):
+            return list(groups)
+        call = self._calls.setdefault(data["litellm_logging_obj"], Call())
+        call.virtual = name
+        decision = None
+        deployments = [d for group in groups for d in self._by_group.get(group, [])]
+        models = [self._names.of(deployment) for deployment in deployments]
+        if self._deciding is not None and any(models):
+            turns = data.get("messages") or data.get("prompt")
+            decision = await self._deciding.decide(name, deployments, models, turns, data)
+        if decision is not None:
+            call.decisions |= {group: decision for group, known in groups.items() if known}
+        ranking, holder = rank_groups(groups, decision), None
+        with contextlib.suppress(Exception):
+            holder = access.holder_of_response(data.get("previous_response_id"))
+        return put_first(ranking, holder)
+
     async def _rank(
         self,
         group: str,
@@ -139,13 +173,15 @@ class BenchRouterHook(CustomLogger):
         messages: list[Any] | None,
         request: dict[str, Any],
     ) -> list[Any]:
-        router = self._serving.router if self._serving else None
-        if self._serving is None or router is None or not isinstance(deployments, list):
-            return deployments
         if not asks_for_text(request):
             return deployments
+        call = self._calls.get(request["litellm_logging_obj"])
+        if call is not None:
+            call.group = group
+        if self._deciding is None or not isinstance(deployments, list):
+            return deployments
         models = [self._names.of(deployment) for deployment in deployments]
-        offer = sorted({model for model in models if model is not None})
+        offer = {model for model in models if model is not None}
         if not offer:
             return deployments
         self._warn_of_unknown(deployments, models)
@@ -153,12 +189,9 @@ class BenchRouterHook(CustomLogger):
         group = group_of(deployments, group)
         decision = call.decision_for(group, offer)
         if decision is None:
-            text, task = last_user_turn(messages, request), named_task(request)
-            started = time.perf_counter()
-            terms = self._terms(group, deployments, models, messages, request)
-            decision = await self._decide(self._serving, router, offer, text, task, terms)
-            decision = replace(decision, seconds=time.perf_counter() - started)
-            self._note(decision, group, offer, text, request.get("litellm_call_id"))
+            decision = await self._deciding.decide(group, deployments, models, messages, request)
+        if decision is None:
+            return deployments
         call.group, call.decisions[group] = group, decision
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
         target = request.get("_target_order")
@@ -171,64 +204,32 @@ class BenchRouterHook(CustomLogger):
             first=target if isinstance(target, int) else 1,
         )
 
-    async def _decide(
-        self,
-        serving: Serving,
-        router: BenchRouter,
-        offer: list[str],
-        text: str,
-        task: str | None,
-        terms: Terms,
-    ) -> Decision:
-        if len(offer) == 1:
-            return router.the_only(offer[0], terms)
-        return await serving.decide(router, text, task, offer, terms)
-
-    def _terms(
-        self,
-        group: str,
-        deployments: list[Any],
-        models: list[str | None],
-        messages: list[Any] | None,
-        request: dict[str, Any],
-    ) -> Terms:
-        """The policy of a request, and what decides its cost."""
-        policy, note = self._config.policy_of(group, asked_policy(request))
-        prices = self._prices.of(deployments, models)
-        return Terms(policy, note, prices, characters(messages, request))
-
-    def _note(
-        self, decision: Decision, group: str, offer: list[str], text: str, call_id: object
-    ) -> None:
-        """Count and log a decision; nothing of that may stand in a request's way."""
-        with contextlib.suppress(Exception):
-            self._metrics.decided(group, decision)
-            prompt = text if self._log_prompts else None
-            log_decision(decision, group=group, offer=offer, call_id=call_id, prompt=prompt)
-
     def _load(self) -> None:
         try:
-            path = _config_path()
+            path = proxy.config_path()
             config = load_config(path)
+            self._virtual = config.virtual_models
         except BenchRouterError as error:
             logger.warning("benchrouter: %s Requests pass through.", error)
             return
-        self._config = config
+        finally:
+            self._configured.set()
         if config.serving.log_level is not None:
             set_log_level(config.serving.log_level)
-        self._log_prompts = config.serving.log_prompts
         self._names = ModelNames(config.aliases, frozenset())
-        self._serving = Serving(
+        serving = Serving(
             config, lambda router: self._loaded(config, router), metrics=self._metrics
         )
-        self._serving.start()
+        self._deciding = Deciding(config, serving, DeploymentPrices().of, self._metrics)
+        serving.start()
 
     def _loaded(self, config: BenchRouterConfig, router: BenchRouter) -> None:
         self._names = ModelNames(config.aliases, frozenset(router.models))
         self._warned = set()
         by_group: dict[str, list[Any]] = {}
-        for deployment in _wait_for_model_list():
+        for deployment in proxy.wait_for_model_list():
             by_group.setdefault(deployment.get("model_name", ""), []).append(deployment)
+        self._by_group = by_group
         for deployments in by_group.values():
             models = [self._names.of(deployment) for deployment in deployments]
             if any(models):
@@ -247,33 +248,6 @@ class BenchRouterHook(CustomLogger):
                         name,
                         deployment.get("model_name"),
                     )
-
-
-def _config_path() -> Path:
-    """Return the running proxy's configuration."""
-    named = _proxy_attribute("user_config_file_path")
-    for path in (os.environ.get("BENCHROUTER_CONFIG"), named, os.environ.get("CONFIG_FILE_PATH")):
-        if path:
-            return Path(str(path))
-    raise BenchRouterError(
-        "the proxy names no configuration file; set BENCHROUTER_CONFIG to the YAML with the "
-        "`benchrouter:` block."
-    )
-
-
-def _wait_for_model_list() -> list[Any]:
-    """Return the proxy's deployments; it makes its router only after it has imported us."""
-    deadline = time.monotonic() + _ROUTER_WAIT_SECONDS
-    while time.monotonic() < deadline:
-        found = getattr(_proxy_attribute("llm_router"), "model_list", None)
-        if found is not None:
-            return list(found)
-        time.sleep(_POLL_SECONDS)
-    return []
-
-
-def _proxy_attribute(name: str) -> Any:
-    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)
 
 
 def _holder_of_previous_response(request: Mapping[str, Any]) -> str | None:

@@ -12,9 +12,10 @@ NAME = "benchrouter_model"
 """Key of `model_info` in which a deployment says which benchmark model it is."""
 
 # What an answer costs is not every client's business.
-_HEADERS = ("model", "method", "reason", "task", "artifact", "policy")
+_HEADERS = ("virtual", "group", "model", "method", "reason", "task", "artifact", "policy")
 _HEADER_LENGTH = 300
 _WHY_NOT_PICK = {"pick_failed": "failed", "pick_unavailable": "was not available"}
+_LISTED = "by its place in the list: the benchmark has nothing to say about the group"
 
 
 @dataclass(frozen=True)
@@ -76,17 +77,20 @@ class Call:
         The benchmark model of each deployment that was offered, by the deployment's id.
     tried : list of str
         Ids of the deployments that were asked, the latest last.
+    virtual : str
+        The virtual model that was asked for, where one was.
     counted : bool
         Whether the answer was counted; a callback that is listed twice hears of it twice.
     """
 
     group: str = ""
+    virtual: str = ""
     decisions: dict[str, Decision] = field(default_factory=dict)
     models: dict[str, str | None] = field(default_factory=dict)
     tried: list[str] = field(default_factory=list)
     counted: bool = False
 
-    def decision_for(self, group: str, offer: Sequence[str]) -> Decision | None:
+    def decision_for(self, group: str, offer: Collection[str]) -> Decision | None:
         """Return the decision already taken, if it ranked every model on offer now."""
         decision = self.decisions.get(group)
         return decision if decision and set(offer) <= set(decision.ranking) else None
@@ -98,10 +102,12 @@ class Call:
 
     def as_log(self) -> dict[str, Any] | None:
         """Return what the spend log gets, if one of ours was asked; no part of the prompt."""
+        of_group = {"virtual": self.virtual, "group": self.group} if self.virtual else {}
         if self.outcome == "other_group":
-            return None
+            # a fallback led to a group that is not ours, or nothing decided between groups
+            return {**of_group, "method": "listed", "reason": _LISTED} if of_group else None
         decision = self.decisions[self.group]
-        return {
+        return of_group | {
             "model": self.answered_by,
             "pick": decision.pick,
             "method": decision.method,

@@ -235,3 +235,51 @@ def test_whatever_the_block_holds_it_is_read_or_refused_in_one_sentence(block):
     except ConfigError as error:
         assert "benchrouter" in str(error)
         assert str(error).endswith(".")
+
+
+def test_a_virtual_model_is_a_list_of_groups_a_star_or_a_block():
+    config = parse(
+        {
+            "mode": "groups",
+            "virtual_models": {
+                "smart": ["gpt-4o", "llama"],
+                "any": "*",
+                "open": {"groups": ["llama"], "grants_access": True},
+            },
+        }
+    )
+    virtual = config.virtual_models
+    assert virtual["smart"].groups == ["gpt-4o", "llama"]
+    assert virtual["any"].groups == "*"
+    assert [model.grants_access for model in virtual.values()] == [False, False, True]
+    assert parse({}).mode == "deployments"
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"mode": "groups"}, "mode groups needs virtual_models"),
+        ({"virtual_models": {"smart": ["a"]}}, "virtual_models need `mode: groups`"),
+        (
+            {"mode": "groups", "virtual_models": {"smart": []}},
+            "`benchrouter.virtual_models.smart.groups`: [] is neither a list of model groups nor",
+        ),
+        (
+            {"mode": "groups", "virtual_models": {"smart": {"groups": 5}}},
+            "`benchrouter.virtual_models.smart.groups`: 5 is neither a list of model groups nor",
+        ),
+        (
+            {"mode": "groups", "virtual_models": {"a": ["b"], "b": ["c"]}},
+            "'a' lists 'b', which is a virtual model itself",
+        ),
+        ({"mode": "group"}, "`benchrouter.mode` is 'group'"),
+        (
+            {"mode": "groups", "virtual_models": {"a": {"groups": ["b"], "grant": True}}},
+            "unknown key `benchrouter.virtual_models.a.grant`; known here: grants_access, groups",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_virtual_model_is_said_in_one_sentence(block, said):
+    with pytest.raises(ConfigError) as refused:
+        parse(block)
+    assert said in str(refused.value)

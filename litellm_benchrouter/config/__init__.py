@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from litellm_benchrouter.config.block import Block
 from litellm_benchrouter.config.offline import (
@@ -17,7 +17,7 @@ from litellm_benchrouter.config.offline import (
     SourceConfig,
     TaskConfig,
 )
-from litellm_benchrouter.config.online import ServingConfig
+from litellm_benchrouter.config.online import ServingConfig, VirtualModel
 from litellm_benchrouter.config.policies import GroupConfig, PolicyField, PolicyLimits, settle
 from litellm_benchrouter.config.problem import first_problem
 from litellm_benchrouter.errors import ConfigError
@@ -35,6 +35,7 @@ __all__ = [
     "ServingConfig",
     "SourceConfig",
     "TaskConfig",
+    "VirtualModel",
     "load_config",
     "parse_config",
 ]
@@ -47,7 +48,9 @@ class BenchRouterConfig(Block):
 
     `method` is how requests and named tasks are decided: `guarded` (docs/guarded.md), or `paper`
     for S1 and S3 with the paper's settings, taken literally. `policy` and `request_policies` hold
-    for all groups but those that `groups` says otherwise of (docs/policies.md).
+    for all groups but those that `groups` says otherwise of (docs/policies.md). `mode` is what is
+    chosen: one of the deployments of the group that was asked for, or with `groups` also one of the
+    groups behind a virtual model (docs/groups.md).
     """
 
     artifacts: Path = Path("router_artifacts")
@@ -62,6 +65,8 @@ class BenchRouterConfig(Block):
     policy: PolicyField = QUALITY
     request_policies: PolicyLimits | None = None
     groups: dict[str, GroupConfig] = Field(default_factory=dict)
+    mode: Literal["deployments", "groups"] = "deployments"
+    virtual_models: dict[str, VirtualModel] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0)
 
     @field_validator("models")
@@ -75,6 +80,23 @@ class BenchRouterConfig(Block):
                 if owner.setdefault(alias, name) != name:
                     raise ValueError(f"alias {alias!r} is given to {owner[alias]!r} and {name!r}")
         return models
+
+    @field_validator("virtual_models")
+    @classmethod
+    def _no_virtual_in_virtual(cls, virtual: dict[str, VirtualModel]) -> dict[str, VirtualModel]:
+        for name, model in virtual.items():
+            for group in model.groups:
+                if group in virtual:
+                    raise ValueError(f"{name!r} lists {group!r}, which is a virtual model itself")
+        return virtual
+
+    @model_validator(mode="after")
+    def _groups_need_virtual_models(self) -> Self:
+        if self.mode == "groups" and not self.virtual_models:
+            raise ValueError("mode groups needs virtual_models; name one with its groups")
+        if self.mode != "groups" and self.virtual_models:
+            raise ValueError("virtual_models need `mode: groups`; set it, or take them out")
+        return self
 
     @property
     def aliases(self) -> dict[str, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from litellm_benchrouter.config.block import Block
 
@@ -29,3 +30,34 @@ class ServingConfig(Block):
     poll_seconds: float = Field(default=30.0, gt=0)
     log_level: Literal["debug", "info", "warning", "error"] | None = None
     log_prompts: bool = False
+
+
+class VirtualModel(Block):
+    """A name that stands for the best of several model groups; a bare list gives the groups.
+
+    Attributes
+    ----------
+    groups : list of str, or "*"
+        Model groups of the proxy, in the order that counts where the benchmark does not tell.
+        `*`: all groups with a model that the benchmark knows.
+    grants_access : bool
+        Whether who may use the virtual model may use every group through it. By default a caller
+        reaches only the groups that it may use by themselves.
+    """
+
+    groups: list[str] | Literal["*"]
+    grants_access: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _groups_alone(cls, value: object) -> object:
+        return {"groups": value} if isinstance(value, list | str) else value
+
+    @field_validator("groups", mode="before")
+    @classmethod
+    def _names_of_groups(cls, value: object) -> object:
+        names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        if value != "*" and not (names and value):
+            shown = reprlib.repr(value)
+            raise ValueError(f'{shown} is neither a list of model groups nor "*" for all of them')
+        return value

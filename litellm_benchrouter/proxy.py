@@ -1,0 +1,48 @@
+"""The LiteLLM proxy that runs in this process, if one does. It imports nothing of LiteLLM."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from litellm_benchrouter.errors import BenchRouterError
+
+ROUTER_WAIT_SECONDS = 10.0
+_POLL_SECONDS = 0.2
+
+
+def attribute(name: str) -> Any:
+    """Return one of the proxy's globals; None outside of a proxy."""
+    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)
+
+
+def config_path() -> Path:
+    """Return the running proxy's configuration.
+
+    Raises
+    ------
+    BenchRouterError
+        If neither the proxy nor the environment names one.
+    """
+    named = attribute("user_config_file_path")
+    for path in (os.environ.get("BENCHROUTER_CONFIG"), named, os.environ.get("CONFIG_FILE_PATH")):
+        if path:
+            return Path(str(path))
+    raise BenchRouterError(
+        "the proxy names no configuration file; set BENCHROUTER_CONFIG to the YAML with the "
+        "`benchrouter:` block."
+    )
+
+
+def wait_for_model_list() -> list[Any]:
+    """Return the proxy's deployments; it makes its router only after it has imported us."""
+    deadline = time.monotonic() + ROUTER_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        found = getattr(attribute("llm_router"), "model_list", None)
+        if found is not None:
+            return list(found)
+        time.sleep(_POLL_SECONDS)
+    return []

@@ -125,7 +125,7 @@ class ProxyProcess:
         self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
-        port = _free_port()
+        port = free_port()
         self.base_url = f"http://127.0.0.1:{port}"
         with ExitStack() as stack:  # undone when anything below fails
             process = self._start(port)
@@ -215,7 +215,7 @@ class ProxyProcess:
         raise TimeoutError(f"the proxy was not ready after {_STARTUP_LIMIT} s:\n{self.log}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

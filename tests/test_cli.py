@@ -98,7 +98,7 @@ def test_explain_as_json_holds_the_whole_decision(demo_built, benchrouter):
     assert (ended.code, ended.err) == (0, "")
     assert set(document) == {
         *("pick", "method", "reason", "task", "artifact", "ranking", "scores", "g", "average"),
-        *("task_scores", "u", "neighbors"),
+        *("task_scores", "u", "neighbors", "labels"),
         *("policy", "probability", "expected_cost", "cost_basis", "cost_unit"),
     }
     assert document["pick"] == document["ranking"][0] == "coder-14b"

@@ -176,8 +176,8 @@ class BenchRouterHook(CustomLogger):
         if not asks_for_text(request):
             return deployments
         call = self._calls.get(request["litellm_logging_obj"])
-        if call is not None:
-            call.group = group
+        if call is not None and call.virtual:
+            call.group = group  # which may be one that the benchmark does not know
         if self._deciding is None or not isinstance(deployments, list):
             return deployments
         models = [self._names.of(deployment) for deployment in deployments]

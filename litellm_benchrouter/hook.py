@@ -29,6 +29,7 @@ from litellm_benchrouter.deciding import Deciding
 from litellm_benchrouter.decision_log import set_log_level
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.groups import put_first, rank_groups, rewritten
+from litellm_benchrouter.litellm_abilities import DeploymentAbilities
 from litellm_benchrouter.litellm_prices import DeploymentPrices
 from litellm_benchrouter.metrics import process_metrics
 from litellm_benchrouter.ranking import Call, ModelNames, group_of, id_of, order_deployments
@@ -140,9 +141,9 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(data.get("litellm_logging_obj"))
             if call is not None:
-                if response is not None and not call.counted:
+                if response is not None and not call.counted and self._deciding is not None:
                     call.counted = True
-                    self._metrics.answered(call.group, call.answered_by, call.outcome)
+                    self._deciding.answered(call)
                 return call.as_headers(HEADER_PREFIX)
         return None
 
@@ -158,10 +159,12 @@ class BenchRouterHook(CustomLogger):
         models = [self._names.of(deployment) for deployment in deployments]
         if self._deciding is not None and any(models):
             turns = data.get("messages") or data.get("prompt")
-            decision = await self._deciding.decide(name, deployments, models, turns, data)
+            self._deciding.begin(call, turns, data)
+            offer = self._deciding.offer(deployments, models, turns, data)
+            decision = await self._deciding.decide(call, name, offer, turns, data)
         if decision is not None:
             call.decisions |= {group: decision for group, known in groups.items() if known}
-        ranking, holder = rank_groups(groups, decision), None
+        ranking, holder = rank_groups(groups, None if call.shadow else decision), None
         with contextlib.suppress(Exception):
             holder = access.holder_of_response(data.get("previous_response_id"))
         return put_first(ranking, holder)
@@ -181,25 +184,30 @@ class BenchRouterHook(CustomLogger):
         if self._deciding is None or not isinstance(deployments, list):
             return deployments
         models = [self._names.of(deployment) for deployment in deployments]
-        offer = {model for model in models if model is not None}
-        if not offer:
+        if not any(models):
             return deployments
         self._warn_of_unknown(deployments, models)
-        call = self._calls.setdefault(request["litellm_logging_obj"], Call())
+        if call is None:
+            call = self._calls[request["litellm_logging_obj"]] = Call()
+            self._deciding.begin(call, messages, request)
         group = group_of(deployments, group)
-        decision = call.decision_for(group, offer)
+        offer = self._deciding.offer(deployments, models, messages, request)
+        decision = call.decision_for(group, offer.able.names)
         if decision is None:
-            decision = await self._deciding.decide(group, deployments, models, messages, request)
+            decision = await self._deciding.decide(call, group, offer, messages, request)
         if decision is None:
             return deployments
         call.group, call.decisions[group] = group, decision
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
+        if call.shadow:
+            return deployments
         target = request.get("_target_order")
         return order_deployments(
             deployments,
             models,
             decision,
             tried=call.tried,
+            unable=offer.unable,
             pinned=_holder_of_previous_response(request),
             first=target if isinstance(target, int) else 1,
         )
@@ -220,7 +228,14 @@ class BenchRouterHook(CustomLogger):
         serving = Serving(
             config, lambda router: self._loaded(config, router), metrics=self._metrics
         )
-        self._deciding = Deciding(config, serving, DeploymentPrices().of, self._metrics)
+        stated = {name: model.model_dump() for name, model in config.models.items()}
+        self._deciding = Deciding(
+            config,
+            serving,
+            DeploymentPrices().of,
+            DeploymentAbilities(stated).of,
+            self._metrics,
+        )
         serving.start()
 
     def _loaded(self, config: BenchRouterConfig, router: BenchRouter) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import litellm
 
-from litellm_benchrouter.prices import Prices, in_cost_map
+from litellm_benchrouter.prices import Prices, entries_in_cost_map
 from litellm_benchrouter.ranking import id_of
 
 OfModels = tuple[tuple[str, Prices], ...]
@@ -57,13 +57,20 @@ def price_of(deployment: Mapping[str, Any]) -> Prices | None:
     own = Prices.of(params) or Prices.of(info)
     if own is not None:
         return own
+    entries = (Prices.of(entry) for entry in cost_map_entries(deployment))
+    return next((prices for prices in entries if prices is not None), None)
+
+
+def cost_map_entries(deployment: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield what LiteLLM's cost map says of a deployment's model, the closest name first."""
+    params, info = (_part(deployment, key) for key in ("litellm_params", "model_info"))
     # LiteLLM bills by base_model where the deployment's name says nothing, as on Azure.
     names = (info.get("base_model"), params.get("base_model"), params.get("model"))
     model = next((name for name in names if isinstance(name, str) and name), None)
     provider = params.get("custom_llm_provider")
-    if model is None:
-        return None
-    return in_cost_map(litellm.model_cost, model, provider if isinstance(provider, str) else None)
+    if model is not None:
+        named = provider if isinstance(provider, str) else None
+        yield from entries_in_cost_map(litellm.model_cost, model, named)
 
 
 def _mean(prices: list[Prices]) -> Prices:

@@ -79,6 +79,10 @@ class Call:
         Ids of the deployments that were asked, the latest last.
     virtual : str
         The virtual model that was asked for, where one was.
+    session : str
+        The conversation, where conversations count.
+    shadow : bool
+        Whether decisions are recorded only.
     counted : bool
         Whether the answer was counted; a callback that is listed twice hears of it twice.
     """
@@ -89,6 +93,8 @@ class Call:
     models: dict[str, str | None] = field(default_factory=dict)
     tried: list[str] = field(default_factory=list)
     counted: bool = False
+    session: str = ""
+    shadow: bool = False
 
     def decision_for(self, group: str, offer: Collection[str]) -> Decision | None:
         """Return the decision already taken, if it ranked every model on offer now."""
@@ -107,7 +113,10 @@ class Call:
             # a fallback led to a group that is not ours, or nothing decided between groups
             return {**of_group, "method": "listed", "reason": _LISTED} if of_group else None
         decision = self.decisions[self.group]
-        return of_group | {
+        of_mode = {"mode": "shadow"} if self.shadow else {}
+        return {
+            **of_group,
+            **of_mode,
             "model": self.answered_by,
             "pick": decision.pick,
             "method": decision.method,
@@ -122,8 +131,8 @@ class Call:
         }
 
     def as_headers(self, prefix: str) -> dict[str, str]:
-        """Return the response headers."""
-        fields = self.as_log() or {}
+        """Return the response headers; none where decisions are recorded only."""
+        fields = {} if self.shadow else self.as_log() or {}
         return {f"{prefix}{key}": _header(str(fields[key])) for key in _HEADERS if fields.get(key)}
 
     @property
@@ -143,7 +152,7 @@ class Call:
         return "pick_failed" if decision.pick in failed else "pick_unavailable"
 
     def _reason(self, decision: Decision) -> str:
-        why = _WHY_NOT_PICK.get(self.outcome)
+        why = None if self.shadow else _WHY_NOT_PICK.get(self.outcome)
         return f"{decision.pick} {why}; {decision.reason}" if why else decision.reason
 
 
@@ -153,10 +162,11 @@ def order_deployments(
     decision: Decision,
     *,
     tried: Collection[str] = (),
+    unable: Collection[str] = (),
     pinned: str | None = None,
     first: int = 1,
 ) -> list[Any]:
-    """Return shallow copies with `order` set: by the decision, then unknown, then tried ones.
+    """Return shallow copies with `order` set: by the decision, then unknown, unable, tried ones.
 
     Parameters
     ----------
@@ -167,6 +177,8 @@ def order_deployments(
     decision : Decision
     tried : collection of str
         Ids of the deployments that this call has asked; they rank last.
+    unable : collection of str
+        Ids of the deployments that cannot give what the request needs; they rank after the others.
     pinned : str, optional
         Id of a deployment that ranks before all others.
     first : int
@@ -182,11 +194,10 @@ def order_deployments(
 
     def place(deployment: Any, model: str | None) -> int:
         deployment_id = id_of(deployment)
-        if deployment_id in tried:
-            return 2 + 2 * unknown + rank.get(model or "", unknown)
-        if deployment_id == pinned:
+        if deployment_id == pinned and deployment_id not in tried:
             return 0
-        return 1 + rank.get(model or "", unknown)
+        behind = 2 if deployment_id in tried else 1 if deployment_id in unable else 0
+        return 1 + behind * (1 + unknown) + rank.get(model or "", unknown)
 
     places = [place(d, m) for d, m in zip(deployments, models, strict=True)]
     dense = {value: first + position for position, value in enumerate(sorted(set(places)))}

@@ -47,7 +47,16 @@ def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
         The rest of the request: `input` of /v1/responses.
     """
     for turns in (messages, request.get("input")):
-        text = _last_text(turns)
+        text = _user_text(turns)
+        if text:
+            return text
+    return ""
+
+
+def first_user_turn(messages: object, request: Mapping[str, Any]) -> str:
+    """Return the text of the first user turn that has any; see `last_user_turn`."""
+    for turns in (messages, request.get("input")):
+        text = _user_text(turns, last=False)
         if text:
             return text
     return ""
@@ -115,12 +124,12 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value.strip() != "" and len(value) <= _LONGEST_NAME
 
 
-def _last_text(turns: object) -> str:
+def _user_text(turns: object, *, last: bool = True) -> str:
     if isinstance(turns, str):
         return turns
     if not isinstance(turns, list | tuple):
         return ""
-    for turn in reversed(turns):
+    for turn in reversed(turns) if last else turns:
         if isinstance(turn, str):
             return turn
         if isinstance(turn, Mapping) and _is_user_turn(turn):

@@ -58,12 +58,21 @@ class SourceConfig(Block):
 
 
 class ModelConfig(Block):
-    """What the operator knows of a benchmark model: its other names, its size, its prices."""
+    """What the operator knows of a benchmark model: names, size, prices, what it can take.
+
+    `supports_...` and `max_input_tokens` have the names and the meaning that LiteLLM gives them.
+    """
 
     aliases: list[str] = Field(default_factory=list)
     params_b: float | None = Field(default=None, gt=0)
     input_price_usd_per_mtok: float | None = Field(default=None, ge=0)
     output_price_usd_per_mtok: float | None = Field(default=None, ge=0)
+    supports_vision: bool | None = None
+    supports_audio_input: bool | None = None
+    supports_pdf_input: bool | None = None
+    supports_function_calling: bool | None = None
+    supports_response_schema: bool | None = None
+    max_input_tokens: int | None = Field(default=None, ge=1)
 
     @property
     def facts(self) -> ModelFacts:

@@ -24,12 +24,24 @@ class ServingConfig(Block):
         for each decision. Default: as the proxy's logging is set up.
     log_prompts : bool
         Whether those lines hold the text that was compared, cut to 500 characters.
+    mode : {"active", "canary", "shadow"}
+        Whether decisions are followed: all, those of `canary_percent` of the conversations, or
+        none. The others are taken and recorded and change nothing.
+    canary_percent : float
+        Always the same conversations, and more of them as it grows.
+    stickiness : {"none", "session"}
+        Whether a conversation stays with the model that answered it, so that its prompt cache is
+        of use, until that model fails or the conversation rests for `session_seconds`.
     """
 
     time_limit_ms: float = Field(default=200.0, gt=0)
     poll_seconds: float = Field(default=30.0, gt=0)
     log_level: Literal["debug", "info", "warning", "error"] | None = None
     log_prompts: bool = False
+    mode: Literal["active", "canary", "shadow"] = "active"
+    canary_percent: float = Field(default=10.0, ge=0, le=100)
+    stickiness: Literal["none", "session"] = "none"
+    session_seconds: float = Field(default=3600.0, gt=0)
 
 
 class VirtualModel(Block):

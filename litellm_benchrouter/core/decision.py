@@ -26,6 +26,7 @@ KINDS = frozenset(
         "no_text",  # nothing to compare
         "unknown_task",  # the named task is not in the artifact; the prompt decided
         "only_one",  # one model on offer
+        "session",  # the conversation stays with its model
         "time_limit",
         "error",
         "breaker",  # decisions failed one after another, so this one was not tried

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,22 +104,34 @@ def routed_config(api_base: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@contextmanager
+def routed_proxy(
+    api_base: str,
+    folder: Path,
+    *,
+    serving: Mapping[str, Any] | None = None,
+    more: Sequence[dict[str, Any]] = (),
+) -> Iterator[ProxyProcess]:
+    """Run a proxy with the hook and its artifact loaded; `more` deployments, other `serving`."""
+    config = routed_config(api_base)
+    config["model_list"] += more
+    config["benchrouter"]["serving"] |= serving or {}
+    copy_files(folder)
+    (folder / "recorder.py").write_text(RECORDER, encoding="utf-8")
+    env = {"RECORD": str(folder / "record.jsonl"), "LITELLM_LOG": "INFO"}
+    proxy = ProxyProcess(config, folder, env=env)
+    build(load_config(folder / "config.yaml"))
+    with proxy:
+        eventually(lambda: "benchrouter_artifact_info{" in proxy.http.get("/metrics/").text)
+        yield proxy
+
+
 @pytest.fixture(scope="session")
 def routed(
     upstream_server: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ProxyProcess]:
     """Run a proxy with the hook, its artifact loaded."""
-    folder = tmp_path_factory.mktemp("routed")
-    copy_files(folder)
-    (folder / "recorder.py").write_text(RECORDER, encoding="utf-8")
-    proxy = ProxyProcess(
-        routed_config(upstream_server.base_url),
-        folder,
-        env={"RECORD": str(folder / "record.jsonl"), "LITELLM_LOG": "INFO"},
-    )
-    build(load_config(folder / "config.yaml"))
-    with proxy:
-        eventually(lambda: ask(proxy, "hello").headers.get("x-benchrouter-artifact"))
+    with routed_proxy(upstream_server.base_url, tmp_path_factory.mktemp("routed")) as proxy:
         yield proxy
 
 

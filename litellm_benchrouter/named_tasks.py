@@ -9,6 +9,7 @@ import numpy as np
 from litellm_benchrouter.artifact import Artifact
 from litellm_benchrouter.core.decision import TaskScores, choose
 from litellm_benchrouter.estimate import Estimate, Offer, Scores
+from litellm_benchrouter.estimators.request import capped
 from litellm_benchrouter.estimators.unseen import MARGIN
 from litellm_benchrouter.labelled_task import LabelledTask, TaskPosterior, decide_by_posterior
 
@@ -70,7 +71,9 @@ class NamedTasks:
         kind = "unsure" if kept else "routed"
         quality = Scores(values, decided.method, decided.reason, order, kind)
         grounds = f"from {labelled.n_inputs} labelled inputs"
-        return Estimate(quality, Scores(np.clip(values, 0.0, 1.0), decided.method, grounds))
+        # Nothing is shown to be better than the best on average; a cheaper one may be as good.
+        likely = np.clip(capped(values, int(order[0])) if kept else values, 0.0, 1.0)
+        return Estimate(quality, Scores(likely, decided.method, grounds))
 
     def _by_s3(self, scores: TaskScores, offer: Offer, labelled: LabelledTask | None) -> Estimate:
         """S3 and the confidence rule of eq. 6."""

@@ -332,3 +332,26 @@ def test_the_version_is_the_packages(benchrouter):
     from importlib.metadata import version
 
     assert benchrouter("--version").out.strip().endswith(version("litellm-benchrouter"))
+
+
+# Policies
+
+
+def test_explain_takes_a_policy_and_inspect_suggests_weights(demo_built, benchrouter):
+    artifacts = demo_built / "router_artifacts"
+    asked = ("explain", "--artifacts", artifacts, "--policy", "within:1", CODE)
+    document = benchrouter(*asked, "--json").document
+    assert (document["pick"], document["policy"]) == ("spark-3b", "within:1")
+    assert (document["cost_basis"], document["cost_unit"]) == ("costs by price", "usd")
+    assert document["expected_cost"]["spark-3b"] == min(document["expected_cost"].values())
+    assert "Policy: within:1" in benchrouter(*asked).out
+    shown = benchrouter("inspect", "--artifacts", artifacts).out
+    assert "of the best single model: `balanced:" in shown
+    assert "Calibration error of P(success): 0." in shown
+
+
+def test_a_policy_that_is_none_is_refused_in_one_sentence(demo_built, benchrouter):
+    artifacts = demo_built / "router_artifacts"
+    ended = benchrouter("explain", "--artifacts", artifacts, "--policy", "thrifty", CODE)
+    assert ended.code == 2
+    assert ended.err.startswith("Error: --policy: 'thrifty' is not a policy; write quality,")

@@ -19,6 +19,7 @@ from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.labelling.labels import labels_path, prompt_key
+from litellm_benchrouter.policy import Policy, Terms
 from litellm_benchrouter.router import BenchRouter
 
 INPUTS = [f"Who is number {i}?" for i in range(24)]
@@ -103,6 +104,22 @@ def test_the_posterior_decides_more_labels_change_the_pick_and_without_them_all_
 
     path.unlink()
     assert build(load_config(config)).manifest.version == before.manifest.version
+
+
+def test_a_policy_weighs_the_posterior_against_cost(config: Path):
+    tiny.configure(
+        config.parent,
+        method="guarded",
+        models={model: {"params_b": size} for size, model in enumerate(tiny.MODELS, start=1)},
+    )
+    label(config, 24, {"ant": 0.0, "bee": 0.9, "cat": 0.9, "dog": 1.0})
+    router = router_of(build(load_config(config)))
+    assert router.decide("", task="new").pick == "dog"
+    decision = router.decide("", task="new", terms=Terms(Policy.parse("cheapest:0.5")))
+    assert decision.scores["ant"] < 0.5 <= decision.scores["bee"]
+    assert (decision.pick, decision.method) == ("bee", "posterior")
+    assert decision.reason.endswith("; costs by size; from 24 labelled inputs")
+    assert decision.costs_usd is None
 
 
 def test_equal_labels_give_the_same_version_whatever_the_order_of_the_lines(config: Path):

@@ -226,3 +226,14 @@ def test_a_file_that_is_missing_is_refused(version):
     (version / "index.hnsw").unlink()
     with pytest.raises(ArtifactError, match=r"index\.hnsw cannot be read \(No such file"):
         verify_files(version, read_manifest(version))
+
+
+def test_a_manifest_from_before_the_optional_fields_is_read(tiny_folder: Path):
+    folder = next((tiny_folder / "router_artifacts" / "versions").iterdir())
+    document = tiny.read_document(folder)
+    for model in document["models"]:
+        for later in ("mean_input_tokens", "mean_output_tokens", "price_source"):
+            del model[later]
+    tiny.write_manifest(folder, document)
+    folder = folder.rename(folder.with_name(document["version"]))
+    assert read_manifest(folder).models[0].facts.mean_output_tokens is None

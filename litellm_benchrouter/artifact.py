@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,12 @@ from litellm_benchrouter.core.benchmark import ModelFacts, average_accuracy
 from litellm_benchrouter.core.decision import TaskChoice, TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.embedders import Embedder, load_embedder
+from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.estimators import guarded
 from litellm_benchrouter.estimators.guarded import Guarded
 from litellm_benchrouter.index import HnswIndex, Index
+from litellm_benchrouter.json_file import read_json, write_json
 from litellm_benchrouter.labelled_task import LabelledTask
 from litellm_benchrouter.manifest import MANIFEST, Manifest, read_manifest, verify_files
 from litellm_benchrouter.named_tasks_file import from_json, to_json
@@ -104,8 +106,8 @@ def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder:
     for name, array in arrays.items():
         if array is not None:
             np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
-    _write_json(folder / SAMPLE_IDS, contents.sample_ids)
-    _write_json(
+    write_json(folder / SAMPLE_IDS, contents.sample_ids)
+    write_json(
         folder / NAMED_TASKS,
         {
             name: to_json(
@@ -147,8 +149,11 @@ class Artifact:
     @cached_property
     def sample_ids(self) -> list[str]:
         """Ids of the benchmark's samples; read when an explanation first asks for them."""
-        ids: list[str] = _read_json(self.folder / SAMPLE_IDS)
-        return ids
+        path = self.folder / SAMPLE_IDS
+        ids = read_json(path)
+        if not isinstance(ids, list) or len(ids) != len(self.task):
+            raise ArtifactError(f"{path} does not hold {len(self.task)} ids; build again.")
+        return [str(name) for name in ids]
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -194,24 +199,43 @@ def read_artifact(folder: Path, *, known: Embedder | None = None) -> Artifact:
     EmbedderError
         If the embedder cannot be loaded here, or is not the one that the version was built with.
     """
+
+    def embedder(manifest: Manifest) -> Embedder:
+        if known is not None and known.identity() == manifest.embedder:
+            return known
+        return load_embedder(manifest.embedder, folder / EMBEDDER)
+
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    try:
-        return _open(folder, manifest, known)
-    except KeyError as error:
-        raise ArtifactError(
-            f"{folder / MANIFEST} lacks {error}, which this schema version has; build again."
-        ) from error
+    return _open(folder, manifest, embedder)
 
 
-def _open(folder: Path, manifest: Manifest, known: Embedder | None) -> Artifact:
-    n, n_models, n_tasks = len_of(manifest), len(manifest.models), len(manifest.tasks)
-    dimension = int(manifest.embedder["dimension"])
+def verify_artifact(folder: Path) -> Manifest:
+    """Check everything that `read_artifact` checks, where the embedder need not be installed.
+
+    Raises
+    ------
+    ArtifactError
+        Names the file and both values.
+    """
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    _open(folder, manifest, lambda _: PrecomputedEmbedder(0)).sample_ids  # noqa: B018
+    return manifest
+
+
+def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embedder]) -> Artifact:
+    counts = manifest.counts
+    n, n_draws = _count(counts, "samples"), _count(counts, "smoother_draws")
+    n_models, n_tasks = len(manifest.models), len(manifest.tasks)
+    dimension = _count(manifest.embedder, "dimension")
     embeddings = _array(folder, EMBEDDINGS, np.float32, (n, dimension))
     correctness = _array(folder, CORRECTNESS, np.uint8, (n, n_models))
-    scores = _array(folder, SCORES, np.float32, (n, n_models)) if SCORES in manifest.files else None
+    scores = (
+        _numbers(folder, SCORES, np.float32, (n, n_models)) if SCORES in manifest.files else None
+    )
     task = _array(folder, TASK, np.int32, (n,))
-    if n and (int(task.min()) < 0 or int(task.max()) >= n_tasks):
+    if int(task.min()) < 0 or int(task.max()) >= n_tasks:
         raise ArtifactError(f"{folder / TASK} names a task that the manifest does not list.")
     with np.errstate(over="ignore", invalid="ignore"):
         unit = np.abs(np.einsum("nd,nd->n", embeddings, embeddings) - 1.0) < _UNIT_TOLERANCE
@@ -223,7 +247,11 @@ def _open(folder: Path, manifest: Manifest, known: Embedder | None) -> Artifact:
     if not np.isin(np.unique(correctness), (0, 1, 255)).all():
         raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
     named, guarded_tasks, labelled_tasks = _named_tasks(folder / NAMED_TASKS, n_models)
-    n_draws = int(manifest.counts["smoother_draws"])
+    if sorted(named) != manifest.named_tasks:
+        raise ArtifactError(
+            f"{folder / NAMED_TASKS} holds the tasks {sorted(named)}, the manifest says "
+            f"{manifest.named_tasks}; build again."
+        )
     return Artifact(
         folder=folder,
         manifest=manifest,
@@ -231,29 +259,28 @@ def _open(folder: Path, manifest: Manifest, known: Embedder | None) -> Artifact:
         correctness=correctness,
         scores=scores,
         task=task,
-        task_accuracy=_array(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models)),
+        task_accuracy=_numbers(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models)),
         smoother=SmootherTable(
-            _array(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
-            _array(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
+            _numbers(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
+            _numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
         ),
         named_tasks=named,
         guarded_tasks=guarded_tasks,
         labelled_tasks=labelled_tasks,
-        guarded=Guarded.load(folder, n=n, n_models=n_models)
+        guarded=Guarded.load(folder, n=n, dimension=dimension, n_models=n_models, n_tasks=n_tasks)
         if guarded.FILE in manifest.files
         else None,
-        index=HnswIndex.load(
-            folder / INDEX, n=n, dimension=dimension, ef=int(manifest.index["ef"])
-        ),
-        embedder=known
-        if known is not None and known.identity() == manifest.embedder
-        else load_embedder(manifest.embedder, folder / EMBEDDER),
+        index=HnswIndex.load(folder / INDEX, embeddings, ef=_count(manifest.index, "ef")),
+        embedder=embedder(manifest),
     )
 
 
-def len_of(manifest: Manifest) -> int:
-    """Number of samples that a manifest states."""
-    return int(manifest.counts["samples"])
+def _count(section: Mapping[str, Any], key: str) -> int:
+    """Return a whole number above 0 that the manifest states."""
+    value = section.get(key)
+    if not isinstance(value, int | float) or value != int(value) or value < 1:
+        raise ArtifactError(f"{MANIFEST} says {key}={value!r}, not a count; build again.")
+    return int(value)
 
 
 def _array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -271,26 +298,21 @@ def _array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDAr
     return array
 
 
+def _numbers(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Open an array in which a number may be unknown (NaN), but not infinite."""
+    array = _array(folder, name, dtype, shape)
+    if np.isinf(array).any():
+        raise ArtifactError(f"{folder / name} holds infinite numbers; build again.")
+    return array
+
+
 def _named_tasks(
     path: Path, n_models: int
 ) -> tuple[dict[str, TaskScores], dict[str, NDArray[np.float64]], dict[str, LabelledTask]]:
-    document = _read_json(path)
+    document = read_json(path)
     try:
         return from_json(document, n_models)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(
             f"{path} does not hold task decisions ({error}); build again."
         ) from error
-
-
-def _write_json(path: Path, document: object) -> None:
-    path.write_text(
-        json.dumps(document, indent=0, sort_keys=True, allow_nan=False) + "\n", encoding="ascii"
-    )
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}); build again.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,13 +12,11 @@ from numpy.typing import NDArray
 from litellm_benchrouter.config import IndexConfig
 from litellm_benchrouter.core.neighbors import Neighbors, nearest
 from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.index_file import check_index_file
 
 _RECALL_QUERIES = 1_000
 _LARGEST_EF = 4_096
 _BATCH = 1_000  # rows added between two steps of the progress bar
-# How a file of hnswlib begins: offset of level 0, capacity, rows, bytes a row, and where in a row
-# its label and its vector are.
-_HEADER = struct.Struct("=6Q")
 
 
 class Index(Protocol):
@@ -115,39 +112,26 @@ class HnswIndex:
             raise OSError(f"{written} of the {wanted} bytes of {path.name} could be written")
 
     @classmethod
-    def load(cls, path: Path, *, n: int, dimension: int, ef: int) -> HnswIndex:
+    def load(cls, path: Path, embeddings: NDArray[np.float32], *, ef: int) -> HnswIndex:
         """Load a graph whose SHA-256 has been verified.
 
-        hnswlib trusts what it reads: a crafted file can overrun memory. Only bytes that the
-        manifest vouches for may come here, and only of the size that it says.
+        hnswlib trusts what it reads, so the whole file is checked before it sees any of it.
 
         Raises
         ------
         ArtifactError
-            If the graph does not hold each of n rows once, or rows of another dimension.
+            If the file is not a graph over exactly these rows.
         """
         import hnswlib
 
-        with path.open("rb") as file:
-            header = file.read(_HEADER.size)
-        if len(header) < _HEADER.size:
-            raise ArtifactError(f"{path} is not an index, it has {len(header)} bytes; build again.")
-        _, _, rows, row_bytes, label_offset, vector_offset = _HEADER.unpack(header)
-        found = (rows, (label_offset - vector_offset) // np.dtype(np.float32).itemsize)
-        if found != (n, dimension) or path.stat().st_size < n * row_bytes:
-            raise ArtifactError(
-                f"{path} holds {found[0]} rows of dimension {found[1]}, the manifest says {n} of "
-                f"dimension {dimension}; build again."
-            )
-        graph = hnswlib.Index(space="ip", dim=dimension)
+        check_index_file(path, embeddings)
+        graph = hnswlib.Index(space="ip", dim=embeddings.shape[1])
         try:
             graph.load_index(str(path))
         except RuntimeError as error:
             raise ArtifactError(
                 f"{path} is not an index that hnswlib reads ({error}); build again."
             ) from error
-        if not np.array_equal(np.sort(graph.get_ids_list()), np.arange(n)):
-            raise ArtifactError(f"{path} does not hold each of the {n} rows once; build again.")
         return cls(graph, ef)
 
     def search(self, queries: NDArray[np.float32], n_neighbors: int) -> Neighbors:

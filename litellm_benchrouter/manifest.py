@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import re
+import stat
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
 VERSION_ID = re.compile(r"[0-9a-f]{16}")
+_DECIDING = (
+    *("schema_version", "files", "embedder", "parameters", "models", "tasks"),
+    *("named_tasks", "index"),
+)
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 
 
@@ -87,6 +93,7 @@ class Manifest(_Record):
     sources: list[dict[str, Any]]
     warnings: list[str]
     guarded: dict[str, Any] | None = None
+    verdict: dict[str, Any] | None = None
     libraries: dict[str, str]
     build_seconds: dict[str, float]
 
@@ -101,29 +108,22 @@ class Manifest(_Record):
     @property
     def content_id(self) -> str:
         """What `version` must be."""
-        deciding = self._as_written(
-            include={
-                "schema_version",
-                "files",
-                "embedder",
-                "parameters",
-                "models",
-                "tasks",
-                "named_tasks",
-                "index",
-            }
-        )
-        return hashlib.sha256(_canonical(deciding)).hexdigest()[:16]
+        return _content_id(self._as_written())
 
-    def _as_written(self, include: set[str] | None = None) -> dict[str, Any]:
+    @property
+    def failed_verdict(self) -> bool:
+        """Whether the evaluation of this version said that it must not serve."""
+        return self.verdict is not None and self.verdict.get("passes") is False
+
+    def _as_written(self) -> dict[str, Any]:
         """Return the manifest without the optional fields that its writer did not know."""
-        return self.model_dump(include=include, exclude_unset=True)
+        return self.model_dump(exclude_unset=True)
 
     def sealed(self) -> Manifest:
         """Return the manifest with `version` and `digest` filled in."""
-        named = self.model_copy(update={"version": self.content_id, "digest": ""})
-        digest = hashlib.sha256(_canonical(named._as_written())).hexdigest()
-        return named.model_copy(update={"digest": digest})
+        document = self._as_written()
+        seal = {"version": _content_id(document), "digest": _digest(document)}
+        return self.model_copy(update=seal)
 
     def to_bytes(self) -> bytes:
         """Return the one way to write this manifest."""
@@ -151,7 +151,7 @@ def read_manifest(folder: Path) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not JSON ({error}); build the artifact again.") from error
     found = document.get("schema_version") if isinstance(document, dict) else None
-    if found != SCHEMA_VERSION:
+    if type(found) is not int or found != SCHEMA_VERSION:  # True would equal 1
         raise VersionError(
             f"{path} has schema_version {found!r}, this release reads {SCHEMA_VERSION}; "
             f"build again with this release or install the one that wrote it."
@@ -165,14 +165,15 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path}: `{key}` is wrong ({problem['msg']}); build the artifact again."
         ) from error
     try:
-        unchanged = manifest.to_bytes() == raw and manifest.sealed().digest == manifest.digest
+        # Of what was read: a key that a later release added is not in the manifests of this one.
+        unchanged = _canonical(document) == raw and _digest(document) == manifest.digest
     except ValueError:  # NaN or an infinite number, which is never written
         unchanged = False
     if not unchanged:
         raise ArtifactError(f"{path} was changed after it was written; build the artifact again.")
-    if manifest.content_id != manifest.version:
+    if (content_id := _content_id(document)) != manifest.version:
         raise ArtifactError(
-            f"{path} says version {manifest.version}, its content is {manifest.content_id}; "
+            f"{path} says version {manifest.version}, its content is {content_id}; "
             f"build the artifact again."
         )
     if VERSION_ID.fullmatch(folder.name) and folder.name != manifest.version:
@@ -189,27 +190,35 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     Raises
     ------
     ArtifactError
-        Names the first file that is missing or differs.
+        Names the first file that is missing, differs, or is not in the manifest.
+    """
+    for problem in differences(folder, manifest):
+        raise ArtifactError(f"{problem}; roll back or build again.")
+
+
+def differences(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Say of each file in which it differs from the manifest; nothing where all is well.
+
+    Hidden files are passed over: network file systems make them, and nothing of ours reads them.
     """
     for name, record in sorted(manifest.files.items()):
         path = folder / name
         try:
-            size = path.stat().st_size
-            digest = file_digest(path) if size == record.bytes else ""
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # a pipe would be read for ever
+                yield f"{path} is not a file"
+            elif found.st_size != record.bytes:
+                yield f"{path} has {found.st_size} bytes, the manifest says {record.bytes}"
+            elif (digest := file_digest(path)) != record.sha256:
+                yield (
+                    f"{path} has SHA-256 {digest[:12]}..., the manifest says "
+                    f"{record.sha256[:12]}..."
+                )
         except OSError as error:
-            raise ArtifactError(
-                f"{path} cannot be read ({error.strerror}); roll back or build again."
-            ) from error
-        if size != record.bytes:
-            raise ArtifactError(
-                f"{path} has {size} bytes, the manifest says {record.bytes}; "
-                f"roll back or build again."
-            )
-        if digest != record.sha256:
-            raise ArtifactError(
-                f"{path} has SHA-256 {digest[:12]}..., the manifest says "
-                f"{record.sha256[:12]}...; roll back or build again."
-            )
+            yield f"{path} cannot be read ({error.strerror})"
+    for name in _files_under(folder):
+        if name not in manifest.files and not any(part[0] == "." for part in name.split("/")):
+            yield f"{folder / name} is not in the manifest, so nothing vouches for it"
 
 
 def file_digest(path: Path) -> str:
@@ -221,17 +230,33 @@ def file_digest(path: Path) -> str:
 def describe_files(folder: Path) -> dict[str, FileRecord]:
     """Digest and size of every file under a folder but the manifest."""
     return {
-        path.relative_to(folder).as_posix(): FileRecord(
-            sha256=file_digest(path), bytes=path.stat().st_size
-        )
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        name: FileRecord(sha256=file_digest(folder / name), bytes=(folder / name).stat().st_size)
+        for name in _files_under(folder)
     }
 
 
 def finite(value: float) -> float | None:
     """JSON has no NaN: what is not known is null."""
     return None if math.isnan(value) else float(value)
+
+
+def _files_under(folder: Path) -> list[str]:
+    """Names of all files of a version but its manifest, sorted."""
+    return sorted(
+        name
+        for path in folder.rglob("*")
+        if (name := path.relative_to(folder).as_posix()) != MANIFEST and not path.is_dir()
+    )
+
+
+def _content_id(document: dict[str, Any]) -> str:
+    deciding = {key: document[key] for key in _DECIDING if key in document}
+    return hashlib.sha256(_canonical(deciding)).hexdigest()[:16]
+
+
+def _digest(document: dict[str, Any]) -> str:
+    sealed = document | {"version": _content_id(document), "digest": ""}
+    return hashlib.sha256(_canonical(sealed)).hexdigest()
 
 
 def _canonical(document: object) -> bytes:

@@ -117,6 +117,8 @@ def _array(values: object, shape: tuple[int, ...]) -> Floats:
     array = np.array(values, dtype=np.float64)  # null becomes NaN
     if array.shape != shape:
         raise ValueError(f"values of shape {array.shape} for {shape[0]} models")
+    if np.isinf(array).any():
+        raise ValueError("an infinite number")
     return array
 
 

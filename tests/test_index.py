@@ -35,7 +35,7 @@ def built(vectors: Vectors, seed: int = 0, **config: float) -> tuple[HnswIndex, 
 
 
 def loaded(path: Path, vectors: Vectors) -> HnswIndex:
-    return HnswIndex.load(path, n=len(vectors), dimension=vectors.shape[1], ef=64)
+    return HnswIndex.load(path, vectors, ef=64)
 
 
 def test_both_indexes_answer_alike():
@@ -72,7 +72,7 @@ def test_a_saved_graph_answers_as_before(tmp_path):
     vectors, queries = unit_vectors(600), unit_vectors(20, seed=1)
     index, measured = built(vectors)
     index.save(tmp_path / "index")
-    again = HnswIndex.load(tmp_path / "index", n=600, dimension=16, ef=int(measured["ef"]))
+    again = HnswIndex.load(tmp_path / "index", vectors, ef=int(measured["ef"]))
     before, after = index.search(queries, 5), again.search(queries, 5)
     np.testing.assert_array_equal(before.index, after.index)
     np.testing.assert_array_equal(before.distance, after.distance)

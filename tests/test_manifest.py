@@ -107,10 +107,6 @@ def test_a_folder_named_after_another_version_is_refused_with_both(version):
 def test_an_unknown_schema_version_is_refused_with_both_values(version, found):
     document = tiny.read_document(version) | {"schema_version": found}
     tiny.write_manifest(version, document)
-    if found is True or found == 1.0:  # Python takes them for 1, JSON does not
-        with pytest.raises(ArtifactError):
-            read_manifest(version)
-        return
     with pytest.raises(VersionError) as error:
         read_manifest(version)
     assert f"schema_version {found!r}" in str(error.value)

@@ -70,7 +70,7 @@ class Guarded:
         np.save(folder / LEFT_OUT, self.left_out, allow_pickle=False)
 
     @classmethod
-    def load(cls, folder: Path, *, n: int, n_models: int) -> Guarded:
+    def load(cls, folder: Path, *, n: int, dimension: int, n_models: int, n_tasks: int) -> Guarded:
         """Read what `save` wrote.
 
         Raises
@@ -96,11 +96,32 @@ class Guarded:
             raise ArtifactError(
                 f"{folder / FILE} cannot be read ({error}); build again."
             ) from error
-        if left_out.shape != (n, n_models) or len(made.request.average) != n_models:
+        if left_out.dtype != np.float32 or left_out.shape != (n, n_models):
             raise ArtifactError(
-                f"{folder / LEFT_OUT} has shape {left_out.shape}, the manifest says "
-                f"{(n, n_models)}; build again."
+                f"{folder / LEFT_OUT} holds {left_out.dtype} of shape {left_out.shape}, the "
+                f"manifest says float32 of shape {(n, n_models)}; build again."
             )
+        shapes = {
+            "distances": (len(_PERCENTILES),),
+            "task_accuracy": (n_tasks, n_models),
+            "task_weights": (dimension, n_tasks),
+            "task_bias": (n_tasks,),
+            "ridge_weights": (dimension, n_models),
+            "ridge_bias": (n_models,),
+            "stack": (3,),
+            "average": (n_models,),
+        }
+        for name, shape in shapes.items():
+            array = arrays[name]
+            if array.dtype != np.float64 or array.shape != shape:
+                raise ArtifactError(
+                    f"{folder / FILE} holds {name} as {array.dtype} of shape {array.shape}, the "
+                    f"manifest says float64 of shape {shape}; build again."
+                )
+            if not np.isfinite(array).all():
+                raise ArtifactError(
+                    f"{folder / FILE} holds numbers in {name} that are not finite; build again."
+                )
         return made
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -42,9 +43,11 @@ from litellm_benchrouter.embed import (
     read_task_inputs,
     without_unknown_prompts,
 )
+from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.estimators.filled import filled_accuracy
 from litellm_benchrouter.evaluation.prepared import prepare
 from litellm_benchrouter.guarded_build import fit_guarded
+from litellm_benchrouter.history import How
 from litellm_benchrouter.index import build_index
 from litellm_benchrouter.labelled_build import Labels, TaskLabels, read_task_labels
 from litellm_benchrouter.load import load_benchmark
@@ -162,7 +165,9 @@ def build(
             (folder / MANIFEST).write_bytes(manifest.to_bytes())
             read_artifact(folder)
             is_new = store.add(folder, manifest)
-            is_other = store.publish(manifest.version)
+            is_other = store.publish(manifest.version, How.BUILD)
+            with suppress(ArtifactError):  # the next build prunes, too
+                store.prune(config.keep_versions)
             advance(1)
     return Built(manifest, store.folder(manifest.version), not (is_new or is_other))
 

@@ -1,13 +1,4 @@
-"""The artifact directory: version folders, and the one file that says which of them serves.
-
-::
-
-    router_artifacts/
-        CURRENT                 the id of the version that serves, one line
-        versions/<id>/          complete, verified versions
-        versions/.building-*    a build in progress, or what a killed one left behind
-        cache/                  embeddings that the next build reuses
-"""
+"""Changing the artifact directory: builds, publishing, rolling back, pruning."""
 
 from __future__ import annotations
 
@@ -21,21 +12,17 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from litellm_benchrouter.errors import ArtifactError, VersionError
-from litellm_benchrouter.manifest import (
-    MANIFEST,
-    VERSION_ID,
-    Manifest,
-    read_manifest,
-    verify_files,
-)
+from litellm_benchrouter.history import How, append_history, not_undone, publication
+from litellm_benchrouter.manifest import MANIFEST, Manifest, read_manifest, verify_files
+from litellm_benchrouter.versions import CURRENT, HISTORY, Versions
 
-_CURRENT = "CURRENT"
 _BUILDING = ".building-"
 _PUBLISHING = ".current-"
+_PUBLISH_SECONDS = 10.0  # publishing takes milliseconds, after hashing the version's files
 
 
-class Store:
-    """Versions of one artifact directory.
+class Store(Versions):
+    """Versions of one artifact directory, and all that changes them.
 
     Parameters
     ----------
@@ -44,51 +31,10 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-
-    @property
-    def cache(self) -> Path:
-        """Where builds keep embeddings for the next build."""
-        return self.root / "cache"
-
-    def folder(self, version: str) -> Path:
-        """Return the folder of a version, whether it is there or not.
-
-        Raises
-        ------
-        VersionError
-            If `version` is not an id: 16 hex digits.
-        """
-        if not VERSION_ID.fullmatch(version):
-            raise VersionError(f"{version!r} is not a version of {self.root}: 16 hex digits are.")
-        return self.root / "versions" / version
-
-    def current(self) -> str | None:
-        """Return the id that CURRENT names, or None where nothing was published yet.
-
-        Raises
-        ------
-        VersionError
-            If CURRENT does not hold an id, or that version is not there.
-        """
-        try:
-            version = (self.root / _CURRENT).read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise VersionError(f"{self.root / _CURRENT} cannot be read ({error}).") from error
-        if not (self.folder(version) / MANIFEST).is_file():
-            raise VersionError(
-                f"{self.root / _CURRENT} names version {version}, which is not in "
-                f"{self.root / 'versions'}; publish one that is, or build again."
-            )
-        return version
-
-    def versions(self) -> list[str]:
-        """Return the ids of all complete versions, oldest first."""
-        folders = (self.root / "versions").glob(f"*/{MANIFEST}")
-        found = [path.parent for path in folders if VERSION_ID.fullmatch(path.parent.name)]
-        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+        super().__init__(root)
+        # Locks that a process may take again where it holds them: a build publishes and prunes.
+        self._builder = FileLock(root / ".lock", timeout=0)
+        self._publisher = FileLock(root / ".publishing", timeout=_PUBLISH_SECONDS)
 
     @contextmanager
     def building(self) -> Iterator[Path]:
@@ -102,9 +48,9 @@ class Store:
             If another build is running, or the directory cannot be written.
         """
         versions = self.root / "versions"
-        try:
+        with self._writing():
             versions.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root / ".lock", timeout=0):
+            with self._builder:
                 self._clean()
                 folder = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=versions))
                 folder.chmod(0o755)  # mkdtemp makes it private; the proxy may be another user
@@ -116,14 +62,6 @@ class Store:
                         versions.rmdir()
                         (self.root / ".lock").unlink(missing_ok=True)
                         self.root.rmdir()
-        except Timeout as error:
-            raise ArtifactError(
-                f"another build is writing to {self.root}; wait for it to end and try again."
-            ) from error
-        except OSError as error:
-            raise ArtifactError(
-                f"cannot write to {self.root} ({error}); the version that served still does."
-            ) from error
 
     def add(self, folder: Path, manifest: Manifest) -> bool:
         """Move a finished build into its place.
@@ -136,18 +74,19 @@ class Store:
             Whether it was moved.
         """
         target = self.folder(manifest.version)
-        if _verifies(target):
+        with suppress(ArtifactError):
+            self.verify(manifest.version)
             return False
         for path in (*folder.rglob("*"), folder):
             _sync(path)
         if target.exists():
-            target.rename(tempfile.mkdtemp(prefix=_BUILDING, dir=target.parent))
+            self._set_aside(target)
         folder.rename(target)
         _sync(target.parent)
         self._clean()
         return True
 
-    def publish(self, version: str) -> bool:
+    def publish(self, version: str, how: How = How.PUBLISH) -> bool:
         """Make a version the one that serves, in one atomic step.
 
         Returns
@@ -159,37 +98,133 @@ class Store:
         ------
         VersionError
             If the version is not there.
+        ArtifactError
+            If the directory cannot be written, or another command is publishing.
         """
         if not (self.folder(version) / MANIFEST).is_file():
             known = ", ".join(self.versions()) or "none"
             raise VersionError(f"{self.root} holds no version {version}; it holds {known}.")
-        with suppress(VersionError):
-            if self.current() == version:
-                return False
-        descriptor, name = tempfile.mkstemp(prefix=_PUBLISHING, dir=self.root)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{version}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(self.root / _CURRENT)
-        _sync(self.root)
+        with self._writing(), self._publisher:
+            with suppress(VersionError):
+                if self.current() == version:
+                    return False
+            # First, so that a full disk is found out before anything has changed; a line about
+            # what did not come to pass does no harm, for `previous` starts from CURRENT.
+            served, known_to_serve = self.served(), not_undone(self.history())[-1:]
+            found = [] if served is None or [served] == known_to_serve else [(served, How.FOUND)]
+            append_history(
+                self.root / HISTORY, *(publication(*each) for each in (*found, (version, how)))
+            )
+            descriptor, name = tempfile.mkstemp(prefix=_PUBLISHING, dir=self.root)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{version}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(self.root / CURRENT)
+            _sync(self.root)
         return True
 
+    def rollback(self) -> tuple[str | None, str]:
+        """Undo the last publication that was not undone yet.
+
+        Returns
+        -------
+        str or None
+            The version that served.
+        str
+            The one that serves now.
+
+        Raises
+        ------
+        VersionError
+            If there is none to return to.
+        ArtifactError
+            If its files do not verify, or the directory cannot be written.
+        """
+        served, version = self.served(), self.previous()
+        if version is None:
+            raise VersionError(
+                f"{self.root} holds no version that served before {served or 'anything'} and was "
+                f"not rolled back; `benchrouter publish VERSION` takes any that it holds: "
+                f"{', '.join(self.versions()) or 'none'}."
+            )
+        self.verify(version)
+        self.publish(version, How.ROLLBACK)
+        return served, version
+
+    def verify(self, version: str) -> Manifest:
+        """Check the manifest and every file of a version.
+
+        Raises
+        ------
+        ArtifactError
+            Names the first file that differs.
+        """
+        folder = self.folder(version)
+        manifest = read_manifest(folder)
+        verify_files(folder, manifest)
+        return manifest
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all but the last versions, and what killed builds left behind.
+
+        The current version and the one that a rollback returns to are never removed. A process that
+        has a removed version open goes on with it: its files are mapped.
+
+        Parameters
+        ----------
+        keep : int
+            How many of the versions that were built or published last stay.
+
+        Returns
+        -------
+        list of str
+            The versions removed.
+
+        Raises
+        ------
+        ArtifactError
+            If a build is running, or it is not known which version serves.
+        """
+        if not self.root.is_dir():
+            return []
+        with self._writing(), self._builder, self._publisher:
+            self._clean()
+            kept = {self.current(), self.previous(), *self.last_used()[:keep]}
+            removed = [version for version in self.versions() if version not in kept]
+            for version in removed:
+                self._set_aside(self.folder(version))
+            self._clean()
+            return removed
+
+    def _set_aside(self, folder: Path) -> None:
+        """Take a version away in one step; `_clean` removes it."""
+        folder.rename(tempfile.mkdtemp(prefix=_BUILDING, dir=folder.parent))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Tell in one sentence why the directory cannot be written."""
+        try:
+            yield
+        except Timeout as error:
+            busy = "build" if error.lock_file == self._builder.lock_file else "command"
+            raise ArtifactError(
+                f"another {busy} is writing to {self.root}; wait for it to end and try again."
+            ) from error
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot write to {self.root} ({error}); the version that served still does."
+            ) from error
+
     def _clean(self) -> None:
-        """Remove what killed builds left behind."""
+        """Remove what killed builds left behind; the builder's lock is held."""
         for folder in (self.root / "versions").glob(f"{_BUILDING}*"):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in self.root.glob(f"{_PUBLISHING}*"):
-            file.unlink(missing_ok=True)
-
-
-def _verifies(folder: Path) -> bool:
-    try:
-        verify_files(folder, read_manifest(folder))
-    except ArtifactError:
-        return False
-    return True
+        if any(self.root.glob(f"{_PUBLISHING}*")):
+            with self._publisher:  # or it could be of a command that is publishing now
+                for file in self.root.glob(f"{_PUBLISHING}*"):
+                    file.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

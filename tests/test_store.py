@@ -65,7 +65,7 @@ def test_versions_are_listed_oldest_first_and_unfinished_ones_are_not(store, cur
         folder = store.folder(name)
         folder.mkdir()
         (folder / "manifest.json").touch()
-        os.utime(folder, (age, age))
+        os.utime(folder / "manifest.json", (age, age))
     store.folder("c" * 16).mkdir()  # without a manifest
     (store.root / "versions" / ".building-x").mkdir()
     assert store.versions() == ["b" * 16, "a" * 16, current]
@@ -84,7 +84,7 @@ def test_publishing_says_whether_another_version_served(store, current):
     (store.root / "CURRENT").write_text("broken")
     assert store.publish(current)
     assert store.current() == current
-    assert [path.name for path in store.root.glob(".*")] == [".lock"]
+    assert {path.name for path in store.root.glob(".*")} == {".lock", ".publishing"}
 
 
 def test_other_users_can_read_what_was_published(store, current):

@@ -12,6 +12,10 @@ from litellm_benchrouter.cli.evaluate import evaluate_command
 from litellm_benchrouter.cli.explain import explain_command
 from litellm_benchrouter.cli.inspect import inspect_command
 from litellm_benchrouter.cli.label import label_command
+from litellm_benchrouter.cli.prune import prune_command
+from litellm_benchrouter.cli.publish import publish_command, rollback_command
+from litellm_benchrouter.cli.verify import verify_command
+from litellm_benchrouter.cli.versions import versions_command
 from litellm_benchrouter.errors import BenchRouterError
 
 
@@ -27,6 +31,11 @@ cli.add_command(evaluate_command)
 cli.add_command(explain_command)
 cli.add_command(inspect_command)
 cli.add_command(label_command)
+cli.add_command(prune_command)
+cli.add_command(publish_command)
+cli.add_command(rollback_command)
+cli.add_command(verify_command)
+cli.add_command(versions_command)
 
 
 def main() -> None:

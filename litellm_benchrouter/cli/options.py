@@ -29,7 +29,11 @@ artifacts_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="The artifact directory; default: what --config names, or ./router_artifacts.",
 )
-version_option = click.option("--version", "version", help="A version; default: the current one.")
+version_option = click.option(
+    "--version",
+    "version",
+    help="A version, or the first digits of its id; default: the current one.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
@@ -64,16 +68,25 @@ def open_artifact(
         If nothing was published there, or the version is not there.
     """
     store = open_store(config_path, artifacts)
-    version = version or store.current()
-    if version is None:
+    return read_artifact(store.folder(asked_for(store, version)))
+
+
+def asked_for(store: Store, version: str | None) -> str:
+    """Return the version whose id begins as given, or the current one.
+
+    Raises
+    ------
+    VersionError
+        If nothing was published there, or the version is not there.
+    """
+    if version is not None:
+        return store.find(version)
+    current = store.current()
+    if current is None:
         raise VersionError(
             f"{store.root} holds no published version; run `benchrouter build --config FILE`."
         )
-    folder = store.folder(version)
-    if not folder.is_dir():
-        known = ", ".join(store.versions()) or "none"
-        raise VersionError(f"{store.root} holds no version {version}; it holds {known}.")
-    return read_artifact(folder)
+    return current
 
 
 def console() -> Console:

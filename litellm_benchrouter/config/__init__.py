@@ -51,9 +51,12 @@ class BenchRouterConfig(Block):
     for all groups but those that `groups` says otherwise of (docs/policies.md). `mode` is what is
     chosen: one of the deployments of the group that was asked for, or with `groups` also one of the
     groups behind a virtual model (docs/groups.md).
+    `keep_versions` is how many versions stay on disk after a build; the one that serves and the one
+    before it always do.
     """
 
     artifacts: Path = Path("router_artifacts")
+    keep_versions: int = Field(default=5, ge=1)
     method: Literal["guarded", "paper"] = "guarded"
     sources: list[SourceConfig] = Field(default_factory=list)
     models: dict[str, ModelConfig] = Field(default_factory=dict)

@@ -111,9 +111,9 @@ class Manifest(_Record):
         return _content_id(self._as_written())
 
     @property
-    def failed_verdict(self) -> bool:
-        """Whether the evaluation of this version said that it must not serve."""
-        return self.verdict is not None and self.verdict.get("passes") is False
+    def may_serve(self) -> bool:
+        """Whether the verdict allows it to be published; without a verdict nothing forbids it."""
+        return self.verdict is None or bool(self.verdict["passes"])
 
     def _as_written(self) -> dict[str, Any]:
         """Return the manifest without the optional fields that its writer did not know."""

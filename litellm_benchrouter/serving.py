@@ -23,6 +23,7 @@ logger = logging.getLogger("litellm_benchrouter")
 
 _THREADS = 2  # one may hang in an embedder without stopping the other
 _WARM_UP = "warm up"
+_SKIPPED_LOOKS = 20  # then a refused version is tried again: a network volume may be back
 
 
 class Serving:
@@ -48,6 +49,7 @@ class Serving:
         self._limit = config.serving.time_limit_ms / 1000
         self._on_load = on_load
         self._refused: str | None = None
+        self._skips = 0
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="benchrouter-decide")
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -79,9 +81,11 @@ class Serving:
                 return
             serving = self.router.artifact.manifest.version if self.router else None
             if version == serving:
+                self._refused = None
                 self._metrics.current()
                 return
-            if state == self._refused:
+            if state == self._refused and self._skips > 0:
+                self._skips -= 1
                 return
             known = self.router.artifact.embedder if self.router else None
             folder = self._store.folder(version)
@@ -144,6 +148,7 @@ class Serving:
         return f"{version}@{written}"
 
     def _refuse(self, state: str, reason: str) -> None:
+        self._skips = _SKIPPED_LOOKS
         if state != self._refused:
             self._refused = state
             self._metrics.refused("refused" if state else "missing")

@@ -146,7 +146,7 @@ class Versions:
 
     def _may_serve(self, version: str) -> bool:
         try:
-            return not read_manifest(self.folder(version)).failed_verdict
+            return read_manifest(self.folder(version)).may_serve
         except ArtifactError:
             return False
 

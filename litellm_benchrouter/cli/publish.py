@@ -32,7 +32,7 @@ def publish_command(
     """
     store = open_store(config_path, artifacts)
     found = store.find(version)
-    if store.verify(found).failed_verdict and not force:
+    if not (store.verify(found).may_serve or force):
         raise ArtifactError(
             f"version {found} did not pass its own evaluation (`benchrouter versions --json` has "
             f"the verdict), so it must not serve; give --force to publish it all the same."

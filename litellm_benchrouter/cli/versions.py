@@ -123,4 +123,4 @@ def _show(store: Versions, rows: list[dict[str, Any]], problem: str | None) -> N
 def _verdict(verdict: dict[str, Any] | None) -> str:
     if verdict is None:
         return "-"
-    return "fails" if verdict.get("passes") is False else "passes"
+    return "passes" if verdict["passes"] else "fails"

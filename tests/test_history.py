@@ -68,7 +68,8 @@ def test_lines_of_several_writers_at_once_are_all_there(path):
     script = (
         "import sys; from pathlib import Path\n"
         "from litellm_benchrouter.history import *\n"
-        "for _ in range(200): append_history(Path(sys.argv[1]), publication(sys.argv[2], How.BUILD))"
+        "path, version = Path(sys.argv[1]), sys.argv[2]\n"
+        "for _ in range(200): append_history(path, publication(version, How.BUILD))"
     )
     writers = [subprocess.Popen([sys.executable, "-c", script, path, v]) for v in (A, B, C)]
     assert [writer.wait() for writer in writers] == [0, 0, 0]

@@ -278,7 +278,7 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
 def _count(section: Mapping[str, Any], key: str) -> int:
     """Return a whole number above 0 that the manifest states."""
     value = section.get(key)
-    if not isinstance(value, int | float) or value != int(value) or value < 1:
+    if not isinstance(value, int | float) or not 1 <= value < 2**31 or value != int(value):
         raise ArtifactError(f"{MANIFEST} says {key}={value!r}, not a count; build again.")
     return int(value)
 

@@ -509,60 +509,6 @@ def test_ef_is_raised_until_the_index_finds_enough(tmp_path):
     assert artifact.index.ef == artifact.manifest.index["ef"]
 
 
-KILLED = """
-import json, os, random, signal, sys, time
-from pathlib import Path
-from litellm_benchrouter.artifact import read_artifact
-from litellm_benchrouter.build import build
-from litellm_benchrouter.config import load_config
-from litellm_benchrouter.store import Store
-
-config = load_config(Path("config.yaml"))
-store = Store(config.artifacts)
-draw = random.Random(0)
-for kill in range(15):
-    builder = os.fork()
-    if not builder:
-        for seed in range(1_000_000):
-            build(config.model_copy(update={"seed": 1_000_000 * kill + seed}))
-    time.sleep(draw.uniform(0.02, 0.5))
-    os.kill(builder, signal.SIGKILL)
-    os.waitpid(builder, 0)
-    current = store.current()
-    if current is not None:
-        read_artifact(store.folder(current))
-    left = len(list((store.root / "versions").glob(".building-*")))
-    print(json.dumps({"current": current, "left": left}), flush=True)
-"""
-
-
-def test_a_build_killed_at_any_time_leaves_a_verified_version_and_the_next_one_tidies_up(tmp_path):
-    config = tiny.write(tmp_path, method="paper")  # the quicker one: several builds between kills
-    first = built(config).manifest.version
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    kills = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert len(kills) == 15
-    assert all(kill["left"] <= 1 for kill in kills)
-    assert any(kill["left"] for kill in kills)
-    assert all(kill["current"] is not None for kill in kills)
-    assert any(kill["current"] != first for kill in kills)
-
-    store = Store(tmp_path / "router_artifacts")
-    for version in store.versions():
-        read_artifact(store.folder(version))
-    last = built(config).manifest.version
-    assert store.current() == last
-    assert not list(store.root.glob("versions/.*"))
-    assert not list(store.root.glob(".current-*"))
-
-
 FULL = """
 import contextlib, io, json, resource, sys
 from litellm_benchrouter.cli import main

@@ -14,9 +14,11 @@ import pytest
 
 from litellm_benchrouter.build import build
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.serving import Serving
+from litellm_benchrouter.store import Store
 
 MODELS = ["atlas-70b", "coder-14b", "mathsmith-8b"]
 MATH = "Amira has 120 tickets and gives away 15 percent of them. How many are left?"
@@ -143,6 +145,43 @@ def test_a_new_version_is_swapped_in_and_a_broken_one_is_not(
     build(config.model_copy(update={"seed": 2}))  # mended under the same name
     serving.refresh()
     assert serving.router.artifact.manifest.version == third.manifest.version
+
+
+def test_one_look_after_a_rollback_the_old_versions_decisions_are_back(
+    folder: Path, serving: Serving
+) -> None:
+    prompts = [MATH, "Translate into Dutch: good morning.", "Write a Python function.", "", "hello"]
+
+    def decisions() -> list[Decision]:
+        asked = [serving.router.decide(prompt, models=MODELS) for prompt in prompts]
+        return [*asked, serving.router.decide("", task="report-queries", models=MODELS)]
+
+    before = decisions()
+    config = load_config(folder / "config.yaml")
+    build(config.model_copy(update={"seed": 1, "method": "paper"}))
+    serving.refresh()
+    assert decisions() != before
+    Store(config.artifacts).rollback()
+    serving.refresh()
+    assert decisions() == before
+
+
+def test_a_refused_version_is_tried_again_after_a_while_and_reported_once(
+    folder: Path, serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = serving.router.artifact.manifest.version
+    config = load_config(folder / "config.yaml").model_copy(update={"seed": 1})
+    second = build(config)
+    away = (second.folder / "task.npy").rename(second.folder / ".away")  # as a volume that hangs
+    with caplog.at_level(logging.WARNING):
+        for _ in range(30):
+            serving.refresh()
+        assert serving.router.artifact.manifest.version == first
+        away.rename(second.folder / "task.npy")
+        for _ in range(30):
+            serving.refresh()
+    assert serving.router.artifact.manifest.version == second.manifest.version
+    assert caplog.text.count("task.npy") == 1
 
 
 def test_the_watcher_finds_a_version_by_itself(tmp_path: Path) -> None:

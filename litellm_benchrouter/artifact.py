@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.array_file import open_array, open_numbers
 from litellm_benchrouter.core.benchmark import ModelFacts, average_accuracy
 from litellm_benchrouter.core.decision import TaskChoice, TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
@@ -229,12 +230,14 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
     n, n_draws = _count(counts, "samples"), _count(counts, "smoother_draws")
     n_models, n_tasks = len(manifest.models), len(manifest.tasks)
     dimension = _count(manifest.embedder, "dimension")
-    embeddings = _array(folder, EMBEDDINGS, np.float32, (n, dimension))
-    correctness = _array(folder, CORRECTNESS, np.uint8, (n, n_models))
+    embeddings = open_array(folder, EMBEDDINGS, np.float32, (n, dimension))
+    correctness = open_array(folder, CORRECTNESS, np.uint8, (n, n_models))
     scores = (
-        _numbers(folder, SCORES, np.float32, (n, n_models)) if SCORES in manifest.files else None
+        open_numbers(folder, SCORES, np.float32, (n, n_models))
+        if SCORES in manifest.files
+        else None
     )
-    task = _array(folder, TASK, np.int32, (n,))
+    task = open_array(folder, TASK, np.int32, (n,))
     if int(task.min()) < 0 or int(task.max()) >= n_tasks:
         raise ArtifactError(f"{folder / TASK} names a task that the manifest does not list.")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -259,10 +262,10 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
         correctness=correctness,
         scores=scores,
         task=task,
-        task_accuracy=_numbers(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models)),
+        task_accuracy=open_numbers(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models)),
         smoother=SmootherTable(
-            _numbers(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
-            _numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
+            open_numbers(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
+            open_numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
         ),
         named_tasks=named,
         guarded_tasks=guarded_tasks,
@@ -281,29 +284,6 @@ def _count(section: Mapping[str, Any], key: str) -> int:
     if not isinstance(value, int | float) or not 1 <= value < 2**31 or value != int(value):
         raise ArtifactError(f"{MANIFEST} says {key}={value!r}, not a count; build again.")
     return int(value)
-
-
-def _array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    path = folder / name
-    try:
-        # Not np.load, which would also open archives and pickles.
-        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} is not a .npy file ({error}); build again.") from error
-    if array.dtype != dtype or array.shape != shape:
-        raise ArtifactError(
-            f"{path} holds {array.dtype} of shape {array.shape}, the manifest says "
-            f"{np.dtype(dtype)} of shape {shape}; build again."
-        )
-    return array
-
-
-def _numbers(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Open an array in which a number may be unknown (NaN), but not infinite."""
-    array = _array(folder, name, dtype, shape)
-    if np.isinf(array).any():
-        raise ArtifactError(f"{folder / name} holds infinite numbers; build again.")
-    return array
 
 
 def _named_tasks(

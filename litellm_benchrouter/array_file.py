@@ -1,0 +1,41 @@
+"""Arrays of an artifact: mapped, never unpickled, and of the type and shape that they must have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.errors import ArtifactError
+
+
+def open_array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Map an array.
+
+    Raises
+    ------
+    ArtifactError
+        If it is of another type or shape; with both.
+    """
+    path = folder / name
+    try:
+        # Not np.load, which would also open archives and pickles.
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is not a .npy file ({error}); build again.") from error
+    if array.dtype != dtype or array.shape != shape:
+        raise ArtifactError(
+            f"{path} holds {array.dtype} of shape {array.shape}, the manifest says "
+            f"{np.dtype(dtype)} of shape {shape}; build again."
+        )
+    return array
+
+
+def open_numbers(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Open an array in which a number may be unknown (NaN), but not infinite."""
+    array = open_array(folder, name, dtype, shape)
+    if np.isinf(array).any():
+        raise ArtifactError(f"{folder / name} holds infinite numbers; build again.")
+    return array

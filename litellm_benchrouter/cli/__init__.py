@@ -14,6 +14,7 @@ from litellm_benchrouter.cli.inspect import inspect_command
 from litellm_benchrouter.cli.label import label_command
 from litellm_benchrouter.cli.prune import prune_command
 from litellm_benchrouter.cli.publish import publish_command, rollback_command
+from litellm_benchrouter.cli.serve import serve_command
 from litellm_benchrouter.cli.verify import verify_command
 from litellm_benchrouter.cli.versions import versions_command
 from litellm_benchrouter.errors import BenchRouterError
@@ -36,6 +37,7 @@ cli.add_command(publish_command)
 cli.add_command(rollback_command)
 cli.add_command(verify_command)
 cli.add_command(versions_command)
+cli.add_command(serve_command)
 
 
 def main() -> None:

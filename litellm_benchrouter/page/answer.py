@@ -1,0 +1,146 @@
+"""A decision as the page shows it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from litellm_benchrouter.core.decision import probabilities_better
+from litellm_benchrouter.page.question import Question
+from litellm_benchrouter.page.words import NONE, number
+from litellm_benchrouter.router import BenchRouter, Explanation
+
+METHODS = {
+    "guarded": "the guarded method",
+    "s1": "S1, the nearest samples",
+    "s3": "S3 with its confidence rule",
+    "measured": "what the benchmark measured on this task",
+    "bma": "the best model on average",
+    "only": "the only known model on offer",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """Numbers of the models, with what they are."""
+
+    title: str
+    meaning: str
+    values: Mapping[str, float]
+    scale: float = 1.0
+
+    def text(self, model: str) -> str:
+        """Return a model's number, or a dash."""
+        return number(self.scale * self.values.get(model, math.nan))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model: `share` is its score's part of the bar, None where it has none."""
+
+    model: str
+    share: float | None
+    cells: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page says to a question.
+
+    Attributes
+    ----------
+    pick, method, reason : str
+    facts : sequence of (str, str)
+        What else the decision says of itself.
+    columns : sequence of Column
+    rows : sequence of Row
+        Best first.
+    neighbors : sequence of (str, str, str)
+        Sample id, task, distance.
+    """
+
+    pick: str
+    method: str
+    reason: str
+    facts: Sequence[tuple[str, str]]
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    neighbors: Sequence[tuple[str, str, str]]
+
+
+def answer(router: BenchRouter, question: Question, explanation: Explanation) -> Answer:
+    """Put an explanation into the page's words."""
+    decision = explanation.decision
+    columns = _columns(router, question, explanation)
+    scores = columns[0].values
+    known = [value for value in scores.values() if math.isfinite(value)]
+    full = max([1.0, *known])
+    return Answer(
+        pick=decision.pick,
+        method=METHODS.get(decision.method, decision.method),
+        reason=decision.reason,
+        facts=_facts(question, explanation),
+        columns=columns,
+        rows=[
+            Row(model, _share(scores.get(model), full), [column.text(model) for column in columns])
+            for model in decision.ranking
+        ],
+        neighbors=[
+            (sample_id, task, number(distance))
+            for sample_id, task, distance in explanation.neighbors
+        ],
+    )
+
+
+def _columns(router: BenchRouter, question: Question, explanation: Explanation) -> list[Column]:
+    """The one list of what is shown of each model; the first has a bar."""
+    columns = [
+        Column("Score", "what the ranking follows", dict(explanation.decision.scores or {})),
+        Column("Average", "mean accuracy over the benchmark's tasks", explanation.average),
+    ]
+    if explanation.neighbors:
+        n = len(explanation.neighbors)
+        columns.insert(
+            1, Column("g", f"share right of the {n} nearest samples (eq. 7)", explanation.g)
+        )
+    artifact = router.artifact
+    scores = artifact.named_tasks.get(question.task)
+    if scores is not None:
+        for key, title, meaning in _OF_A_TASK:
+            of_task = {name: each[key] for name, each in explanation.task_scores.items()}
+            columns.append(Column(title, meaning, of_task))
+        star = router.best_on_average(artifact.models, "").pick
+        better = probabilities_better(scores, artifact.models.index(star))
+        columns.append(
+            Column(
+                "P(better)",
+                f"that it beats {star}, the best on average (eq. 6)",
+                dict(zip(artifact.models, better.tolist(), strict=True)),
+            )
+        )
+    return columns
+
+
+_OF_A_TASK = (
+    ("s1", "S1", "eq. 1"),
+    ("s2", "S2", "eq. 2"),
+    ("s3", "S3", "eq. 5"),
+    ("p", "p", "chance that the correctness predictor is right (eq. 10)"),
+)
+
+
+def _facts(question: Question, explanation: Explanation) -> list[tuple[str, str]]:
+    facts = []
+    if question.task:
+        facts.append(("Task", question.task))
+    if explanation.u is not None:
+        facts.append(("Distance of the task from the benchmark", number(explanation.u)))
+    facts.append(("Version", explanation.decision.artifact or NONE))
+    return facts
+
+
+def _share(value: float | None, full: float) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return min(max(value / full, 0.0), 1.0)

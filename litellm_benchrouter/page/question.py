@@ -1,0 +1,69 @@
+"""What the form asks, and the router's answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from litellm_benchrouter.router import BenchRouter, Explanation
+
+_MOST_FIELDS = 5_000  # a benchmark may have hundreds of models, and each is a field
+
+
+@dataclass(frozen=True)
+class Question:
+    """A filled-in form.
+
+    Attributes
+    ----------
+    prompt : str
+        May be empty.
+    task : str
+        Name of the task; may be empty.
+    models : tuple of str
+        The models that were ticked, whether the benchmark knows them or not.
+    """
+
+    prompt: str = ""
+    task: str = ""
+    models: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was asked."""
+        return not self.prompt.strip() and not self.task
+
+    def offer(self, known: Sequence[str]) -> list[str]:
+        """Return the models on offer: those ticked that the benchmark knows, else all."""
+        return [model for model in known if model in self.models] or list(known)
+
+
+def parse_form(body: bytes) -> Question:
+    """Read a form as browsers encode it; what is not UTF-8 becomes U+FFFD.
+
+    Raises
+    ------
+    ValueError
+        If it has more fields than any form of ours.
+    """
+    fields = parse_qsl(
+        body.decode("utf-8", errors="replace"),
+        keep_blank_values=True,
+        errors="replace",
+        max_num_fields=_MOST_FIELDS,
+    )
+    last = dict(fields)
+    return Question(
+        # Browsers send line ends as CR LF; clients of the proxy write LF.
+        prompt=last.get("prompt", "").replace("\r\n", "\n"),
+        task=last.get("task", "").strip(),
+        models=tuple(value for key, value in fields if key == "model"),
+    )
+
+
+def ask(router: BenchRouter, question: Question) -> Explanation:
+    """Decide as the proxy does; the one place that says how."""
+    return router.explain(
+        question.prompt, task=question.task or None, models=question.offer(router.models)
+    )

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import click
 
 from litellm_benchrouter.cli.options import artifacts_option, config_option, open_store
+from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import BenchRouterError, ConfigError
 from litellm_benchrouter.page.server import PageServer, is_loopback
 from litellm_benchrouter.page.views import MetricsSource, Page
+from litellm_benchrouter.policy import QUALITY
 
 
 @click.command("serve")
@@ -51,9 +53,15 @@ def serve_command(
             f"--host {host} lets other machines ask, and the page has no passwords; "
             "give --allow-remote as well if that is meant, or leave --host out."
         )
+    config = None if config_path is None else load_config(config_path)
     store = open_store(config_path, artifacts)
     metrics = _metrics(metrics_url, metrics_key_file)
-    page = Page(store, config_path=config_path, metrics=metrics)
+    page = Page(
+        store,
+        config_path=config_path,
+        policy=QUALITY if config is None else config.policy,
+        metrics=metrics,
+    )
     try:
         server = PageServer(page, host, port, (host, *names))
     except OSError as error:

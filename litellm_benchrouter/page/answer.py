@@ -16,6 +16,7 @@ METHODS = {
     "s1": "S1, the nearest samples",
     "s3": "S3 with its confidence rule",
     "measured": "what the benchmark measured on this task",
+    "posterior": "the labels of this task, with what was expected before",
     "bma": "the best model on average",
     "only": "the only known model on offer",
 }
@@ -28,11 +29,11 @@ class Column:
     title: str
     meaning: str
     values: Mapping[str, float]
-    scale: float = 1.0
+    digits: int = 3
 
     def text(self, model: str) -> str:
         """Return a model's number, or a dash."""
-        return number(self.scale * self.values.get(model, math.nan))
+        return number(self.values.get(model), self.digits)
 
 
 @dataclass(frozen=True)
@@ -97,28 +98,51 @@ def _columns(router: BenchRouter, question: Question, explanation: Explanation) 
     """The one list of what is shown of each model; the first has a bar."""
     columns = [
         Column("Score", "what the ranking follows", dict(explanation.decision.scores or {})),
-        Column("Average", "mean accuracy over the benchmark's tasks", explanation.average),
+        Column("P", "chance of a right answer, as policies weigh it", explanation.probability),
     ]
-    if explanation.neighbors:
-        n = len(explanation.neighbors)
-        columns.insert(
-            1, Column("g", f"share right of the {n} nearest samples (eq. 7)", explanation.g)
-        )
-    artifact = router.artifact
-    scores = artifact.named_tasks.get(question.task)
-    if scores is not None:
-        for key, title, meaning in _OF_A_TASK:
-            of_task = {name: each[key] for name, each in explanation.task_scores.items()}
-            columns.append(Column(title, meaning, of_task))
-        star = router.best_on_average(artifact.models, "").pick
-        better = probabilities_better(scores, artifact.models.index(star))
+    if explanation.cost:
+        in_usd = explanation.cost_unit == "usd"
         columns.append(
             Column(
-                "P(better)",
-                f"that it beats {star}, the best on average (eq. 6)",
-                dict(zip(artifact.models, better.tolist(), strict=True)),
+                "Cost" if in_usd else "Size",
+                f"{'USD of 1,000 such requests' if in_usd else 'billions of parameters'}, "
+                f"{explanation.cost_basis}",
+                {m: (1000 if in_usd else 1) * cost for m, cost in explanation.cost.items()},
             )
         )
+    if explanation.neighbors:
+        n = len(explanation.neighbors)
+        columns.append(Column("g", f"mean over the {n} nearest samples (eq. 7)", explanation.g))
+    columns.append(Column("Average", "mean over the benchmark's tasks", explanation.average))
+    return [*columns, *_of_a_task(router, question.task, explanation)]
+
+
+def _of_a_task(router: BenchRouter, task: str, explanation: Explanation) -> list[Column]:
+    artifact = router.artifact
+    scores = artifact.named_tasks.get(task)
+    if scores is None:
+        return []
+    columns = [
+        Column(title, meaning, {m: each[key] for m, each in explanation.task_scores.items()})
+        for key, title, meaning in _OF_A_TASK
+    ]
+    star = router.best_on_average(explanation.decision.ranking, "").pick
+    better = probabilities_better(scores, artifact.models.index(star))
+    columns.append(
+        Column(
+            "P(better)",
+            f"that it beats {star}, the best on average (eq. 6)",
+            dict(zip(artifact.models, better.tolist(), strict=True)),
+        )
+    )
+    labelled = artifact.labelled_tasks.get(task)
+    if labelled is not None:
+        for title, meaning, values, digits in (
+            ("Labels", "of this task", labelled.counts, 0),
+            ("Right", "share of its labels", labelled.accuracy, 3),
+        ):
+            by_model = dict(zip(artifact.models, values.tolist(), strict=True))
+            columns.append(Column(title, meaning, by_model, digits))
     return columns
 
 
@@ -134,8 +158,9 @@ def _facts(question: Question, explanation: Explanation) -> list[tuple[str, str]
     facts = []
     if question.task:
         facts.append(("Task", question.task))
+    facts.append(("Policy", explanation.decision.policy))
     if explanation.u is not None:
-        facts.append(("Distance of the task from the benchmark", number(explanation.u)))
+        facts.append(("Task distance", number(explanation.u)))
     facts.append(("Version", explanation.decision.artifact or NONE))
     return facts
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.policy import Policy, Terms
 from litellm_benchrouter.router import BenchRouter, Explanation
 
 _MOST_FIELDS = 5_000  # a benchmark may have hundreds of models, and each is a field
@@ -23,11 +25,14 @@ class Question:
         Name of the task; may be empty.
     models : tuple of str
         The models that were ticked, whether the benchmark knows them or not.
+    policy : str
+        As it was typed; empty for the configuration's.
     """
 
     prompt: str = ""
     task: str = ""
     models: tuple[str, ...] = ()
+    policy: str = ""
 
     @property
     def empty(self) -> bool:
@@ -59,11 +64,33 @@ def parse_form(body: bytes) -> Question:
         prompt=last.get("prompt", "").replace("\r\n", "\n"),
         task=last.get("task", "").strip(),
         models=tuple(value for key, value in fields if key == "model"),
+        policy=last.get("policy", "").strip(),
     )
 
 
-def ask(router: BenchRouter, question: Question) -> Explanation:
-    """Decide as the proxy does; the one place that says how."""
+def ask(router: BenchRouter, question: Question, policy: Policy) -> Explanation:
+    """Decide as the proxy does; the one place that says how.
+
+    Parameters
+    ----------
+    router : BenchRouter
+    question : Question
+    policy : Policy
+        What counts where the question names none.
+
+    Raises
+    ------
+    ConfigError
+        If the question names a policy that is none.
+    """
+    if question.policy:
+        try:
+            policy = Policy.parse(question.policy)
+        except ValueError as error:
+            raise ConfigError(f"{error}.") from error
     return router.explain(
-        question.prompt, task=question.task or None, models=question.offer(router.models)
+        question.prompt,
+        task=question.task or None,
+        models=question.offer(router.models),
+        terms=Terms(policy),
     )

@@ -16,6 +16,7 @@ from litellm_benchrouter.page.metrics_reader import Live, read_live
 from litellm_benchrouter.page.past import past
 from litellm_benchrouter.page.question import Question, ask
 from litellm_benchrouter.page.words import breakable
+from litellm_benchrouter.policy import QUALITY, SPELLING, Policy
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.store import Store
 
@@ -38,6 +39,8 @@ class Page:
     store : Store
     config_path : Path, optional
         Named where there is nothing to show yet.
+    policy : Policy
+        What counts where a question names none.
     metrics : MetricsSource, optional
     """
 
@@ -46,10 +49,12 @@ class Page:
         store: Store,
         *,
         config_path: Path | None = None,
+        policy: Policy = QUALITY,
         metrics: MetricsSource | None = None,
     ) -> None:
         self._store = store
         self._config_path = config_path
+        self._policy = policy
         self._metrics = metrics
         self._current = Current(store)
         environment = Environment(
@@ -81,7 +86,7 @@ class Page:
         notes: list[str] = []
         found = None
         if router is not None and question is not None:
-            found, notes = _answered(router, question)
+            found, notes = _answered(router, question, self._policy)
         elif question is not None:
             notes = ["There is no version to ask yet."]
         question = question or Question()
@@ -91,6 +96,8 @@ class Page:
             question=question,
             answer=found,
             notes=notes,
+            policy=str(self._policy),
+            policies=SPELLING,
             models=_ticked(router, question),
             tasks=_tasks(router),
             past=past(self._store, version),
@@ -107,7 +114,9 @@ class Page:
         return None if self._metrics is None else read_live(self._metrics.url, self._metrics.key)
 
 
-def _answered(router: BenchRouter, question: Question) -> tuple[Answer | None, list[str]]:
+def _answered(
+    router: BenchRouter, question: Question, policy: Policy
+) -> tuple[Answer | None, list[str]]:
     if question.empty:
         return None, ["Type a prompt, or name a task."]
     notes = []
@@ -117,7 +126,7 @@ def _answered(router: BenchRouter, question: Question) -> tuple[Answer | None, l
     elif len(known) < len(question.models):
         notes.append("Models that this version does not know were left out.")
     try:
-        return answer(router, question, ask(router, question)), notes
+        return answer(router, question, ask(router, question, policy)), notes
     except BenchRouterError as error:
         return None, [*notes, str(error)]
 

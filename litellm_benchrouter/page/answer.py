@@ -105,8 +105,8 @@ def _columns(router: BenchRouter, question: Question, explanation: Explanation) 
         columns.append(
             Column(
                 "Cost" if in_usd else "Size",
-                f"{'USD of 1,000 such requests' if in_usd else 'billions of parameters'}, "
-                f"{explanation.cost_basis}",
+                f"{'USD of 1,000 such requests' if in_usd else 'billions of parameters'} "
+                f"({explanation.cost_basis})",
                 {m: (1000 if in_usd else 1) * cost for m, cost in explanation.cost.items()},
             )
         )

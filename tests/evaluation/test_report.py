@@ -332,49 +332,6 @@ def test_the_terminal_takes_documents_with_nan(result: dict[str, Any]) -> None:
 
 # In a browser
 
-_CONTRAST = """
-(() => {
-  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const pixel = (colours) => {           // colours laid over one another, the last on top
-    canvas.clearRect(0, 0, 1, 1);
-    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = (rgb) => {
-    const [r, g, b] = rgb.map((v) => v / 255)
-      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const grounds = (element) => {
-    const found = [];
-    for (let e = element; e; e = e.parentElement) {
-      found.unshift(getComputedStyle(e).backgroundColor);
-    }
-    return found;
-  };
-  const bad = [];
-  let seen = 0;
-  for (const element of document.querySelectorAll('body *')) {
-    const own = [...element.childNodes].filter((n) => n.nodeType === 3 && n.data.trim());
-    if (!own.length || ['TITLE', 'STYLE'].includes(element.tagName.toUpperCase())) continue;
-    if (!element.getClientRects().length) continue;
-    const style = getComputedStyle(element), inSvg = element instanceof SVGElement;
-    const below = grounds(element);
-    if (element.classList.contains('label')) {   // a letter stands on its square
-      const squares = element.closest('svg').querySelectorAll('.model .dot');
-      below.push(getComputedStyle(squares[0]).fill);
-    }
-    const text = luminance(pixel([...below, inSvg ? style.fill : style.color]).slice(0, 3));
-    const ground = luminance(pixel(below).slice(0, 3));
-    const ratio = (Math.max(text, ground) + 0.05) / (Math.min(text, ground) + 0.05);
-    seen += 1;
-    if (ratio < 4.5) bad.push([element.className.baseVal ?? element.className,
-                               own[0].data.trim(), ratio]);
-  }
-  return {seen, bad, page: pixel(grounds(document.body)).slice(0, 3)};
-})()
-"""
-
 _PICTURES = """
 [...document.querySelectorAll('figure')].map((figure) => {
   const picture = figure.querySelector('.picture svg, .picture table');
@@ -441,7 +398,7 @@ def test_a_browser_shows_all_text_with_enough_contrast(
 ) -> None:
     page.look(width=width, dark=dark)
 
-    found = page.evaluate(_CONTRAST)
+    found = page.evaluate(chromium.CONTRAST)
 
     assert found["seen"] > 300
     assert found["bad"] == []

@@ -47,7 +47,10 @@ class Past:
 
 def past(store: Store, current: str | None) -> Past:
     """Read the directory; what cannot be read is said where it would stand."""
-    ids = store.versions()[::-1]
+    try:
+        ids = store.versions()[::-1]
+    except OSError:  # one was removed while it was looked at
+        ids = []
     return Past(
         versions=[_version(store, version, version == current) for version in ids[:_MOST]],
         older=max(len(ids) - _MOST, 0),

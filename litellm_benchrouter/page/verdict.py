@@ -83,7 +83,9 @@ def _finding(title: str, found: Mapping[str, Any], reach: float, served: object)
         sentences.append(f"Worse than the best on average on {found['tasks_worse']}.")
     worst = part(found, "worst_task")
     if worst:
-        sentences.append(f"Worst task: {worst.get('name', NONE)}, {points(worst.get('gain'))}.")
+        sentences.append(
+            f"Worst task: {worst.get('name', NONE)}, {points(worst.get('gain'))} points."
+        )
     because = found.get("bma_because")
     if because:
         sentences.append(f"So the best model on average is served: {because}.")

@@ -13,7 +13,7 @@ from markupsafe import Markup
 NONE = "–"
 """What is not known."""
 
-_PUNCTUATION = re.compile(r"(?<=[_/.:-])")
+_PUNCTUATION = re.compile(r"(?<=[_/-])")
 _AGES = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 

@@ -142,11 +142,7 @@ def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> Fit
         several = prepared.n_groups >= FEWEST_TASKS
         choice, evidence = unseen_choice(prepared, table) if several else (UnseenChoice(None), None)
         predictors = TaskPredictors(
-            prepared.embeddings,
-            benchmark.correctness,
-            prepared.labels,
-            benchmark.task,
-            prepared.n_tasks,
+            prepared.embeddings, prepared.labels, benchmark.task, prepared.n_tasks
         )
         advance(1)
     return FittedGuarded(

@@ -16,7 +16,7 @@ from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.neighbors import Neighbors
 from litellm_benchrouter.core.scores import correctness_predictor, predictor_accuracy, s3
 from litellm_benchrouter.estimators.few_labels import labels_needed, update
-from litellm_benchrouter.estimators.filled import filled_accuracy, sparse_models
+from litellm_benchrouter.estimators.filled import filled_accuracy
 from litellm_benchrouter.estimators.task_prior import (
     LearnedPrior,
     TaskPrior,
@@ -150,9 +150,7 @@ class TaskLabels:
             return None
         scores = candidate_scores(evidence, self.fitted.unseen.candidate)
         size = np.array([len(rows) for rows in self.prepared.rows], dtype=np.float64)
-        benchmark = self.prepared.benchmark
-        sparse = sparse_models(self.prepared.labels, benchmark.task, self.prepared.n_tasks)
-        return learn_prior(evidence, scores, self._covariances, size, sparse)
+        return learn_prior(evidence, scores, self._covariances, size)
 
     @cached_property
     def _covariances(self) -> Floats:

@@ -76,10 +76,7 @@ class Cells:
         count = np.zeros((n_tasks, labels.shape[1]))
         np.add.at(count, of_task, known)
         size = np.bincount(of_task, minlength=n_tasks).astype(np.float64)
-        well_known = _well_known(count, size)
-        others = mean(labels[:, well_known] if well_known.any() else labels, axis=1)
-        # Where no well-known model was asked, whoever was stands for them.
-        others = np.where(np.isnan(others), mean(labels, axis=1), others)
+        others = _others(labels, _well_known(count, size))
         above = (labels - others[:, None]).astype(np.float32)
         return cls(
             task_accuracy(labels, of_task, n_tasks),
@@ -175,6 +172,42 @@ def filled_accuracy(labels: NDArray[np.float32], task: NDArray[np.integer], n_ta
         As `task_accuracy` where a model has labels of half of the task's samples.
     """
     return Cells.of(labels, task, n_tasks).filled()
+
+
+def filled_labels(
+    labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
+) -> tuple[Floats, Floats]:
+    """Accuracy of each model on each task, and labels, both without gaps.
+
+    A missing label is what the model is expected to do on the task, and as much more or less as the
+    sample was easier or harder than the task for the well-known models: T(d, m) + o(x) - o_d.
+
+    Parameters
+    ----------
+    labels : ndarray of float32, shape (n, M)
+        NaN is missing.
+    task : ndarray of int, shape (n,)
+    n_tasks : int
+
+    Returns
+    -------
+    accuracy : ndarray of float64, shape (n_tasks, M)
+    labels : ndarray of float64, shape (n, M)
+    """
+    cells = Cells.of(labels, task, n_tasks)
+    accuracy = cells.filled()
+    missing = np.isnan(labels)
+    if not missing.any():
+        return accuracy, labels.astype(np.float64)
+    others = _others(labels, _well_known(cells.count, cells.size)) - cells.base[task]
+    expected = accuracy[task] + np.nan_to_num(others)[:, None]
+    return accuracy, np.where(missing, np.clip(expected, 0.0, 1.0), labels)
+
+
+def _others(labels: NDArray[np.float32], well_known: NDArray[np.bool_]) -> Floats:
+    """o(x): where no well-known model was asked, whoever was stands for them; shape (n,)."""
+    others = mean(labels[:, well_known] if well_known.any() else labels, axis=1)
+    return np.where(np.isnan(others), mean(labels, axis=1), others)
 
 
 def _well_known(count: Floats, size: Floats) -> NDArray[np.bool_]:

@@ -83,7 +83,6 @@ def learn_prior(
     scores: Floats,
     covariances: Floats,
     size: Floats,
-    sparse: NDArray[np.bool_],
 ) -> LearnedPrior:
     """Learn what new tasks have in common from tasks each of which was left out.
 
@@ -96,20 +95,21 @@ def learn_prior(
         As `label_covariances` returns them.
     size : ndarray of float64, shape (D,)
         Samples of each task.
-    sparse : ndarray of bool, shape (M,)
-        As `sparse_models` returns it: too little is known of them to learn from, so they vary as
-        the others do in the mean.
+
+    Notes
+    -----
+    Too little is known of sparse models to learn from: they vary as the others do in the mean.
     """
+    sparse = evidence.sparse
     if sparse.any() and not sparse.all():
         kept = np.flatnonzero(~sparse)
         square = np.ix_(np.arange(len(size)), kept, kept)
-        learned = learn_prior(
-            evidence.pool(kept), scores[:, kept], covariances[square], size, sparse[kept]
+        of_kept = learn_prior(evidence.telling, scores[:, kept], covariances[square], size)
+        return LearnedPrior(
+            of_kept.shift,
+            _extended(of_kept.covariance, kept, len(sparse)),
+            _extended(of_kept.noise, kept, len(sparse)),
         )
-        covariance, noise = (
-            _extended(m, kept, len(sparse)) for m in (learned.covariance, learned.noise)
-        )
-        return LearnedPrior(learned.shift, covariance, noise)
     used = evidence.used
     average, predicted = evidence.average[used], evidence.predicted["knn200"][used]
     shift = level_shift(average, predicted, (evidence.accuracy - scores)[used])

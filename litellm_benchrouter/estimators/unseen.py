@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import task_accuracy
-from litellm_benchrouter.estimators.filled import Cells, filled_accuracy
+from litellm_benchrouter.estimators.filled import Cells, filled_labels, sparse_models
+from litellm_benchrouter.estimators.left_out import knn_means, leave_out_ridge
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -38,7 +39,6 @@ Z = 0.25
 """Standard errors subtracted from a candidate's leave-one-task-out gain."""
 MAX_SUM = 1.5
 """Upper bound of sum_p b_p: more would extrapolate beyond the predictors."""
-N_COMPONENTS = 96
 
 CANDIDATES: Mapping[str, tuple[tuple[str, ...], float | None]] = {
     # name: (predictors, ridge relative to the mean diagonal; None means b = 1, not estimated)
@@ -67,6 +67,8 @@ class Evidence:
         Tasks of one group (a generator family) are left out together.
     used : ndarray of bool, shape (D,)
         The tasks that may be learned from; the others are to be predicted.
+    sparse : ndarray of bool, shape (M,)
+        Models with so few labels that nothing can be learned or proved by them.
     """
 
     accuracy: Floats
@@ -74,12 +76,20 @@ class Evidence:
     predicted: Mapping[str, Floats]
     group: Ints
     used: NDArray[np.bool_]
+    sparse: NDArray[np.bool_]
 
     def pool(self, models: Ints) -> Evidence:
         """Return the same evidence restricted to some models (column indices)."""
         predicted = {name: values[:, models] for name, values in self.predicted.items()}
         accuracy, average = self.accuracy[:, models], self.average[:, models]
-        return Evidence(accuracy, average, predicted, self.group, self.used)
+        return Evidence(accuracy, average, predicted, self.group, self.used, self.sparse[models])
+
+    @property
+    def telling(self) -> Evidence:
+        """The same without the sparse models, if any others remain."""
+        if self.sparse.all() or not self.sparse.any():
+            return self
+        return self.pool(np.flatnonzero(~self.sparse))
 
     def deviation(self, name: str) -> Floats:
         """dev_p, shape (D, M)."""
@@ -125,6 +135,7 @@ def choose(scores: Floats, average: Floats, margin: float = MARGIN) -> NDArray[n
 def select(evidence: Evidence, z: float = Z, margin: float = MARGIN) -> UnseenChoice:
     """Keep the candidate with the best leave-one-task-out gain less z standard errors."""
     gains: dict[str, tuple[float, float]] = {}
+    evidence = evidence.telling
     best, kept = 0.0, UnseenChoice(None)
     rows = np.arange(len(evidence.group))
     base = evidence.accuracy[rows, evidence.average.argmax(axis=1)]
@@ -147,7 +158,7 @@ def candidate_scores(evidence: Evidence, name: str | None) -> Floats:
     if name is None:
         return evidence.average
     predictors, ridge = CANDIDATES[name]
-    own = _coefficients(evidence, predictors, ridge)[0][evidence.group]
+    own = _coefficients(evidence.telling, predictors, ridge)[0][evidence.group]
     deviations = np.stack([evidence.deviation(p) for p in predictors], axis=-1)
     scores: Floats = evidence.average + np.einsum("dmp,dp->dm", deviations, own)
     return scores
@@ -200,9 +211,12 @@ def leave_out_evidence(
     left = similarity >= -1
     if excluded is not None:
         left &= sample_group[neighbors] != excluded
-    predicted = {"knn200": knn_means(neighbors, left, labels, average[task], 200)}
+    learned = used[task]
+    filled = np.zeros(labels.shape, dtype=np.float32)
+    filled[learned] = filled_labels(labels[learned], task[learned], n_tasks)[1]
+    predicted = {"knn200": knn_means(neighbors, left, filled, average[task])}
     lambdas = {"ridge0.1": 0.1, "ridge0.3": 0.3}
-    ridge = leave_out_ridge(embeddings, labels, task, group, used, tuple(lambdas.values()))
+    ridge = leave_out_ridge(embeddings, filled, task, group, used, tuple(lambdas.values()))
     predicted |= dict(zip(lambdas, ridge, strict=True))
     of_task = np.asarray(task, dtype=np.int32)
     means = {
@@ -211,63 +225,8 @@ def leave_out_evidence(
     }
     if s3 is not None:
         means["s3"] = np.array([s3(d, average[d]) for d in range(n_tasks)])
-    return Evidence(accuracy, average, means, group, used)
-
-
-def knn_means(
-    neighbors: Ints, left: NDArray[np.bool_], labels: Labels, fallback: Floats, k: int
-) -> Floats:
-    """g of eq. 7 over the first k neighbours that are left, missing labels masked; shape (n, M)."""
-    from scipy.sparse import csr_array  # build side only
-
-    take = left & (np.cumsum(left, axis=1) <= k)
-    pointer = np.concatenate([[0], np.cumsum(take.sum(axis=1))])
-    ones = np.ones(int(pointer[-1]), np.float32)
-    graph = csr_array((ones, neighbors[take], pointer), shape=(len(neighbors), len(labels)))
-    known = ~np.isnan(labels)
-    count = graph @ known.astype(np.float32)
-    total = graph @ np.where(known, labels, np.float32(0))
-    return np.where(count > 0, total / np.maximum(count, 1), fallback).astype(np.float64)
-
-
-def leave_out_ridge(
-    embeddings: NDArray[np.float32],
-    labels: Labels,
-    task: Ints,
-    group: Ints,
-    used: NDArray[np.bool_],
-    lambdas: tuple[float, ...],
-) -> list[Floats]:
-    """Ridge on 96 principal components, every sample predicted without its own group.
-
-    Samples weigh 1/n_task, the intercept is free, and a missing label counts as the model's
-    accuracy on that task. The normal equations are sums over groups, so leaving one out subtracts
-    its part instead of refitting. Returns one array of shape (n, M) for each lambda.
-    """
-    n_tasks = len(group)
-    of_task = np.zeros((n_tasks, labels.shape[1]))
-    learned = used[task]
-    of_task[used] = filled_accuracy(labels[learned], task[learned], n_tasks)[used]
-    filled = np.where(np.isnan(labels), of_task[task], labels)
-    weight = np.where(used, 1.0 / np.maximum(np.bincount(task, minlength=n_tasks), 1), 0.0)[task]
-    centre = weight @ embeddings / weight.sum()
-    centred = embeddings - centre
-    learn = weight > 0
-    scatter = (centred[learn] * weight[learn, None]).T @ centred[learn]
-    components = np.linalg.eigh(scatter)[1][:, ::-1][:, :N_COMPONENTS]
-    features = np.hstack([centred @ components, np.ones((len(task), 1))])
-    penalty = np.eye(features.shape[1])
-    penalty[-1, -1] = 0.0
-    rows = [np.flatnonzero(group[task] == g) for g in range(int(group.max()) + 1)]
-    gram = [(features[r] * weight[r, None]).T @ features[r] for r in rows]
-    moment = [(features[r] * weight[r, None]).T @ filled[r] for r in rows]
-    all_gram, all_moment = sum(gram), sum(moment)
-    out = [np.empty(labels.shape) for _ in lambdas]
-    for r, own_gram, own_moment in zip(rows, gram, moment, strict=True):
-        for values, strength in zip(out, lambdas, strict=True):
-            system = all_gram - own_gram + strength * penalty
-            values[r] = features[r] @ np.linalg.solve(system, all_moment - own_moment)
-    return out
+    sparse = sparse_models(labels[learned], task[learned], n_tasks)
+    return Evidence(accuracy, average, means, group, used, sparse)
 
 
 def _coefficients(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.neighbors import Neighbors
 from litellm_benchrouter.core.scores import correctness_predictor, s1
-from litellm_benchrouter.estimators.filled import filled_accuracy
+from litellm_benchrouter.estimators.filled import filled_labels
 from litellm_benchrouter.estimators.request import fit_ridge
 
 Floats = NDArray[np.float64]
@@ -25,9 +25,8 @@ class TaskPredictors:
     Parameters
     ----------
     vectors : ndarray of float32, shape (n, E)
-    correctness : ndarray of uint8, shape (n, M)
     labels : ndarray of float32, shape (n, M)
-        The same with NaN for missing.
+        NaN is missing.
     task : ndarray of int32, shape (n,)
     n_tasks : int
     """
@@ -35,19 +34,17 @@ class TaskPredictors:
     def __init__(
         self,
         vectors: NDArray[np.float32],
-        correctness: NDArray[np.uint8],
         labels: NDArray[np.float32],
         task: NDArray[np.int32],
         n_tasks: int,
     ) -> None:
-        self._correctness = correctness
-        accuracy = filled_accuracy(labels, task, n_tasks)
-        filled = np.where(np.isnan(labels), accuracy[task], labels)
+        accuracy, filled = filled_labels(labels, task, n_tasks)
         weight = 1.0 / np.maximum(np.bincount(task, minlength=n_tasks), 1)[task]
         self._ridge = {
             f"ridge{strength:g}": fit_ridge(vectors, filled, weight, strength)[:2]
             for strength in (0.1, 0.3)
         }
+        self._filled = filled.astype(np.float32)
         self.average = accuracy.mean(axis=0)
 
     def predict(
@@ -65,7 +62,7 @@ class TaskPredictors:
         """
         blocks = [
             correctness_predictor(
-                self._correctness, near.rows(np.arange(i, min(i + _BLOCK, len(inputs))))
+                self._filled, near.rows(np.arange(i, min(i + _BLOCK, len(inputs))))
             )
             for i in range(0, len(inputs), _BLOCK)
         ]

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.estimators.few_labels import required_probability, update
-from litellm_benchrouter.estimators.filled import sparse_models
 from litellm_benchrouter.estimators.task_prior import (
     BETA_MASS,
     TaskPrior,
@@ -98,8 +97,7 @@ def _new_task(
 ) -> _NewTask:
     scores = candidate_scores(evidence, select(evidence).candidate)
     size = np.array([len(rows) for rows in prepared.rows], dtype=np.float64)
-    sparse = sparse_models(prepared.labels, prepared.benchmark.task, prepared.n_tasks)
-    learned = learn_prior(evidence, scores, covariances, size, sparse)
+    learned = learn_prior(evidence, scores, covariances, size)
     prior = learned.of_task(scores[d], evidence.average[d], evidence.predicted["knn200"][d])
     average = evidence.average[d]
     return _NewTask(average, prior, int(prepared.order(average, average)[0]))

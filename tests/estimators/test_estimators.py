@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -139,10 +141,9 @@ def test_of_a_model_with_a_few_labels_a_new_task_knows_what_it_knows_of_models()
     evidence = evidence_of(*benchmark(n=400), None)
     covariances = task_prior.label_covariances(labels, task, N_TASKS)
     size = np.bincount(task).astype(float)
-    none = np.zeros(N_MODELS, dtype=bool)
-    usual = task_prior.learn_prior(evidence, evidence.average, covariances, size, none)
-    sparse = np.array([False, False, False, True])
-    prior = task_prior.learn_prior(evidence, evidence.average, covariances, size, sparse)
+    usual = task_prior.learn_prior(evidence, evidence.average, covariances, size)
+    sparse = replace(evidence, sparse=np.array([False, False, False, True]))
+    prior = task_prior.learn_prior(sparse, evidence.average, covariances, size)
     assert prior.covariance.shape == usual.covariance.shape
     assert prior.covariance[3, 3] == pytest.approx(np.diag(prior.covariance)[:3].mean(), rel=0.05)
     assert (np.linalg.eigvalsh(prior.covariance) > 0).all()

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import task_accuracy
-from litellm_benchrouter.core.masked import mean, ratio
+from litellm_benchrouter.core.masked import mean
 
 Floats = NDArray[np.float64]
 
@@ -72,10 +72,7 @@ class Cells:
     def of(cls, labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int) -> Cells:
         """Sum up labels of shape (n, M), NaN missing, of samples of tasks of shape (n,)."""
         of_task = np.asarray(task, dtype=np.int32)
-        known = ~np.isnan(labels)
-        count = np.zeros((n_tasks, labels.shape[1]))
-        np.add.at(count, of_task, known)
-        size = np.bincount(of_task, minlength=n_tasks).astype(np.float64)
+        count, size = _counts(labels, of_task, n_tasks)
         others = _others(labels, _well_known(count, size))
         above = (labels - others[:, None]).astype(np.float32)
         return cls(
@@ -99,10 +96,22 @@ class Cells:
     @property
     def measured(self) -> NDArray[np.bool_]:
         """Cells that stay as they are, shape (D, M)."""
-        return (self.count > 0) & (self.count >= ENOUGH * self.size[:, None])
+        return _measured(self.count, self.size)
+
+    @property
+    def sparse(self) -> NDArray[np.bool_]:
+        """As `sparse_models` returns it."""
+        return _sparse(self.count, self.size)
 
     def filled(self) -> Floats:
         """T, shape (D, M), without gaps; `accuracy` where a cell is measured."""
+        return self._predicted(0.0)
+
+    def cautious(self) -> Floats:
+        """What T exceeds with probability 0.7 in each single task, shape (D, M)."""
+        return self._predicted(CAUTION)
+
+    def _predicted(self, caution_in_task: float) -> Floats:
         measured = self.measured
         if measured.all():
             return self.accuracy
@@ -112,11 +121,10 @@ class Cells:
         noise = LABEL_VARIANCE / np.maximum(self.count, 1)
         weight = np.where(self.count > 0, 1 / (of_cell + noise), 0.0)
         precision = weight.sum(axis=0) + 1 / of_model
-        effect = (weight * above).sum(axis=0) / precision
-        effect -= CAUTION / np.sqrt(precision)
+        effect = (weight * above).sum(axis=0) / precision - CAUTION / np.sqrt(precision)
         in_task = np.where(self.count > 0, (above - effect) * of_cell * weight, 0.0)
-        share = ratio(self.count, np.broadcast_to(self.size[:, None], self.count.shape))
-        share = np.nan_to_num(share)
+        in_task -= caution_in_task * np.sqrt(of_cell * (1 - of_cell * weight))
+        share = self.count / np.maximum(self.size, 1)[:, None]
         expected = share * above + (1 - share) * (effect + in_task)
         predicted = np.clip(base[:, None] + expected, 0.0, 1.0)
         return np.where(measured, self.accuracy, predicted)
@@ -138,7 +146,7 @@ class Cells:
 def sparse_models(
     labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
 ) -> NDArray[np.bool_]:
-    """Models that are measured in fewer than three tasks, or in not all where there are fewer.
+    """Models that are measured in less than three tasks, or not in all where there are fewer.
 
     Parameters
     ----------
@@ -151,9 +159,7 @@ def sparse_models(
     -------
     ndarray of bool, shape (M,)
     """
-    cells = Cells.of(labels, task, n_tasks)
-    fewest = min(FEWEST_TASKS, int((cells.size > 0).sum()))
-    return np.asarray(cells.measured.sum(axis=0) < fewest)
+    return _sparse(*_counts(labels, task, n_tasks))
 
 
 def filled_accuracy(labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int) -> Floats:
@@ -175,9 +181,9 @@ def filled_accuracy(labels: NDArray[np.float32], task: NDArray[np.integer], n_ta
 
 
 def filled_labels(
-    labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
-) -> tuple[Floats, Floats]:
-    """Accuracy of each model on each task, and labels, both without gaps.
+    labels: NDArray[np.float32], task: NDArray[np.integer], cells: Cells, accuracy: Floats
+) -> Floats:
+    """Labels without gaps.
 
     A missing label is what the model is expected to do on the task, and as much more or less as the
     sample was easier or harder than the task for the well-known models: T(d, m) + o(x) - o_d.
@@ -187,21 +193,21 @@ def filled_labels(
     labels : ndarray of float32, shape (n, M)
         NaN is missing.
     task : ndarray of int, shape (n,)
-    n_tasks : int
+    cells : Cells
+        Of these labels.
+    accuracy : ndarray of float64, shape (D, M)
+        T.
 
     Returns
     -------
-    accuracy : ndarray of float64, shape (n_tasks, M)
-    labels : ndarray of float64, shape (n, M)
+    ndarray of float64, shape (n, M)
     """
-    cells = Cells.of(labels, task, n_tasks)
-    accuracy = cells.filled()
     missing = np.isnan(labels)
     if not missing.any():
-        return accuracy, labels.astype(np.float64)
+        return labels.astype(np.float64)
     others = _others(labels, _well_known(cells.count, cells.size)) - cells.base[task]
     expected = accuracy[task] + np.nan_to_num(others)[:, None]
-    return accuracy, np.where(missing, np.clip(expected, 0.0, 1.0), labels)
+    return np.where(missing, np.clip(expected, 0.0, 1.0), labels)
 
 
 def _others(labels: NDArray[np.float32], well_known: NDArray[np.bool_]) -> Floats:
@@ -210,10 +216,28 @@ def _others(labels: NDArray[np.float32], well_known: NDArray[np.bool_]) -> Float
     return np.where(np.isnan(others), mean(labels, axis=1), others)
 
 
+def _counts(
+    labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
+) -> tuple[Floats, Floats]:
+    """Labels of each task and model, shape (D, M), and samples of each task, shape (D,)."""
+    known = ~np.isnan(labels)
+    columns = [np.bincount(task, known[:, m], n_tasks) for m in range(labels.shape[1])]
+    return np.stack(columns, axis=1), np.bincount(task, minlength=n_tasks).astype(np.float64)
+
+
+def _measured(count: Floats, size: Floats) -> NDArray[np.bool_]:
+    """Cells with at least half of their labels, shape (D, M)."""
+    return np.asarray((count > 0) & (count >= ENOUGH * size[:, None]))
+
+
+def _sparse(count: Floats, size: Floats) -> NDArray[np.bool_]:
+    fewest = min(FEWEST_TASKS, int((size > 0).sum()))
+    return np.asarray(_measured(count, size).sum(axis=0) < fewest)
+
+
 def _well_known(count: Floats, size: Floats) -> NDArray[np.bool_]:
     """Models that have half of every task, shape (M,)."""
-    enough = (count >= ENOUGH * size[:, None]) | (size == 0)[:, None]
-    return np.asarray(enough.all(axis=0))
+    return np.asarray(_measured(count, size)[size > 0].all(axis=0))
 
 
 def _mean_of(values: Floats) -> float:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.estimators.filled import filled_labels, sparse_models
+from litellm_benchrouter.estimators.filled import Cells, filled_labels, sparse_models
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -132,8 +132,9 @@ def fit(
         Leave-one-out scores of the training rows, for the gate, the calibration and lambda.
     """
     size = np.maximum(np.bincount(task, minlength=n_tasks), 1).astype(float)
-    accuracy, filled = filled_labels(labels, task, n_tasks)
-    average = accuracy.mean(axis=0)
+    cells = Cells.of(labels, task, n_tasks)
+    average, accuracy = cells.filled().mean(axis=0), cells.cautious()
+    filled = filled_labels(labels, task, cells, accuracy)
     shrunk = (size[:, None] * accuracy + TASK_MASS * average) / (size[:, None] + TASK_MASS)
     classifier = fit_task_classifier(embeddings, task, n_tasks)
     share = task_share(task[neighbors[:, :K]], n_tasks)

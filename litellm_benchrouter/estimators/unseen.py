@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import task_accuracy
-from litellm_benchrouter.estimators.filled import Cells, filled_labels, sparse_models
+from litellm_benchrouter.estimators.filled import Cells, filled_labels
 from litellm_benchrouter.estimators.left_out import knn_means, leave_out_ridge
 
 Floats = NDArray[np.float64]
@@ -213,7 +213,8 @@ def leave_out_evidence(
         left &= sample_group[neighbors] != excluded
     learned = used[task]
     filled = np.zeros(labels.shape, dtype=np.float32)
-    filled[learned] = filled_labels(labels[learned], task[learned], n_tasks)[1]
+    known = Cells.of(labels[learned], task[learned], n_tasks)
+    filled[learned] = filled_labels(labels[learned], task[learned], known, known.filled())
     predicted = {"knn200": knn_means(neighbors, left, filled, average[task])}
     lambdas = {"ridge0.1": 0.1, "ridge0.3": 0.3}
     ridge = leave_out_ridge(embeddings, filled, task, group, used, tuple(lambdas.values()))
@@ -225,8 +226,7 @@ def leave_out_evidence(
     }
     if s3 is not None:
         means["s3"] = np.array([s3(d, average[d]) for d in range(n_tasks)])
-    sparse = sparse_models(labels[learned], task[learned], n_tasks)
-    return Evidence(accuracy, average, means, group, used, sparse)
+    return Evidence(accuracy, average, means, group, used, known.sparse)
 
 
 def _coefficients(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.neighbors import Neighbors
 from litellm_benchrouter.core.scores import correctness_predictor, s1
-from litellm_benchrouter.estimators.filled import filled_labels
+from litellm_benchrouter.estimators.filled import Cells, filled_labels
 from litellm_benchrouter.estimators.request import fit_ridge
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,9 @@ class TaskPredictors:
         task: NDArray[np.int32],
         n_tasks: int,
     ) -> None:
-        accuracy, filled = filled_labels(labels, task, n_tasks)
+        cells = Cells.of(labels, task, n_tasks)
+        accuracy = cells.filled()
+        filled = filled_labels(labels, task, cells, accuracy)
         weight = 1.0 / np.maximum(np.bincount(task, minlength=n_tasks), 1)[task]
         self._ridge = {
             f"ridge{strength:g}": fit_ridge(vectors, filled, weight, strength)[:2]

@@ -109,11 +109,27 @@ def holder_of_response(response_id: object) -> str | None:
 
     # LiteLLM has yet to decrypt it, and to check whose it is
     decrypted = ResponsesIDSecurity()._decrypt_response_id(response_id)[0]
-    deployment_id = ResponsesAPIRequestUtils.decode_responses_api_response_id(decrypted)["model_id"]
+    deployment_id = deployment_of_response(decrypted)
     for deployment in proxy.attribute("llm_router").model_list:
         if (deployment.get("model_info") or {}).get("id") == deployment_id:
             return str(deployment.get("model_name"))
     return None
+
+
+def deployment_of_response(response_id: str) -> str | None:
+    """Return the id of the deployment that gave a response; None for an id that is not LiteLLM's.
+
+    Raises
+    ------
+    Exception
+        Whatever LiteLLM raises on an id that it cannot read.
+    """
+    utils: Any = ResponsesAPIRequestUtils
+    # In older releases, such as 1.94, it is private.
+    decode = getattr(utils, "decode_responses_api_response_id", None)
+    decoded = (decode or utils._decode_responses_api_response_id)(response_id)
+    found = decoded.get("model_id")
+    return None if found is None else str(found)
 
 
 def _groups(

@@ -21,7 +21,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from litellm.integrations.custom_logger import CustomLogger
-from litellm.responses.utils import ResponsesAPIRequestUtils
 
 from litellm_benchrouter import access, proxy
 from litellm_benchrouter.config import BLOCK, BenchRouterConfig, VirtualModel, load_config
@@ -274,9 +273,7 @@ def _holder_of_previous_response(request: Mapping[str, Any]) -> str | None:
     if not isinstance(previous, str):
         return None
     with contextlib.suppress(Exception):
-        decoded = ResponsesAPIRequestUtils.decode_responses_api_response_id(previous)
-        holder = decoded.get("model_id")
-        return None if holder is None else str(holder)
+        return access.deployment_of_response(previous)
     return None
 
 

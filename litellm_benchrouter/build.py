@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +140,7 @@ def build(
                 created_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 files=describe_files(folder),
                 embedder=embedded.embedder.identity(),
-                parameters=_parameters(config),
+                parameters=config.parameters,
                 models=_models(benchmark, contents.task_accuracy),
                 tasks=_tasks(benchmark),
                 named_tasks=sorted(contents.named_tasks),
@@ -266,14 +265,6 @@ def task_scores(
 def _only_labels(benchmark: Benchmark) -> bool:
     """Say whether the scores tell no more than the labels."""
     return np.array_equal(benchmark.scores, labels(benchmark.correctness), equal_nan=True)
-
-
-def _parameters(config: BenchRouterConfig) -> dict[str, Any]:
-    parameters = config.routing.model_dump()
-    parameters["method"] = config.method
-    parameters["seed"] = config.seed
-    parameters["index"] = config.index.model_dump()
-    return parameters
 
 
 def _models(benchmark: Benchmark, accuracy: NDArray[np.float64]) -> list[ModelRecord]:

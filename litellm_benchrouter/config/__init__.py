@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -105,6 +105,12 @@ class BenchRouterConfig(Block):
     def aliases(self) -> dict[str, str]:
         """Other name -> canonical name."""
         return {alias: name for name, model in self.models.items() for alias in model.aliases}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What decides about a build besides its inputs, as the manifest records it."""
+        of_index = {"index": self.index.model_dump()}
+        return self.routing.model_dump() | {"method": self.method, "seed": self.seed} | of_index
 
     def policy_of(self, group: str, asked: str | None = None) -> tuple[Policy, str]:
         """Return the policy of a request to a group; see `settle`."""

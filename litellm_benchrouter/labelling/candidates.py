@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.proxy_yaml import read_proxy_yaml
 from litellm_benchrouter.ranking import NAME, ModelNames
 
 _CHAT_MODES = (None, "chat", "completion", "responses")
@@ -71,13 +70,10 @@ def read_proxy(path: Path) -> Proxy:
     ConfigError
         If a file cannot be read.
     """
-    document = _document(path)
-    entries = list(document.get("model_list") or [])
-    for name in document.get("include") or []:
-        entries += _document(path.parent / str(name)).get("model_list") or []
+    document = read_proxy_yaml(path)
     usable = [
         entry
-        for entry in entries
+        for entry in document.get("model_list") or []
         if isinstance(entry, dict)
         and isinstance(entry.get("litellm_params"), dict)
         and isinstance(entry["litellm_params"].get("model"), str)
@@ -166,18 +162,6 @@ def find_judge(config: BenchRouterConfig, proxy: Proxy, name: str) -> Candidate:
         f"the judge {name!r} is no model and no group of model_list; there are "
         f"{', '.join(groups) or 'none'}."
     )
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path} ({error.strerror}), which `include:` names."
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid YAML; mend the syntax there.") from error
-    return document if isinstance(document, dict) else {}
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -157,6 +157,7 @@ def build(
                 sources=[source.as_dict() for source in report.sources],
                 warnings=[*report.warnings, *embedded.warnings],
                 guarded=contents.found,
+                verdict=None,
                 libraries={name: version(name) for name in _LIBRARIES}
                 | {"python": platform.python_version()},
                 build_seconds={name: round(s, 3) for name, s in stages.seconds.items()},

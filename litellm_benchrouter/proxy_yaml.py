@@ -31,8 +31,10 @@ def read_proxy_yaml(path: Path) -> dict[str, Any]:
         pending += _included(included, file)
         for key, value in included.items():
             before = document.get(key)
-            both = isinstance(before, list) and isinstance(value, list)
-            document[key] = [*before, *value] if both else value
+            if isinstance(before, list) and isinstance(value, list):
+                document[key] = [*before, *value]
+            else:
+                document[key] = value
     return document
 
 

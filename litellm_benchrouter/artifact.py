@@ -70,6 +70,8 @@ class Contents:
         Named tasks that have labels.
     found : dict or None
         What it chose, and the scores of what it did not, for the manifest.
+    verdict : dict or None
+        What the proof found, for the manifest.
     choices : dict of str to TaskChoice
         Named tasks: eq. 6 over all models. Written for people; the router decides over whatever
         is on offer.
@@ -89,6 +91,7 @@ class Contents:
     guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
     found: dict[str, Any] | None = None
+    verdict: dict[str, Any] | None = None
     choices: dict[str, TaskChoice] = field(default_factory=dict)
     better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 

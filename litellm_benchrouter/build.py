@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact import Contents, read_artifact, write_contents
@@ -19,7 +18,6 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.benchmark import (
     MISSING,
     Benchmark,
-    ModelFacts,
     average_accuracy,
     labels,
     task_accuracy,
@@ -42,6 +40,7 @@ from litellm_benchrouter.embed import (
     read_task_inputs,
     without_unknown_prompts,
 )
+from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.estimators.filled import filled_accuracy
 from litellm_benchrouter.evaluation.prepared import prepare
@@ -54,13 +53,13 @@ from litellm_benchrouter.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
     Manifest,
-    ModelRecord,
-    TaskRecord,
     describe_files,
-    finite,
 )
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.proof import held_out_groups, prove
+from litellm_benchrouter.records import model_records, task_records
 from litellm_benchrouter.store import Store
+from litellm_benchrouter.verdict import BMA
 
 _LIBRARIES = ("hnswlib", "numpy", "scikit-learn", "litellm", "litellm-benchrouter")
 
@@ -76,11 +75,15 @@ class Built:
         The version's folder.
     unchanged : bool
         Whether the same version served already.
+    published : bool
+        Whether it serves now; False where its verdict fails and nobody forced it. The version that
+        served before then still does.
     """
 
     manifest: Manifest
     folder: Path
     unchanged: bool
+    published: bool
 
 
 def build(
@@ -88,11 +91,13 @@ def build(
     *,
     embeddings: Path | None = None,
     stages: Silent | None = None,
+    force: bool = False,
 ) -> Built:
     """Build a version from the configured sources and make it the one that serves.
 
-    Nothing is published before the written version has been read back and verified; a build that
-    fails or is killed leaves the version that serves as it was.
+    Nothing is published before the written version has been read back and verified, nor what does
+    not show what `publish` requires; a build that fails or is killed leaves the version that serves
+    as it was.
 
     Parameters
     ----------
@@ -101,6 +106,8 @@ def build(
         A .npy file of shape (n, d), rows in the order of the (only) source's samples.
     stages : Silent or Bars, optional
         Shows progress.
+    force : bool
+        Publish it even where its verdict fails; the manifest then says so.
 
     Returns
     -------
@@ -141,8 +148,8 @@ def build(
                 files=describe_files(folder),
                 embedder=embedded.embedder.identity(),
                 parameters=config.parameters,
-                models=_models(benchmark, contents.task_accuracy),
-                tasks=_tasks(benchmark),
+                models=model_records(benchmark, contents.task_accuracy),
+                tasks=task_records(benchmark),
                 named_tasks=sorted(contents.named_tasks),
                 counts={
                     "samples": len(benchmark),
@@ -157,7 +164,7 @@ def build(
                 sources=[source.as_dict() for source in report.sources],
                 warnings=[*report.warnings, *embedded.warnings],
                 guarded=contents.found,
-                verdict=None,
+                verdict=contents.verdict,
                 libraries={name: version(name) for name in _LIBRARIES}
                 | {"python": platform.python_version()},
                 build_seconds={name: round(s, 3) for name, s in stages.seconds.items()},
@@ -165,11 +172,16 @@ def build(
             (folder / MANIFEST).write_bytes(manifest.to_bytes())
             read_artifact(folder)
             is_new = store.add(folder, manifest)
-            is_other = store.publish(manifest.version, How.BUILD)
+            # What somebody forced stays until there is something else to decide about.
+            published = force or manifest.may_serve or store.served() == manifest.version
+            if published and not manifest.may_serve:
+                manifest = store.mark_forced(manifest.version)
+            is_other = published and store.publish(manifest.version, How.BUILD)
             with suppress(ArtifactError):  # the next build prunes, too
                 store.prune(config.keep_versions)
             advance(1)
-    return Built(manifest, store.folder(manifest.version), not (is_new or is_other))
+    unchanged = published and not (is_new or is_other)
+    return Built(manifest, store.folder(manifest.version), unchanged, published)
 
 
 def _contents(
@@ -182,8 +194,19 @@ def _contents(
 ) -> Contents:
     routing, n_tasks = config.routing, len(benchmark.tasks)
     prepared = prepare(benchmark, embedded.vectors, routing, seed=config.seed, stages=stages)
-    table = prepared.smoother_table(stages)
+    table, without = prepared.smoother_table_and_without(stages, held_out_groups(prepared))
     fitted = fit_guarded(prepared, table, stages) if config.method == "guarded" else None
+    verdict = prove(
+        prepared,
+        fitted,
+        without,
+        config.publish,
+        stages,
+        method=config.method,
+        embeds_prompts=embedded.embedder.kind != PrecomputedEmbedder.kind,
+    )
+    if fitted is not None and verdict.served["unseen"] == BMA:
+        fitted = fitted.without_candidate()
     task_labels = TaskLabels(prepared, fitted, by_posterior=config.method == "guarded")
     named, guarded_tasks, labelled_tasks = {}, {}, {}
     n_neighbors = max(routing.k, routing.kappa, 0 if fitted is None else fitted.n_neighbors)
@@ -227,6 +250,7 @@ def _contents(
         guarded_tasks=guarded_tasks,
         labelled_tasks=labelled_tasks,
         found=None if fitted is None else fitted.found,
+        verdict=verdict.as_dict(),
         choices=choices,
         better={
             name: probabilities_better(scores, choices[name].best_on_average)
@@ -266,24 +290,3 @@ def task_scores(
 def _only_labels(benchmark: Benchmark) -> bool:
     """Say whether the scores tell no more than the labels."""
     return np.array_equal(benchmark.scores, labels(benchmark.correctness), equal_nan=True)
-
-
-def _models(benchmark: Benchmark, accuracy: NDArray[np.float64]) -> list[ModelRecord]:
-    count = (benchmark.correctness != MISSING).sum(axis=0)
-    average = average_accuracy(accuracy)
-    return [
-        ModelRecord(
-            name=name,
-            average_accuracy=finite(float(average[m])),
-            n_labels=int(count[m]),
-            **vars(benchmark.facts.get(name, ModelFacts())),
-        )
-        for m, name in enumerate(benchmark.models)
-    ]
-
-
-def _tasks(benchmark: Benchmark) -> list[TaskRecord]:
-    count = np.bincount(benchmark.task, minlength=len(benchmark.tasks))
-    return [
-        TaskRecord(name=name, n_samples=int(count[d])) for d, name in enumerate(benchmark.tasks)
-    ]

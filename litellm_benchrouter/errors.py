@@ -7,6 +7,7 @@
     ├── SourceError      a benchmark's files cannot be used                           exit code 2
     ├── LabellingError   labels cannot be had or kept                                 exit code 1
     ├── EmbedderError    an embedder is missing, wrong, or failed                     exit code 1
+    ├── PublishError     a version has not shown what is required of it               exit code 1
     └── ArtifactError    an artifact cannot be written, verified or read              exit code 1
         └── VersionError an artifact of another schema, or a version that is absent
 
@@ -43,6 +44,10 @@ class LabellingError(BenchRouterError):
 
 class EmbedderError(BenchRouterError):
     """An embedder is not installed, does not match the artifact, or failed."""
+
+
+class PublishError(BenchRouterError):
+    """A version has not shown what is required before it may serve."""
 
 
 class ArtifactError(BenchRouterError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,10 @@ class FittedGuarded:
     def guarded(self) -> Guarded:
         """What serving needs."""
         return self.requests.guarded
+
+    def without_candidate(self) -> FittedGuarded:
+        """Return the same, answering every new task with the best on average."""
+        return replace(self, unseen=UnseenChoice(None, gains=self.unseen.gains))
 
     @property
     def found(self) -> dict[str, Any]:

@@ -73,9 +73,12 @@ class Manifest(_Record):
     ----------
     version : str
         First 16 hex digits of the SHA-256 over everything that decides: files, embedder,
-        parameters, models and tasks. The same input and seed give the same version.
+        parameters, models, tasks and verdict. The same input and seed give the same version.
     digest : str
         SHA-256 of this manifest with `digest` empty, so that no byte of it can change unseen.
+    verdict : dict or None
+        `Verdict.as_dict()`; None in versions that were built before there were verdicts. `passes`
+        says whether it may serve, `forced` whether it does all the same.
     """
 
     schema_version: int
@@ -124,6 +127,12 @@ class Manifest(_Record):
         document = self._as_written()
         seal = {"version": _content_id(document), "digest": _digest(document)}
         return self.model_copy(update=seal)
+
+    def as_forced(self) -> Manifest:
+        """Return the manifest of a version that was published although its verdict fails."""
+        if self.verdict is None:
+            return self
+        return self.model_copy(update={"verdict": self.verdict | {"forced": True}}).sealed()
 
     def to_bytes(self) -> bytes:
         """Return the one way to write this manifest."""
@@ -251,6 +260,10 @@ def _files_under(folder: Path) -> list[str]:
 
 def _content_id(document: dict[str, Any]) -> str:
     deciding = {key: document[key] for key in _DECIDING if key in document}
+    if document.get("verdict") is not None:
+        # That somebody forced a version does not make it another.
+        verdict = document["verdict"].items()
+        deciding["verdict"] = {key: value for key, value in verdict if key != "forced"}
     return hashlib.sha256(_canonical(deciding)).hexdigest()[:16]
 
 

@@ -112,5 +112,9 @@ class NamedTasks:
             grounds = f"from {n_inputs} example inputs"
             reason = f"{100 * advantage:.1f} points expected above {offer.models[star]}, {grounds}"
             return Estimate(Scores(values, "guarded", reason), Scores(values, "guarded", grounds))
+        chosen = self._artifact.manifest.guarded
+        if chosen is not None and chosen["unseen"]["candidate"] is None:
+            reason = "nothing gains over it on tasks held out of the benchmark"
+            return Estimate.by_average(offer, reason, "no_evidence")
         reason = f"no model is expected to be more than {100 * MARGIN:g} points better"
         return Estimate.by_average(offer, reason, "unsure")

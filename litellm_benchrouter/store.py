@@ -86,6 +86,27 @@ class Store(Versions):
         self._clean()
         return True
 
+    def mark_forced(self, version: str) -> Manifest:
+        """Write into the manifest of a version whose verdict fails that it is published by force.
+
+        Returns
+        -------
+        Manifest
+            As it now is.
+
+        Raises
+        ------
+        ArtifactError
+            If the manifest cannot be read, or the directory cannot be written.
+        """
+        folder = self.folder(version)
+        manifest = read_manifest(folder)
+        forced = manifest.as_forced()
+        if forced != manifest:
+            with self._writing(), self._publisher:
+                self._replace(folder / MANIFEST, forced.to_bytes())
+        return forced
+
     def publish(self, version: str, how: How = How.PUBLISH) -> bool:
         """Make a version the one that serves, in one atomic step.
 
@@ -115,14 +136,7 @@ class Store(Versions):
             append_history(
                 self.root / HISTORY, *(publication(*each) for each in (*found, (version, how)))
             )
-            descriptor, name = tempfile.mkstemp(prefix=_PUBLISHING, dir=self.root)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(f"{version}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(self.root / CURRENT)
-            _sync(self.root)
+            self._replace(self.root / CURRENT, f"{version}\n".encode("ascii"))
         return True
 
     def rollback(self) -> tuple[str | None, str]:
@@ -197,6 +211,17 @@ class Store(Versions):
                 self._set_aside(self.folder(version))
             self._clean()
             return removed
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        """Replace a file in one step that survives a crash; the publisher's lock is held."""
+        descriptor, name = tempfile.mkstemp(prefix=_PUBLISHING, dir=self.root)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+        _sync(path.parent)
 
     def _set_aside(self, folder: Path) -> None:
         """Take a version away in one step; `_clean` removes it."""

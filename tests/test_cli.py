@@ -51,7 +51,9 @@ def test_build_as_json_is_one_document_with_the_manifest(tmp_path, benchrouter):
     document = ended.document
     store = Store(tmp_path / "router_artifacts")
     assert (ended.code, ended.err) == (0, "")
-    assert set(document) == {"version", "folder", "unchanged", "manifest"}
+    assert set(document) == {
+        *("version", "folder", "unchanged", "published", "verdict", "manifest"),
+    }
     assert document["version"] == store.current()
     assert Path(document["folder"]) == store.folder(document["version"])
     assert document["unchanged"] is False

@@ -44,6 +44,7 @@ def configure(folder: Path, **block: Any) -> Path:
     """Write the configuration anew; keys of `block` replace those of the `benchrouter:` block."""
     whole = {
         "method": "paper",
+        "publish": {"require": "nothing"},  # whatever it draws
         "sources": [{"path": "benchmark.csv", "embeddings": "vectors.npy"}],
         "embedder": {"kind": "precomputed"},
         "routing": {"alphas": [0.0, 0.1], "repeats": 2},
@@ -66,7 +67,11 @@ def write_manifest(folder: Path, document: dict[str, Any]) -> None:
         *("schema_version", "files", "embedder", "parameters", "models", "tasks"),
         *("named_tasks", "index"),
     )
-    content = as_written({key: document[key] for key in deciding})
+    decided = {key: document[key] for key in deciding}
+    if document.get("verdict") is not None:
+        verdict = document["verdict"]
+        decided["verdict"] = {key: verdict[key] for key in verdict if key != "forced"}
+    content = as_written(decided)
     document["version"] = sha256(content).hexdigest()[:16]
     document["digest"] = sha256(as_written(document | {"digest": ""})).hexdigest()
     (folder / "manifest.json").write_bytes(as_written(document))

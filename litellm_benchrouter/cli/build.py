@@ -16,8 +16,12 @@ from litellm_benchrouter.cli.options import (
     required_config,
     table,
 )
+from litellm_benchrouter.cli.verdict import show_verdict
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.errors import PublishError
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.store import Store
+from litellm_benchrouter.verdict import sentence
 
 
 @click.command("build")
@@ -27,27 +31,40 @@ from litellm_benchrouter.progress import bars
     type=click.Path(path_type=Path, dir_okay=False),
     help="Vectors that you already have: a .npy file, rows in the order of the source's samples.",
 )
+@click.option(
+    "--force", is_flag=True, help="Make it current even if its verdict fails; the manifest says so."
+)
 @json_option
-def build_command(config_path: Path | None, embeddings: Path | None, as_json: bool) -> None:
+def build_command(
+    config_path: Path | None, embeddings: Path | None, force: bool, as_json: bool
+) -> None:
     """Build an artifact from the configured benchmarks and make it current.
 
+    Before that it is tried on held-out tasks and samples of the benchmark; one that loses to the
+    best model on average is kept for inspection and not made current (benchrouter.publish).
+
     A build that fails leaves the version that serves as it was. Exit code 2: the configuration or
-    a benchmark's files are wrong and nothing was written; 1: the build failed.
+    a benchmark's files are wrong and nothing was written; 1: the build failed, or its version was
+    refused.
     """
     config = load_config(required_config(config_path))
     with bars() as stages:
-        built = build(config, embeddings=embeddings, stages=stages)
+        built = build(config, embeddings=embeddings, stages=stages, force=force)
     if as_json:
         print_json(
             {
                 "version": built.manifest.version,
                 "folder": str(built.folder),
                 "unchanged": built.unchanged,
+                "published": built.published,
+                "verdict": built.manifest.verdict,
                 "manifest": built.manifest.model_dump(),
             }
         )
     else:
         _show(built)
+    if not built.published:
+        raise PublishError(_refusal(built, Store(config.artifacts)))
 
 
 def _show(built: Built) -> None:
@@ -77,5 +94,20 @@ def _show(built: Built) -> None:
     )
     for warning in manifest.warnings:
         out.print(f"Warning: {warning}", style="yellow", highlight=False)
-    state = "is current already, nothing changed" if built.unchanged else "is current"
-    out.print(f"Version {manifest.version} {state}: {built.folder}", highlight=False)
+    if manifest.verdict is not None:
+        show_verdict(out, manifest.verdict)
+    if built.published:
+        state = "is current already, nothing changed" if built.unchanged else "is current"
+        out.print(f"Version {manifest.version} {state}: {built.folder}", highlight=False)
+
+
+def _refusal(built: Built, store: Store) -> str:
+    manifest = built.manifest
+    said = "" if manifest.verdict is None else f": it {sentence(manifest.verdict)}"
+    serving = store.current()
+    state = "no version serves yet" if serving is None else f"version {serving} still serves"
+    return (
+        f"version {manifest.version} was not made current{said}; {state}. Look at it with "
+        f"`benchrouter inspect --version {manifest.version}`, publish it with --force, or set "
+        f"benchrouter.publish.require to nothing."
+    )

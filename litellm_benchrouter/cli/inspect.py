@@ -20,6 +20,7 @@ from litellm_benchrouter.cli.options import (
     version_option,
 )
 from litellm_benchrouter.cli.task_labels import described, labels_table
+from litellm_benchrouter.cli.verdict import show_verdict
 from litellm_benchrouter.core.decision import probabilities_better
 from litellm_benchrouter.prices import LITELLM
 from litellm_benchrouter.router import BenchRouter
@@ -141,6 +142,8 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
         out.print(ranking)
         if task_named["n_labelled_inputs"]:
             out.print(labels_table(name, task_named))
+    if manifest.verdict is not None:
+        show_verdict(out, manifest.verdict)
     for warning in manifest.warnings:
         out.print(f"Warning: {warning}", style="yellow", highlight=False)
 

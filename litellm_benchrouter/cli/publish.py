@@ -32,12 +32,15 @@ def publish_command(
     """
     store = open_store(config_path, artifacts)
     found = store.find(version)
-    if not (store.verify(found).may_serve or force):
+    passes = store.verify(found).may_serve
+    if not (passes or force):
         raise ArtifactError(
             f"version {found} did not pass its own evaluation (`benchrouter versions --json` has "
             f"the verdict), so it must not serve; give --force to publish it all the same."
         )
     before = store.served()
+    if not passes:
+        store.mark_forced(found)
     store.publish(found)
     _report(before, found, as_json)
 

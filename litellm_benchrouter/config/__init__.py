@@ -13,6 +13,7 @@ from litellm_benchrouter.config.offline import (
     EmbedderConfig,
     IndexConfig,
     ModelConfig,
+    PublishConfig,
     RoutingConfig,
     SourceConfig,
     TaskConfig,
@@ -31,6 +32,7 @@ __all__ = [
     "IndexConfig",
     "ModelConfig",
     "PolicyLimits",
+    "PublishConfig",
     "RoutingConfig",
     "ServingConfig",
     "SourceConfig",
@@ -64,6 +66,7 @@ class BenchRouterConfig(Block):
     routing: RoutingConfig = Field(default_factory=RoutingConfig)
     index: IndexConfig = Field(default_factory=IndexConfig)
     tasks: dict[str, TaskConfig] = Field(default_factory=dict)
+    publish: PublishConfig = Field(default_factory=PublishConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
     policy: PolicyField = QUALITY
     request_policies: PolicyLimits | None = None

@@ -146,6 +146,20 @@ class IndexConfig(Block):
     min_recall: Probability = 0.99
 
 
+class PublishConfig(Block):
+    """What a version must have shown before it may serve; docs/proof.md.
+
+    Attributes
+    ----------
+    require : {"no-worse-than-bma", "nothing"}
+    tolerance : float
+        Largest mean loss against the best model on average that passes, as accuracy.
+    """
+
+    require: Literal["no-worse-than-bma", "nothing"] = "no-worse-than-bma"
+    tolerance: Probability = 0.005
+
+
 class TaskConfig(Block):
     """A named task: example inputs, and labels of some of them where there are any.
 

@@ -145,7 +145,7 @@ def smoother_table(
     repeats: int = 10,
     max_moved: int = 50,
     seed: int = 0,
-    left_out: Sequence[int] | None = None,
+    left_out: Sequence[int] = (),
     progress: Callable[[int], None] | None = None,
 ) -> list[SmootherTable]:
     """Collect (u(d), p(d, m)) with min(alpha n_d, 50) samples of d moved into the training data.
@@ -171,16 +171,16 @@ def smoother_table(
         Draws depend on it and on the task's place in the list alone.
     left_out : sequence of int, optional
         Tasks each of which is left out of the benchmark in turn, as the experiments of section 4 do
-        with the new task. Without it there is one table, of the whole benchmark.
+        with the new task.
     progress : callable, optional
         Called with the number of tasks done since the last call.
 
     Returns
     -------
     list of SmootherTable
-        One for each entry of `left_out` (its own row is NaN), or the one table.
+        The table of the whole benchmark, and one for each entry of `left_out` (its own row is NaN).
     """
-    variants = [-1] if left_out is None else [-1, *left_out]
+    variants = [-1, *left_out]
     n_draws = len(alphas) * repeats
     u = np.full((len(variants), n_tasks, n_draws), np.nan)
     p = np.full((len(variants), n_tasks, n_draws, correctness.shape[1]), np.nan)
@@ -210,8 +210,7 @@ def smoother_table(
                 u[v, d], p[v, d] = np.nan, np.nan
         if progress is not None:
             progress(1)
-    tables = [SmootherTable(u[v], p[v]) for v in range(len(variants))]
-    return tables if left_out is None else tables[1:]
+    return [SmootherTable(u[v], p[v]) for v in range(len(variants))]
 
 
 class _Sums:

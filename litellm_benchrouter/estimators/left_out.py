@@ -31,7 +31,7 @@ def knn_means(
     """
     from scipy.sparse import csr_array  # build side only
 
-    take = left & (np.cumsum(left, axis=1) <= k)
+    take = left & (np.cumsum(left, axis=1, dtype=np.int32) <= k)
     pointer = np.concatenate([[0], np.cumsum(take.sum(axis=1))])
     ones = np.ones(int(pointer[-1]), np.float32)
     graph = csr_array((ones, neighbors[take], pointer), shape=(len(neighbors), len(filled)))

@@ -100,8 +100,12 @@ def without_group(
     Lists that run short are padded with -1: where a group fills a whole list of hundreds, what is
     left of it says enough.
     """
-    gone = (neighbors.index < 0) | (sample_group[neighbors.index] == excluded)
+    first = neighbors.first(n_neighbors)
+    index, distance = first.index.copy(), first.distance.copy()
+    touched = np.flatnonzero((sample_group[first.index] == excluded).any(axis=1))
+    whole = neighbors.rows(touched)
+    gone = (whole.index < 0) | (sample_group[whole.index] == excluded)
     order = np.argsort(gone, axis=1, kind="stable")[:, :n_neighbors]
-    index = np.take_along_axis(np.where(gone, -1, neighbors.index), order, axis=1)
-    distance = np.take_along_axis(neighbors.distance, order, axis=1)
+    index[touched] = np.take_along_axis(np.where(gone, -1, whole.index), order, axis=1)
+    distance[touched] = np.take_along_axis(whole.distance, order, axis=1)
     return Neighbors(index, np.where(index < 0, np.float32("inf"), distance))

@@ -96,20 +96,21 @@ class Prepared:
         """Rank models; see `rank`."""
         return rank(scores, average, self.benchmark.cost_ranks, self.benchmark.models)
 
-    def smoother_table(self, stages: Silent) -> SmootherTable:
-        """Return the (u, p) table of the whole benchmark."""
-        with stages.stage("smoother table", self.n_groups) as advance:
-            return self._tables(None, advance)[0]
-
-    def smoother_tables(
-        self, stages: Silent, groups: Sequence[int] | None = None
-    ) -> list[SmootherTable]:
-        """Return the (u, p) table without each of some groups (default: all) in turn."""
+    def smoother_tables(self, stages: Silent) -> list[SmootherTable]:
+        """Return the (u, p) table without each of the groups in turn."""
         with stages.stage("smoother tables", self.n_groups) as advance:
-            return self._tables(range(self.n_groups) if groups is None else groups, advance)
+            return self._tables(range(self.n_groups), advance)[1:]
+
+    def smoother_table_and_without(
+        self, stages: Silent, groups: Sequence[int]
+    ) -> tuple[SmootherTable, dict[int, SmootherTable]]:
+        """Return the (u, p) table of the whole benchmark, and by group those without it."""
+        with stages.stage("smoother table", self.n_groups) as advance:
+            whole, *without = self._tables(groups, advance)
+        return whole, dict(zip(groups, without, strict=True))
 
     def _tables(
-        self, left_out: Sequence[int] | None, advance: Callable[[int], None]
+        self, left_out: Sequence[int], advance: Callable[[int], None]
     ) -> list[SmootherTable]:
         routing = self.routing
         return smoother_table(

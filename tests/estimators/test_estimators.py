@@ -35,8 +35,8 @@ def evidence_of(vectors, task, correctness, labels, excluded):
     outside = nearest_outside_task(vectors, task, 60)
     table = smoother_table(
         vectors, task, correctness, outside, n_tasks=N_TASKS, repeats=2,
-        left_out=None if excluded is None else [excluded],
-    )[0]  # fmt: skip
+        left_out=() if excluded is None else (excluded,),
+    )[-1]  # fmt: skip
     scores = left_out_s3(
         correctness, task, group, outside, table, k=5, kappa=19, t=0.5, sigma=0.09,
         excluded=excluded,

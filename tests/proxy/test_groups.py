@@ -80,6 +80,7 @@ def groups_config(api_base: str) -> dict[str, Any]:
         "benchrouter": {
             "artifacts": "router_artifacts",
             "method": "paper",
+            "publish": {"require": "nothing"},
             "mode": "groups",
             "virtual_models": {
                 "smart": ["unheard-of", "atlas", "coder", "mathsmith", "polyglot"],

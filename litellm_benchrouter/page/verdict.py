@@ -88,7 +88,7 @@ def _finding(title: str, found: Mapping[str, Any], reach: float, served: object)
         )
     because = found.get("bma_because")
     if because:
-        sentences.append(f"So the best model on average is served: {because}.")
+        sentences.append(f"These picks are not served, the best on average is: {because}.")
     elif served:
         sentences.append(f"Served by {served}.")
     return Finding(
@@ -112,8 +112,8 @@ def _picture(found: Mapping[str, Any], reach: float) -> Interval | None:
     return Interval(_WIDTH / 2, place(gain), place(low), place(high))
 
 
-def _interval(found: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    given = found.get("gain_95")
+def _interval(found: Mapping[str, Any], key: str = "gain_95") -> tuple[float | None, float | None]:
+    given = found.get(key)
     if isinstance(given, Sequence) and len(given) == 2 and all(map(_is_number, given)):
         return float(given[0]), float(given[1])
     return None, None
@@ -130,6 +130,10 @@ def _cost(cost: Mapping[str, Any]) -> list[tuple[str, str]]:
     assert isinstance(saved, int | float)
     against = cost.get("best_single")
     text = f"{100 * saved:.0f} % at equal quality" + (f", against {against}" if against else "")
+    if _is_number(cost.get("quality_gain")):
+        low, high = _interval(cost, "quality_gain_95")
+        text += f"; its quality there: {points(cost['quality_gain'])} points"
+        text += "" if low is None else f" (95 %: {points(low)} to {points(high)})"
     return [("Saved", text)]
 
 

@@ -178,7 +178,12 @@ PROVED = {
         "bma_because": None,
     },
     "requests": {"gain": 0.0, "gain_95": [0.0, 0.0], "n_samples": 900, "bma_because": "no gain"},
-    "cost": {"saved": 0.41, "best_single": "atlas"},
+    "cost": {
+        "saved": 0.41,
+        "best_single": "atlas",
+        "quality_gain": -0.02,
+        "quality_gain_95": [-0.05, 0.01],
+    },
     "unproven": {},
     "tolerance": 0.01,
     "passes": True,
@@ -196,8 +201,9 @@ def test_a_verdict_is_told_with_its_intervals_and_its_worst_task() -> None:
     assert "Worst task: <b>law</b>, −3.1 points." in tasks.sentences
     assert tasks.picture is not None
     assert tasks.picture.low < tasks.picture.zero < tasks.picture.at < tasks.picture.high <= 200
-    assert "So the best model on average is served: no gain." in requests.sentences
-    assert ("Saved", "41 % at equal quality, against atlas") in view.facts
+    assert "These picks are not served, the best on average is: no gain." in requests.sentences
+    saved = "41 % at equal quality, against atlas; its quality there: −2.0 points "
+    assert ("Saved", f"{saved}(95 %: −5.0 to +1.0)") in view.facts
 
 
 @pytest.mark.parametrize(

@@ -84,11 +84,8 @@ def _best(manifest: Manifest) -> str:
 
 
 def _publications(store: Store) -> list[tuple[str, str, str]]:
-    history = getattr(store, "history", None)
-    if history is None:
-        return []
     try:
-        found = list(history())[::-1][:_MOST]
+        found = store.history()[::-1][:_MOST]
     except BenchRouterError:
         return []
     return [(moment(each.at.isoformat()), str(each.version), str(each.how)) for each in found]

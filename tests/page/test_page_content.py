@@ -68,7 +68,10 @@ def test_a_new_version_is_taken_up_and_a_bad_one_is_named_while_the_old_one_is_s
     assert "Models, best first" in shown  # it still answers
 
     store.publish(second)
-    assert 'role="alert"' not in page.show()
+    shown = page.show()
+    assert 'role="alert"' not in shown
+    published = shown.partition("Published when")[2].partition("</table>")[0]
+    assert re.findall(r"<code>(\w+)</code>", published) == [second, first, second, first]
 
 
 @pytest.mark.parametrize("content", [b"../../etc", b"0123456789abcdef\n", b"\xff\xfe", b""])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
@@ -72,12 +73,10 @@ def serve_command(
         problem = page.warm_up()
         if problem is not None:
             click.echo(f"Warning: {problem}", err=True)
-        signal.signal(signal.SIGTERM, _interrupt)
+        _end_on_signals(server)
         click.echo(f"The page is at {server.url} (Ctrl-C ends it).")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            click.echo("Ended.")
+        server.serve_forever()
+        click.echo("Ended.")
 
 
 def _metrics(url: str | None, key_file: Path | None) -> MetricsSource | None:
@@ -111,6 +110,15 @@ def _cannot_listen(host: str, port: int, error: OSError) -> str:
     return f"cannot listen on port {port} of {host} ({error.strerror}); give another --port."
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """End on SIGTERM, as service managers send it, like on Ctrl-C."""
-    raise KeyboardInterrupt
+def _end_on_signals(server: PageServer) -> None:
+    """End on Ctrl-C, and on SIGTERM as service managers send it, between two requests.
+
+    An exception raised from a signal can strike where Python only prints and forgets it.
+    """
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        # It waits for the loop to end, which is in this thread.
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)

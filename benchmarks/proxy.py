@@ -2,18 +2,22 @@
 
 Three proxies serve the same deployments of a fake provider on loopback: one without a callback,
 one with a callback that does nothing, which shows what LiteLLM itself spends on having one, and one
-with the hook. They are asked in turns, so that whatever else the machine does slows all of them.
+with the hook. They are asked in short turns, there and back (A B C C B A ...), and compared within
+each round, so that whatever else the machine does slows all of them. The processor time of a
+proxy's process, which says how many requests a core can serve, is disturbed less than the clock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,6 +26,7 @@ from typing import Any
 import click
 import httpx
 import numpy as np
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -46,17 +51,49 @@ from litellm.integrations.custom_logger import CustomLogger
 
 handler = CustomLogger()
 """
-_ROUNDS = 4  # of each proxy, in turns
-_WARM_UP = 20
+_WARM_UP = 100
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one proxy did in one turn.
+
+    Attributes
+    ----------
+    times : list of float
+        Milliseconds of each request.
+    seconds : float
+        Of the whole turn.
+    cpu : float
+        Seconds of processor time that the proxy's process took, user and system.
+    """
+
+    times: list[float]
+    seconds: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return len(self.times) / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """Milliseconds of processor time a request."""
+        return 1e3 * self.cpu / len(self.times)
+
+
+Measured = dict[tuple[int, str], list[Turn]]
 
 
 @click.command()
 @click.option("--concurrency", multiple=True, type=int, default=(1, 8, 32), show_default=True)
-@click.option("--requests", default=400, show_default=True, help="Of each proxy and concurrency.")
-@click.option("--seconds", default=40.0, show_default=True, help="At most, of the same.")
-def main(concurrency: tuple[int, ...], requests: int, seconds: float) -> None:
+@click.option("--rounds", default=24, show_default=True, help="Turns of each proxy.")
+@click.option("--requests", default=64, show_default=True, help="Of each proxy and round.")
+def main(concurrency: tuple[int, ...], rounds: int, requests: int) -> None:
     """Ask all proxies, with several requests at once, and compare them."""
-    measured: dict[tuple[int, str], list[tuple[list[float], float]]] = {}
+    measured: Measured = {}
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-proxy-")))
         api_base = stack.enter_context(_upstream())
@@ -66,13 +103,13 @@ def main(concurrency: tuple[int, ...], requests: int, seconds: float) -> None:
         }
         progress = stack.enter_context(Progress(transient=True))
         for at_once in concurrency:
-            bar = progress.add_task(f"{at_once} at once", total=_ROUNDS * len(proxies))
-            for _ in range(_ROUNDS):
-                for name, proxy in proxies.items():
-                    times, spent = asyncio.run(
-                        _ask(proxy.base_url, requests // _ROUNDS, at_once, seconds / _ROUNDS)
-                    )
-                    measured.setdefault((at_once, name), []).append((times, spent))
+            bar = progress.add_task(f"{at_once} at once", total=rounds * len(proxies))
+            for proxy in proxies.values():  # connections, and code paths that this load reaches
+                asyncio.run(_ask(proxy, 2 * at_once, at_once))
+            for number in range(rounds):
+                for name in tuple(proxies)[:: -1 if number % 2 else 1]:
+                    turn = asyncio.run(_ask(proxies[name], requests, at_once))
+                    measured.setdefault((at_once, name), []).append(turn)
                     progress.advance(bar)
     _show(measured)
 
@@ -129,57 +166,76 @@ def _body(number: int) -> dict[str, Any]:
     return {"model": "smart", "messages": [{"role": "user", "content": f"{number}: {prompt}"}]}
 
 
-async def _ask(base_url: str, n: int, at_once: int, seconds: float) -> tuple[list[float], float]:
-    """Keep `at_once` requests under way until n were sent; return milliseconds of each, and all."""
+async def _ask(proxy: ProxyProcess, n: int, at_once: int) -> Turn:
+    """Keep `at_once` requests under way until n were sent."""
     times: list[float] = []
     numbers = count()
 
-    async def worker(client: httpx.AsyncClient, start: float) -> None:
+    async def worker(client: httpx.AsyncClient) -> None:
         for number in numbers:
-            asked = time.perf_counter()
-            if number >= n or asked - start > seconds:
+            if number >= n:
                 return
+            asked = time.perf_counter()
             response = await client.post("/v1/chat/completions", json=_body(number))
             response.raise_for_status()
             times.append((time.perf_counter() - asked) * 1e3)
 
     async with httpx.AsyncClient(
-        base_url=base_url,
+        base_url=proxy.base_url,
         headers={"Authorization": f"Bearer {MASTER_KEY}"},
         limits=httpx.Limits(max_connections=at_once),
         timeout=60,
         trust_env=False,
     ) as client:
-        start = time.perf_counter()
-        await asyncio.gather(*(worker(client, start) for _ in range(at_once)))
-        return times, time.perf_counter() - start
+        cpu, start = _cpu_seconds(proxy.pid), time.perf_counter()
+        await asyncio.gather(*(worker(client) for _ in range(at_once)))
+        seconds = time.perf_counter() - start
+        return Turn(times, seconds, _cpu_seconds(proxy.pid) - cpu)
 
 
-def _show(measured: dict[tuple[int, str], list[tuple[list[float], float]]]) -> None:
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far, all its threads."""
+    # The second field, the name, is in parentheses and may hold anything.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _show(measured: Measured) -> None:
     table = Table(
-        "at once", "callback", "requests", "p50 (ms)", "p99 (ms)", "requests/s", "relative"
+        *("at once", "callback", "p50 (ms)", "p99 (ms)", "requests/s", "relative"),
+        *("CPU (ms)", "relative"),
+        box=SIMPLE,
     )
     for column in table.columns[2:]:
         column.justify = "right"
     for at_once in dict.fromkeys(key[0] for key in measured):
-        rates = {}
+        bare = measured[at_once, "none"]
         for name in _CALLBACKS:
-            rounds = measured[at_once, name]
-            times = np.concatenate([one for one, _ in rounds])
-            rates[name] = len(times) / sum(spent for _, spent in rounds)
+            turns = measured[at_once, name]
+            times = np.concatenate([turn.times for turn in turns])
             p50, p99 = np.percentile(times, [50, 99])
+            rate = len(times) / sum(turn.seconds for turn in turns)
+            cost = 1e3 * sum(turn.cpu for turn in turns) / len(times)
             table.add_row(
-                *(str(at_once), name, str(len(times)), f"{p50:.1f}", f"{p99:.1f}"),
-                *(f"{rates[name]:.1f}", f"{rates[name] / rates['none']:.2f}"),
+                *(str(at_once), name, f"{p50:.1f}", f"{p99:.1f}", f"{rate:.1f}"),
+                _relative([a.rate / b.rate for a, b in zip(turns, bare, strict=True)]),
+                f"{cost:.2f}",
+                _relative([a.cost / b.cost for a, b in zip(turns, bare, strict=True)]),
             )
         table.add_section()
     console = Console()
     console.print(table)
     console.print(
-        "One worker each; the provider answers without delay. Proxy, provider and client share "
-        "this machine, and an idle proxy waits.",
+        "Relative: to the proxy without a callback, the median over the rounds ± half of the width "
+        "of their middle half. CPU: of the proxy's process, for one request. One worker each; the "
+        "provider answers without delay. Proxy, provider and client share this machine.",
         highlight=False,
     )
+
+
+def _relative(ratios: list[float]) -> str:
+    low, middle, high = np.percentile(ratios, [25, 50, 75])
+    return f"{middle:.3f} ±{(high - low) / 2:.2f}"
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from litellm_benchrouter.request import characters
+from litellm_benchrouter.request import MOST_PARTS, characters
 
 CHARACTERS_PER_TOKEN = 4.0
 _DEPTH = 4  # of lists and parts within a turn
@@ -49,7 +50,10 @@ class Needs:
 def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
     """Return what a request needs; parameters as in `request.last_user_turn`."""
     kinds = {
-        _PARTS[kind] for turns in (messages, request.get("input")) for kind in _part_kinds(turns)
+        _PARTS[kind]
+        for turns in (messages, request.get("input"))
+        for kind in islice(_part_kinds(turns), MOST_PARTS)
+        if kind in _PARTS
     }
     if request.get("tools") or request.get("functions"):
         kinds.add("tools")
@@ -78,14 +82,13 @@ def lacking(abilities: Mapping[str, Any], needs: Needs) -> str | None:
 
 
 def _part_kinds(turns: object, depth: int = _DEPTH) -> Iterator[str]:
-    """Yield the kinds of parts that are more than text."""
+    """Yield the kind of each turn and of its parts; an empty one where it has none."""
     if not depth or not isinstance(turns, list | tuple):
         return
     for turn in turns:
+        kind = turn.get("type") if isinstance(turn, Mapping) else None
+        yield kind if isinstance(kind, str) else ""
         if isinstance(turn, Mapping):
-            kind = turn.get("type")
-            if isinstance(kind, str) and kind in _PARTS:
-                yield kind
             yield from _part_kinds(turn.get("content"), depth - 1)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from litellm_benchrouter.capabilities import lacking, needs_of
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.core.decision import GIVEN_UP, Decision
 from litellm_benchrouter.decision_log import log_decision
 from litellm_benchrouter.metrics import Metrics
 from litellm_benchrouter.policy import QUALITY, Terms
@@ -147,12 +147,20 @@ class Deciding:
         return Offer(deployments, models, unable)
 
     async def decide(
-        self, call: Call, group: str, offer: Offer, messages: object, request: Mapping[str, Any]
-    ) -> Decision | None:
-        """Rank the benchmark models of a group; None where no version serves.
+        self,
+        router: BenchRouter,
+        call: Call,
+        group: str,
+        offer: Offer,
+        messages: object,
+        request: Mapping[str, Any],
+    ) -> Decision:
+        """Rank the benchmark models of a group.
 
         Parameters
         ----------
+        router : BenchRouter
+            It knows the models on offer.
         call : Call
         group : str
             Its policy holds.
@@ -161,9 +169,6 @@ class Deciding:
         messages, request
             As in `request.last_user_turn`.
         """
-        router = self.serving.router
-        if router is None:
-            return None
         started = time.perf_counter()
         able = offer.able
         names = able.names
@@ -178,6 +183,8 @@ class Deciding:
             decision = router.the_only(names[0], terms)
         if decision is None:
             decision = await self.serving.decide(router, text, named_task(request), names, terms)
+            passes = self._config.serving.on_error == "pass_through"
+            call.passed = passes and decision.kind in GIVEN_UP
         seconds = time.perf_counter() - started
         decision = replace(decision, reason=decision.reason + offer.note, seconds=seconds)
         with contextlib.suppress(Exception):  # nothing of that may stand in a request's way
@@ -192,6 +199,8 @@ class Deciding:
         decision = call.decisions.get(call.group)
         if call.shadow and decision is not None:
             self._metrics.shadowed(call.group, agrees=call.answered_by == decision.pick)
+            return
+        if call.passed:
             return
         self._metrics.answered(call.group, call.answered_by, call.outcome)
         if self._is_sticky(call) and call.answered_by:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from litellm_benchrouter.estimate import Estimate, Offer, Scores
 from litellm_benchrouter.estimators import request
 from litellm_benchrouter.estimators.guarded import FAR_PERCENTILE, Guarded
 from litellm_benchrouter.estimators.request import GateVerdict, RequestEstimator, capped
+from litellm_benchrouter.remember import remembered
 
 Floats = NDArray[np.float64]
 Columns = NDArray[np.intp]
@@ -41,7 +41,7 @@ class GuardedScorer:
         self._correctness = np.asarray(artifact.correctness)
         self._task = np.asarray(artifact.task)
         self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
-        self._offer = lru_cache(maxsize=_OFFERS)(self._make_offer)
+        self._offer = remembered(self._make_offer, _OFFERS)
 
     def estimate(
         self, vector: NDArray[np.float32], neighbors: Neighbors, offer: Offer, *, weighed: bool

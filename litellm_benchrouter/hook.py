@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_benchrouter import access, proxy
-from litellm_benchrouter.config import BLOCK, BenchRouterConfig, VirtualModel, load_config
+from litellm_benchrouter.config import BLOCK, VirtualModel, load_config
 from litellm_benchrouter.deciding import Deciding
 from litellm_benchrouter.decision_log import set_log_level
 from litellm_benchrouter.errors import BenchRouterError
@@ -56,6 +56,7 @@ class BenchRouterHook(CustomLogger):
         self._virtual: dict[str, VirtualModel] = {}
         self._deciding: Deciding | None = None
         self._names = ModelNames({}, frozenset())
+        self._named: BenchRouter | None = None
         self._by_group: dict[str, list[Any]] = {}
         self._warned: set[str] = set()
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
@@ -155,15 +156,17 @@ class BenchRouterHook(CustomLogger):
         call.virtual = name
         decision = None
         deployments = [d for group in groups for d in self._by_group.get(group, [])]
-        models = [self._names.of(deployment) for deployment in deployments]
-        if self._deciding is not None and any(models):
+        router = self._deciding.serving.router if self._deciding else None
+        names = self._names_of(router)
+        models = [names.of(deployment) for deployment in deployments]
+        if self._deciding is not None and router is not None and any(models):
             turns = data.get("messages") or data.get("prompt")
             self._deciding.begin(call, turns, data)
             offer = self._deciding.offer(deployments, models, turns, data)
-            decision = await self._deciding.decide(call, name, offer, turns, data)
+            decision = await self._deciding.decide(router, call, name, offer, turns, data)
         if decision is not None:
             call.decisions |= {group: decision for group, known in groups.items() if known}
-        ranking, holder = rank_groups(groups, None if call.shadow else decision), None
+        ranking, holder = rank_groups(groups, None if call.mode else decision), None
         with contextlib.suppress(Exception):
             holder = access.holder_of_response(data.get("previous_response_id"))
         return put_first(ranking, holder)
@@ -180,9 +183,11 @@ class BenchRouterHook(CustomLogger):
         call = self._calls.get(request["litellm_logging_obj"])
         if call is not None and call.virtual:
             call.group = group  # which may be one that the benchmark does not know
-        if self._deciding is None or not isinstance(deployments, list):
+        router = self._deciding.serving.router if self._deciding else None
+        if self._deciding is None or router is None or not isinstance(deployments, list):
             return deployments
-        models = [self._names.of(deployment) for deployment in deployments]
+        names = self._names_of(router)
+        models = [names.of(deployment) for deployment in deployments]
         if not any(models):
             return deployments
         self._warn_of_unknown(deployments, models)
@@ -193,12 +198,10 @@ class BenchRouterHook(CustomLogger):
         offer = self._deciding.offer(deployments, models, messages, request)
         decision = call.decision_for(group, offer.able.names)
         if decision is None:
-            decision = await self._deciding.decide(call, group, offer, messages, request)
-        if decision is None:
-            return deployments
+            decision = await self._deciding.decide(router, call, group, offer, messages, request)
         call.group, call.decisions[group] = group, decision
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
-        if call.shadow:
+        if call.mode:
             return deployments
         target = request.get("_target_order")
         return order_deployments(
@@ -210,6 +213,13 @@ class BenchRouterHook(CustomLogger):
             pinned=_holder_of_previous_response(request),
             first=target if isinstance(target, int) else 1,
         )
+
+    def _names_of(self, router: BenchRouter | None) -> ModelNames:
+        """The names that go with a router, so that a version is taken up as one."""
+        if router is not None and self._named is not router:
+            self._names = ModelNames(self._names.aliases, frozenset(router.models))
+            self._named = router
+        return self._names
 
     def _load(self) -> None:
         try:
@@ -224,9 +234,7 @@ class BenchRouterHook(CustomLogger):
         if config.serving.log_level is not None:
             set_log_level(config.serving.log_level)
         self._names = ModelNames(config.aliases, frozenset())
-        serving = Serving(
-            config, lambda router: self._loaded(config, router), metrics=self._metrics
-        )
+        serving = Serving(config, self._loaded, metrics=self._metrics)
         stated = {name: model.model_dump() for name, model in config.models.items()}
         self._deciding = Deciding(
             config,
@@ -237,15 +245,15 @@ class BenchRouterHook(CustomLogger):
         )
         serving.start()
 
-    def _loaded(self, config: BenchRouterConfig, router: BenchRouter) -> None:
-        self._names = ModelNames(config.aliases, frozenset(router.models))
+    def _loaded(self, router: BenchRouter) -> None:
+        names = ModelNames(self._names.aliases, frozenset(router.models))
         self._warned = set()
         by_group: dict[str, list[Any]] = {}
         for deployment in proxy.wait_for_model_list():
             by_group.setdefault(deployment.get("model_name", ""), []).append(deployment)
         self._by_group = by_group
         for deployments in by_group.values():
-            models = [self._names.of(deployment) for deployment in deployments]
+            models = [names.of(deployment) for deployment in deployments]
             if any(models):
                 self._warn_of_unknown(deployments, models)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ NAME = "benchrouter_model"
 # What an answer costs is not every client's business.
 _HEADERS = ("virtual", "group", "model", "method", "reason", "task", "artifact", "policy")
 _HEADER_LENGTH = 300
+_UNPRINTABLE = re.compile(r"[^ -~]")
 _WHY_NOT_PICK = {"pick_failed": "failed", "pick_unavailable": "was not available"}
 _LISTED = "by its place in the list: the benchmark has nothing to say about the group"
 
@@ -83,6 +85,8 @@ class Call:
         The conversation, where conversations count.
     shadow : bool
         Whether decisions are recorded only.
+    passed : bool
+        Whether no decision could be taken, and the configuration says to pass through then.
     counted : bool
         Whether the answer was counted; a callback that is listed twice hears of it twice.
     """
@@ -95,6 +99,12 @@ class Call:
     counted: bool = False
     session: str = ""
     shadow: bool = False
+    passed: bool = False
+
+    @property
+    def mode(self) -> str:
+        """Why the decision is not followed: `shadow`, `pass_through`; empty where it is."""
+        return "shadow" if self.shadow else "pass_through" if self.passed else ""
 
     def decision_for(self, group: str, offer: Collection[str]) -> Decision | None:
         """Return the decision already taken, if it ranked every model on offer now."""
@@ -113,7 +123,7 @@ class Call:
             # a fallback led to a group that is not ours, or nothing decided between groups
             return {**of_group, "method": "listed", "reason": _LISTED} if of_group else None
         decision = self.decisions[self.group]
-        of_mode = {"mode": "shadow"} if self.shadow else {}
+        of_mode = {"mode": self.mode} if self.mode else {}
         return {
             **of_group,
             **of_mode,
@@ -131,8 +141,8 @@ class Call:
         }
 
     def as_headers(self, prefix: str) -> dict[str, str]:
-        """Return the response headers; none where decisions are recorded only."""
-        fields = {} if self.shadow else self.as_log() or {}
+        """Return the response headers; none where the decision is not followed."""
+        fields = {} if self.mode else self.as_log() or {}
         return {f"{prefix}{key}": _header(str(fields[key])) for key in _HEADERS if fields.get(key)}
 
     @property
@@ -152,7 +162,7 @@ class Call:
         return "pick_failed" if decision.pick in failed else "pick_unavailable"
 
     def _reason(self, decision: Decision) -> str:
-        why = None if self.shadow else _WHY_NOT_PICK.get(self.outcome)
+        why = None if self.mode else _WHY_NOT_PICK.get(self.outcome)
         return f"{decision.pick} {why}; {decision.reason}" if why else decision.reason
 
 
@@ -232,5 +242,4 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 def _header(value: str) -> str:
     """Make a value fit for a header: one line of visible ASCII, bounded."""
-    printable = "".join(c if " " <= c <= "~" else "?" for c in value)
-    return printable[:_HEADER_LENGTH].strip()
+    return _UNPRINTABLE.sub("?", value[:_HEADER_LENGTH]).strip()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 TASK_HEADER = "x-benchrouter-task"
 TASK_TAG = "task:"
 POLICY_HEADER = "x-benchrouter-policy"
 
+# The event loop reads requests, and a client may send anything: no embedder looks further than the
+# first of these characters, and of a million turns or parts a sample must do.
+MOST_PARTS = 2_000
+_LONGEST_TEXT = 32_768
 _LONGEST_NAME = 200
 _TEXT_CALLS = frozenset(
     {
@@ -38,6 +43,8 @@ def asks_for_text(request: Mapping[str, Any]) -> bool:
 
 def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
     """Return the text of the last user turn that has any, or an empty string.
+
+    Of a very long text it is the beginning; of very many turns the last are looked at.
 
     Parameters
     ----------
@@ -74,7 +81,7 @@ def named_task(request: Mapping[str, Any]) -> str | None:
             return str(place["task"]).strip()
     tags = metadata.get("tags")
     if isinstance(tags, list | tuple):
-        for tag in tags:
+        for tag in islice(tags, MOST_PARTS):
             if isinstance(tag, str) and tag.startswith(TASK_TAG):
                 name = tag.removeprefix(TASK_TAG)
                 if _is_name(name):
@@ -93,21 +100,25 @@ def characters(messages: object, request: Mapping[str, Any]) -> int:
     Parameters
     ----------
     messages, request
-        As in `last_user_turn`. Images, files and tools are not counted.
+        As in `last_user_turn`. Images, files and tools are not counted, nor what follows after
+        `MOST_PARTS` parts.
     """
     turns = (messages, request.get("input"), request.get("instructions"), request.get("system"))
-    return sum(_length(part) for part in turns)
+    return sum(sum(islice(_lengths(part), MOST_PARTS)) for part in turns)
 
 
-def _length(part: object, depth: int = 4) -> int:
-    """Count the characters of a turn, a list of turns, or the parts of one; no deeper."""
+def _lengths(part: object, depth: int = 4) -> Iterator[int]:
+    """Yield the characters of a turn, a list of turns, or the parts of one; no deeper."""
     if isinstance(part, str):
-        return len(part)
-    if depth and isinstance(part, list | tuple):
-        return sum(_length(each, depth - 1) for each in part)
-    if depth and isinstance(part, Mapping):
-        return sum(_length(part.get(key), depth - 1) for key in ("content", "text"))
-    return 0
+        yield len(part)
+    elif depth and isinstance(part, list | tuple):
+        for each in part:
+            yield from _lengths(each, depth - 1)
+    elif depth and isinstance(part, Mapping):
+        for key in ("content", "text"):
+            yield from _lengths(part.get(key), depth - 1)
+    else:
+        yield 0
 
 
 def _header(request: Mapping[str, Any], wanted: str) -> str | None:
@@ -126,12 +137,12 @@ def _is_name(value: object) -> bool:
 
 def _user_text(turns: object, *, last: bool = True) -> str:
     if isinstance(turns, str):
-        return turns
+        return turns[:_LONGEST_TEXT]
     if not isinstance(turns, list | tuple):
         return ""
-    for turn in reversed(turns) if last else turns:
+    for turn in islice(reversed(turns) if last else turns, MOST_PARTS):
         if isinstance(turn, str):
-            return turn
+            return turn[:_LONGEST_TEXT]
         if isinstance(turn, Mapping) and _is_user_turn(turn):
             text = _content_text(turn.get("content"))
             if text.strip():
@@ -147,13 +158,14 @@ def _is_user_turn(turn: Mapping[Any, Any]) -> bool:
 def _content_text(content: object) -> str:
     """Join the text parts of a turn; images, files and tool results are passed over."""
     if isinstance(content, str):
-        return content
+        return content[:_LONGEST_TEXT]
     if not isinstance(content, list | tuple):
         return ""
-    parts = []
-    for part in content:
-        if isinstance(part, str):
-            parts.append(part)
-        elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
-            parts.append(part["text"])
+    parts: list[str] = []
+    room = _LONGEST_TEXT
+    for part in islice(content, MOST_PARTS):
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if isinstance(text, str) and room > 0:
+            parts.append(text[:room])
+            room -= len(text) + 1
     return "\n".join(parts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from litellm_benchrouter.estimate import Estimate, Offer, Scores
 from litellm_benchrouter.guarded_scorer import GuardedScorer
 from litellm_benchrouter.named_tasks import TOO_SMALL, NamedTasks
 from litellm_benchrouter.policy import PLAIN, QUALITY, Terms
+from litellm_benchrouter.remember import remembered
 from litellm_benchrouter.weighing import Weighing
 
 _KEPT = 1024  # sets of models on offer, and tasks over them
@@ -85,8 +85,8 @@ class BenchRouter:
             self._n_neighbors = max(self._k, self._guarded.n_neighbors)
         self._tasks = NamedTasks(artifact)
         self._weighing = Weighing(artifact)
-        self._offer = lru_cache(maxsize=_KEPT)(self._make_offer)
-        self._task = lru_cache(maxsize=_KEPT)(self._estimate_task)
+        self._offer = remembered(self._make_offer, _KEPT)
+        self._task = remembered(self._estimate_task, _KEPT)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The router inside the proxy: loads versions beside the requests, decides off the event loop."""
+"""The router inside the proxy: loads versions beside the requests, decides within a time limit."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import asyncio
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from litellm_benchrouter.artifact import read_artifact
+from litellm_benchrouter.breaker import Breaker
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.manifest import MANIFEST
 from litellm_benchrouter.metrics import Metrics
+from litellm_benchrouter.pace import Pace
 from litellm_benchrouter.policy import PLAIN, Terms
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.store import Store
+from litellm_benchrouter.threads import BusyError, DaemonThreads
 
 logger = logging.getLogger("litellm_benchrouter")
 
 _THREADS = 2  # one may hang in an embedder without stopping the other
 _WARM_UP = "warm up"
+_RESTS = "decisions kept failing; they rest"
 _SKIPPED_LOOKS = 20  # then a refused version is tried again: a network volume may be back
 
 
@@ -35,6 +39,13 @@ class Serving:
     on_load : callable, optional
         Called with each newly loaded router, in the loading thread.
     metrics : Metrics, optional
+
+    Attributes
+    ----------
+    router : BenchRouter or None
+        Of the version that serves.
+    breaker : Breaker
+        Opens where decisions keep failing.
     """
 
     def __init__(
@@ -50,7 +61,10 @@ class Serving:
         self._on_load = on_load
         self._refused: str | None = None
         self._skips = 0
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="benchrouter-decide")
+        self._threads = DaemonThreads(_THREADS, "benchrouter-decide")
+        self._pace: Pace | None = None
+        breaker = config.serving.breaker
+        self.breaker = Breaker(breaker.failures, breaker.seconds, on_change=self._breaker_changed)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self.router: BenchRouter | None = None
@@ -66,7 +80,7 @@ class Serving:
     def stop(self) -> None:
         """Stop looking, and let decisions under way end by themselves."""
         self._stopped.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.stop()
 
     def refresh(self) -> None:
         """Load the version that CURRENT names, if it is not the one that serves.
@@ -98,6 +112,7 @@ class Serving:
             self._refuse(self._named(), f"{type(error).__name__}: {error}")
             return
         self.router, self._refused = router, None
+        self.breaker.retry()
         self._metrics.loaded(router.artifact)
         logger.info("benchrouter: version %s serves", version)
         if self._on_load is not None:
@@ -111,19 +126,76 @@ class Serving:
         models: Sequence[str],
         terms: Terms = PLAIN,
     ) -> Decision:
-        """Decide within the time limit; after it, or on any failure, by the average alone."""
-        loop = asyncio.get_running_loop()
-        try:
-            work = loop.run_in_executor(
-                self._pool, lambda: router.decide(text, task=task, models=models, terms=terms)
+        """Decide within the time limit, without holding the event loop.
+
+        Returns
+        -------
+        Decision
+            By the average alone, and of one of the kinds `GIVEN_UP`, where it was not taken in
+            time, failed, or decisions have kept failing.
+        """
+        number = self.breaker.enter()
+        if number is None:
+            return router.best_on_average(
+                models, "decisions kept failing; they rest", terms, "breaker"
             )
-            return await asyncio.wait_for(work, self._limit)
+        ended = self.breaker.dropped
+        try:
+            decision = await self._decide(router, text, task, models, terms)
+            ended = self.breaker.succeeded
+            return decision
         except TimeoutError:
+            ended = self.breaker.failed
             reason, kind = f"no decision within {self._limit * 1000:g} ms", "time_limit"
+        except BusyError:
+            ended = self.breaker.failed
+            reason, kind = "too many decisions wait for a thread", "time_limit"
         except Exception as error:
+            ended = self.breaker.failed
             logger.warning("benchrouter: a decision failed (%s)", type(error).__name__)
             reason, kind = f"the decision failed ({type(error).__name__})", "error"
+        finally:
+            ended(number)
         return router.best_on_average(models, reason, terms, kind)
+
+    async def _decide(
+        self,
+        router: BenchRouter,
+        text: str,
+        task: str | None,
+        models: Sequence[str],
+        terms: Terms,
+    ) -> Decision:
+        """Decide in place where that is quick, else in a thread; TimeoutError when time is up."""
+
+        def timed() -> tuple[Decision, float]:
+            # The thread's own time: the clock would count what others took of the processor.
+            started = time.thread_time()
+            decision = router.decide(text, task=task, models=models, terms=terms)
+            return decision, time.thread_time() - started
+
+        if self._pace is None or self._pace.router is not router:
+            self._pace = Pace(router)
+        pace = self._pace
+        known_task = task if task is not None and router.knows_task(task) else None
+        key = (known_task, *models, terms.policy.saves)
+        if pace.is_quick(key, embeds=known_task is None):
+            decision, seconds = timed()
+        else:
+            work = asyncio.wrap_future(self._threads.submit(timed))
+            try:
+                # Not wait_for, which where the loop was held up can drop a result that is there.
+                await asyncio.wait([work], timeout=self._limit)
+                if not work.done():
+                    raise TimeoutError
+                decision, seconds = work.result()
+            finally:
+                work.cancel()
+        pace.note(key, seconds)
+        return decision
+
+    def _breaker_changed(self, *, is_open: bool) -> None:
+        self._metrics.breaker(is_open=is_open)
 
     def _watch(self) -> None:
         while not self._stopped.is_set():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from litellm_benchrouter.estimate import Estimate, Offer, Positions, Scores
 from litellm_benchrouter.expected_cost import CostModel, Lengths, cost_model
 from litellm_benchrouter.policy import QUALITY, Terms
 from litellm_benchrouter.prices import Prices
+from litellm_benchrouter.remember import remembered
 
 _TIE = 1e-12  # sums of the same labels in another order differ in the last bits
 _KEPT = 1024  # sets of models on offer and of their prices
@@ -39,7 +39,7 @@ class Weighing:
         self._version = artifact.manifest.version
         self._facts = dict(zip(artifact.models, artifact.facts, strict=True))
         self._lengths = Lengths.of(artifact.facts)
-        self.costs = lru_cache(maxsize=_KEPT)(self._cost_model)
+        self.costs = remembered(self._cost_model, _KEPT)
 
     def decide(
         self, offer: Offer, estimate: Estimate, terms: Terms, task: str | None = None

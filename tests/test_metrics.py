@@ -197,7 +197,6 @@ messages = [{"role": "user", "content": "Amira has 120 tickets and gives away 15
 handler.start()
 while handler._deciding is None or handler._deciding.serving.router is None:
     time.sleep(0.05)
-handler._names = type(handler._names)({}, frozenset(handler._deciding.serving.router.models))
 call = Logging()
 ranked = asyncio.run(handler.async_filter_deployments(
     "smart", deployments, messages, {"litellm_logging_obj": call}))

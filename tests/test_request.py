@@ -151,8 +151,27 @@ ANYTHING = st.recursive(
 BODIES = st.dictionaries(TEXT, ANYTHING, max_size=6)
 
 
-def test_a_long_text_is_read_whole():
-    assert len(last_user_turn([user(["x" * 10_000_000])], {})) == 10_000_000
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [user("ab" * 5_000_000)],
+        "ab" * 5_000_000,
+        [user([{"type": "text", "text": "ab"}, "ab" * 5_000_000])],
+        [user(["a"] * 1_000_000)],
+        ["ab" * 5_000_000],
+    ],
+)
+def test_of_a_very_long_text_the_beginning_is_looked_at(messages):
+    text = last_user_turn(messages, {})
+    assert 1_000 <= len(text) <= 32_768
+    assert text.startswith("a")
+
+
+def test_of_very_many_turns_the_last_are_looked_at():
+    answers = [{"role": "assistant", "content": "yes"}] * 1_000_000
+    assert last_user_turn([*answers, user("which?"), *answers[:900]], {}) == "which?"
+    assert last_user_turn([user("which?"), *answers], {}) == ""
+    assert named_task({"metadata": {"tags": ["task:far"] * 3 + ["x"] * 1_000_000}}) == "far"
 
 
 @settings(max_examples=500, deadline=None)

@@ -6,16 +6,21 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from litellm_benchrouter.breaker import State
 from litellm_benchrouter.build import build
-from litellm_benchrouter.config import load_config
+from litellm_benchrouter.config import BenchRouterConfig, ServingConfig, load_config
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.demo.run import copy_files
+from litellm_benchrouter.embedders import Embedder
+from litellm_benchrouter.pace import Pace
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.serving import Serving
 from litellm_benchrouter.store import Store
@@ -53,7 +58,7 @@ def serving(folder: Path) -> Iterator[Serving]:
     made.stop()
 
 
-def with_embedder(router: BenchRouter, embedder: Hanging) -> BenchRouter:
+def with_embedder(router: BenchRouter, embedder: Any) -> BenchRouter:
     return BenchRouter(replace(router.artifact, embedder=embedder))
 
 
@@ -89,6 +94,171 @@ async def test_a_hung_embedder_gives_way_to_the_best_on_average(
     assert (decision.pick, decision.method) == ("atlas-70b", "bma")
     assert decision.reason == "no decision within 50 ms"
     assert len(gaps) > 5  # the event loop went on meanwhile
+
+
+def tuned(folder: Path, **serving: Any) -> BenchRouterConfig:
+    """Return the configuration with other keys of `serving`."""
+    config = load_config(folder / "config.yaml")
+    block = ServingConfig.model_validate(serving)
+    return config.model_copy(update={"serving": block})
+
+
+class Counting:
+    """An embedder that counts its calls, and hangs or fails while it is told to."""
+
+    kind = "of the test"
+
+    def __init__(self, real: Embedder) -> None:
+        self._real = real
+        self.dimension = real.dimension
+        self.calls = 0
+        self.fails = False
+        self.released = threading.Event()
+        self.released.set()
+
+    def embed(self, texts, *, progress=None):
+        self.calls += 1
+        if self.fails:
+            raise ValueError(f"never repeat {texts[0]}")
+        assert self.released.wait(30)
+        return self._real.embed(texts)
+
+
+@pytest.fixture
+def counting(serving: Serving) -> Counting:
+    return Counting(serving.router.artifact.embedder)
+
+
+async def test_a_hung_embedder_takes_both_threads_at_most_and_one_probe_finds_it_well(
+    folder: Path, serving: Serving, counting: Counting
+) -> None:
+    limits = {"time_limit_ms": 50.0, "breaker": {"failures": 3, "seconds": 0.5}}
+    guarded = Serving(tuned(folder, **limits))
+    router = with_embedder(serving.router, counting)
+
+    async def ask(times: int) -> list[Decision]:
+        asked = (guarded.decide(router, MATH, None, MODELS) for _ in range(times))
+        return await asyncio.gather(*asked)
+
+    try:
+        counting.released.clear()
+        took = []
+        for _ in range(3):
+            before = time.perf_counter()
+            (decision,) = await ask(1)
+            took.append(time.perf_counter() - before)
+            assert (decision.pick, decision.method) == ("atlas-70b", "bma")
+            assert decision.reason == "no decision within 50 ms"
+        # The quickest, because the machine may have held up any one of them.
+        assert 0.05 <= min(took) < 0.07
+        assert guarded.breaker.state is State.OPEN
+
+        skipped = await ask(50)
+        assert {decision.reason for decision in skipped} == {"decisions kept failing; they rest"}
+        assert counting.calls == 2
+
+        await asyncio.sleep(0.5)
+        reasons = Counter(decision.reason for decision in await ask(50))  # it hangs still
+        assert reasons["no decision within 50 ms"] == 1
+        assert reasons["decisions kept failing; they rest"] == 49
+        assert guarded.breaker.state is State.OPEN
+
+        counting.released.set()
+        calls = counting.calls
+        while guarded.breaker.state is State.OPEN:  # for half a second
+            await ask(20)
+            await asyncio.sleep(0.05)
+        assert guarded.breaker.state is State.CLOSED
+        assert counting.calls - calls <= 2  # what waited for a thread was not run any more
+        assert {decision.method for decision in await ask(5)} == {"guarded"}
+        kinds = Counter(decision.kind for decision in skipped)
+        assert kinds == {"breaker": 50}
+    finally:
+        counting.released.set()
+        guarded.stop()
+
+
+async def test_an_embedder_that_fails_time_and_again_is_left_alone(
+    folder: Path, serving: Serving, counting: Counting
+) -> None:
+    guarded = Serving(tuned(folder, breaker={"failures": 4, "seconds": 3600.0}))
+    router = with_embedder(serving.router, counting)
+    counting.fails = True
+    reasons = [(await guarded.decide(router, MATH, None, MODELS)).reason for _ in range(10)]
+    assert reasons[:4] == ["the decision failed (ValueError)"] * 4
+    assert set(reasons[4:]) == {"decisions kept failing; they rest"}
+    assert counting.calls == 4
+
+    guarded.refresh()  # a version is loaded: worth a try at once
+    counting.fails = False
+    assert (await guarded.decide(router, MATH, None, MODELS)).method == "guarded"
+    guarded.stop()
+
+
+async def test_a_client_that_goes_away_frees_the_probe(
+    folder: Path, serving: Serving, counting: Counting
+) -> None:
+    guarded = Serving(tuned(folder, breaker={"failures": 1, "seconds": 0.001}))
+    router = with_embedder(serving.router, counting)
+    counting.fails = True
+    await guarded.decide(router, MATH, None, MODELS)
+    await asyncio.sleep(0.01)
+    counting.fails = False
+    counting.released.clear()
+    probe = asyncio.create_task(guarded.decide(router, MATH, None, MODELS))
+    while guarded.breaker.state is not State.PROBING:
+        await asyncio.sleep(0.001)
+    probe.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await probe
+    counting.released.set()
+    assert (await guarded.decide(router, MATH, None, MODELS)).method == "guarded"
+    assert guarded.breaker.state is State.CLOSED
+    guarded.stop()
+
+
+async def test_a_decision_is_taken_in_place_once_it_is_known_to_be_quick(
+    folder: Path, serving: Serving, counting: Counting
+) -> None:
+    async def thread_of(served: Serving, router: BenchRouter, task: str | None = None) -> str:
+        names = []
+        decide = router.decide
+
+        def noted(*args: Any, **kwargs: Any) -> Decision:
+            names.append(threading.current_thread().name)
+            return decide(*args, **kwargs)
+
+        router.decide = noted  # type: ignore[method-assign]
+        await served.decide(router, MATH, task, MODELS)
+        del router.decide
+        return names[0]
+
+    here = threading.current_thread().name
+    router = serving.router
+    assert await thread_of(serving, router) != here  # the first prepares what is remembered
+    assert await thread_of(serving, router) == here
+    assert await thread_of(serving, router, "report-queries") != here
+    assert await thread_of(serving, router, "report-queries") == here
+    assert await thread_of(serving, router, "unheard of") == here  # decided by the text
+
+    other = with_embedder(router, counting)  # an embedder that could hang
+    for _ in range(3):
+        assert await thread_of(serving, other) != here
+    assert await thread_of(serving, other, "report-queries") != here
+    assert await thread_of(serving, other, "report-queries") == here  # needs no embedding
+
+
+def test_slow_decisions_go_to_threads_until_they_are_quick_again(serving: Serving) -> None:
+    pace = Pace(serving.router)
+    pace.note("these", 9.0)  # the first says nothing
+    assert pace.is_quick("these", embeds=True)
+    assert not pace.is_quick("others", embeds=True)
+    for _ in range(6):
+        pace.note("these", 0.003)
+    assert not pace.is_quick("these", embeds=True)
+    for _ in range(50):
+        pace.note("these", 0.001)
+    assert pace.is_quick("these", embeds=True)
 
 
 async def test_a_failing_embedder_gives_way_and_its_message_stays_out_of_the_log(

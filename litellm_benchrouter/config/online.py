@@ -10,6 +10,21 @@ from pydantic import Field, field_validator, model_validator
 from litellm_benchrouter.config.block import Block
 
 
+class BreakerConfig(Block):
+    """When decisions are no longer tried for a while.
+
+    Attributes
+    ----------
+    failures : int
+        So many in a row, out of time or failed, open it.
+    seconds : float
+        How long decisions rest before one is tried again.
+    """
+
+    failures: int = Field(default=5, ge=1)
+    seconds: float = Field(default=10.0, gt=0)
+
+
 class ServingConfig(Block):
     """How the hook behaves in the proxy.
 
@@ -19,6 +34,10 @@ class ServingConfig(Block):
         Longest that a decision may hold a request; after it the best on average goes first.
     poll_seconds : float
         How often a new artifact version is looked for.
+    on_error : {"bma", "pass_through"}
+        What happens to a request whose decision failed or took too long: the best on average goes
+        first, or LiteLLM routes it as if the plugin were not there.
+    breaker : BreakerConfig
     log_level : str, optional
         From which level on the plugin's own messages are written; `debug` adds one line of JSON
         for each decision. Default: as the proxy's logging is set up.
@@ -36,6 +55,8 @@ class ServingConfig(Block):
 
     time_limit_ms: float = Field(default=200.0, gt=0)
     poll_seconds: float = Field(default=30.0, gt=0)
+    on_error: Literal["bma", "pass_through"] = "bma"
+    breaker: BreakerConfig = Field(default_factory=BreakerConfig)
     log_level: Literal["debug", "info", "warning", "error"] | None = None
     log_prompts: bool = False
     mode: Literal["active", "canary", "shadow"] = "active"

@@ -34,6 +34,9 @@ KINDS = frozenset(
 )
 """Every `Decision.kind`: a closed set, because metrics count by it."""
 
+GIVEN_UP = frozenset({"time_limit", "error", "breaker"})
+"""The kinds of a decision by the average alone because no other could be taken."""
+
 
 @dataclass(frozen=True)
 class Decision:

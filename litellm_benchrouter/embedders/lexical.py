@@ -188,7 +188,7 @@ class LexicalEmbedder:
         )
         for array in (self.hashes, self.rows):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
-            digest.update(array.tobytes())
+            digest.update(np.ascontiguousarray(array).data)  # a copy would hold the interpreter
         return {
             "kind": self.kind,
             "dimension": self.dimension,

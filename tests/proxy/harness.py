@@ -102,9 +102,12 @@ class ProxyProcess:
         Sends the master key; relative paths are under `base_url`.
     openai : openai.OpenAI
         The real client; it does not retry, so that every request is one that the test made.
+    pid : int
+        Of the process; with several workers, of their parent.
     """
 
     base_url: str
+    pid: int
     http: httpx.Client
     openai: openai.OpenAI
 
@@ -130,6 +133,7 @@ class ProxyProcess:
         with ExitStack() as stack:  # undone when anything below fails
             process = self._start(port)
             stack.callback(_stop, process)
+            self.pid = process.pid
             self.http = stack.enter_context(
                 httpx.Client(
                     base_url=self.base_url,

@@ -1,0 +1,62 @@
+"""The hook outside of a proxy, as LiteLLM calls it."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+from litellm_benchrouter.config import load_config
+from litellm_benchrouter.deciding import Deciding
+from litellm_benchrouter.hook import BenchRouterHook
+from litellm_benchrouter.litellm_abilities import DeploymentAbilities
+from litellm_benchrouter.litellm_prices import DeploymentPrices
+from litellm_benchrouter.ranking import ModelNames
+from litellm_benchrouter.serving import Serving
+
+CALLS = ("acompletion", "aresponses", "anthropic_messages", "atext_completion")
+_numbers = itertools.count()
+
+
+class Logging:
+    """LiteLLM's logging object of a call: what the hook takes for the call's identity."""
+
+    def __init__(self, call_type: str = "acompletion") -> None:
+        self.call_type = call_type
+        self.number = next(_numbers)
+
+
+def hook_of(folder: Path, **serving: Any) -> BenchRouterHook:
+    """Return a hook that serves the version in a folder; end it by `close`."""
+    config = load_config(folder / "config.yaml")
+    limits = config.serving.model_copy(update={"time_limit_ms": 10_000.0} | serving)
+    hook = BenchRouterHook()
+    hook._started = True  # it would look for a proxy's configuration
+    hook._names = ModelNames(config.aliases, frozenset())
+    config = config.model_copy(update={"serving": limits})
+    serving = Serving(config)
+    serving.refresh()
+    abilities = DeploymentAbilities({}).of
+    hook._deciding = Deciding(config, serving, DeploymentPrices().of, abilities, hook._metrics)
+    return hook
+
+
+def serving_of(hook: BenchRouterHook) -> Serving:
+    assert hook._deciding is not None
+    return hook._deciding.serving
+
+
+def close(hook: BenchRouterHook) -> None:
+    serving_of(hook).stop()
+
+
+def offered(models: list[str]) -> list[dict[str, Any]]:
+    """Return one deployment of each model."""
+    return [
+        {
+            "model_name": "smart",
+            "litellm_params": {"model": f"openai/{model}", "api_key": "sk-none"},
+            "model_info": {"id": f"id-{number}", "benchrouter_model": model},
+        }
+        for number, model in enumerate(models)
+    ]

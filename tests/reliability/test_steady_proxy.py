@@ -1,0 +1,264 @@
+"""A real proxy under load: versions that come and go, any body, an embedder that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
+from proxy.upstream import FakeUpstream
+
+from litellm_benchrouter.artifact import read_artifact
+from litellm_benchrouter.build import build
+from litellm_benchrouter.config import load_config
+from litellm_benchrouter.demo.run import PROMPTS, copy_files
+from litellm_benchrouter.router import BenchRouter
+from litellm_benchrouter.store import Store
+
+MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
+ANSWERS_IN_TIME = "no decision within 300 ms"
+RESTS = "decisions kept failing; they rest"
+
+# Beside the proxy's configuration: while the file `hang` is there, the embedder hangs.
+HANGING = """
+import time
+from pathlib import Path
+from litellm.integrations.custom_logger import CustomLogger
+from litellm_benchrouter.embedders import LexicalEmbedder
+from litellm_benchrouter.pace import Pace
+
+hang, entered = Path("hang"), Path("entered")
+embed, is_quick = LexicalEmbedder.embed, Pace.is_quick
+
+def hanging(self, texts, *, progress=None):
+    if hang.exists():
+        with entered.open("a") as file:
+            file.write("once\\n")
+        while hang.exists():
+            time.sleep(0.01)
+    return embed(self, texts, progress=progress)
+
+LexicalEmbedder.embed = hanging
+Pace.is_quick = lambda self, *of: not hang.exists() and is_quick(self, *of)
+handler = CustomLogger()
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer under load."""
+
+    prompt: str
+    status: int
+    model: str | None
+    artifact: str | None
+
+
+@dataclass(frozen=True)
+class Steady:
+    """The proxy, and two versions that decide differently: the second lacks a model."""
+
+    proxy: ProxyProcess
+    store: Store
+    routers: dict[str, BenchRouter]
+
+    def pick(self, answer: Answer) -> str:
+        return self.routers[str(answer.artifact)].decide(answer.prompt).pick
+
+
+@pytest.fixture(scope="module")
+def steady(
+    upstream_server: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Steady]:
+    folder = tmp_path_factory.mktemp("steady")
+    copy_files(folder)
+    (folder / "hanging.py").write_text(HANGING, encoding="utf-8")
+    api_base = upstream_server.base_url
+    proxy = ProxyProcess(
+        {
+            "model_list": [
+                *(deployment("smart", m, api_base, benchrouter_model=m) for m in MODELS),
+                *(deployment("plain", f"plain-{m}", api_base) for m in MODELS[:2]),
+            ],
+            "litellm_settings": {
+                "callbacks": ["hanging.handler", "litellm_benchrouter.hook.handler"],
+                "num_retries": 0,
+            },
+            "router_settings": {"disable_cooldowns": True},
+            "benchrouter": {
+                "method": "paper",
+                "sources": [{"path": "benchmark.csv"}],
+                "serving": {
+                    "poll_seconds": 0.1,
+                    "time_limit_ms": 300,
+                    "breaker": {"failures": 3, "seconds": 3.0},
+                },
+            },
+        },
+        folder,
+    )
+    config = load_config(folder / "config.yaml")
+    first = build(config).manifest.version
+    with (folder / "benchmark.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    with (folder / "benchmark.csv").open("w", newline="") as file:
+        # Every label belongs to another model, and one model is gone.
+        csv.writer(file).writerows([[*header[:3], *header[-2:2:-1]], *(row[:-1] for row in rows)])
+    second = build(config).manifest.version
+    store = Store(config.artifacts)
+    routers = {v: BenchRouter(read_artifact(store.folder(v))) for v in (first, second)}
+    with proxy:
+        made = Steady(proxy, store, routers)
+        eventually(lambda: ask(made.proxy, "hello").headers.get("x-benchrouter-artifact"))
+        yield made
+
+
+def ask(proxy: ProxyProcess, content: Any, group: str = "smart", **body: Any) -> httpx.Response:
+    messages = [{"role": "user", "content": content}]
+    return proxy.http.post(
+        "/v1/chat/completions", json={"model": group, "messages": messages} | body
+    )
+
+
+async def load(proxy: ProxyProcess, at_once: int, until: asyncio.Event) -> list[Answer]:
+    """Keep requests under way until an event; return what each was answered."""
+    answers: list[Answer] = []
+    prompts = itertools.cycle(prompt for prompt, *_ in PROMPTS)
+
+    async def worker(client: httpx.AsyncClient) -> None:
+        while not until.is_set():
+            prompt = next(prompts)
+            body = {"model": "smart", "messages": [{"role": "user", "content": prompt}]}
+            response = await client.post("/v1/chat/completions", json=body)
+            headers = response.headers
+            answers.append(
+                Answer(
+                    prompt,
+                    response.status_code,
+                    headers.get("x-benchrouter-model"),
+                    headers.get("x-benchrouter-artifact"),
+                )
+            )
+
+    async with httpx.AsyncClient(
+        base_url=proxy.base_url,
+        headers={"Authorization": f"Bearer {MASTER_KEY}"},
+        timeout=60,
+        trust_env=False,
+    ) as client:
+        await asyncio.gather(*(worker(client) for _ in range(at_once)))
+    return answers
+
+
+@pytest.mark.parametrize(
+    "seconds", [5, pytest.param(60, marks=pytest.mark.long)], ids=["short", "long"]
+)
+async def test_versions_swapped_every_second_under_load_leave_no_trace_but_their_decisions(
+    steady: Steady, upstream: FakeUpstream, seconds: int
+) -> None:
+    stop = asyncio.Event()
+    loading = asyncio.create_task(load(steady.proxy, 16, stop))
+    for _, version in zip(range(seconds), itertools.cycle(steady.routers), strict=False):
+        steady.store.publish(version)
+        await asyncio.sleep(1)
+    stop.set()
+    answers = await loading
+
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.artifact for answer in answers} == set(steady.routers)
+    # The pick is that of the one version that the answer names, whatever was swapped meanwhile.
+    assert [a.model for a in answers] == [steady.pick(a) for a in answers]
+    picks = {(a.prompt, a.model) for a in answers}
+    assert len(picks) > len({a.prompt for a in answers})  # the versions differ
+    swaps = sum(a.artifact != b.artifact for a, b in itertools.pairwise(answers))
+    assert swaps >= seconds - 2
+    assert "passed through" not in steady.proxy.log
+    print(f"{len(answers)} answers in {seconds} s, {swaps} changes of version")
+
+
+BODIES: list[tuple[str, Any]] = [
+    ("null", {"messages": None}),
+    ("no turns", {"messages": []}),
+    ("null content", {"messages": [{"role": "user", "content": None}]}),
+    ("null turn", {"messages": [None]}),
+    ("nested lists", {"messages": [[[["deep"]]]]}),
+    ("a string", {"messages": "what?"}),
+    ("a number", {"messages": 7}),
+    ("content is a number", {"messages": [{"role": "user", "content": 7}]}),
+    ("content is a list of lists", {"messages": [{"role": "user", "content": [[["x"]]]}]}),
+    ("no role", {"messages": [{"content": "what?"}]}),
+    ("unknown role", {"messages": [{"role": "\0", "content": "what?"}]}),
+    (
+        "images only",
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+                    ],
+                }
+            ]
+        },
+    ),
+    ("lone surrogates", {"messages": [{"role": "user", "content": "\ud800 \udfff"}]}),
+    ("NULs", {"messages": [{"role": "user", "content": "\0" * 1000}]}),
+    ("tags are a string", {"metadata": {"tags": "notalist"}}),
+    ("metadata is a list", {"metadata": ["x"]}),
+    ("metadata is a string", {"metadata": "{"}),
+    ("a task that is a list", {"metadata": {"task": [["x"]]}}),
+    ("a spend log that is a string", {"metadata": {"spend_logs_metadata": "x"}}),
+    ("ten megabytes", {"messages": [{"role": "user", "content": "where is it? " * 800_000}]}),
+]
+
+
+@pytest.mark.parametrize(("kind", "body"), BODIES, ids=[kind for kind, _ in BODIES])
+def test_no_body_is_answered_worse_than_by_a_group_that_is_not_ours(
+    steady: Steady, upstream: FakeUpstream, kind: str, body: dict[str, Any]
+) -> None:
+    def status(group: str) -> int:
+        whole = {"model": group, "messages": [{"role": "user", "content": "hello"}]} | body
+        answer = steady.proxy.http.post(
+            "/v1/chat/completions",
+            content=json.dumps(whole),
+            headers={"content-type": "application/json", "x-benchrouter-task": "\x7f?"},
+        )
+        return answer.status_code
+
+    assert status("smart") == status("plain")
+    assert ask(steady.proxy, "hello").headers["x-benchrouter-artifact"]
+    assert "passed through" not in steady.proxy.log
+
+
+def test_an_embedder_that_hangs_costs_each_request_the_limit_and_then_nothing(
+    steady: Steady, upstream: FakeUpstream
+) -> None:
+    def reason() -> str:
+        answer = ask(steady.proxy, PROMPTS[0][0])
+        assert answer.status_code == 200
+        return answer.headers["x-benchrouter-reason"]
+
+    hang, entered = steady.proxy.folder / "hang", steady.proxy.folder / "entered"
+    assert reason() not in (ANSWERS_IN_TIME, RESTS)
+    hang.touch()
+    try:
+        # A poll may be under way that loads a version; it waits for its embedder in its own thread.
+        first = [reason() for _ in range(3)]
+        assert first == [ANSWERS_IN_TIME] * 3
+        later = [reason() for _ in range(20)]
+        assert later[0] == RESTS
+        assert set(later) <= {ANSWERS_IN_TIME, RESTS}  # of twenty, some may be probes
+        assert later.count(RESTS) >= later.count(ANSWERS_IN_TIME)
+        assert len(entered.read_text().splitlines()) <= 3
+    finally:
+        hang.unlink()
+    eventually(lambda: reason() not in (ANSWERS_IN_TIME, RESTS))
+    assert "decisions in a row failed" in steady.proxy.log
+    assert "decisions are taken again" in steady.proxy.log

@@ -32,7 +32,7 @@ def read_proxy_yaml(path: Path) -> dict[str, Any]:
         for key, value in included.items():
             before = document.get(key)
             if isinstance(before, list) and isinstance(value, list):
-                document[key] = [*before, *value]
+                document[key] = before + value
             else:
                 document[key] = value
     return document

@@ -8,6 +8,7 @@ import click
 
 from litellm_benchrouter.cli.build import build_command
 from litellm_benchrouter.cli.demo import demo_command
+from litellm_benchrouter.cli.doctor import doctor_command
 from litellm_benchrouter.cli.evaluate import evaluate_command
 from litellm_benchrouter.cli.explain import explain_command
 from litellm_benchrouter.cli.inspect import inspect_command
@@ -28,6 +29,7 @@ def cli() -> None:
 
 cli.add_command(build_command)
 cli.add_command(demo_command)
+cli.add_command(doctor_command)
 cli.add_command(evaluate_command)
 cli.add_command(explain_command)
 cli.add_command(inspect_command)

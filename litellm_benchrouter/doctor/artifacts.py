@@ -1,0 +1,186 @@
+"""The artifact directory, the version that serves, and whether the configuration still means it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+from collections.abc import Generator, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from litellm_benchrouter.artifact import Artifact, read_artifact
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.doctor.finding import Finding, fail, listed, ok, warn
+from litellm_benchrouter.errors import ArtifactError, EmbedderError
+from litellm_benchrouter.manifest import Manifest, read_manifest, verify_files
+from litellm_benchrouter.versions import Versions
+
+_OLD_DAYS = 90
+_LEAST_FREE = 100_000_000  # bytes
+_MEGABYTE = 1_000_000
+_BUILD = "benchrouter build --config FILE"
+
+
+def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
+    """Check access, builds that run or were killed, and room for the next build."""
+    root = config.artifacts
+    there = next(folder for folder in (root, *root.parents) if folder.exists())
+    yield _access(root, there)
+    yield _builds(root)
+    versions = Versions(root)
+    served = versions.served()
+    size = 0 if served is None else _bytes_of(versions.folder(served))
+    needed, free = max(2 * size, _LEAST_FREE), shutil.disk_usage(there).free
+    found = f"{free // _MEGABYTE} MB are free, a build may take {needed // _MEGABYTE} MB"
+    if free < needed:
+        yield warn("disk", found, "make room, or `benchrouter prune --config FILE`")
+    else:
+        yield ok("disk", found)
+
+
+def check_version(config: BenchRouterConfig) -> Generator[Finding, None, Artifact | None]:
+    """Check the version that serves; returns it where it can be used."""
+    versions = Versions(config.artifacts)
+    try:
+        version = versions.current()
+        if version is None:
+            yield fail("version", f"none was published in {versions.root}", f"run {_BUILD}")
+            return None
+        folder = versions.folder(version)
+        manifest = read_manifest(folder)
+        verify_files(folder, manifest)
+    except ArtifactError as error:
+        yield fail("version", str(error), f"benchrouter rollback --config FILE, or {_BUILD}")
+        return None
+    yield ok("version", f"{version}, all {len(manifest.files)} files verify")
+    yield _age(manifest)
+    yield from _verdict(manifest)
+    yield from _differences(config, manifest)
+    try:
+        artifact = read_artifact(folder)
+    except EmbedderError as error:
+        yield fail("embedder", str(error), f"install what it names, or run {_BUILD}")
+    except ArtifactError as error:
+        yield fail("version", str(error), f"benchrouter rollback --config FILE, or {_BUILD}")
+    else:
+        return artifact
+    return None
+
+
+def _access(root: Path, there: Path) -> Finding:
+    user = getpass.getuser()
+    if not there.is_dir():
+        return fail(
+            "directory", f"{there} is not a directory", "name another in benchrouter.artifacts"
+        )
+
+    def may(mode: int) -> bool:
+        return os.access(there, mode | os.X_OK, effective_ids=True)
+
+    if there == root and not may(os.R_OK):
+        return fail(
+            "directory", f"{root} cannot be read by {user}", "give it to the proxy's user to read"
+        )
+    if not may(os.W_OK):
+        return warn(
+            "directory",
+            f"{there} cannot be written by {user}: versions are served, none can be built",
+            "build as another user, or give it to this one",
+        )
+    return ok("directory", f"{root} can be read and written by {user}")
+
+
+def _builds(root: Path) -> Finding:
+    left = [path for path in root.glob("versions/.building-*") if path.is_dir()]
+    if _is_building(root):
+        return warn("builds", "one is running", "wait for it before you build")
+    if left:
+        return warn(
+            "builds",
+            f"{len(left)} that were killed left {sum(map(_bytes_of, left)) // _MEGABYTE} MB",
+            "the next build removes it, or `benchrouter prune --config FILE`",
+        )
+    return ok("builds", "none is running, none was left unfinished")
+
+
+def _is_building(root: Path) -> bool:
+    lock = root / ".lock"
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # not ours to lock: who may not write here cannot know
+        return False
+
+
+def _age(manifest: Manifest) -> Finding:
+    built = datetime.fromisoformat(manifest.created_at)
+    days = (datetime.now(UTC) - built).days
+    found = f"built {built:%Y-%m-%d %H:%M} UTC, {days} days ago"
+    if days > _OLD_DAYS:
+        remedy = f"run your benchmarks on what you serve today, then {_BUILD}"
+        return warn("age", found, remedy)
+    return ok("age", found)
+
+
+def _verdict(manifest: Manifest) -> Iterator[Finding]:
+    verdict = manifest.verdict
+    if verdict is None:
+        return
+    if verdict.get("passes"):
+        yield ok("verdict", "it passed its evaluation")
+    else:
+        how = "was published by force" if verdict.get("forced") else "serves all the same"
+        yield warn(
+            "verdict",
+            f"it lost to the best model on average when it was evaluated, and {how}",
+            "`benchrouter inspect --config FILE` shows it; roll back, or serving.mode: shadow",
+        )
+
+
+def _differences(config: BenchRouterConfig, manifest: Manifest) -> Iterator[Finding]:
+    wanted = json.loads(json.dumps(config.parameters))
+    changed = [*_changes(wanted, manifest.parameters), *_embedder_changes(config, manifest)]
+    missing = sorted(set(config.tasks) - set(manifest.named_tasks))
+    if missing:
+        changed.append(f"tasks lack {listed(missing)}")
+    if changed:
+        yield warn("settings", f"the version was built otherwise: {'; '.join(changed)}", _BUILD)
+    else:
+        yield ok("settings", "embedder, method, constants and tasks are those of the version")
+
+
+def _changes(wanted: Mapping[str, Any], built: Mapping[str, Any], inside: str = "") -> list[str]:
+    found = []
+    for key in sorted(wanted.keys() & built.keys()):
+        name, now, then = f"{inside}{key}", wanted[key], built[key]
+        if isinstance(now, dict) and isinstance(then, dict):
+            found += _changes(now, then, f"{name}.")
+        elif now != then:
+            found.append(f"{name} was {then}, is {now}")
+    return found
+
+
+def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
+    embedder, built = config.embedder, manifest.embedder
+    if built.get("kind") != embedder.kind:
+        return [f"embedder was {built.get('kind')}, is {embedder.kind}"]
+    wanted: dict[str, Any] = {"model": embedder.model, "precision": embedder.precision}
+    if embedder.max_seq_length is not None:
+        wanted |= dict.fromkeys(("max_seq_length", "max_tokens"), embedder.max_seq_length)
+    fitted = built.get("parameters")
+    if isinstance(fitted, dict):  # of the lexical embedder
+        wanted["parameters"] = {"dimensions": embedder.dimensions}
+    return _changes(wanted, built, "embedder.")
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -78,7 +78,7 @@ def main(
     tests: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    folder = folder or Path(tempfile.gettempdir()) / "benchrouter-compat"
+    folder = (folder or Path(tempfile.gettempdir()) / "benchrouter-compat").absolute()
     rows = []
     for specifier in specifiers or (f"=={oldest()}.*", ""):
         row = Row(f"litellm{specifier}")

@@ -166,6 +166,9 @@ def _extras(config: BenchRouterConfig) -> Iterator[Finding]:
 
 def _extra(check: str, extra: str, purpose: str, *, only: str = "", warns: bool = False) -> Finding:
     wanted = [each for each in required(extra) if not only or each.name == only]
+    if not wanted:
+        found = f"the installed {PACKAGE} knows no extra {extra}, which {purpose} needs"
+        return fail(check, found, f'pip install --force-reinstall --no-deps "{PACKAGE}"')
     unmet = [text for text in map(_unmet, wanted) if text]
     if not unmet:
         return ok(check, f"{purpose} has what it needs")

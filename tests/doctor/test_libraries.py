@@ -1,0 +1,101 @@
+"""Python and the libraries."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.doctor import libraries
+
+
+def checks(**block: object) -> dict[str, libraries.Finding]:
+    config = BenchRouterConfig.model_validate(block)
+    return {finding.check: finding for finding in libraries.check(config, {})}
+
+
+def test_an_installation_that_runs_its_tests_is_well() -> None:
+    found = checks()
+    assert {finding.status for finding in found.values()} == {"ok"}
+    assert set(found) == {"python", "libraries", "litellm", "hnswlib", "extras", "proxy"}
+
+
+def test_what_is_missing_and_what_is_too_old_is_named() -> None:
+    assert libraries._unmet(Requirement("numpy>=1")) == ""
+    assert (
+        libraries._unmet(Requirement("nobody-wrote-this")) == "nobody-wrote-this is not installed"
+    )
+    old = libraries._unmet(Requirement("numpy>=99"))
+    assert old.startswith("numpy is ")
+    assert old.endswith(", >=99 is needed")
+
+
+def test_an_extra_is_the_sum_of_those_that_it_names() -> None:
+    names = {each.name for each in libraries.required("onnx-build")}
+    assert {"onnxruntime", "tokenizers", "sentence-transformers", "onnx"} <= names
+    assert "litellm" not in names
+    assert "onnxruntime" not in {each.name for each in libraries.required()}
+
+
+def test_an_embedder_whose_extra_is_missing_fails_with_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installed = libraries.version
+
+    def without_onnxruntime(name: str) -> str:
+        if name == "onnxruntime":
+            raise libraries.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(libraries, "version", without_onnxruntime)
+    serving, building = libraries._extras(
+        BenchRouterConfig.model_validate({"embedder": {"kind": "onnx"}})
+    )
+    assert (serving.status, building.status) == ("fail", "warn")
+    assert "onnxruntime is not installed" in serving.found
+    assert serving.remedy == 'pip install "litellm-benchrouter[onnx]"'
+    assert building.remedy == 'pip install "litellm-benchrouter[onnx-build]"'
+
+
+def test_an_installation_older_than_the_extra_is_noticed() -> None:
+    found = libraries._extra("extras", "of-tomorrow", "serving")
+    assert (found.status, "knows no extra" in found.found) == ("fail", True)
+
+
+def test_a_litellm_that_is_newer_than_tested_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "NEWEST_TESTED", "1.94.0")
+    found = libraries._litellm()
+    assert (found.status, "newer than any" in found.found) == ("warn", True)
+
+
+@pytest.mark.parametrize(("running", "status"), [("3.9.1", "fail"), ("3.99.0", "warn")])
+def test_a_python_that_was_not_tested(
+    monkeypatch: pytest.MonkeyPatch, running: str, status: str
+) -> None:
+    monkeypatch.setattr(platform, "python_version", lambda: running)
+    assert libraries._python().status == status
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "killed by signal 4"),
+        ("raise ImportError('libstdc++.so.6: not found')", "libstdc++.so.6: not found"),
+    ],
+)
+def test_an_hnswlib_that_dies_does_not_take_the_doctor_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: str
+) -> None:
+    (tmp_path / "hnswlib.py").write_text(f"{source}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = libraries._hnswlib()
+    assert (found.status, words in found.found) == ("fail", True)
+    assert "HNSWLIB_NO_NATIVE=1" in found.remedy
+
+
+def test_the_docs_name_the_newest_release_that_was_tested() -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
+    assert f"| {libraries.NEWEST_TESTED} |" in docs.read_text(encoding="utf-8")

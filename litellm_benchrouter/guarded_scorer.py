@@ -43,6 +43,10 @@ class GuardedScorer:
         self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
         self._offer = remembered(self._make_offer, _OFFERS)
 
+    def prepare(self, offer: Offer) -> None:
+        """Do what the first estimate over some models would wait for."""
+        self._offer(tuple(offer.columns.tolist()))
+
     def estimate(
         self, vector: NDArray[np.float32], neighbors: Neighbors, offer: Offer, *, weighed: bool
     ) -> Estimate:

@@ -245,17 +245,21 @@ class BenchRouterHook(CustomLogger):
         )
         serving.start()
 
-    def _loaded(self, router: BenchRouter) -> None:
+    def _loaded(self, router: BenchRouter) -> list[list[str]]:
+        """Look at the proxy's deployments; return the models on offer in each group."""
         names = ModelNames(self._names.aliases, frozenset(router.models))
         self._warned = set()
         by_group: dict[str, list[Any]] = {}
         for deployment in proxy.wait_for_model_list():
             by_group.setdefault(deployment.get("model_name", ""), []).append(deployment)
         self._by_group = by_group
+        offers = []
         for deployments in by_group.values():
             models = [names.of(deployment) for deployment in deployments]
             if any(models):
                 self._warn_of_unknown(deployments, models)
+                offers.append(sorted({model for model in models if model is not None}))
+        return offers
 
     def _warn_of_unknown(self, deployments: list[Any], models: list[str | None]) -> None:
         """Say once for each deployment that the benchmark cannot rank it."""

@@ -8,7 +8,6 @@ computes are taken in place once they have shown that they are quick; all others
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
 
 from litellm_benchrouter.embedders import LexicalEmbedder, PrecomputedEmbedder, StaticEmbedder
 from litellm_benchrouter.router import BenchRouter
@@ -18,11 +17,14 @@ _ONLY_COMPUTE = frozenset({LexicalEmbedder.kind, PrecomputedEmbedder.kind, Stati
 _SLOW = 0.002  # seconds; a fifth of what may hold the event loop
 _RECENT = 50  # decisions that are remembered
 _SLOW_SHARE = 0.1
-_KEYS = 1024
+_KEPT = 256  # kinds of decisions
+
+Kind = tuple[str | None, *tuple[str, ...]]
+"""What a first decision prepares for the next: a named task or None, and the models on offer."""
 
 
 class Pace:
-    """What is known about how long one router's decisions take.
+    """What is known about how long the decisions of one router take.
 
     Parameters
     ----------
@@ -30,33 +32,34 @@ class Pace:
     """
 
     def __init__(self, router: BenchRouter) -> None:
-        self.router = router
         self._only_computes = router.artifact.embedder.kind in _ONLY_COMPUTE
         self._recent: deque[bool] = deque(maxlen=_RECENT)
-        self._seen: set[Hashable] = set()
+        self._kinds: dict[Kind, None] = {}
 
-    def is_quick(self, key: Hashable, *, embeds: bool) -> bool:
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of decisions that were taken, or prepared."""
+        return list(self._kinds)
+
+    def is_quick(self, kind: Kind) -> bool:
         """Say whether to decide in place.
 
-        The first decision of its kind is prepared by long computations that are remembered, so it
-        is never quick.
-
-        Parameters
-        ----------
-        key : hashable
-            What is remembered depends on it: the models on offer, the named task.
-        embeds : bool
-            Whether the decision needs an embedding.
+        The first decision of a kind is prepared by long computations that are remembered, so it is
+        never quick. A named task needs no embedding.
         """
-        if key not in self._seen or (embeds and not self._only_computes):
+        if kind not in self._kinds or (kind[0] is None and not self._only_computes):
             return False
         return sum(self._recent) <= _SLOW_SHARE * _RECENT
 
-    def note(self, key: Hashable, seconds: float) -> None:
+    def note(self, kind: Kind, seconds: float) -> None:
         """Note how much time of its thread a decision took."""
-        if key in self._seen:
+        if kind in self._kinds:
             self._recent.append(seconds > _SLOW)
-            return
-        if len(self._seen) >= _KEYS:
-            self._seen.clear()
-        self._seen.add(key)
+        else:
+            self.prepared(kind)
+
+    def prepared(self, kind: Kind) -> None:
+        """Note that what the first decision of a kind needs is there."""
+        if len(self._kinds) >= _KEPT:
+            self._kinds.clear()
+        self._kinds[kind] = None

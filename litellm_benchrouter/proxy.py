@@ -12,11 +12,12 @@ from litellm_benchrouter.errors import BenchRouterError
 
 ROUTER_WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
+_MODULE = "litellm.proxy.proxy_server"
 
 
 def attribute(name: str) -> Any:
     """Return one of the proxy's globals; None outside of a proxy."""
-    return getattr(sys.modules.get("litellm.proxy.proxy_server"), name, None)
+    return getattr(sys.modules.get(_MODULE), name, None)
 
 
 def config_path() -> Path:
@@ -39,6 +40,8 @@ def config_path() -> Path:
 
 def wait_for_model_list() -> list[Any]:
     """Return the proxy's deployments; it makes its router only after it has imported us."""
+    if _MODULE not in sys.modules:
+        return []
     deadline = time.monotonic() + ROUTER_WAIT_SECONDS
     while time.monotonic() < deadline:
         found = getattr(attribute("llm_router"), "model_list", None)

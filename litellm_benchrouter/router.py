@@ -97,6 +97,22 @@ class BenchRouter:
         """Say whether a name is a task of the configuration or of the benchmark."""
         return task in self._tasks
 
+    def prepare(self, models: Sequence[str], task: str | None = None) -> None:
+        """Do what the first decision over some models would wait for; it is remembered.
+
+        Parameters
+        ----------
+        models : sequence of str
+            All of them known.
+        task : str, optional
+            Name of a task that is known.
+        """
+        offer = self._offered(models)
+        if task is not None:
+            self._task(task, offer.models)
+        elif self._guarded is not None:
+            self._guarded.prepare(offer)
+
     def decide(
         self,
         prompt: str,
@@ -137,7 +153,7 @@ class BenchRouter:
             terms = replace(terms, characters=len(prompt))
         if task is not None and self.knows_task(task):
             return self._weighing.decide(offer, self._task(task, offer.models), terms, task)
-        estimate = self._estimate(prompt, offer, weighed=terms.policy.saves)[0]
+        estimate, _ = self._estimate(prompt, offer, weighed=terms.policy.saves)
         decision = self._weighing.decide(offer, estimate, terms, task)
         if task is None:
             return decision
@@ -169,7 +185,8 @@ class BenchRouter:
     ) -> Explanation:
         """Decide, and show what the decision rests on; parameters as for `decide`."""
         offer = self._offered(models)
-        estimate, neighbors, g = self._estimate(prompt, offer, weighed=True)
+        estimate, neighbors = self._estimate(prompt, offer, weighed=True)
+        g = np.full(len(offer.models), np.nan) if neighbors is None else self._g(neighbors, offer)
         if task is not None and self.knows_task(task):
             estimate = self._task(task, offer.models)
         listed = []
@@ -200,31 +217,35 @@ class BenchRouter:
 
     def _estimate(
         self, prompt: str, offer: Offer, *, weighed: bool
-    ) -> tuple[Estimate, Neighbors | None, NDArray[np.float64]]:
-        """What the prompt's neighbours say, the neighbours, and g over the models on offer."""
-        nothing = np.full(len(offer.models), np.nan)
+    ) -> tuple[Estimate, Neighbors | None]:
+        """What the prompt's neighbours say, and the neighbours."""
         if not prompt.strip():
-            return Estimate.by_average(offer, "no text to compare", "no_text"), None, nothing
+            return Estimate.by_average(offer, "no text to compare", "no_text"), None
         started = time.perf_counter()
         vector = self.artifact.embedder.embed([prompt])
         embed_seconds = time.perf_counter() - started
         if not np.isfinite(vector).all() or not vector.any():
             reason = "the embedder found nothing that it knows in the text"
             estimate = Estimate.by_average(offer, reason, "no_text")
-            return replace(estimate, embed_seconds=embed_seconds), None, nothing
+            return replace(estimate, embed_seconds=embed_seconds), None
         found = self._search(vector, self._n_neighbors)
         neighbors = found.first(self._k)
-        rows = neighbors.index[0]
-        near = Neighbors(np.arange(len(rows))[None, :], neighbors.distance)
-        g = correctness_predictor(self._values[rows[:, None], offer.columns], near)[0]
         if self._guarded is not None:
             estimate = self._guarded.estimate(vector, found, offer, weighed=weighed)
         elif not self._paper:
             estimate = Estimate.by_average(offer, TOO_SMALL, "no_evidence")
         else:
-            estimate = self._s1(g, neighbors, offer)
+            estimate = self._s1(self._g(neighbors, offer), neighbors, offer)
         distance = float(found.distance.mean())
-        return replace(estimate, distance=distance, embed_seconds=embed_seconds), neighbors, g
+        return replace(estimate, distance=distance, embed_seconds=embed_seconds), neighbors
+
+    def _g(self, neighbors: Neighbors, offer: Offer) -> NDArray[np.float64]:
+        """Mean correctness over the neighbours (eq. 7), of the models on offer."""
+        rows = neighbors.index[0]
+        near = Neighbors(np.arange(len(rows))[None, :], neighbors.distance)
+        g: NDArray[np.float64]
+        g = correctness_predictor(self._values[rows[:, None], offer.columns], near)[0]
+        return g
 
     def _s1(self, g: NDArray[np.float64], neighbors: Neighbors, offer: Offer) -> Estimate:
         """S1 of a single input, which is its g (eqs. 1 and 7)."""

@@ -7,7 +7,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from weakref import WeakKeyDictionary
 
 from litellm_benchrouter.artifact import read_artifact
 from litellm_benchrouter.breaker import Breaker
@@ -16,7 +17,7 @@ from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.manifest import MANIFEST
 from litellm_benchrouter.metrics import Metrics
-from litellm_benchrouter.pace import Pace
+from litellm_benchrouter.pace import Kind, Pace
 from litellm_benchrouter.policy import PLAIN, Terms
 from litellm_benchrouter.router import BenchRouter
 from litellm_benchrouter.store import Store
@@ -37,7 +38,8 @@ class Serving:
     ----------
     config : BenchRouterConfig
     on_load : callable, optional
-        Called with each newly loaded router, in the loading thread.
+        Called with each newly loaded router before it serves, in the loading thread; returns the
+        sets of models that will be on offer, so that their decisions can be prepared.
     metrics : Metrics, optional
 
     Attributes
@@ -51,7 +53,7 @@ class Serving:
     def __init__(
         self,
         config: BenchRouterConfig,
-        on_load: Callable[[BenchRouter], None] | None = None,
+        on_load: Callable[[BenchRouter], Iterable[Sequence[str]]] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._metrics = metrics or Metrics()
@@ -62,7 +64,7 @@ class Serving:
         self._refused: str | None = None
         self._skips = 0
         self._threads = DaemonThreads(_THREADS, "benchrouter-decide")
-        self._pace: Pace | None = None
+        self._paces: WeakKeyDictionary[BenchRouter, Pace] = WeakKeyDictionary()
         breaker = config.serving.breaker
         self.breaker = Breaker(breaker.failures, breaker.seconds, on_change=self._breaker_changed)
         self._stopped = threading.Event()
@@ -105,6 +107,7 @@ class Serving:
             folder = self._store.folder(version)
             router = BenchRouter(read_artifact(folder, known=known))
             router.decide(_WARM_UP)
+            self._prepare(router)
         except BenchRouterError as error:
             self._refuse(self._named(), str(error))
             return
@@ -115,8 +118,6 @@ class Serving:
         self.breaker.retry()
         self._metrics.loaded(router.artifact)
         logger.info("benchrouter: version %s serves", version)
-        if self._on_load is not None:
-            self._on_load(router)
 
     async def decide(
         self,
@@ -174,12 +175,10 @@ class Serving:
             decision = router.decide(text, task=task, models=models, terms=terms)
             return decision, time.thread_time() - started
 
-        if self._pace is None or self._pace.router is not router:
-            self._pace = Pace(router)
-        pace = self._pace
+        pace = self._paces.get(router) or self._paces.setdefault(router, Pace(router))
         known_task = task if task is not None and router.knows_task(task) else None
-        key = (known_task, *models, terms.policy.saves)
-        if pace.is_quick(key, embeds=known_task is None):
+        kind: Kind = (known_task, *models)
+        if pace.is_quick(kind):
             decision, seconds = timed()
         else:
             work = asyncio.wrap_future(self._threads.submit(timed))
@@ -191,8 +190,22 @@ class Serving:
                 decision, seconds = work.result()
             finally:
                 work.cancel()
-        pace.note(key, seconds)
+        pace.note(kind, seconds)
         return decision
+
+    def _prepare(self, router: BenchRouter) -> None:
+        """Prepare the decisions that will be asked for, so that the first ones are quick."""
+        pace = self._paces.setdefault(router, Pace(router))
+        offers = () if self._on_load is None else self._on_load(router)
+        kinds: list[Kind] = [(None, *offer) for offer in offers]
+        if self.router is not None and self.router in self._paces:
+            kinds += self._paces[self.router].kinds
+        known = frozenset(router.models)
+        for task, *models in kinds:
+            offer = [model for model in models if model in known]
+            if offer and (task is None or router.knows_task(task)):
+                router.prepare(offer, task)
+                pace.prepared((task, *offer))
 
     def _breaker_changed(self, *, is_open: bool) -> None:
         self._metrics.breaker(is_open=is_open)

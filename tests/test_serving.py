@@ -250,15 +250,27 @@ async def test_a_decision_is_taken_in_place_once_it_is_known_to_be_quick(
 
 def test_slow_decisions_go_to_threads_until_they_are_quick_again(serving: Serving) -> None:
     pace = Pace(serving.router)
-    pace.note("these", 9.0)  # the first says nothing
-    assert pace.is_quick("these", embeds=True)
-    assert not pace.is_quick("others", embeds=True)
+    these, others = (None, "a", "b"), (None, "a")
+    pace.note(these, 9.0)  # the first says nothing
+    assert pace.is_quick(these)
+    assert not pace.is_quick(others)
     for _ in range(6):
-        pace.note("these", 0.003)
-    assert not pace.is_quick("these", embeds=True)
+        pace.note(these, 0.003)
+    assert not pace.is_quick(these)
     for _ in range(50):
-        pace.note("these", 0.001)
-    assert pace.is_quick("these", embeds=True)
+        pace.note(these, 0.001)
+    assert pace.is_quick(these)
+
+
+async def test_what_was_asked_of_one_version_is_prepared_in_the_next(
+    folder: Path, serving: Serving
+) -> None:
+    await serving.decide(serving.router, MATH, None, MODELS)
+    await serving.decide(serving.router, MATH, "report-queries", MODELS)
+    build(load_config(folder / "config.yaml").model_copy(update={"seed": 1}))
+    serving.refresh()
+    for task in (None, "report-queries"):
+        assert serving._paces[serving.router].is_quick((task, *MODELS))
 
 
 async def test_a_failing_embedder_gives_way_and_its_message_stays_out_of_the_log(

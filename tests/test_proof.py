@@ -127,6 +127,17 @@ def test_force_publishes_the_same_version_and_the_manifest_says_so(losing, bench
     assert read_manifest(refused.folder) == forced
 
 
+def test_a_refused_version_is_published_later_by_force_only(losing, benchrouter):
+    refused = build(load_config(losing))
+    ended = benchrouter("publish", "--config", losing, refused.manifest.version)
+    assert ended.code == 1
+    assert "give --force" in ended.err
+    ended = benchrouter("publish", "--config", losing, "--force", refused.manifest.version)
+    assert ended.code == 0
+    assert Store(losing.parent / "router_artifacts").current() == refused.manifest.version
+    assert verdict_of(refused) | {"forced": True} == read_artifact(refused.folder).manifest.verdict
+
+
 def test_force_changes_nothing_for_a_version_that_passes(tmp_path):
     verdict = verdict_of(build(load_config(demo(tmp_path)), force=True))
     assert (verdict["passes"], verdict["forced"]) == (True, False)

@@ -10,7 +10,9 @@ that has never heard of the model, and with the one that knows all its scores.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -119,8 +121,9 @@ def hidden_models(split: Split) -> dict[str, int]:
     help="Folders with samples, scores and embeddings.npy.",
 )
 @click.option("--draws", default=5, show_default=True, help="Random choices of the prompts.")
-@click.option("--seed", default=0, show_default=True)
-def main(folders: tuple[Path, ...], draws: int, seed: int) -> None:
+@click.option("--seed", default=0, show_default=True, help="Of the split and the draws.")
+@click.option("--prompts", multiple=True, type=click.IntRange(1), default=REVEALED)
+def main(folders: tuple[Path, ...], draws: int, seed: int, prompts: tuple[int, ...]) -> None:
     console = Console()
     table = Table("set", "hidden", "model", title="Points of accuracy above the best of the others")
     columns = (
@@ -130,17 +133,25 @@ def main(folders: tuple[Path, ...], draws: int, seed: int) -> None:
     for column in columns:
         table.add_column(column, justify="right")
     with threadpool_limits(limits=1), Progress(console=console, transient=True) as progress:
-        steps = progress.add_task("routing", total=len(folders) * 3 * (2 + len(REVEALED) * draws))
+        steps = progress.add_task("routing", total=len(folders) * 3 * (2 + len(prompts) * draws))
         for folder in folders:
             split, names = read(folder, seed)
             for role, new in hidden_models(split).items():
-                for cells in _rows(split, new, draws, seed, lambda: progress.advance(steps)):
+                done = partial(progress.advance, steps)
+                for cells in _rows(split, new, draws, seed, prompts, done):
                     table.add_row(folder.name, role, names[new], *cells)
             table.add_section()
     console.print(table)
 
 
-def _rows(split: Split, new: int, draws: int, seed: int, advance) -> list[list[str]]:
+def _rows(
+    split: Split,
+    new: int,
+    draws: int,
+    seed: int,
+    prompts: Sequence[int],
+    advance: Callable[[], None],
+) -> list[list[str]]:
     everyone = np.arange(split.labels.shape[1])
     others = everyone[everyone != new]
     accuracy = task_accuracy(split.labels[split.known], split.task[split.known], split.n_tasks)
@@ -152,7 +163,7 @@ def _rows(split: Split, new: int, draws: int, seed: int, advance) -> list[list[s
     full = split.accuracy(split.route(split.labels, everyone)[0]) - base
     advance()
     found = []
-    for n in REVEALED:
+    for n in prompts:
         estimated, picked, gains, is_best = [], [], [], []
         for draw in range(draws):
             generator = np.random.default_rng([seed, new, n, draw])

@@ -194,7 +194,7 @@ def test_a_context_window_that_is_too_small_gives_way_to_the_next_best(
     assert response.status_code == 200
     assert upstream.models == ["large"]
     assert ours(response)["model"] == "mathsmith-8b"
-    assert "coder-14b was not available" in ours(response)["reason"]
+    assert "coder-14b does not take " in ours(response)["reason"]
 
 
 def test_tags_filter_among_the_ranked(routed: ProxyProcess, upstream: FakeUpstream) -> None:

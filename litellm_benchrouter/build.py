@@ -165,6 +165,7 @@ def build(
                 warnings=[*report.warnings, *embedded.warnings],
                 guarded=contents.found,
                 verdict=contents.verdict,
+                embedder_measured=embedded.measured,
                 libraries={name: version(name) for name in _LIBRARIES}
                 | {"python": platform.python_version()},
                 build_seconds={name: round(s, 3) for name, s in stages.seconds.items()},

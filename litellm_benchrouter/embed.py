@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig, TaskConfig
+from litellm_benchrouter.config import BenchRouterConfig, TaskConfig
 from litellm_benchrouter.core.benchmark import Benchmark
 from litellm_benchrouter.core.neighbors import normalize
-from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
+from litellm_benchrouter.embedders import Embedder, embed_with_cache
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.encoder_check import MadeEmbedder, make_and_check
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.request import last_user_turn
@@ -36,19 +37,20 @@ class EmbeddedBenchmark:
     ----------
     vectors : ndarray of float32, shape (n, d)
         Rows of unit length.
-    embedder : Embedder
+    embedder, warnings, measured
+        As in `MadeEmbedder`.
     n_new : int
         How many prompts were embedded now; the others were given or cached.
     cache : Path or None
         Where vectors are kept.
-    warnings : list of str
     """
 
     vectors: NDArray[np.float32]
     embedder: Embedder
     n_new: int
     cache: Path | None
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str]
+    measured: dict[str, Any] | None
 
 
 def embed_benchmark(
@@ -91,17 +93,19 @@ def embed_benchmark(
     if any(files):
         option = None if given is None else "--embeddings"
         vectors = _given(files, report, config, option)
-        made = _maker_of(config.embedder, vectors, benchmark, folder)
-        return _without_zeros(EmbeddedBenchmark(vectors, made, 0, folder), benchmark)
+        made = _maker_of(config, vectors, benchmark, folder, stages)
+        return _finished(vectors, made, 0, folder)
     if config.embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(
             "benchrouter.embedder.kind is 'precomputed', but no vectors are given; give "
             "--embeddings FILE.npy or `embeddings:` of every source."
         )
+    made = make_and_check(config, benchmark, folder, stages)
     with stages.stage("embedding", len(benchmark)) as advance:
-        embedder = make_embedder(config.embedder, benchmark.prompts, seed=config.seed, cache=folder)
-        vectors, n_new = embed_with_cache(embedder, benchmark.prompts, folder, progress=advance)
-    return _without_zeros(EmbeddedBenchmark(vectors, embedder, n_new, folder), benchmark)
+        vectors, n_new = embed_with_cache(
+            made.embedder, benchmark.prompts, folder, progress=advance
+        )
+    return _finished(vectors, made, made.n_new + n_new, folder)
 
 
 def embed_task_inputs(
@@ -241,18 +245,20 @@ def _given(
 
 
 def _maker_of(
-    config: EmbedderConfig,
+    whole: BenchRouterConfig,
     vectors: NDArray[np.float32],
     benchmark: Benchmark,
     cache: Path | None,
-) -> Embedder:
+    stages: Silent,
+) -> MadeEmbedder:
     """Return the embedder that made given vectors, after seeing that it did."""
+    config = whole.embedder
     if config.kind in (PrecomputedEmbedder.kind, "lexical"):
         # The lexical embedder is fitted here, so vectors from elsewhere cannot be its own.
-        return PrecomputedEmbedder(vectors.shape[1])
-    embedder = make_embedder(config, benchmark.prompts, seed=0, cache=cache)
+        return MadeEmbedder(PrecomputedEmbedder(vectors.shape[1]))
+    made = make_and_check(whole, benchmark, cache, stages)
     sample = np.linspace(0, len(vectors) - 1, min(_CHECKED, len(vectors))).astype(int)
-    again = embedder.embed([benchmark.prompts[i] for i in sample])
+    again = made.embedder.embed([benchmark.prompts[i] for i in sample])
     agreement = 0.0
     if again.shape[1] == vectors.shape[1]:
         agreement = float(np.median((again * vectors[sample]).sum(axis=1)))
@@ -262,7 +268,7 @@ def _maker_of(
             f"over {len(sample)} prompts is {agreement:.2f}; name the embedder that made them, or "
             f"set benchrouter.embedder.kind to precomputed."
         )
-    return embedder
+    return made
 
 
 def without_unknown_prompts(
@@ -275,20 +281,22 @@ def without_unknown_prompts(
     return benchmark.rows(known), replace(embedded, vectors=embedded.vectors[known])
 
 
-def _without_zeros(embedded: EmbeddedBenchmark, benchmark: Benchmark) -> EmbeddedBenchmark:
-    empty = int((~embedded.vectors.any(axis=1)).sum())
-    if empty == len(benchmark):
+def _finished(
+    vectors: NDArray[np.float32], made: MadeEmbedder, n_new: int, cache: Path | None
+) -> EmbeddedBenchmark:
+    empty = int((~vectors.any(axis=1)).sum())
+    if empty == len(vectors):
         raise SourceError(
             "the embedder found nothing that it knows in any prompt; see that the sources' prompt "
             "column holds text."
         )
+    warnings = list(made.warnings)
     if empty:
-        embedded.warnings.append(
-            f"the embedder found nothing that it knows in {empty} prompts; they are left out."
-        )
-    if isinstance(embedded.embedder, PrecomputedEmbedder):
-        embedded.warnings.append(
+        nothing = f"the embedder found nothing that it knows in {empty} prompts"
+        warnings.append(f"{nothing}; they are left out.")
+    if isinstance(made.embedder, PrecomputedEmbedder):
+        warnings.append(
             "vectors were given without the embedder that made them: named tasks are decided, "
             "other requests go to the best model on average."
         )
-    return embedded
+    return EmbeddedBenchmark(vectors, made.embedder, n_new, cache, warnings, made.measured)

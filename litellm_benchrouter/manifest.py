@@ -74,6 +74,9 @@ class Manifest(_Record):
     version : str
         First 16 hex digits of the SHA-256 over everything that decides: files, embedder,
         parameters, models, tasks and verdict. The same input and seed give the same version.
+    embedder_measured : dict or None
+        What the build measured of the embedder. It decides nothing here: the fingerprint in
+        `embedder` does, and another machine may measure a little otherwise.
     digest : str
         SHA-256 of this manifest with `digest` empty, so that no byte of it can change unseen.
     verdict : dict or None
@@ -97,6 +100,7 @@ class Manifest(_Record):
     warnings: list[str]
     guarded: dict[str, Any] | None = None
     verdict: dict[str, Any] | None = None
+    embedder_measured: dict[str, Any] | None = None
     libraries: dict[str, str]
     build_seconds: dict[str, float]
 

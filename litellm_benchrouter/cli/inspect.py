@@ -22,6 +22,7 @@ from litellm_benchrouter.cli.options import (
 from litellm_benchrouter.cli.task_labels import described, labels_table
 from litellm_benchrouter.cli.verdict import show_verdict
 from litellm_benchrouter.core.decision import probabilities_better
+from litellm_benchrouter.encoder_check import Agreement
 from litellm_benchrouter.prices import LITELLM
 from litellm_benchrouter.router import BenchRouter
 
@@ -86,6 +87,9 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
     )
     embedder = ", ".join(f"{key}={value}" for key, value in sorted(manifest.embedder.items()))
     out.print(f"Embedder: {embedder}", highlight=False)
+    for found in (manifest.embedder_measured or {}).get("agreement", []):
+        agreement = Agreement(**found)
+        out.print(f"{agreement.precision} beside the original: {agreement}", highlight=False)
     out.print(
         f"Index: recall {manifest.index['recall']:.4f} at k={manifest.index['recall_at']:.0f}, "
         f"ef={manifest.index['ef']:.0f}",

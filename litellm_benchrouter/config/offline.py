@@ -87,7 +87,8 @@ class EmbedderConfig(Block):
 
     `lexical` is fitted on the benchmark and needs no download; `sentence-transformers` takes a
     model's name or a local folder, and so do `onnx`, which exports it at build time (`precision`
-    int8 or fp32), and `static`, which distils it; `precomputed` takes the vectors of `--embeddings`
+    int8 or fp32; `on_disagreement` says what to do where int8 picks differently from the original),
+    and `static`, which distils it; `precomputed` takes the vectors of `--embeddings`
     and serves named tasks only (a request's prompt cannot be embedded).
     """
 
@@ -98,6 +99,7 @@ class EmbedderConfig(Block):
     batch_size: int = Field(default=32, ge=1)
     max_seq_length: int | None = Field(default=None, ge=8)
     precision: Literal["int8", "fp32"] = "int8"
+    on_disagreement: Literal["fp32", "refuse"] = "fp32"
     cache: bool = True
 
 

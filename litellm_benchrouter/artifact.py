@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.array_file import open_array, open_numbers
+from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.core.benchmark import ModelFacts, average_accuracy
 from litellm_benchrouter.core.decision import TaskChoice, TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
@@ -73,8 +74,7 @@ class Contents:
     verdict : dict or None
         What the proof found, for the manifest.
     choices : dict of str to TaskChoice
-        Named tasks: eq. 6 over all models. Written for people; the router decides over whatever
-        is on offer.
+        Named tasks: eq. 6 over all models, for people; the router decides over what is on offer.
     better : dict of str to ndarray of float64, shape (M,)
         Named tasks: P(better than the best on average).
     """
@@ -185,7 +185,9 @@ class Artifact:
         return [model.facts for model in self.manifest.models]
 
 
-def read_artifact(folder: Path, *, known: Embedder | None = None) -> Artifact:
+def read_artifact(
+    folder: Path, *, known: Embedder | None = None, config: EmbedderConfig | None = None
+) -> Artifact:
     """Verify a version and open it.
 
     Every file's SHA-256 is checked before a native loader or numpy sees it, then shapes and values.
@@ -195,6 +197,8 @@ def read_artifact(folder: Path, *, known: Embedder | None = None) -> Artifact:
     folder : Path
     known : Embedder, optional
         One that is loaded already; it is used again where the version was built with it.
+    config
+        As in `load_embedder`.
 
     Raises
     ------
@@ -207,7 +211,7 @@ def read_artifact(folder: Path, *, known: Embedder | None = None) -> Artifact:
     def embedder(manifest: Manifest) -> Embedder:
         if known is not None and known.identity() == manifest.embedder:
             return known
-        return load_embedder(manifest.embedder, folder / EMBEDDER)
+        return load_embedder(manifest.embedder, folder / EMBEDDER, config)
 
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
@@ -215,13 +219,7 @@ def read_artifact(folder: Path, *, known: Embedder | None = None) -> Artifact:
 
 
 def verify_artifact(folder: Path) -> Manifest:
-    """Check everything that `read_artifact` checks, where the embedder need not be installed.
-
-    Raises
-    ------
-    ArtifactError
-        Names the file and both values.
-    """
+    """Check, and raise, as `read_artifact` does, where the embedder need not be installed."""
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
     _open(folder, manifest, lambda _: PrecomputedEmbedder(0)).sample_ids  # noqa: B018

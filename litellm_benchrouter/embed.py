@@ -37,12 +37,10 @@ class EmbeddedBenchmark:
     ----------
     vectors : ndarray of float32, shape (n, d)
         Rows of unit length.
-    embedder, warnings, measured
-        As in `MadeEmbedder`.
     n_new : int
         How many prompts were embedded now; the others were given or cached.
     cache : Path or None
-        Where vectors are kept.
+    embedder, warnings, measured : as in `MadeEmbedder`
     """
 
     vectors: NDArray[np.float32]

@@ -7,6 +7,7 @@
     ├── SourceError      a benchmark's files cannot be used                           exit code 2
     ├── LabellingError   labels cannot be had or kept                                 exit code 1
     ├── EmbedderError    an embedder is missing, wrong, or failed                     exit code 1
+    │   └── EmbedderUnavailableError   a hosted one did not answer in time
     ├── PublishError     a version has not shown what is required of it               exit code 1
     └── ArtifactError    an artifact cannot be written, verified or read              exit code 1
         └── VersionError an artifact of another schema, or a version that is absent
@@ -48,6 +49,20 @@ class EmbedderError(BenchRouterError):
 
 class PublishError(BenchRouterError):
     """A version has not shown what is required before it may serve."""
+
+
+class EmbedderUnavailableError(EmbedderError):
+    """A hosted embedder did not answer now, and may the next time; the message holds no prompt.
+
+    Attributes
+    ----------
+    kind : str
+        As in `Decision`: `time_limit` or `error`.
+    """
+
+    def __init__(self, message: str, kind: str = "error") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class ArtifactError(BenchRouterError):

@@ -8,13 +8,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 from litellm_benchrouter.artifact import read_artifact
 from litellm_benchrouter.breaker import Breaker
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.decision import Decision
-from litellm_benchrouter.errors import BenchRouterError
+from litellm_benchrouter.errors import BenchRouterError, EmbedderUnavailableError
 from litellm_benchrouter.manifest import MANIFEST
 from litellm_benchrouter.metrics import Metrics
 from litellm_benchrouter.pace import Kind, Pace
@@ -58,6 +59,7 @@ class Serving:
     ) -> None:
         self._metrics = metrics or Metrics()
         self._store = Store(config.artifacts)
+        self._embedder = config.embedder
         self._poll_seconds = config.serving.poll_seconds
         self._limit = config.serving.time_limit_ms / 1000
         self._on_load = on_load
@@ -105,8 +107,9 @@ class Serving:
                 return
             known = self.router.artifact.embedder if self.router else None
             folder = self._store.folder(version)
-            router = BenchRouter(read_artifact(folder, known=known))
-            router.decide(_WARM_UP)
+            router = BenchRouter(read_artifact(folder, known=known, config=self._embedder))
+            with suppress(EmbedderUnavailableError):  # it may answer the next time
+                router.decide(_WARM_UP)
             self._prepare(router)
         except BenchRouterError as error:
             self._refuse(self._named(), str(error))
@@ -151,6 +154,9 @@ class Serving:
         except BusyError:
             ended = self.breaker.failed
             reason, kind = "too many decisions wait for a thread", "time_limit"
+        except EmbedderUnavailableError as error:
+            ended = self.breaker.failed
+            reason, kind = str(error), error.kind
         except Exception as error:
             ended = self.breaker.failed
             logger.warning("benchrouter: a decision failed (%s)", type(error).__name__)

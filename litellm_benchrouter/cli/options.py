@@ -68,7 +68,8 @@ def open_artifact(
         If nothing was published there, or the version is not there.
     """
     store = open_store(config_path, artifacts)
-    return read_artifact(store.folder(asked_for(store, version)))
+    config = None if config_path is None else load_config(config_path).embedder
+    return read_artifact(store.folder(asked_for(store, version)), config=config)
 
 
 def asked_for(store: Store, version: str | None) -> str:

@@ -155,7 +155,11 @@ def load_config(path: Path) -> BenchRouterConfig:
         raise ConfigError(
             f"{path} has no top-level `{BLOCK}:` block; add one (config.example.yaml shows it)."
         )
-    return parse_config(document[BLOCK], folder=path.resolve().parent, where=str(path))
+    config = parse_config(document[BLOCK], folder=path.resolve().parent, where=str(path))
+    if config.embedder.proxy_config is not None:
+        return config
+    here = config.embedder.model_copy(update={"proxy_config": path.resolve()})
+    return config.model_copy(update={"embedder": here})
 
 
 def parse_config(
@@ -170,7 +174,11 @@ def parse_config(
         update={
             "artifacts": folder / config.artifacts,
             "embedder": config.embedder.model_copy(
-                update={"model": _local_model(folder, config.embedder.model)}
+                update={
+                    "model": _local_model(folder, config.embedder.model),
+                    "proxy_config": config.embedder.proxy_config
+                    and folder / config.embedder.proxy_config,
+                }
             ),
             "sources": [
                 source.model_copy(

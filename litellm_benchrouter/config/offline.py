@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from litellm_benchrouter.config.block import Block, Probability
 from litellm_benchrouter.core.benchmark import ModelFacts
@@ -88,11 +88,15 @@ class EmbedderConfig(Block):
     `lexical` is fitted on the benchmark and needs no download; `sentence-transformers` takes a
     model's name or a local folder, and so do `onnx`, which exports it at build time (`precision`
     int8 or fp32; `on_disagreement` says what to do where int8 picks differently from the original),
-    and `static`, which distils it; `precomputed` takes the vectors of `--embeddings`
+    and `static`, which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
+    (or of that in `proxy_config`) or any embedding model that LiteLLM knows, at serving for at most
+    `time_limit_ms`; `precomputed` takes the vectors of `--embeddings`
     and serves named tasks only (a request's prompt cannot be embedded).
     """
 
-    kind: Literal["lexical", "onnx", "precomputed", "sentence-transformers", "static"] = "lexical"
+    kind: Literal[
+        "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
+    ] = "lexical"
     model: str = "sentence-transformers/all-mpnet-base-v2"
     dimensions: int = Field(default=256, ge=1, le=4096)
     device: str = "cpu"
@@ -100,6 +104,15 @@ class EmbedderConfig(Block):
     max_seq_length: int | None = Field(default=None, ge=8)
     precision: Literal["int8", "fp32"] = "int8"
     on_disagreement: Literal["fp32", "refuse"] = "fp32"
+    proxy_config: Path | None = None
+    time_limit_ms: float = Field(default=150.0, gt=0)
+
+    @model_validator(mode="after")
+    def _hosted_models_are_named(self) -> Self:
+        if self.kind == "litellm" and "model" not in self.model_fields_set:
+            raise ValueError("kind litellm needs `model`: a group of model_list, or a litellm name")
+        return self
+
     cache: bool = True
 
 

@@ -62,7 +62,7 @@ def check_version(config: BenchRouterConfig) -> Generator[Finding, None, Artifac
     yield from _verdict(manifest)
     yield from _differences(config, manifest)
     try:
-        artifact = read_artifact(folder)
+        artifact = read_artifact(folder, config=config.embedder)
     except EmbedderError as error:
         yield fail("embedder", str(error), f"install what it names, or run {_BUILD}")
     except ArtifactError as error:
@@ -173,7 +173,10 @@ def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str
     embedder, built = config.embedder, manifest.embedder
     if built.get("kind") != embedder.kind:
         return [f"embedder was {built.get('kind')}, is {embedder.kind}"]
-    wanted: dict[str, Any] = {"model": embedder.model, "precision": embedder.precision}
+    wanted: dict[str, Any] = {"model": embedder.model}
+    tried = [each["precision"] for each in (manifest.embedder_measured or {}).get("agreement", [])]
+    if embedder.precision not in tried:  # or the build chose, and says so
+        wanted["precision"] = embedder.precision
     if embedder.max_seq_length is not None:
         wanted |= dict.fromkeys(("max_seq_length", "max_tokens"), embedder.max_seq_length)
     fitted = built.get("parameters")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders.cache import embed_with_cache
+from litellm_benchrouter.embedders.hosted import HostedEmbedder
 from litellm_benchrouter.embedders.lexical import LexicalEmbedder
 from litellm_benchrouter.embedders.onnx import OnnxEmbedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
@@ -17,6 +18,7 @@ from litellm_benchrouter.errors import ConfigError, EmbedderError
 
 __all__ = [
     "Embedder",
+    "HostedEmbedder",
     "LexicalEmbedder",
     "OnnxEmbedder",
     "PrecomputedEmbedder",
@@ -73,6 +75,8 @@ def make_embedder(
                 max_tokens=config.max_seq_length,
                 cache=cache,
             )
+        case HostedEmbedder.kind:
+            return HostedEmbedder.make(config)
         case StaticEmbedder.kind:
             return StaticEmbedder.distil(
                 config.model,
@@ -87,7 +91,9 @@ def make_embedder(
             )
 
 
-def load_embedder(identity: Mapping[str, object], folder: Path) -> Embedder:
+def load_embedder(
+    identity: Mapping[str, object], folder: Path, config: EmbedderConfig | None = None
+) -> Embedder:
     """Open the embedder that an artifact was built with.
 
     Parameters
@@ -96,6 +102,8 @@ def load_embedder(identity: Mapping[str, object], folder: Path) -> Embedder:
         What `Embedder.identity` returned.
     folder : Path
         What `Embedder.save` wrote to; its files have been verified.
+    config : EmbedderConfig, optional
+        Says where a hosted embedder is asked, and for how long.
 
     Returns
     -------
@@ -117,6 +125,8 @@ def load_embedder(identity: Mapping[str, object], folder: Path) -> Embedder:
                 return OnnxEmbedder.load(identity, folder)
             case StaticEmbedder.kind:
                 return StaticEmbedder.load(identity, folder)
+            case HostedEmbedder.kind:
+                return HostedEmbedder.load(identity, config)
             case PrecomputedEmbedder.kind:
                 return PrecomputedEmbedder(int(str(identity["dimension"])))
     except (EOFError, KeyError, OSError, TypeError, ValueError) as error:

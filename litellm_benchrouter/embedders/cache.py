@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.embedders.hosted import HostedEmbedder
 from litellm_benchrouter.embedders.protocol import Embedder, Progress
 from litellm_benchrouter.errors import EmbedderError
 
@@ -78,8 +79,10 @@ def embed_with_cache(
     advance(sum(len(rows[key]) for key in known))
 
     missing = [key for key in rows if key not in known]
-    for start in range(0, len(missing), _BATCH):
-        batch = missing[start : start + _BATCH]
+    # What was paid for is kept at once.
+    size = embedder.batch_size if isinstance(embedder, HostedEmbedder) else _BATCH
+    for start in range(0, len(missing), size):
+        batch = missing[start : start + size]
         embedded = embedder.embed([texts[rows[key][0]] for key in batch])
         file.write(batch, embedded)
         for key, vector in zip(batch, embedded, strict=True):

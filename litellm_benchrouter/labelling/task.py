@@ -158,7 +158,10 @@ def choose_questions(
     def vectors() -> NDArray[np.float32] | None:
         store = Store(config.artifacts)
         version = store.current()
-        embedder = None if version is None else read_artifact(store.folder(version)).embedder
+        embedder = None
+        if version is not None:
+            opened = read_artifact(store.folder(version), config=config.embedder)
+            embedder = opened.embedder
         return input_vectors(config, store, embedder, questions, task.name, task.warnings)
 
     return choose(questions, n, asked, given, vectors, task=task.name, seed=config.seed)

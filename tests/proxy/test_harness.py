@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from .harness import ProxyProcess, deployment
-from .upstream import BROKEN, RATE_LIMITED, Answer, FakeUpstream, answer_text, slow
+from .upstream import BROKEN, RATE_LIMITED, Answer, FakeUpstream, answer_text, embedding, slow
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_embeddings_are_answered(proxy: ProxyProcess, upstream: FakeUpstream) ->
         model="vectors", input=["one", "two"], encoding_format="float"
     )
 
-    assert [row.embedding for row in answer.data] == [[0.25, 0.5, 0.25]] * 2
+    assert [row.embedding for row in answer.data] == [embedding(text) for text in ("one", "two")]
     assert [(request.model, request.path) for request in upstream.requests] == [
         ("beta", "/v1/embeddings")
     ]

@@ -47,6 +47,7 @@ def proxy(
         "benchrouter": {
             "artifacts": "router_artifacts",
             "method": "paper",
+            "publish": {"require": "nothing"},
             "keep_versions": 2,
             "sources": [{"path": "benchmark.csv"}],
             "tasks": {"report-queries": {"inputs": "report-queries.txt"}},

@@ -94,6 +94,7 @@ def steady(
             "router_settings": {"disable_cooldowns": True},
             "benchrouter": {
                 "method": "paper",
+                "publish": {"require": "nothing"},
                 "sources": [{"path": "benchmark.csv"}],
                 "serving": {
                     "poll_seconds": 0.1,

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -172,8 +173,10 @@ def _vectors(data: Sequence[Any]) -> NDArray[np.float32]:
 
 
 def _litellm() -> Any:
-    import litellm
-    import litellm.types.utils
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydantic's, about LiteLLM's types
+        import litellm
+        import litellm.types.utils
 
     in_proxy = "litellm.proxy.proxy_server" in sys.modules
     if not in_proxy and "LITELLM_LOG" not in os.environ:

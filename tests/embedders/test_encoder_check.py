@@ -42,6 +42,18 @@ def config(small_model: Path) -> EmbedderConfig:
     return EmbedderConfig(kind="onnx", model=str(small_model))
 
 
+@pytest.fixture
+def real(minilm_folder: Path) -> EmbedderConfig:
+    """Return an encoder whose vectors 8 bits turn by more than those of one without training."""
+    return EmbedderConfig(kind="onnx", model=str(minilm_folder))
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache that keeps the exports of `real`."""
+    return tmp_path_factory.mktemp("exports")
+
+
 def test_an_encoder_that_picks_as_its_original_does_is_kept(
     config: EmbedderConfig, tmp_path: Path
 ) -> None:
@@ -56,9 +68,9 @@ def test_an_encoder_that_picks_as_its_original_does_is_kept(
 
 
 def test_one_that_picks_otherwise_gives_way_to_the_exact_export(
-    config: EmbedderConfig, tmp_path: Path
+    real: EmbedderConfig, exports: Path
 ) -> None:
-    made = checked_encoder(config, benchmark(by_chance=True), tmp_path)
+    made = checked_encoder(real, benchmark(by_chance=True), exports)
 
     assert made.measured is not None
     int8, fp32 = (Agreement(**each) for each in made.measured["agreement"])
@@ -70,10 +82,10 @@ def test_one_that_picks_otherwise_gives_way_to_the_exact_export(
     assert "int8 picks differently" in warning and "built in fp32 instead" in warning
 
 
-def test_a_build_that_may_not_give_way_refuses(config: EmbedderConfig, tmp_path: Path) -> None:
-    strict = config.model_copy(update={"on_disagreement": "refuse"})
+def test_a_build_that_may_not_give_way_refuses(real: EmbedderConfig, exports: Path) -> None:
+    strict = real.model_copy(update={"on_disagreement": "refuse"})
     with pytest.raises(EmbedderError, match=r"98 % are wanted\); set benchrouter\.embedder"):
-        checked_encoder(strict, benchmark(by_chance=True), tmp_path)
+        checked_encoder(strict, benchmark(by_chance=True), exports)
 
 
 def test_the_same_sample_is_not_compared_again(config: EmbedderConfig, tmp_path: Path) -> None:
@@ -104,7 +116,7 @@ def test_cosines_decide_where_the_sample_is_too_small_to_pick_from(
 
 
 def test_the_manifest_says_what_was_measured_and_the_version_does_not_hang_on_it(
-    small_model: Path, tmp_path: Path, benchrouter: object
+    minilm_folder: Path, tmp_path: Path, benchrouter: object
 ) -> None:
     samples = benchmark(by_chance=True)
     rows = ["sample_id,task,prompt," + ",".join(MODELS)]
@@ -115,7 +127,8 @@ def test_the_manifest_says_what_was_measured_and_the_version_does_not_hang_on_it
     (tmp_path / "results.csv").write_text("\n".join(rows))
     block = {
         "sources": [{"path": "results.csv"}],
-        "embedder": {"kind": "onnx", "model": str(small_model)},
+        "publish": {"require": "nothing"},
+        "embedder": {"kind": "onnx", "model": str(minilm_folder)},
     }
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({"benchrouter": block}))
@@ -131,3 +144,5 @@ def test_the_manifest_says_what_was_measured_and_the_version_does_not_hang_on_it
     shown = benchrouter("inspect", "--config", path)  # type: ignore[operator]
     assert "int8 beside the original: " in shown.out and "fp32 beside the original: " in shown.out
     assert "% equal picks, median cosine" in shown.out
+    checks = benchrouter("doctor", "--config", path, "--json")  # type: ignore[operator]
+    assert "precision" not in checks.out, "int8 is still what is wanted"

@@ -21,6 +21,8 @@ from litellm_benchrouter.embedders import HostedEmbedder, embed_with_cache
 from litellm_benchrouter.errors import ConfigError, EmbedderError, EmbedderUnavailableError
 from litellm_benchrouter.serving import Serving
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly")  # pydantic, of LiteLLM's types
+
 MODEL = "text-embedding-3-small"
 TEXTS = [f"What is number {i}?" for i in range(20)]
 
@@ -32,6 +34,7 @@ def configure(folder: Path, upstream: FakeUpstream, **embedder: object) -> Bench
         "model_list": [{"model_name": "vectors", "litellm_params": params}],
         "benchrouter": {
             "method": "paper",
+            "publish": {"require": "nothing"},
             "sources": [{"path": "benchmark.csv"}],
             "embedder": {"kind": "litellm", "model": "vectors", "batch_size": 4} | embedder,
             "routing": {"alphas": [0.0, 0.1], "repeats": 2},

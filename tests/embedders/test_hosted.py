@@ -119,7 +119,8 @@ def test_serving_waits_no_longer_than_the_limit_and_keeps_what_comes_late(
     upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     config = configure(tmp_path, upstream, time_limit_ms=1000)
-    serving = loaded(HostedEmbedder.make(config.embedder), config)
+    made = HostedEmbedder.make(config.embedder)
+    serving = loaded(made, config)
     with pytest.raises(EmbedderUnavailableError) as caught:
         upstream.tell(MODEL, slow(30))
         serving.embed(["slow"])
@@ -137,8 +138,9 @@ def test_serving_waits_no_longer_than_the_limit_and_keeps_what_comes_late(
     else:
         pytest.fail("the late answer was not kept")
     assert vector.any()
+    waits = loaded(made, configure(tmp_path, upstream, time_limit_ms=60_000))
     with pytest.raises(EmbedderUnavailableError, match=r"did not answer \(InternalServerError\)$"):
-        serving.embed(["another"])
+        waits.embed(["another"])
     assert serving.embed(["slow"]).any(), "remembered while the provider is down"
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from litellm_benchrouter.artifact import Artifact, read_artifact
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.finding import Finding, fail, listed, ok, warn
+from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.errors import ArtifactError, EmbedderError
 from litellm_benchrouter.manifest import Manifest, read_manifest, verify_files
 from litellm_benchrouter.versions import Versions
@@ -174,13 +175,13 @@ def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str
     if built.get("kind") != embedder.kind:
         return [f"embedder was {built.get('kind')}, is {embedder.kind}"]
     wanted: dict[str, Any] = {"model": embedder.model}
-    tried = [each["precision"] for each in (manifest.embedder_measured or {}).get("agreement", [])]
-    if embedder.precision not in tried:  # or the build chose, and says so
-        wanted["precision"] = embedder.precision
+    if embedder.precision == "fp32" or embedder.on_disagreement == "refuse":
+        wanted["precision"] = embedder.precision  # else fp32 may stand in for int8
     if embedder.max_seq_length is not None:
         wanted |= dict.fromkeys(("max_seq_length", "max_tokens"), embedder.max_seq_length)
-    fitted = built.get("parameters")
-    if isinstance(fitted, dict):  # of the lexical embedder
+    if "dimensions" in embedder.model_fields_set:
+        wanted["dimensions"] = embedder.dimensions  # of a hosted model
+    if embedder.kind == LexicalEmbedder.kind:
         wanted["parameters"] = {"dimensions": embedder.dimensions}
     return _changes(wanted, built, "embedder.")
 

@@ -13,7 +13,7 @@ from litellm_benchrouter.artifact import Artifact
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.deployments import offers
 from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
-from litellm_benchrouter.embedders import PrecomputedEmbedder
+from litellm_benchrouter.embedders import HostedEmbedder, PrecomputedEmbedder
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.router import BenchRouter
 
@@ -31,8 +31,11 @@ _MOST_SECONDS = 3.0
 def check(
     config: BenchRouterConfig, proxy: Mapping[str, Any], artifact: Artifact
 ) -> Iterator[Finding]:
-    """Embed some prompts and take decisions about them, warm."""
+    """Embed some prompts and take decisions about them, warm; a provider is not asked."""
     kind, identity = artifact.embedder.kind, artifact.manifest.embedder
+    if kind == HostedEmbedder.kind:
+        yield _hosted(config)
+        return
     try:
         vectors = artifact.embedder.embed(PROMPTS)
     except BenchRouterError as error:
@@ -49,6 +52,18 @@ def check(
     else:
         yield ok("embedder", f"{kind} gives vectors of {identity['dimension']} numbers")
     yield _in_time(config, proxy, artifact)
+
+
+def _hosted(config: BenchRouterConfig) -> Finding:
+    waits, limit = config.embedder.time_limit_ms, config.serving.time_limit_ms
+    found = f"{config.embedder.model} is not asked, as it costs; decisions wait {waits:g} ms for it"
+    if waits >= limit:
+        return warn(
+            "embedder",
+            f"{found}, and has {limit:g} ms in all",
+            "set embedder.time_limit_ms below serving.time_limit_ms",
+        )
+    return ok("embedder", found)
 
 
 def _in_time(config: BenchRouterConfig, proxy: Mapping[str, Any], artifact: Artifact) -> Finding:

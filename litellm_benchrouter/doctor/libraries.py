@@ -21,8 +21,8 @@ PACKAGE = "litellm-benchrouter"
 NEWEST_TESTED = "1.109.1"
 """The newest LiteLLM that the contract and routing tests were run on (docs/compatibility.md)."""
 
-_TO_SERVE = {"onnx": "onnx", "sentence-transformers": "sentence-transformers", "static": "static"}
-_TO_BUILD = _TO_SERVE | {"onnx": "onnx-build"}
+_TO_SERVE = {"onnx": "onnx", "sentence-transformers": "sentence-transformers"}
+_TO_BUILD = _TO_SERVE | {"onnx": "onnx-build", "static": "static"}
 # hnswlib is compiled for the processor of the machine that installs it, and kills the process of
 # another one; a child may die of it.
 _TRY_HNSWLIB = """
@@ -156,12 +156,13 @@ def _hnswlib() -> Finding:
 
 def _extras(config: BenchRouterConfig) -> Iterator[Finding]:
     kind = config.embedder.kind
-    if kind not in _TO_SERVE:
+    serving, building = _TO_SERVE.get(kind), _TO_BUILD.get(kind)
+    if building is None:
         yield ok("extras", f"the embedder {kind} needs none")
-        return
-    yield _extra("extras", _TO_SERVE[kind], f"serving with the embedder {kind}")
-    if _TO_BUILD[kind] != _TO_SERVE[kind]:
-        yield _extra("extras", _TO_BUILD[kind], f"building with the embedder {kind}", warns=True)
+    if serving is not None:
+        yield _extra("extras", serving, f"serving with the embedder {kind}")
+    if building not in (None, serving):
+        yield _extra("extras", building, f"building with the embedder {kind}", warns=True)
 
 
 def _extra(check: str, extra: str, purpose: str, *, only: str = "", warns: bool = False) -> Finding:

@@ -230,3 +230,44 @@ def test_late_decisions_fail(demo_built: Path) -> None:
 def test_vectors_without_an_embedder_route_named_tasks_only(tiny_folder: Path) -> None:
     found = decided(config_of(tiny_folder), {})["embedder"]
     assert (found.status, "named tasks" in found.found) == ("warn", True)
+
+
+@pytest.mark.parametrize(("limit", "status"), [(150, "ok"), (200, "warn")])
+def test_a_hosted_embedder_is_not_asked(tiny_folder: Path, limit: float, status: str) -> None:
+    identity = {
+        "kind": "litellm",
+        "model": "vectors",
+        "upstream": "vectors",
+        "dimension": 8,
+        "dimensions": None,
+        "max_tokens": 2000,
+        "fingerprint": "",
+    }
+    hosted = {"kind": "litellm", "model": "vectors", "time_limit_ms": limit}
+    config = config_of(tiny_folder, embedder=hosted)
+    (tiny_folder / "config.yaml").write_text(
+        (tiny_folder / "config.yaml").read_text()
+        + "model_list: [{model_name: vectors, litellm_params: {model: openai/vectors}}]\n"
+    )
+    rewritten(config, embedder=identity)
+    found = decided(load_config(tiny_folder / "config.yaml"), {})
+    assert statuses(found) == {"embedder": status}
+    assert "is not asked" in found["embedder"].found
+
+
+@pytest.mark.parametrize(
+    ("asked", "built", "told"),
+    [
+        ({"precision": "int8"}, "fp32", False),  # where int8 picked differently
+        ({"precision": "int8", "on_disagreement": "refuse"}, "fp32", True),
+        ({"precision": "fp32"}, "int8", True),
+    ],
+)
+def test_fp32_that_stands_in_for_int8_is_no_other_setting(
+    tiny_folder: Path, asked: dict[str, Any], built: str, told: bool
+) -> None:
+    config = config_of(tiny_folder, embedder={"kind": "onnx", "model": "m", **asked})
+    identity = {"kind": "onnx", "model": "m", "precision": built, "dimension": 8}
+    rewritten(config, embedder=identity)
+    found = version_of(config)[0]["settings"]
+    assert ("embedder.precision" in found.found) is told

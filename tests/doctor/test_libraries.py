@@ -60,6 +60,12 @@ def test_an_embedder_whose_extra_is_missing_fails_with_the_command(
     assert building.remedy == 'pip install "litellm-benchrouter[onnx-build]"'
 
 
+@pytest.mark.parametrize("kind", ["lexical", "static", "onnx", "sentence-transformers"])
+def test_extras_that_are_installed_are_enough(kind: str) -> None:
+    found = list(libraries._extras(BenchRouterConfig.model_validate({"embedder": {"kind": kind}})))
+    assert {finding.status for finding in found} == {"ok"}
+
+
 def test_an_installation_older_than_the_extra_is_noticed() -> None:
     found = libraries._extra("extras", "of-tomorrow", "serving")
     assert (found.status, "knows no extra" in found.found) == ("fail", True)

@@ -340,7 +340,7 @@ def test_one_look_after_a_rollback_the_old_versions_decisions_are_back(
 
     before = decisions()
     config = load_config(folder / "config.yaml")
-    build(config.model_copy(update={"seed": 1, "method": "paper"}))
+    build(config.model_copy(update={"seed": 1, "method": "paper"}), force=True)
     serving.refresh()
     assert decisions() != before
     Store(config.artifacts).rollback()

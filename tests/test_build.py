@@ -631,3 +631,13 @@ def test_damage_to_a_real_version_is_found(open_llm, tmp_path):
     (copy / "index.hnsw").write_bytes(content)
     with pytest.raises(ArtifactError, match=r"index\.hnsw has SHA-256"):
         read_artifact(copy)
+
+
+def test_prompts_that_all_embed_alike_are_built_and_decided_by_the_average(tmp_path: Path) -> None:
+    config = tiny.write(tmp_path)
+    np.save(tmp_path / "vectors.npy", np.tile([1.0, 2.0, 3.0], (80, 1)))
+    np.save(tmp_path / "new.npy", np.tile([1.0, 2.0, 3.0], (24, 1)))
+    built = build(load_config(config))
+    router = BenchRouter(read_artifact(built.folder))
+    average = router.best_on_average(router.models, "").pick
+    assert router.decide("", task="new").pick == average

@@ -30,6 +30,7 @@ PRIOR_MASS = 100.0
 TASK_MASS = 5.0
 RIDGE = 0.1
 SHRINKAGE = 0.1
+_LEAST_SPREAD = 1e-12
 N_COMPONENTS = 96
 GATE = 1.0
 BLOCK = 4096
@@ -233,7 +234,8 @@ def fit_task_classifier(
     means /= np.maximum(size, 1)[:, None]
     residual = reduced - means[task]
     covariance = residual.T @ residual / len(task)
-    spread = np.trace(covariance) / len(covariance)
+    # Prompts that all embed alike have no spread; then the shares of the tasks decide.
+    spread = max(float(np.trace(covariance)) / len(covariance), _LEAST_SPREAD)
     covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * spread * np.eye(len(covariance))
     weights = np.linalg.solve(covariance, means.T)
     log_share = np.log(np.maximum(size, 1) / len(task))

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
+from threadpoolctl import threadpool_limits
+
 from litellm_benchrouter.artifact import read_artifact
 from litellm_benchrouter.breaker import Breaker
 from litellm_benchrouter.config import BenchRouterConfig
@@ -76,6 +78,9 @@ class Serving:
     def start(self) -> None:
         """Start looking for versions, in a thread that ends with the process."""
         if self._thread is None:
+            # A decision's matrices are small: more threads would only spin, and take the cores of
+            # other workers.
+            threadpool_limits(limits=1, user_api="blas")
             self._thread = threading.Thread(
                 target=self._watch, name="benchrouter-load", daemon=True
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -393,3 +395,18 @@ async def test_many_decisions_at_once_equal_those_one_by_one(serving: Serving) -
         *(asyncio.to_thread(config.decide, prompt, models=MODELS) for prompt in prompts)
     )
     assert together == [config.decide(prompt, models=MODELS) for prompt in prompts]
+
+
+def test_a_worker_takes_one_thread_for_its_matrices(folder: Path) -> None:
+    program = (
+        "import sys, numpy\n"
+        "from pathlib import Path\n"
+        "from threadpoolctl import threadpool_info\n"
+        "from litellm_benchrouter.config import load_config\n"
+        "from litellm_benchrouter.serving import Serving\n"
+        "Serving(load_config(Path(sys.argv[1]))).start()\n"
+        "print({pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'})\n"
+    )
+    command = [sys.executable, "-c", program, str(folder / "config.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{1}"

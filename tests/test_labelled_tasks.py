@@ -257,7 +257,8 @@ def test_labelled_inputs_are_embedded_once(tmp_path: Path, monkeypatch: pytest.M
         embedder={"kind": "sentence-transformers"}, sources=[{"path": "benchmark.csv"}],
     )  # fmt: skip
     embedder = Hashing()
-    monkeypatch.setattr("litellm_benchrouter.encoder_check.make_embedder", lambda *_, **__: embedder)
+    made = "litellm_benchrouter.encoder_check.make_embedder"
+    monkeypatch.setattr(made, lambda *_, **__: embedder)
     monkeypatch.setattr("litellm_benchrouter.artifact.load_embedder", lambda *_, **__: embedder)
     assert build(load_config(config)).manifest.counts["embedded_now"] == 160
     label(config, 24, {"ant": 1.0, "bee": 0.0})

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from litellm_benchrouter.build import Built, build
+from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_config
 from litellm_benchrouter.progress import bars
 

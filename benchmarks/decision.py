@@ -22,14 +22,14 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.artifact import Artifact, read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import parse_config
 from litellm_benchrouter.core.neighbors import normalize
-from litellm_benchrouter.index import ExactIndex
-from litellm_benchrouter.policy import Policy, Terms
+from litellm_benchrouter.index.graph import ExactIndex
 from litellm_benchrouter.progress import bars
-from litellm_benchrouter.router import BenchRouter
+from litellm_benchrouter.routing.policy import Policy, Terms
+from litellm_benchrouter.routing.router import BenchRouter
 
 _WARM_UP = 200
 _ROUNDS = 10

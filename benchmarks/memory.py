@@ -21,7 +21,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from litellm_benchrouter.build import build
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

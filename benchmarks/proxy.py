@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from litellm_benchrouter.build import build
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import PROMPTS, copy_files
 

@@ -1,10 +1,11 @@
 """Route LiteLLM requests by benchmark results that already exist (Shnitzer et al., 2023).
 
-What serving needs is here; building is `litellm_benchrouter.build`, so that a proxy's workers do
-not load what only the builder uses.
+What serving needs is here; building is `litellm_benchrouter.building.build`, so that a proxy's
+workers do not load what only the builder uses.
 """
 
-from litellm_benchrouter.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.core.benchmark import Benchmark, ModelFacts
 from litellm_benchrouter.core.decision import Decision
@@ -16,8 +17,7 @@ from litellm_benchrouter.errors import (
     SourceError,
     VersionError,
 )
-from litellm_benchrouter.router import BenchRouter
-from litellm_benchrouter.store import Store
+from litellm_benchrouter.routing.router import BenchRouter
 
 __all__ = [
     "Artifact",

@@ -22,19 +22,19 @@ from weakref import WeakKeyDictionary
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_benchrouter import access, proxy
 from litellm_benchrouter.config import BLOCK, VirtualModel, load_config
-from litellm_benchrouter.deciding import Deciding
-from litellm_benchrouter.decision_log import set_log_level
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.groups import put_first, rank_groups, rewritten
-from litellm_benchrouter.litellm_abilities import DeploymentAbilities
-from litellm_benchrouter.litellm_prices import DeploymentPrices
-from litellm_benchrouter.metrics import process_metrics
-from litellm_benchrouter.ranking import Call, ModelNames, group_of, id_of, order_deployments
-from litellm_benchrouter.request import asks_for_text, metadata_of
-from litellm_benchrouter.router import BenchRouter
-from litellm_benchrouter.serving import Serving
+from litellm_benchrouter.proxy import access, running
+from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
+from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.routing.request import asks_for_text, metadata_of
+from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.deciding import Deciding
+from litellm_benchrouter.serving.decision_log import set_log_level
+from litellm_benchrouter.serving.groups import put_first, rank_groups, rewritten
+from litellm_benchrouter.serving.metrics import process_metrics
+from litellm_benchrouter.serving.ranking import Call, ModelNames, group_of, id_of, order_deployments
+from litellm_benchrouter.serving.serving import Serving
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -78,10 +78,10 @@ class BenchRouterHook(CustomLogger):
         """
         self.start()
         if not self._configured.is_set():  # in the first moments: we do not know the names yet
-            await asyncio.to_thread(self._configured.wait, proxy.ROUTER_WAIT_SECONDS)
+            await asyncio.to_thread(self._configured.wait, running.ROUTER_WAIT_SECONDS)
         name = str(data.get("model"))
         virtual = self._virtual.get(name)
-        if virtual is None or proxy.attribute("llm_router") is None:
+        if virtual is None or running.attribute("llm_router") is None:
             return None
         groups = await access.open_groups(name, virtual, user_api_key_dict, self._names)
         ranking = list(groups)
@@ -223,7 +223,7 @@ class BenchRouterHook(CustomLogger):
 
     def _load(self) -> None:
         try:
-            path = proxy.config_path()
+            path = running.config_path()
             config = load_config(path)
             self._virtual = config.virtual_models
         except BenchRouterError as error:
@@ -250,7 +250,7 @@ class BenchRouterHook(CustomLogger):
         names = ModelNames(self._names.aliases, frozenset(router.models))
         self._warned = set()
         by_group: dict[str, list[Any]] = {}
-        for deployment in proxy.wait_for_model_list():
+        for deployment in running.wait_for_model_list():
             by_group.setdefault(deployment.get("model_name", ""), []).append(deployment)
         self._by_group = by_group
         offers = []

@@ -46,7 +46,7 @@ def upstream(upstream_server: FakeUpstream) -> Iterator[FakeUpstream]:
 @pytest.fixture(scope="session")
 def tiny_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the benchmark of `tiny`, built once; it is not to be changed."""
-    from litellm_benchrouter.build import build
+    from litellm_benchrouter.building.build import build
     from litellm_benchrouter.config import load_config
 
     folder = tmp_path_factory.mktemp("tiny")
@@ -63,7 +63,7 @@ def tiny_folder(tiny_built: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def demo_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the demo's benchmark, built once with its lexical embedder."""
-    from litellm_benchrouter.build import build
+    from litellm_benchrouter.building.build import build
     from litellm_benchrouter.config import load_config
     from litellm_benchrouter.demo.run import copy_files
 

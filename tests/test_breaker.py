@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from litellm_benchrouter.breaker import Breaker, State
+from litellm_benchrouter.serving.breaker import Breaker, State
 
 
 class Clock:

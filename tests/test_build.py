@@ -15,8 +15,10 @@ import polars as pl
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact import Artifact, read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.building.build import build
+from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.core.benchmark import (
     MISSING,
@@ -36,10 +38,8 @@ from litellm_benchrouter.core.scores import (
 )
 from litellm_benchrouter.core.smoother import kernel_smoother, smoother_table, task_distance
 from litellm_benchrouter.errors import ArtifactError, ConfigError, SourceError
-from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.router import BenchRouter
-from litellm_benchrouter.store import Store
+from litellm_benchrouter.routing.router import BenchRouter
 
 
 def built(config: Path | BenchRouterConfig, **options: Any) -> Artifact:

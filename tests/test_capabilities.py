@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from litellm_benchrouter.capabilities import Needs, lacking, needs_of
-from litellm_benchrouter.deciding import Offer
+from litellm_benchrouter.serving.capabilities import Needs, lacking, needs_of
+from litellm_benchrouter.serving.deciding import Offer
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.config import IndexConfig
 from litellm_benchrouter.core.neighbors import Neighbors, nearest, normalize
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.index import ExactIndex, HnswIndex, build_index, recall
+from litellm_benchrouter.index.graph import ExactIndex, HnswIndex, build_index, recall
 
 Vectors = NDArray[np.float32]
 
@@ -216,7 +216,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from litellm_benchrouter.config import IndexConfig
-from litellm_benchrouter.index import build_index
+from litellm_benchrouter.index.graph import build_index
 vectors = np.eye(64, dtype=np.float32)
 index, _ = build_index(vectors, IndexConfig(), k=5, seed=0, progress=lambda _: None)
 resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))

@@ -15,13 +15,13 @@ from typing import Any
 import prometheus_client
 import pytest
 
-from litellm_benchrouter.artifact import read_artifact
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.core.decision import KINDS, Decision
-from litellm_benchrouter.decision_log import log_decision
-from litellm_benchrouter.metrics import Metrics, PrometheusMetrics
-from litellm_benchrouter.serving import Serving
-from litellm_benchrouter.store import Store
+from litellm_benchrouter.serving.decision_log import log_decision
+from litellm_benchrouter.serving.metrics import Metrics, PrometheusMetrics
+from litellm_benchrouter.serving.serving import Serving
 
 DECISION = Decision(
     ranking=("ant", "bee"), method="s1", reason="they know best", artifact="v1",

@@ -15,8 +15,9 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact import Artifact, read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.building.build import build
+from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.core.benchmark import (
     MISSING,
@@ -34,9 +35,8 @@ from litellm_benchrouter.core.neighbors import (
 )
 from litellm_benchrouter.core.scores import correctness_predictor, s2, s3
 from litellm_benchrouter.core.smoother import kernel_smoother, smoother_table, task_distance
-from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.router import BenchRouter
+from litellm_benchrouter.routing.router import BenchRouter
 
 Vectors = NDArray[np.float32]
 OFFERS = [offer for size in (1, 2, 3, 4) for offer in combinations(tiny.MODELS, size)]

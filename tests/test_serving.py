@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-from litellm_benchrouter.breaker import State
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig, ServingConfig, load_config
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.embedders import Embedder
-from litellm_benchrouter.pace import Pace
-from litellm_benchrouter.router import BenchRouter
-from litellm_benchrouter.serving import Serving
-from litellm_benchrouter.store import Store
+from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.breaker import State
+from litellm_benchrouter.serving.pace import Pace
+from litellm_benchrouter.serving.serving import Serving
 
 MODELS = ["atlas-70b", "coder-14b", "mathsmith-8b"]
 MATH = "Amira has 120 tickets and gives away 15 percent of them. How many are left?"
@@ -403,7 +403,7 @@ def test_a_worker_takes_one_thread_for_its_matrices(folder: Path) -> None:
         "from pathlib import Path\n"
         "from threadpoolctl import threadpool_info\n"
         "from litellm_benchrouter.config import load_config\n"
-        "from litellm_benchrouter.serving import Serving\n"
+        "from litellm_benchrouter.serving.serving import Serving\n"
         "Serving(load_config(Path(sys.argv[1]))).start()\n"
         "print({pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'})\n"
     )

@@ -12,7 +12,7 @@ from concurrent.futures import wait
 
 import pytest
 
-from litellm_benchrouter.threads import BusyError, DaemonThreads
+from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_an_idle_thread_keeps_nothing_of_what_it_did(threads: DaemonThreads):
 def test_a_hung_thread_does_not_keep_the_process_from_ending():
     program = """
 import threading
-from litellm_benchrouter.threads import DaemonThreads
+from litellm_benchrouter.serving.threads import DaemonThreads
 started = threading.Event()
 threads = DaemonThreads(2, "hung")
 threads.submit(lambda: (started.set(), threading.Event().wait()))

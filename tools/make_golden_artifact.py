@@ -18,12 +18,12 @@ from typing import Any
 
 import yaml
 
-from litellm_benchrouter.artifact import Artifact, read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.manifest import SCHEMA_VERSION
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo import run
-from litellm_benchrouter.manifest import SCHEMA_VERSION
-from litellm_benchrouter.router import BenchRouter
+from litellm_benchrouter.routing.router import BenchRouter
 
 TARGET = Path(__file__).parents[1] / "tests" / "data" / f"schema-{SCHEMA_VERSION}"
 TASKS = ("code", "everyday", "math", "translation")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from litellm_benchrouter.build import Built, build
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.verdict import sentence
+from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.cli.options import (
     config_option,
     console,
@@ -20,8 +22,6 @@ from litellm_benchrouter.cli.verdict import show_verdict
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import PublishError
 from litellm_benchrouter.progress import bars
-from litellm_benchrouter.store import Store
-from litellm_benchrouter.verdict import sentence
 
 
 @click.command("build")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from litellm_benchrouter.building.encoder_check import Agreement
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     config_option,
@@ -22,9 +23,8 @@ from litellm_benchrouter.cli.options import (
 from litellm_benchrouter.cli.task_labels import described, labels_table
 from litellm_benchrouter.cli.verdict import show_verdict
 from litellm_benchrouter.core.decision import probabilities_better
-from litellm_benchrouter.encoder_check import Agreement
-from litellm_benchrouter.prices import LITELLM
-from litellm_benchrouter.router import BenchRouter
+from litellm_benchrouter.routing.prices import LITELLM
+from litellm_benchrouter.routing.router import BenchRouter
 
 
 @click.command("inspect")

@@ -12,10 +12,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from litellm_benchrouter.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ConfigError, VersionError
-from litellm_benchrouter.store import Store
 
 config_option = click.option(
     "--config",

@@ -16,7 +16,7 @@ from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import BenchRouterError, ConfigError
 from litellm_benchrouter.page.server import PageServer, is_loopback
 from litellm_benchrouter.page.views import MetricsSource, Page
-from litellm_benchrouter.policy import QUALITY
+from litellm_benchrouter.routing.policy import QUALITY
 
 
 @click.command("serve")

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.cli.options import number, table
-from litellm_benchrouter.labelled_task import LabelledTask
 
 _COLUMNS = {
     "labels": "labels",

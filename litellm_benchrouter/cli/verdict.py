@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
+from litellm_benchrouter.artifact.verdict import TITLES, Part, points, sentence
 from litellm_benchrouter.cli.options import table
-from litellm_benchrouter.verdict import TITLES, Part, points, sentence
 
 _NOT_KNOWN = "-"
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from litellm_benchrouter.artifact import verify_artifact
+from litellm_benchrouter.artifact.artifact import verify_artifact
+from litellm_benchrouter.artifact.manifest import differences, read_manifest
+from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     asked_for,
@@ -20,8 +22,6 @@ from litellm_benchrouter.cli.options import (
     version_option,
 )
 from litellm_benchrouter.errors import ArtifactError, ConfigError
-from litellm_benchrouter.manifest import differences, read_manifest
-from litellm_benchrouter.versions import Versions
 
 
 @click.command("verify")

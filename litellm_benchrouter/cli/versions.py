@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from litellm_benchrouter.artifact.history import Publication
+from litellm_benchrouter.artifact.manifest import Manifest, read_manifest
+from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     config_option,
@@ -17,9 +20,6 @@ from litellm_benchrouter.cli.options import (
     table,
 )
 from litellm_benchrouter.errors import ArtifactError, VersionError
-from litellm_benchrouter.history import Publication
-from litellm_benchrouter.manifest import Manifest, read_manifest
-from litellm_benchrouter.versions import Versions
 
 
 @click.command("versions")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from litellm_benchrouter.build import Built, build
+from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.progress import Silent

@@ -15,7 +15,7 @@ from litellm_benchrouter.doctor import (
     proxy_settings,
 )
 from litellm_benchrouter.doctor.finding import Finding, Status
-from litellm_benchrouter.proxy_yaml import read_proxy_yaml
+from litellm_benchrouter.proxy.proxy_yaml import read_proxy_yaml
 
 __all__ = ["Finding", "Status", "diagnose"]
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from litellm_benchrouter.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.manifest import Manifest, read_manifest, verify_files
+from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.finding import Finding, fail, listed, ok, warn
 from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.errors import ArtifactError, EmbedderError
-from litellm_benchrouter.manifest import Manifest, read_manifest, verify_files
-from litellm_benchrouter.versions import Versions
 
 _OLD_DAYS = 90
 _LEAST_FREE = 100_000_000  # bytes

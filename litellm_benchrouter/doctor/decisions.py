@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from litellm_benchrouter.artifact import Artifact
+from litellm_benchrouter.artifact.artifact import Artifact
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.deployments import offers
 from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
 from litellm_benchrouter.embedders import HostedEmbedder, PrecomputedEmbedder
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.router import BenchRouter
+from litellm_benchrouter.routing.router import BenchRouter
 
 PROMPTS = (
     "What is the capital of Portugal?",

@@ -20,7 +20,7 @@ from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders.hosted_model import HostedError, HostedModel
 from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.errors import EmbedderError, EmbedderUnavailableError
-from litellm_benchrouter.threads import BusyError, DaemonThreads
+from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
 
 Ask = Callable[[Sequence[str]], NDArray[np.float32]]
 """One vector for each of some texts that are not blank."""

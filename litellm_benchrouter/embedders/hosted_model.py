@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import EmbedderError
-from litellm_benchrouter.proxy_yaml import read_proxy_yaml
+from litellm_benchrouter.proxy.proxy_yaml import read_proxy_yaml
 
 _TRANSIENT = (408, 409, 425, 429)
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from litellm_benchrouter.core.benchmark import Benchmark, ModelFacts
 from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.expected_cost import CHARACTERS_PER_TOKEN, OUTPUT_TOKENS
-from litellm_benchrouter.prices import Prices
+from litellm_benchrouter.routing.expected_cost import CHARACTERS_PER_TOKEN, OUTPUT_TOKENS
+from litellm_benchrouter.routing.prices import Prices
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.embed import (
+from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_benchmark,
     without_unknown_prompts,
 )
+from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
@@ -33,7 +34,6 @@ from litellm_benchrouter.evaluation.prepared import Prepared, choose_pool, prepa
 from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
-from litellm_benchrouter.load import load_benchmark
 from litellm_benchrouter.progress import Silent
 
 PROTOCOLS = ("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness")

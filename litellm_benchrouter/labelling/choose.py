@@ -8,16 +8,16 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.building.embed import read_inputs, read_vectors
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.neighbors import normalize
-from litellm_benchrouter.embed import read_inputs, read_vectors
 from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 from litellm_benchrouter.estimators.few_labels import herd
 from litellm_benchrouter.labelling.labels import prompt_key
 from litellm_benchrouter.labelling.questions import Question
-from litellm_benchrouter.store import Store
 
 
 def choose(

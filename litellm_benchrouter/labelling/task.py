@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact import read_artifact
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.manifest import read_manifest
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.labelling.candidates import Proxy, models_named
@@ -18,10 +21,7 @@ from litellm_benchrouter.labelling.journal import Journal
 from litellm_benchrouter.labelling.labels import labels_path
 from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric
 from litellm_benchrouter.labelling.questions import Question, read_questions
-from litellm_benchrouter.load import load_benchmark
-from litellm_benchrouter.manifest import read_manifest
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.store import Store
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from litellm_benchrouter.manifest import Manifest
+from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.page.verdict import VerdictView, verdict_view
 from litellm_benchrouter.page.words import NONE, count, moment_and_age, number, part, points
 

@@ -6,11 +6,11 @@ import threading
 import time
 from dataclasses import dataclass
 
-from litellm_benchrouter.artifact import read_artifact
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.manifest import MANIFEST
+from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.manifest import MANIFEST
-from litellm_benchrouter.router import BenchRouter
-from litellm_benchrouter.store import Store
+from litellm_benchrouter.routing.router import BenchRouter
 
 _RETRY_SECONDS = 10.0  # a network volume may be back
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from litellm_benchrouter.artifact.manifest import Manifest, read_manifest
+from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.manifest import Manifest, read_manifest
 from litellm_benchrouter.page.verdict import verdict_view
 from litellm_benchrouter.page.words import NONE, moment, number
-from litellm_benchrouter.store import Store
 
 _MOST = 20
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.policy import Policy, Terms
-from litellm_benchrouter.router import BenchRouter, Explanation
+from litellm_benchrouter.routing.policy import Policy, Terms
+from litellm_benchrouter.routing.router import BenchRouter, Explanation
 
 _MOST_FIELDS = 5_000  # a benchmark may have hundreds of models, and each is a field
 

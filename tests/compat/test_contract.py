@@ -22,7 +22,7 @@ from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.upstream import BROKEN, FakeUpstream
 
 from litellm_benchrouter.hook import BenchRouterHook
-from litellm_benchrouter.request import asks_for_text
+from litellm_benchrouter.routing.request import asks_for_text
 
 # LiteLLM may warn of itself; what it does is what counts here.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -14,12 +14,12 @@ import tiny
 import yaml
 from proxy.upstream import BROKEN, RATE_LIMITED, Answer, FakeUpstream, embedding, slow
 
-from litellm_benchrouter.artifact import read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.embedders import HostedEmbedder, embed_with_cache
 from litellm_benchrouter.errors import ConfigError, EmbedderError, EmbedderUnavailableError
-from litellm_benchrouter.serving import Serving
+from litellm_benchrouter.serving.serving import Serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly")  # pydantic, of LiteLLM's types
 

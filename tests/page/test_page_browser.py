@@ -10,7 +10,7 @@ from pathlib import Path
 import chromium
 import pytest
 
-from litellm_benchrouter.build import build
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import copy_files
 from page.conftest import ServedPage

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact import read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.page.metrics_reader import Live, read_live
 from litellm_benchrouter.page.question import Question
 from litellm_benchrouter.page.verdict import verdict_view
 from litellm_benchrouter.page.views import MetricsSource, Page
-from litellm_benchrouter.router import BenchRouter
-from litellm_benchrouter.store import Store
+from litellm_benchrouter.routing.router import BenchRouter
 
 # Versions
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from litellm_benchrouter.artifact import read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import copy_files
-from litellm_benchrouter.router import BenchRouter
+from litellm_benchrouter.routing.router import BenchRouter
 from proxy.conftest import RECORDER
 from proxy.database import Database, UnavailableError
 from proxy.harness import ProxyProcess, deployment, eventually

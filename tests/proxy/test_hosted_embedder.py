@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tiny
 
-from litellm_benchrouter.build import build
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 
 from .conftest import RECORDER

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.deciding import Deciding
 from litellm_benchrouter.hook import BenchRouterHook
-from litellm_benchrouter.litellm_abilities import DeploymentAbilities
-from litellm_benchrouter.litellm_prices import DeploymentPrices
-from litellm_benchrouter.ranking import ModelNames
-from litellm_benchrouter.serving import Serving
+from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
+from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.serving.deciding import Deciding
+from litellm_benchrouter.serving.ranking import ModelNames
+from litellm_benchrouter.serving.serving import Serving
 
 CALLS = ("acompletion", "aresponses", "anthropic_messages", "atext_completion")
 _numbers = itertools.count()

@@ -16,8 +16,8 @@ import threading
 from pathlib import Path
 
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.router import BenchRouter
-from litellm_benchrouter.serving import Serving
+from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.serving import Serving
 
 PROMPTS = ("Join two tables by customer", "Translate this sentence into Dutch", "What is 3 + 4?")
 

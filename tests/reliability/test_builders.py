@@ -14,21 +14,21 @@ import pytest
 import tiny
 from proxy.harness import eventually
 
-from litellm_benchrouter.artifact import read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import VersionError
-from litellm_benchrouter.store import Store
 
 # The builder goes on building other versions until it is killed; delays are counted in builds, so
 # that some kills come in the middle of one and some builds end, however slow the machine.
 KILLED = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-from litellm_benchrouter.artifact import read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.store import Store
+from litellm_benchrouter.artifact.store import Store
 
 config = load_config(Path("config.yaml"))
 store = Store(config.artifacts)

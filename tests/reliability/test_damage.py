@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import IndexConfig, load_config
 from litellm_benchrouter.core.neighbors import normalize
-from litellm_benchrouter.index import build_index
-from litellm_benchrouter.store import Store
+from litellm_benchrouter.index.graph import build_index
 
 # A Serving that has loaded one version, and CURRENT that names another, which is damaged again and
 # again: each time it must be refused by the file's name, before hnswlib is asked, and the old one
@@ -25,9 +25,9 @@ SCRIPT = """
 import json, logging, os, random, sys
 from pathlib import Path
 import numpy as np
-from litellm_benchrouter import index
+from litellm_benchrouter.index import graph
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.serving import Serving
+from litellm_benchrouter.serving.serving import Serving
 
 config, old, new = load_config(Path("config.yaml")), sys.argv[1], sys.argv[2]
 said, loads = [], []
@@ -44,8 +44,8 @@ serving.refresh()
 expected = serving.router.decide("Translate into Dutch: the tickets arrive on Monday.")
 publish(new)
 folder = config.artifacts / "versions" / new
-check = index.check_index_file
-index.check_index_file = lambda *a: (loads.append(a), check(*a))
+check = graph.check_index_file
+graph.check_index_file = lambda *a: (loads.append(a), check(*a))
 tried = []
 
 def damage(path, content, name):
@@ -141,7 +141,7 @@ import json, random, sys
 from pathlib import Path
 import numpy as np
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.index import HnswIndex
+from litellm_benchrouter.index.graph import HnswIndex
 
 path, vectors = Path(sys.argv[1]), np.load(sys.argv[2])
 whole = path.read_bytes()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hooking import Logging, close, hook_of, offered, serving_of
 
-from litellm_benchrouter.router import BenchRouter
+from litellm_benchrouter.routing.router import BenchRouter
 
 MODELS = ["atlas-70b", "coder-14b", "mathsmith-8b"]
 MESSAGES = [{"role": "user", "content": "Join the orders to their customers"}]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hooking import Logging, close, hook_of, offered
 
-from litellm_benchrouter.build import build
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import PROMPTS
 

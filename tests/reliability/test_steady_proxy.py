@@ -15,12 +15,12 @@ import pytest
 from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 
-from litellm_benchrouter.artifact import read_artifact
-from litellm_benchrouter.build import build
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import PROMPTS, copy_files
-from litellm_benchrouter.router import BenchRouter
-from litellm_benchrouter.store import Store
+from litellm_benchrouter.routing.router import BenchRouter
 
 MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
 ANSWERS_IN_TIME = "no decision within 300 ms"
@@ -32,7 +32,7 @@ import time
 from pathlib import Path
 from litellm.integrations.custom_logger import CustomLogger
 from litellm_benchrouter.embedders import LexicalEmbedder
-from litellm_benchrouter.pace import Pace
+from litellm_benchrouter.serving.pace import Pace
 
 hang, entered = Path("hang"), Path("entered")
 embed, is_quick = LexicalEmbedder.embed, Pace.is_quick

@@ -1,0 +1,299 @@
+"""One version on disk: written by the builder, verified and memory-mapped by the router.
+
+`router_artifacts/README.md` is the specification of the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact.array_file import open_array, open_numbers
+from litellm_benchrouter.artifact.json_file import read_json, write_json
+from litellm_benchrouter.artifact.labelled_task import LabelledTask
+from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest, verify_files
+from litellm_benchrouter.artifact.named_tasks_file import from_json, to_json
+from litellm_benchrouter.config import EmbedderConfig
+from litellm_benchrouter.core.benchmark import ModelFacts, average_accuracy
+from litellm_benchrouter.core.decision import TaskChoice, TaskScores
+from litellm_benchrouter.core.smoother import SmootherTable
+from litellm_benchrouter.embedders import Embedder, load_embedder
+from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.estimators import guarded
+from litellm_benchrouter.estimators.guarded import Guarded
+from litellm_benchrouter.index.graph import HnswIndex, Index
+
+EMBEDDINGS = "embeddings.npy"
+CORRECTNESS = "correctness.npy"
+SCORES = "scores.npy"
+TASK = "task.npy"
+TASK_ACCURACY = "task_accuracy.npy"
+SMOOTHER_U = "smoother_u.npy"
+SMOOTHER_P = "smoother_p.npy"
+SAMPLE_IDS = "sample_ids.json"
+NAMED_TASKS = "named_tasks.json"
+INDEX = "index.hnsw"
+EMBEDDER = "embedder"
+
+_UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a version holds besides its manifest.
+
+    Attributes
+    ----------
+    embeddings : ndarray of float32, shape (n, d)
+        phi(x), rows of unit length.
+    correctness : ndarray of uint8, shape (n, M)
+        y(x, m); 255 is missing. Column m is the correctness array of model m.
+    scores : ndarray of float32, shape (n, M), or None
+        The metric itself, kept where it is not just 0 and 1.
+    task : ndarray of int32, shape (n,)
+    task_accuracy : ndarray of float64, shape (D, M)
+        S~(m, d), or the mean score where `s1_on` is `score`.
+    smoother : SmootherTable
+    named_tasks : dict of str to TaskScores
+    sample_ids : list of str, length n
+    guarded : Guarded or None
+        What the method `guarded` fitted.
+    guarded_tasks : dict of str to ndarray of float64, shape (M,)
+        Its scores of named tasks.
+    labelled_tasks : dict of str to LabelledTask
+        Named tasks that have labels.
+    found : dict or None
+        What it chose, and the scores of what it did not, for the manifest.
+    verdict : dict or None
+        What the proof found, for the manifest.
+    choices : dict of str to TaskChoice
+        Named tasks: eq. 6 over all models, for people; the router decides over what is on offer.
+    better : dict of str to ndarray of float64, shape (M,)
+        Named tasks: P(better than the best on average).
+    """
+
+    embeddings: NDArray[np.float32]
+    correctness: NDArray[np.uint8]
+    scores: NDArray[np.float32] | None
+    task: NDArray[np.int32]
+    task_accuracy: NDArray[np.float64]
+    smoother: SmootherTable
+    named_tasks: dict[str, TaskScores]
+    sample_ids: list[str]
+    guarded: Guarded | None = None
+    guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
+    found: dict[str, Any] | None = None
+    verdict: dict[str, Any] | None = None
+    choices: dict[str, TaskChoice] = field(default_factory=dict)
+    better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder: Embedder) -> None:
+    """Write everything but the manifest; equal contents give equal bytes."""
+    arrays: dict[str, NDArray[Any] | None] = {
+        EMBEDDINGS: contents.embeddings,
+        CORRECTNESS: contents.correctness,
+        SCORES: contents.scores,
+        TASK: contents.task,
+        TASK_ACCURACY: contents.task_accuracy,
+        SMOOTHER_U: contents.smoother.u,
+        SMOOTHER_P: contents.smoother.p,
+    }
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+    write_json(folder / SAMPLE_IDS, contents.sample_ids)
+    write_json(
+        folder / NAMED_TASKS,
+        {
+            name: to_json(
+                scores,
+                contents.guarded_tasks.get(name),
+                contents.choices[name],
+                contents.better[name],
+                contents.labelled_tasks.get(name),
+            )
+            for name, scores in contents.named_tasks.items()
+        },
+    )
+    if contents.guarded is not None:
+        contents.guarded.save(folder)
+    index.save(folder / INDEX)
+    (folder / EMBEDDER).mkdir()
+    embedder.save(folder / EMBEDDER)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified version, memory-mapped: processes that open the same version share its pages."""
+
+    folder: Path
+    manifest: Manifest
+    embeddings: NDArray[np.float32]
+    correctness: NDArray[np.uint8]
+    scores: NDArray[np.float32] | None
+    task: NDArray[np.int32]
+    task_accuracy: NDArray[np.float64]
+    smoother: SmootherTable
+    named_tasks: dict[str, TaskScores]
+    guarded_tasks: dict[str, NDArray[np.float64]]
+    labelled_tasks: dict[str, LabelledTask]
+    guarded: Guarded | None
+    index: Index
+    embedder: Embedder
+
+    @cached_property
+    def sample_ids(self) -> list[str]:
+        """Ids of the benchmark's samples; read when an explanation first asks for them."""
+        path = self.folder / SAMPLE_IDS
+        ids = read_json(path)
+        if not isinstance(ids, list) or len(ids) != len(self.task):
+            raise ArtifactError(f"{path} does not hold {len(self.task)} ids; build again.")
+        return [str(name) for name in ids]
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The benchmark's models, in the order of the columns."""
+        return tuple(model.name for model in self.manifest.models)
+
+    @cached_property
+    def column(self) -> dict[str, int]:
+        """The column of each model."""
+        return {model: m for m, model in enumerate(self.models)}
+
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        """The benchmark's tasks, as `task` numbers them."""
+        return tuple(task.name for task in self.manifest.tasks)
+
+    @cached_property
+    def average(self) -> NDArray[np.float64]:
+        """Unweighted mean over tasks, shape (M,): what the best model on average is the best of."""
+        return average_accuracy(self.task_accuracy)
+
+    @cached_property
+    def facts(self) -> list[ModelFacts]:
+        """Size, prices and lengths of each model."""
+        return [model.facts for model in self.manifest.models]
+
+
+def read_artifact(
+    folder: Path, *, known: Embedder | None = None, config: EmbedderConfig | None = None
+) -> Artifact:
+    """Verify a version and open it.
+
+    Every file's SHA-256 is checked before a native loader or numpy sees it, then shapes and values.
+
+    Parameters
+    ----------
+    folder : Path
+    known : Embedder, optional
+        One that is loaded already; it is used again where the version was built with it.
+    config
+        As in `load_embedder`.
+
+    Raises
+    ------
+    ArtifactError
+        Names the file and both values.
+    EmbedderError
+        If the embedder cannot be loaded here, or is not the one that the version was built with.
+    """
+
+    def embedder(manifest: Manifest) -> Embedder:
+        if known is not None and known.identity() == manifest.embedder:
+            return known
+        return load_embedder(manifest.embedder, folder / EMBEDDER, config)
+
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    return _open(folder, manifest, embedder)
+
+
+def verify_artifact(folder: Path) -> Manifest:
+    """Check, and raise, as `read_artifact` does, where the embedder need not be installed."""
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    _open(folder, manifest, lambda _: PrecomputedEmbedder(0)).sample_ids  # noqa: B018
+    return manifest
+
+
+def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embedder]) -> Artifact:
+    counts = manifest.counts
+    n, n_draws = _count(counts, "samples"), _count(counts, "smoother_draws")
+    n_models, n_tasks = len(manifest.models), len(manifest.tasks)
+    dimension = _count(manifest.embedder, "dimension")
+    embeddings = open_array(folder, EMBEDDINGS, np.float32, (n, dimension))
+    correctness = open_array(folder, CORRECTNESS, np.uint8, (n, n_models))
+    scores = (
+        open_numbers(folder, SCORES, np.float32, (n, n_models))
+        if SCORES in manifest.files
+        else None
+    )
+    task = open_array(folder, TASK, np.int32, (n,))
+    if int(task.min()) < 0 or int(task.max()) >= n_tasks:
+        raise ArtifactError(f"{folder / TASK} names a task that the manifest does not list.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        unit = np.abs(np.einsum("nd,nd->n", embeddings, embeddings) - 1.0) < _UNIT_TOLERANCE
+    if not unit.all():
+        raise ArtifactError(
+            f"{folder / EMBEDDINGS} holds rows that are not of unit length (NaN, infinite, zero or "
+            f"unscaled vectors), row {int(unit.argmin())} first; build again."
+        )
+    if not np.isin(np.unique(correctness), (0, 1, 255)).all():
+        raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
+    named, guarded_tasks, labelled_tasks = _named_tasks(folder / NAMED_TASKS, n_models)
+    if sorted(named) != manifest.named_tasks:
+        raise ArtifactError(
+            f"{folder / NAMED_TASKS} holds the tasks {sorted(named)}, the manifest says "
+            f"{manifest.named_tasks}; build again."
+        )
+    return Artifact(
+        folder=folder,
+        manifest=manifest,
+        embeddings=embeddings,
+        correctness=correctness,
+        scores=scores,
+        task=task,
+        task_accuracy=open_numbers(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models)),
+        smoother=SmootherTable(
+            open_numbers(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
+            open_numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
+        ),
+        named_tasks=named,
+        guarded_tasks=guarded_tasks,
+        labelled_tasks=labelled_tasks,
+        guarded=Guarded.load(folder, n=n, dimension=dimension, n_models=n_models, n_tasks=n_tasks)
+        if guarded.FILE in manifest.files
+        else None,
+        index=HnswIndex.load(folder / INDEX, embeddings, ef=_count(manifest.index, "ef")),
+        embedder=embedder(manifest),
+    )
+
+
+def _count(section: Mapping[str, Any], key: str) -> int:
+    """Return a whole number above 0 that the manifest states."""
+    value = section.get(key)
+    if not isinstance(value, int | float) or not 1 <= value < 2**31 or value != int(value):
+        raise ArtifactError(f"{MANIFEST} says {key}={value!r}, not a count; build again.")
+    return int(value)
+
+
+def _named_tasks(
+    path: Path, n_models: int
+) -> tuple[dict[str, TaskScores], dict[str, NDArray[np.float64]], dict[str, LabelledTask]]:
+    document = read_json(path)
+    try:
+        return from_json(document, n_models)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path} does not hold task decisions ({error}); build again."
+        ) from error

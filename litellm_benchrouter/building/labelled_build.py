@@ -1,0 +1,164 @@
+"""What the builder makes of a named task's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact.labelled_task import LabelledTask, TaskPosterior
+from litellm_benchrouter.building.guarded_build import FittedGuarded, GuardedTask
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.core.benchmark import MISSING, average_accuracy
+from litellm_benchrouter.core.decision import TaskScores
+from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.core.neighbors import Neighbors
+from litellm_benchrouter.core.scores import correctness_predictor, predictor_accuracy, s3
+from litellm_benchrouter.estimators.few_labels import labels_needed, update
+from litellm_benchrouter.estimators.filled import filled_accuracy
+from litellm_benchrouter.estimators.task_prior import (
+    LearnedPrior,
+    TaskPrior,
+    beta_prior,
+    label_covariances,
+    learn_prior,
+)
+from litellm_benchrouter.estimators.unseen import candidate_scores
+from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.labelling.labels import labels_path, read_labels
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.float32]
+
+
+def read_task_labels(
+    config: BenchRouterConfig,
+    inputs: Mapping[str, Sequence[str]],
+    models: Sequence[str],
+    warnings: list[str],
+) -> dict[str, Labels]:
+    """Read the labels of the named tasks that have some, as correctness.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    inputs : mapping of str to sequence of str
+        By task.
+    models : sequence of str, length M
+    warnings : list of str
+        Sentences for the operator are added to it.
+
+    Returns
+    -------
+    dict of str to ndarray of float32, shape (q, M)
+        1 where the score is above the task's threshold, 0 where not, NaN without a label. Of equal
+        inputs the first alone has labels: an answer counts once.
+    """
+    found = {}
+    for name, task in sorted(config.tasks.items()):
+        path = task.labels or labels_path(config.artifacts, name)
+        if not path.exists():
+            if task.labels is not None:
+                warnings.append(
+                    f"benchrouter.tasks.{name}.labels: {path} does not exist (yet): the task is "
+                    f"decided without labels."
+                )
+            continue
+        scores = read_labels(path, inputs[name], models, aliases=config.aliases, warnings=warnings)
+        first = {text: row for row, text in reversed(list(enumerate(inputs[name])))}
+        once = np.full_like(scores, np.nan)
+        kept = sorted(first.values())
+        once[kept] = scores[kept]
+        if not np.isnan(once).all():
+            found[name] = np.where(np.isnan(once), once, once > task.threshold).astype(np.float32)
+    return found
+
+
+@dataclass(frozen=True)
+class TaskLabels:
+    """Takes labels in, for one build.
+
+    Attributes
+    ----------
+    prepared : Prepared
+    fitted : FittedGuarded or None
+        Where the method `guarded` could be fitted.
+    by_posterior : bool
+        Whether the posterior decides: not with the method `paper`.
+    """
+
+    prepared: Prepared
+    fitted: FittedGuarded | None
+    by_posterior: bool
+
+    def take_in(
+        self, labels: Labels, near: Neighbors, scores: TaskScores, guarded: GuardedTask | None
+    ) -> tuple[LabelledTask, TaskScores]:
+        """Return what labels say, and the scores of the task with p measured (eq. 5).
+
+        Parameters
+        ----------
+        labels : ndarray of float32, shape (q, M)
+        near : Neighbors
+            Of the inputs, in the same order.
+        scores : TaskScores
+            Without labels.
+        guarded : GuardedTask or None
+            Without labels.
+        """
+        known = ~np.isnan(labels)
+        p = self._measured_p(labels, near)
+        measured = np.where(np.isnan(p), scores.p, p)
+        labelled = LabelledTask(
+            n_inputs=int(known.any(axis=1).sum()),
+            counts=known.sum(axis=0),
+            accuracy=mean(labels),
+            p=p,
+            posterior=self._posterior(labels, guarded) if self.by_posterior else None,
+        )
+        return labelled, replace(scores, p=measured, s3=s3(scores.s2, measured))
+
+    def _measured_p(self, labels: Labels, near: Neighbors) -> Floats:
+        """p(d', m) on the labelled inputs (eq. 3)."""
+        rows = np.flatnonzero(~np.isnan(labels).all(axis=1))
+        routing = self.prepared.routing
+        g = correctness_predictor(
+            self.prepared.benchmark.correctness, near.rows(rows).first(routing.k)
+        )
+        correctness = np.where(np.isnan(labels[rows]), MISSING, labels[rows]).astype(np.uint8)
+        return predictor_accuracy(g, correctness, routing.t)
+
+    def _posterior(self, labels: Labels, guarded: GuardedTask | None) -> TaskPosterior:
+        prior = self._prior(guarded)
+        posterior = update(prior, labels)
+        needed = labels_needed(prior, labels, posterior)
+        return TaskPosterior(prior.mean, posterior.score, posterior.covariance, needed)
+
+    def _prior(self, guarded: GuardedTask | None) -> TaskPrior:
+        if self._learned is None or guarded is None or self.fitted is None:
+            return beta_prior(self._average, self._covariances)
+        average = self.fitted.predictors.average
+        return self._learned.of_task(guarded.scores, average, guarded.knn)
+
+    @cached_property
+    def _learned(self) -> LearnedPrior | None:
+        evidence = None if self.fitted is None else self.fitted.evidence
+        if self.fitted is None or evidence is None:
+            return None
+        scores = candidate_scores(evidence, self.fitted.unseen.candidate)
+        size = np.array([len(rows) for rows in self.prepared.rows], dtype=np.float64)
+        return learn_prior(evidence, scores, self._covariances, size)
+
+    @cached_property
+    def _covariances(self) -> Floats:
+        prepared = self.prepared
+        return label_covariances(prepared.labels, prepared.benchmark.task, prepared.n_tasks)
+
+    @cached_property
+    def _average(self) -> Floats:
+        prepared = self.prepared
+        task = prepared.benchmark.task
+        return average_accuracy(filled_accuracy(prepared.labels, task, prepared.n_tasks))

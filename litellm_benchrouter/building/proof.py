@@ -1,0 +1,264 @@
+"""Does what a build would serve do no worse than the best model on average, on its own benchmark?
+
+The builder asks before it publishes: tasks are held out in turn and chosen for as if they were new,
+and a part of the samples is held out and routed one by one, by the functions that `evaluate` runs.
+docs/proof.md tells how the verdict is made and how to read it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from litellm_benchrouter.artifact.verdict import BMA, Part, Verdict
+from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES, FEWEST_TASKS, FittedGuarded
+from litellm_benchrouter.config import PublishConfig
+from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.core.smoother import SmootherTable
+from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.estimators.unseen import Z, group_mean
+from litellm_benchrouter.evaluation.cost import run_cost
+from litellm_benchrouter.evaluation.guarded import (
+    DEFAULT,
+    request_picks,
+    request_scores,
+    unseen_choices,
+)
+from litellm_benchrouter.evaluation.metrics import bootstrap_mean
+from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.evaluation.resample import bootstrap_samples
+from litellm_benchrouter.evaluation.splits import (
+    Rows,
+    Training,
+    achieved,
+    choose_splits,
+    metric_values,
+    training,
+)
+from litellm_benchrouter.evaluation.task import paper_choices
+from litellm_benchrouter.progress import Silent
+
+MOST_HELD_OUT = 20
+"""Tasks that are held out in turn; of more, so many at even distances in the list."""
+
+TEST_SHARE = 0.3
+
+_ASKED, _MOST_RUNS = 3_000, 5  # samples routed at least, in at most so many random splits
+_DIGITS = 6  # of what is kept: more would tell one machine from another
+
+_Part = dict[str, Any] | None
+_Tables = Mapping[int, SmootherTable]
+
+
+def held_out_groups(prepared: Prepared) -> list[int]:
+    """Return the groups of tasks that `prove` holds out in turn; none where they prove nothing."""
+    if _too_small(prepared) or prepared.n_groups < FEWEST_TASKS:
+        return []
+    groups = np.unique(prepared.group)
+    places = np.linspace(0, len(groups) - 1, min(len(groups), MOST_HELD_OUT)).round().astype(int)
+    return [int(group) for group in groups[places]]
+
+
+def prove(
+    prepared: Prepared,
+    fitted: FittedGuarded | None,
+    tables: _Tables,
+    publish: PublishConfig,
+    stages: Silent,
+    *,
+    method: str,
+    embeds_prompts: bool = True,
+) -> Verdict:
+    """Hold out tasks and samples, decide for them, and compare with the best model on average.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    fitted : FittedGuarded or None
+        What the method `guarded` would serve by.
+    tables : mapping of int to SmootherTable
+        The table without each of `held_out_groups`.
+    publish : PublishConfig
+    stages : Silent or Bars
+    method : str
+        `guarded` or `paper`.
+    embeds_prompts : bool
+        Whether requests can be routed by their text at all.
+
+    Returns
+    -------
+    Verdict
+    """
+    paper = method == "paper"
+    too_small = _too_small(prepared)
+    parts: dict[str, _Part] = dict.fromkeys(_UNPROVEN)
+    if not too_small:
+        runs = min(_MOST_RUNS, math.ceil(_ASKED / (TEST_SHARE * len(prepared.benchmark))))
+        with stages.stage("proof", len(parts)) as advance:
+            parts["unseen"] = _unseen(prepared, tables, paper=paper)
+            advance(1)
+            parts["requests"] = _requests(prepared, runs, paper=paper)
+            advance(1)
+            parts["cost"] = _cost(prepared, paper=paper)
+            advance(1)
+    reasons = {part: too_small or why for part, why in _UNPROVEN.items() if parts[part] is None}
+    if not too_small and prepared.n_groups < FEWEST_TASKS:
+        reasons["unseen"] = f"{FEWEST_TASKS} tasks are needed, there are {prepared.n_groups}"
+    served: dict[Part, str] = {"unseen": "s3", "requests": "s1"}
+    held_back: dict[Part, str | None] = {"unseen": None, "requests": None}
+    if not paper:
+        served = {"unseen": method, "requests": method}
+        held_back = _held_back(fitted, parts["unseen"])
+    if fitted is not None and parts["unseen"] is not None:
+        parts["unseen"]["candidate"] = fitted.unseen.candidate
+    if not embeds_prompts:
+        held_back["requests"] = "vectors were given without what embeds prompts"
+    for part, why in held_back.items():
+        served[part] = served[part] if why is None else BMA
+        found = parts[part]
+        if found is not None:
+            found |= {"bma_because": why, "expected_gain": found["gain"] if why is None else 0.0}
+    return Verdict(
+        method=method,
+        served=served,
+        unseen=_kept(parts["unseen"]),
+        requests=_kept(parts["requests"]),
+        cost=_kept(parts["cost"]),
+        unproven=reasons,
+        required=publish.require,
+        tolerance=publish.tolerance,
+    )
+
+
+def _held_back(fitted: FittedGuarded | None, unseen: _Part) -> dict[Part, str | None]:
+    """Why the method guarded answers with the best on average; None where it does not."""
+    if fitted is None:
+        return {"unseen": "nothing could be fitted", "requests": "nothing could be fitted"}
+    candidate, by_task = fitted.unseen.candidate, None
+    if candidate is None:
+        by_task = "no candidate gains on the benchmark's own tasks"
+    elif unseen is None or not unseen["gain"] - Z * unseen["standard_error"] > 0:
+        by_task = f"{candidate} shows no gain on held-out tasks"
+    gate = None if fitted.requests.gate.routes else "the leave-one-out gain is not significant"
+    return {"unseen": by_task, "requests": gate}
+
+
+_UNPROVEN = {
+    "unseen": "no held-out task has labels of the models that were compared",
+    "requests": "no held-out sample has labels of the models that were compared",
+    "cost": "fewer than two models have a known cost or size; benchrouter.models can state prices",
+}
+
+
+def _too_small(prepared: Prepared) -> str | None:
+    n_samples, n_models = len(prepared.benchmark), len(prepared.benchmark.models)
+    if n_models < 2:
+        return f"2 models are needed, there is {n_models}"
+    if n_samples < FEWEST_SAMPLES:
+        return f"{FEWEST_SAMPLES} samples are needed, there are {n_samples}"
+    return None
+
+
+def _unseen(prepared: Prepared, tables: _Tables, *, paper: bool) -> _Part:
+    """Gain of the picks for held-out tasks; None where no gain is known."""
+    tasks = [d for d, group in enumerate(prepared.group_of_task) if int(group) in tables]
+    if not tasks:
+        return None
+    if paper:
+        choices = paper_choices(prepared, tables)
+    else:
+        choices = unseen_choices(prepared, tables, Silent())[0]
+    picks = [int(choices[d].pick) for d in tasks]
+    averages = [prepared.average_without(d) for d in tasks]
+    best = [int(prepared.order(average, average)[0]) for average in averages]
+    accuracy = prepared.accuracy[tasks]
+    rows = np.arange(len(tasks))
+    gains = accuracy[rows, picks] - accuracy[rows, best]
+    if np.isnan(gains).all():
+        return None
+    gain, *interval = bootstrap_mean(gains, seed=prepared.seed)
+    worst = int(np.nanargmin(gains))
+    return {
+        "gain": gain,
+        "gain_95": interval,
+        "standard_error": group_mean(gains, prepared.group_of_task[tasks])[1],
+        "n_tasks": int((~np.isnan(gains)).sum()),
+        "of_tasks": prepared.n_tasks,
+        "tasks_worse": int((gains < -1e-12).sum()),
+        "worst_task": {
+            "name": prepared.benchmark.tasks[tasks[worst]],
+            "gain": float(gains[worst]),
+            "pick": prepared.benchmark.models[picks[worst]],
+            "best_on_average": prepared.benchmark.models[best[worst]],
+        },
+    }
+
+
+def _requests(prepared: Prepared, runs: int, *, paper: bool) -> _Part:
+    """Gain of the picks for held-out samples, as `run_request`; None where no gain is known."""
+    on_scores = paper and prepared.routing.s1_on == "score"
+    values = metric_values(prepared, "score" if on_scores else "correctness")
+    pick = _paper_picks if paper else request_picks
+    splits, _ = choose_splits(prepared, test_share=TEST_SHARE, runs=runs, given=False)
+    asked, gains, moved = [split.test for split in splits], [], []
+    for split in splits:
+        known = training(prepared, split, values)
+        picks, best = pick(known, split.test), np.full_like(split.test, known.best)
+        gains.append(achieved(values, split.test, picks) - achieved(values, split.test, best))
+        moved.append(float((picks != best).mean()))
+    gain = float(mean(np.array([mean(gain) for gain in gains])))
+    if math.isnan(gain):
+        return None
+    return {
+        "gain": gain,
+        "gain_95": bootstrap_samples(asked, gains, seed=prepared.seed),
+        "moved_share": float(np.mean(moved)),
+        "n_samples": len(asked[0]),
+        "runs": runs,
+    }
+
+
+def _paper_picks(known: Training, rows: Rows) -> Rows:
+    """S1 of each sample on its own (eqs. 1 and 7)."""
+    return known.argmax(known.averaged_over(known.near(rows, known.prepared.routing.k)))
+
+
+def _cost(prepared: Prepared, *, paper: bool) -> _Part:
+    """What a price of quality chosen in training saves at equal quality; None without costs."""
+    try:
+        document = run_cost(
+            prepared,
+            Silent(),
+            test_share=TEST_SHARE,
+            runs=1,
+            given=False,
+            predictors=None if paper else {DEFAULT: request_scores},
+        )
+    except ConfigError:
+        return None
+    found = document["methods"]["s1" if paper else DEFAULT]["tuned"]["equal_quality"]
+    return {
+        "unit": document["cost_basis"]["unit"],
+        "saved": found["saved"],
+        "saved_95": found["saved_over_samples_95"],
+        "quality_gain": found["quality_gain"],
+        "quality_gain_95": found["quality_gain_over_samples_95"],
+        "best_single": document["by_run"][0]["bma"],
+        "n_models": len(document["models"]),
+        "of_models": len(prepared.benchmark.models),
+        "n_samples": document["protocol"]["n_test"][0],
+    }
+
+
+def _kept(value: Any) -> Any:
+    """Round what is kept; what is not known is None, as JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _kept(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_kept(inner) for inner in value]
+    if isinstance(value, float):
+        return round(value, _DIGITS) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,1 @@
+"""What the hook asks of LiteLLM and of the proxy around it."""

@@ -1,0 +1,1 @@
+"""One decision: what is expected of the models on offer, weighed against what they cost."""

@@ -1,0 +1,115 @@
+"""Estimates of the models on offer for one prompt by the guarded method, and when it holds back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact.artifact import Artifact
+from litellm_benchrouter.core.benchmark import labels
+from litellm_benchrouter.core.decision import rank_with
+from litellm_benchrouter.core.neighbors import Neighbors
+from litellm_benchrouter.estimators import request
+from litellm_benchrouter.estimators.guarded import FAR_PERCENTILE, Guarded
+from litellm_benchrouter.estimators.request import GateVerdict, RequestEstimator, capped
+from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
+from litellm_benchrouter.routing.remember import remembered
+
+Floats = NDArray[np.float64]
+Columns = NDArray[np.intp]
+
+_OFFERS = 256  # sets of models on offer whose gate is remembered
+
+
+class GuardedScorer:
+    """Estimates shrunk to the local mix of tasks, behind the gate and the distance guard.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    guarded : Guarded
+    """
+
+    n_neighbors = request.K
+
+    def __init__(self, artifact: Artifact, guarded: Guarded) -> None:
+        self._artifact = artifact
+        self._guarded = guarded
+        # mapped still, without the cost of np.memmap's indexing
+        self._correctness = np.asarray(artifact.correctness)
+        self._task = np.asarray(artifact.task)
+        self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
+        self._offer = remembered(self._make_offer, _OFFERS)
+
+    def prepare(self, offer: Offer) -> None:
+        """Do what the first estimate over some models would wait for."""
+        self._offer(tuple(offer.columns.tolist()))
+
+    def estimate(
+        self, vector: NDArray[np.float32], neighbors: Neighbors, offer: Offer, *, weighed: bool
+    ) -> Estimate:
+        """Estimate how good the models on offer are for a prompt.
+
+        Parameters
+        ----------
+        vector : ndarray of float32, shape (1, d)
+        neighbors : Neighbors
+            Of the prompt, `n_neighbors` of them where there are.
+        offer : Offer
+        weighed : bool
+            Whether anything but quality counts: then the probabilities are worth their time.
+
+        Returns
+        -------
+        Estimate
+        """
+        guarded, columns = self._guarded, offer.columns
+        estimator, gate = self._offer(tuple(columns.tolist()))
+        distance = float(neighbors.distance.mean())
+        if distance > guarded.far:
+            reason = (
+                f"the prompt is farther from the benchmark (mean distance {distance:.2f}) than "
+                f"{FAR_PERCENTILE} % of its own samples"
+            )
+            return Estimate.same(Scores(estimator.average, "bma", reason, kind="far"))
+        reason = (
+            f"routing among these models gains {100 * gate.gain:.2f} +/- "
+            f"{100 * gate.standard_error:.2f} points on the benchmark: not significant"
+        )
+        closed = Scores(estimator.average, "bma", reason, kind="gate")
+        if not gate.routes and not weighed:
+            return Estimate.same(closed)
+        rows = neighbors.index[0]
+        near = labels(self._correctness[rows[:, None], columns])
+        scores = estimator.predict(vector, near[None], self._task[rows][None])[0]
+        grounds = (
+            f"{len(rows)} neighbours at mean distance {distance:.2f} "
+            f"(percentile {guarded.percentile(distance):.0f})"
+        )
+        probability = Scores(scores, "guarded", grounds)
+        if weighed:
+            likely = guarded.calibration.columns(columns, scores)
+            if not gate.routes:
+                star = int(rank_with(estimator.average, offer.preferred)[0])
+                likely = capped(likely, star)
+            probability = Scores(likely, "guarded", grounds)
+        if not gate.routes:
+            return Estimate(closed, probability)
+        best = int(np.argmax(scores))
+        chance = guarded.calibration.column(int(columns[best]), float(scores[best]))
+        reason = f"right with probability {chance:.2f} by {grounds}"
+        return Estimate(Scores(scores, "guarded", reason), probability)
+
+    def _make_offer(self, columns: tuple[int, ...]) -> tuple[RequestEstimator, GateVerdict]:
+        """The estimator over the models on offer, and whether it gains over the best of them."""
+        index = np.array(columns, dtype=np.intp)
+        estimator = self._guarded.request.pool(index)
+        gate = request.gate(
+            np.asarray(self._guarded.left_out[:, index], dtype=np.float64),
+            labels(self._correctness[:, index]),
+            self._task,
+            estimator.average,
+        )
+        return estimator, gate

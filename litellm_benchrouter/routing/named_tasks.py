@@ -1,0 +1,124 @@
+"""How good the models on offer are expected to be at a task that a request names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from litellm_benchrouter.artifact.artifact import Artifact
+from litellm_benchrouter.artifact.labelled_task import (
+    LabelledTask,
+    TaskPosterior,
+    decide_by_posterior,
+)
+from litellm_benchrouter.core.decision import TaskScores, choose
+from litellm_benchrouter.estimators.request import capped
+from litellm_benchrouter.estimators.unseen import MARGIN
+from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
+
+TOO_SMALL = "the benchmark has too few samples to show that anything is better"
+
+_PER_MODEL = ("s1", "s2", "s3", "p")
+
+
+class NamedTasks:
+    """The tasks of the configuration and of the benchmark.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._artifact = artifact
+        self._eta = float(artifact.manifest.parameters["eta"])
+        self._paper = artifact.manifest.parameters["method"] == "paper"
+        self._number = {name: d for d, name in enumerate(artifact.tasks)}
+
+    def __contains__(self, task: object) -> bool:
+        return task in self._artifact.named_tasks or task in self._number
+
+    def estimate(self, task: str, offer: Offer) -> Estimate:
+        """Return the estimate that the builder stored, over the models on offer.
+
+        Parameters
+        ----------
+        task : str
+            One that is known here.
+        offer : Offer
+        """
+        scores = self._artifact.named_tasks.get(task)
+        if scores is None:
+            return self._measured(self._number[task], offer)
+        labelled = self._artifact.labelled_tasks.get(task)
+        if labelled is not None and labelled.posterior is not None:
+            return self._by_posterior(labelled, labelled.posterior, offer)
+        if self._paper:
+            return self._by_s3(scores, offer, labelled)
+        return self._guarded(task, offer, scores.n_inputs)
+
+    def _measured(self, d: int, offer: Offer) -> Estimate:
+        measured = self._artifact.task_accuracy[d][offer.columns]
+        n = self._artifact.manifest.tasks[d].n_samples
+        reason = f"measured on the {n} samples of this task in the benchmark"
+        values = np.where(np.isnan(measured), offer.average, measured)
+        return Estimate.same(Scores(values, "measured", reason))
+
+    def _by_posterior(
+        self, labelled: LabelledTask, posterior: TaskPosterior, offer: Offer
+    ) -> Estimate:
+        decided = decide_by_posterior(labelled, offer.columns, offer.preferred, offer.models)
+        values = posterior.score[offer.columns]
+        order = np.array([offer.models.index(model) for model in decided.ranking], dtype=np.intp)
+        kept = values[order[0]] < values.max()  # the best on average, for want of confidence
+        kind = "unsure" if kept else "routed"
+        quality = Scores(values, decided.method, decided.reason, order, kind)
+        grounds = f"from {labelled.n_inputs} labelled inputs"
+        # Nothing is shown to be better than the best on average; a cheaper one may be as good.
+        likely = np.clip(capped(values, int(order[0])) if kept else values, 0.0, 1.0)
+        return Estimate(quality, Scores(likely, decided.method, grounds))
+
+    def _by_s3(self, scores: TaskScores, offer: Offer, labelled: LabelledTask | None) -> Estimate:
+        """S3 and the confidence rule of eq. 6."""
+        on_offer = TaskScores(
+            scores.n_inputs, scores.u, *(getattr(scores, key)[offer.columns] for key in _PER_MODEL)
+        )
+        models = offer.models
+        choice = choose(on_offer, offer.average, offer.cost_ranks, models, eta=self._eta)
+        star, m3 = models[choice.best_on_average], models[choice.m3]
+        method, kind = "s3", "routed"
+        if choice.m3 == choice.best_on_average:
+            reason = f"best by S3 and best on average, from {scores.n_inputs} example inputs"
+        elif choice.probability is None:
+            reason = f"S3 is not defined for {star}, the best on average"
+            method, kind = "bma", "no_evidence"
+        elif choice.order[0] == choice.m3:
+            reason = f"P(better than {star}) = {choice.probability:.2f} > {self._eta:g}"
+        else:
+            reason = f"P({m3} better than {star}) = {choice.probability:.2f} <= {self._eta:g}"
+            method, kind = "bma", "unsure"
+        if labelled is not None:
+            reason += f"; p measured on {labelled.n_inputs} labelled inputs"
+        quality = Scores(on_offer.s3, method, reason, choice.order, kind)
+        likely = offer.average if method == "bma" else on_offer.s3
+        likely = np.where(np.isnan(likely), offer.average, likely)
+        return Estimate(quality, replace(quality, values=likely, order=None))
+
+    def _guarded(self, task: str, offer: Offer, n_inputs: int) -> Estimate:
+        """The scores of the candidate that proved itself; a small advantage is not worth a risk."""
+        if task not in self._artifact.guarded_tasks:
+            return Estimate.by_average(offer, TOO_SMALL, "no_evidence")
+        values = self._artifact.guarded_tasks[task][offer.columns]
+        star = int(offer.preferred[0])
+        advantage = float(np.nanmax(values) - values[star])
+        if advantage > MARGIN:
+            grounds = f"from {n_inputs} example inputs"
+            reason = f"{100 * advantage:.1f} points expected above {offer.models[star]}, {grounds}"
+            return Estimate(Scores(values, "guarded", reason), Scores(values, "guarded", grounds))
+        chosen = self._artifact.manifest.guarded
+        if chosen is not None and chosen["unseen"]["candidate"] is None:
+            reason = "nothing gains over it on tasks held out of the benchmark"
+            return Estimate.by_average(offer, reason, "no_evidence")
+        reason = f"no model is expected to be more than {100 * MARGIN:g} points better"
+        return Estimate.by_average(offer, reason, "unsure")

@@ -1,0 +1,278 @@
+"""Which model for this prompt, or for this task? No LiteLLM in here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact.artifact import Artifact
+from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.core.neighbors import Neighbors, nearest
+from litellm_benchrouter.core.scores import correctness_predictor
+from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
+from litellm_benchrouter.routing.guarded_scorer import GuardedScorer
+from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
+from litellm_benchrouter.routing.policy import PLAIN, QUALITY, Terms
+from litellm_benchrouter.routing.remember import remembered
+from litellm_benchrouter.routing.weighing import Weighing
+
+_KEPT = 1024  # sets of models on offer, and tasks over them
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A decision with what it rests on.
+
+    Attributes
+    ----------
+    decision : Decision
+    neighbors : list of (str, str, float)
+        Id, task and cosine distance (in [0, 2]) of the nearest benchmark samples.
+    g : dict of str to float
+        Mean correctness over them, by model (eq. 7); NaN where none of them has a label.
+    average : dict of str to float
+        Mean accuracy over the benchmark's tasks.
+    probability : dict of str to float
+        P(success), by model, as policies weigh it against cost.
+    cost : dict of str to float
+        Expected cost of the request, by model; empty where no basis covers all of them.
+    cost_basis : str or None
+        What the costs rest on.
+    cost_unit : str or None
+        `usd`, or `params_b` (billions of parameters).
+    task_scores : dict of str to dict
+        For a named task: s1, s2, s3 and p of each model.
+    u : float or None
+        For a named task: its distance from the benchmark (eq. 8).
+    """
+
+    decision: Decision
+    neighbors: list[tuple[str, str, float]]
+    g: dict[str, float]
+    average: dict[str, float]
+    probability: dict[str, float]
+    cost: dict[str, float]
+    cost_basis: str | None
+    cost_unit: str | None
+    task_scores: dict[str, dict[str, float]]
+    u: float | None
+
+
+class BenchRouter:
+    """Decide with one version of the artifact.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        parameters = artifact.manifest.parameters
+        self._k = int(parameters["k"])
+        self._on_scores = parameters["s1_on"] == "score" and artifact.scores is not None
+        values = artifact.scores if self._on_scores else artifact.correctness
+        self._values = np.asarray(values)  # still mapped, without the cost of np.memmap's indexing
+        self._paper = parameters["method"] == "paper"
+        self._guarded: GuardedScorer | None = None
+        self._n_neighbors = self._k
+        if not self._paper and artifact.guarded is not None:
+            self._guarded = GuardedScorer(artifact, artifact.guarded)
+            self._n_neighbors = max(self._k, self._guarded.n_neighbors)
+        self._tasks = NamedTasks(artifact)
+        self._weighing = Weighing(artifact)
+        self._offer = remembered(self._make_offer, _KEPT)
+        self._task = remembered(self._estimate_task, _KEPT)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that the benchmark knows."""
+        return self.artifact.models
+
+    def knows_task(self, task: str) -> bool:
+        """Say whether a name is a task of the configuration or of the benchmark."""
+        return task in self._tasks
+
+    def prepare(self, models: Sequence[str], task: str | None = None) -> None:
+        """Do what the first decision over some models would wait for; it is remembered.
+
+        Parameters
+        ----------
+        models : sequence of str
+            All of them known.
+        task : str, optional
+            Name of a task that is known.
+        """
+        offer = self._offered(models)
+        if task is not None:
+            self._task(task, offer.models)
+        elif self._guarded is not None:
+            self._guarded.prepare(offer)
+
+    def decide(
+        self,
+        prompt: str,
+        *,
+        task: str | None = None,
+        models: Sequence[str] | None = None,
+        terms: Terms = PLAIN,
+    ) -> Decision:
+        """Rank the models on offer.
+
+        What is expected of them rests on the named task where the artifact knows it, else on the
+        prompt, and with neither on the average; the policy weighs it against the cost.
+
+        Parameters
+        ----------
+        prompt : str
+            The last user turn; may be empty.
+        task : str, optional
+            Name of the task.
+        models : sequence of str, optional
+            The models on offer, all of them known; default: all of the benchmark.
+        terms : Terms
+            The policy, and what the request costs.
+
+        Returns
+        -------
+        Decision
+
+        Raises
+        ------
+        KeyError
+            If a model on offer is not in the artifact.
+        ValueError
+            If no model is on offer.
+        """
+        offer = self._offered(models)
+        if terms.characters is None:
+            terms = replace(terms, characters=len(prompt))
+        if task is not None and self.knows_task(task):
+            return self._weighing.decide(offer, self._task(task, offer.models), terms, task)
+        estimate, _ = self._estimate(prompt, offer, weighed=terms.policy.saves)
+        decision = self._weighing.decide(offer, estimate, terms, task)
+        if task is None:
+            return decision
+        reason = f"the task is not in the artifact; {decision.reason}"
+        return replace(decision, reason=reason, kind="unknown_task")
+
+    def best_on_average(
+        self, models: Sequence[str], reason: str, terms: Terms = PLAIN, kind: str = "error"
+    ) -> Decision:
+        """Rank the models on offer by their mean accuracy over tasks (BMA), and by the policy."""
+        offer = self._offered(models)
+        return self._weighing.decide(offer, Estimate.by_average(offer, reason, kind), terms)
+
+    def the_only(self, model: str, terms: Terms = PLAIN) -> Decision:
+        """Return the decision where there is nothing to choose."""
+        offer = self._offered([model])
+        reason = "the only model on offer that the benchmark knows"
+        estimate = Estimate.same(Scores(offer.average, "only", reason, kind="only_one"))
+        decision = self._weighing.decide(offer, estimate, replace(terms, policy=QUALITY))
+        return replace(decision, policy=str(terms.policy))
+
+    def explain(
+        self,
+        prompt: str,
+        *,
+        task: str | None = None,
+        models: Sequence[str] | None = None,
+        terms: Terms = PLAIN,
+    ) -> Explanation:
+        """Decide, and show what the decision rests on; parameters as for `decide`."""
+        offer = self._offered(models)
+        estimate, neighbors = self._estimate(prompt, offer, weighed=True)
+        g = np.full(len(offer.models), np.nan) if neighbors is None else self._g(neighbors, offer)
+        if task is not None and self.knows_task(task):
+            estimate = self._task(task, offer.models)
+        listed = []
+        if neighbors is not None:
+            for row, distance in zip(neighbors.index[0], neighbors.distance[0], strict=True):
+                name = self.artifact.tasks[self.artifact.task[row]]
+                listed.append((self.artifact.sample_ids[row], name, float(distance)))
+        costs = self._weighing.costs(offer.models, terms.prices)
+        expected = [] if costs is None else costs.of(len(prompt)).tolist()
+        scores = self.artifact.named_tasks.get(task or "")
+        return Explanation(
+            decision=self.decide(prompt, task=task, models=offer.models, terms=terms),
+            neighbors=listed,
+            g=dict(zip(offer.models, g.tolist(), strict=True)),
+            average=dict(zip(offer.models, offer.average.tolist(), strict=True)),
+            probability=dict(zip(offer.models, estimate.probability.values.tolist(), strict=True)),
+            cost=dict(zip(offer.models, expected, strict=False)),
+            cost_basis=None if costs is None else costs.basis,
+            cost_unit=None if costs is None else "usd" if costs.in_usd else "params_b",
+            task_scores={
+                model: {key: float(getattr(scores, key)[m]) for key in ("s1", "s2", "s3", "p")}
+                for model, m in zip(offer.models, offer.columns, strict=True)
+            }
+            if scores is not None
+            else {},
+            u=scores.u if scores is not None else None,
+        )
+
+    def _estimate(
+        self, prompt: str, offer: Offer, *, weighed: bool
+    ) -> tuple[Estimate, Neighbors | None]:
+        """What the prompt's neighbours say, and the neighbours."""
+        if not prompt.strip():
+            return Estimate.by_average(offer, "no text to compare", "no_text"), None
+        started = time.perf_counter()
+        vector = self.artifact.embedder.embed([prompt])
+        embed_seconds = time.perf_counter() - started
+        if not np.isfinite(vector).all() or not vector.any():
+            reason = "the embedder found nothing that it knows in the text"
+            estimate = Estimate.by_average(offer, reason, "no_text")
+            return replace(estimate, embed_seconds=embed_seconds), None
+        found = self._search(vector, self._n_neighbors)
+        neighbors = found.first(self._k)
+        if self._guarded is not None:
+            estimate = self._guarded.estimate(vector, found, offer, weighed=weighed)
+        elif not self._paper:
+            estimate = Estimate.by_average(offer, TOO_SMALL, "no_evidence")
+        else:
+            estimate = self._s1(self._g(neighbors, offer), neighbors, offer)
+        distance = float(found.distance.mean())
+        return replace(estimate, distance=distance, embed_seconds=embed_seconds), neighbors
+
+    def _g(self, neighbors: Neighbors, offer: Offer) -> NDArray[np.float64]:
+        """Mean correctness over the neighbours (eq. 7), of the models on offer."""
+        rows = neighbors.index[0]
+        near = Neighbors(np.arange(len(rows))[None, :], neighbors.distance)
+        g: NDArray[np.float64]
+        g = correctness_predictor(self._values[rows[:, None], offer.columns], near)[0]
+        return g
+
+    def _s1(self, g: NDArray[np.float64], neighbors: Neighbors, offer: Offer) -> Estimate:
+        """S1 of a single input, which is its g (eqs. 1 and 7)."""
+        n = len(neighbors.index[0])
+        if np.isnan(g).all():
+            reason = f"the {n} nearest benchmark samples have no label of a model on offer"
+            return Estimate.by_average(offer, reason, "no_evidence")
+        # A model without a label nearby is expected to do as it does on average.
+        values = np.where(np.isnan(g), offer.average, g)
+        grounds = (
+            f"mean {'score' if self._on_scores else 'correctness'} over the {n} "
+            f"nearest benchmark samples, at mean distance {neighbors.distance.mean():.2f}"
+        )
+        return Estimate(Scores(values, "s1", f"highest {grounds}"), Scores(values, "s1", grounds))
+
+    def _estimate_task(self, task: str, models: tuple[str, ...]) -> Estimate:
+        return self._tasks.estimate(task, self._offer(models))
+
+    def _search(self, vector: NDArray[np.float32], k: int) -> Neighbors:
+        try:
+            return self.artifact.index.search(vector, k)
+        except RuntimeError:
+            # hnswlib gives up where its graph does not connect enough rows; exact search does not.
+            return nearest(vector, self.artifact.embeddings, min(k, len(self.artifact.task)))
+
+    def _offered(self, models: Sequence[str] | None) -> Offer:
+        return self._offer(tuple(sorted(set(self.models if models is None else models))))
+
+    def _make_offer(self, models: tuple[str, ...]) -> Offer:
+        return Offer.of(self.artifact, models)

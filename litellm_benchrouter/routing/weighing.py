@@ -1,0 +1,85 @@
+"""From what is expected of the models on offer to a decision: the policy weighs it against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from litellm_benchrouter.artifact.artifact import Artifact
+from litellm_benchrouter.core.decision import Decision, rank_with
+from litellm_benchrouter.routing.estimate import Estimate, Offer, Positions, Scores
+from litellm_benchrouter.routing.expected_cost import CostModel, Lengths, cost_model
+from litellm_benchrouter.routing.policy import QUALITY, Terms
+from litellm_benchrouter.routing.prices import Prices
+from litellm_benchrouter.routing.remember import remembered
+
+_TIE = 1e-12  # sums of the same labels in another order differ in the last bits
+_KEPT = 1024  # sets of models on offer and of their prices
+
+_OfModels = tuple[tuple[str, Prices], ...]
+
+
+class Weighing:
+    """Knows what the models of an artifact cost.
+
+    Parameters
+    ----------
+    artifact : Artifact
+
+    Attributes
+    ----------
+    costs : callable
+        (models, prices) -> CostModel, or None where nothing covers all of the models.
+    """
+
+    costs: Callable[[tuple[str, ...], _OfModels], CostModel | None]
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._version = artifact.manifest.version
+        self._facts = dict(zip(artifact.models, artifact.facts, strict=True))
+        self._lengths = Lengths.of(artifact.facts)
+        self.costs = remembered(self._cost_model, _KEPT)
+
+    def decide(
+        self, offer: Offer, estimate: Estimate, terms: Terms, task: str | None = None
+    ) -> Decision:
+        """Weigh what is expected against what it costs."""
+        costs = self.costs(offer.models, terms.prices)
+        expected = None if costs is None else costs.of(terms.characters or 0)
+        policy, scores = terms.policy, estimate.quality
+        if policy.saves and costs is not None and expected is not None:
+            scores = estimate.probability
+            order = policy.order(scores.values, expected, offer.preferred)
+            why = policy.explain(order, scores.values, expected, offer.preferred, offer.models)
+            reason = f"{why}; {costs.basis}; {scores.reason}"
+        else:
+            by_score = rank_with(scores.values, offer.preferred)
+            order = by_score if scores.order is None else scores.order
+            reason = scores.reason + _ties(scores, order)
+            if policy.saves:
+                reason = f"nothing tells the costs of all models on offer; {reason}"
+                policy = QUALITY
+        return Decision(
+            ranking=tuple(offer.models[m] for m in order),
+            method=scores.method,
+            reason=f"{terms.note}; {reason}" if terms.note else reason,
+            task=task,
+            scores=dict(zip(offer.models, scores.values.tolist(), strict=True)),
+            artifact=self._version,
+            kind=scores.kind,
+            distance=estimate.distance,
+            embed_seconds=estimate.embed_seconds,
+            policy=str(policy),
+            costs_usd=dict(zip(offer.models, expected.tolist(), strict=True))
+            if expected is not None and costs is not None and costs.in_usd
+            else None,
+        )
+
+    def _cost_model(self, models: tuple[str, ...], prices: _OfModels) -> CostModel | None:
+        return cost_model(self._facts, models, self._lengths, dict(prices))
+
+
+def _ties(scores: Scores, order: Positions) -> str:
+    tied = int(np.count_nonzero(np.abs(scores.values - scores.values[order[0]]) <= _TIE))
+    return f"; best on average of {tied} that tie" if tied > 1 and scores.method != "bma" else ""

@@ -1,0 +1,96 @@
+"""What a request needs beyond text, and which deployments cannot give it. No LiteLLM in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from litellm_benchrouter.routing.request import MOST_PARTS, characters
+
+CHARACTERS_PER_TOKEN = 4.0
+_DEPTH = 4  # of lists and parts within a turn
+_PARTS = {
+    "image_url": "images",
+    "image": "images",
+    "input_image": "images",
+    "input_audio": "audio",
+    "file": "files",
+    "input_file": "files",
+    "document": "files",
+}
+ABILITIES = {
+    "images": "supports_vision",
+    "audio": "supports_audio_input",
+    "files": "supports_pdf_input",
+    "tools": "supports_function_calling",
+    "a response schema": "supports_response_schema",
+}
+"""Need -> LiteLLM's name of the ability, in `model_info` and in its cost map."""
+INPUT_LIMIT = "max_input_tokens"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a request needs.
+
+    Attributes
+    ----------
+    kinds : frozenset of str
+        Keys of `ABILITIES`.
+    tokens : int
+        Its length, estimated from its characters.
+    """
+
+    kinds: frozenset[str]
+    tokens: int
+
+
+def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
+    """Return what a request needs; parameters as in `request.last_user_turn`."""
+    kinds = {
+        _PARTS[kind]
+        for turns in (messages, request.get("input"))
+        for kind in islice(_part_kinds(turns), MOST_PARTS)
+        if kind in _PARTS
+    }
+    if request.get("tools") or request.get("functions"):
+        kinds.add("tools")
+    asked = request.get("response_format") or _part(request.get("text"), "format")
+    if isinstance(asked, Mapping) and asked.get("type") == "json_schema":
+        kinds.add("a response schema")
+    return Needs(frozenset(kinds), int(characters(messages, request) / CHARACTERS_PER_TOKEN))
+
+
+def lacking(abilities: Mapping[str, Any], needs: Needs) -> str | None:
+    """Return what of a request's needs is denied; what is not known counts as given.
+
+    Parameters
+    ----------
+    abilities : mapping
+        `supports_vision` and the like, `max_input_tokens`: LiteLLM's names.
+    needs : Needs
+    """
+    for kind in sorted(needs.kinds):
+        if abilities.get(ABILITIES[kind]) is False:
+            return kind
+    limit = abilities.get(INPUT_LIMIT)
+    if isinstance(limit, int | float) and not isinstance(limit, bool) and needs.tokens > limit > 0:
+        return f"{needs.tokens} tokens"
+    return None
+
+
+def _part_kinds(turns: object, depth: int = _DEPTH) -> Iterator[str]:
+    """Yield the kind of each turn and of its parts; an empty one where it has none."""
+    if not depth or not isinstance(turns, list | tuple):
+        return
+    for turn in turns:
+        kind = turn.get("type") if isinstance(turn, Mapping) else None
+        yield kind if isinstance(kind, str) else ""
+        if isinstance(turn, Mapping):
+            yield from _part_kinds(turn.get("content"), depth - 1)
+
+
+def _part(container: object, key: str) -> object:
+    return container.get(key) if isinstance(container, Mapping) else None

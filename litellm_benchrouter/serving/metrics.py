@@ -1,0 +1,245 @@
+"""What the router does, counted for Prometheus; docs/operations.md lists every metric.
+
+They are ordinary metrics of prometheus-client's default registry, so the proxy's own `/metrics`
+shows them wherever LiteLLM mounts it, and with several workers their sums: the modes of the gauges
+are chosen for that. Without prometheus-client nothing is counted and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+from litellm_benchrouter.core.decision import KINDS, Decision
+
+if TYPE_CHECKING:
+    from litellm_benchrouter.artifact.artifact import Artifact
+
+logger = logging.getLogger("litellm_benchrouter")
+
+LOAD_RESULTS = ("loaded", "refused", "missing")
+
+OTHER = "other"
+"""Label of what is outside the closed or bounded set of its label."""
+
+_MOST_GROUPS = 200
+_SECONDS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5),
+    1.0,
+)
+_DISTANCES = (*(step / 20 for step in range(1, 21)), 1.25, 1.5, 2.0)
+
+P = ParamSpec("P")
+
+
+class Metrics:
+    """Counts nothing; what the proxy gets without prometheus-client."""
+
+    def decided(self, group: str, decision: Decision) -> None:
+        """Count a decision, once per call and group."""
+
+    def answered(self, group: str, model: str | None, outcome: str) -> None:
+        """Count an answered call by who answered; `outcome` as in `Call.outcome`."""
+
+    def failed(self) -> None:
+        """Count a request that an error of ours passed through."""
+
+    def loaded(self, artifact: Artifact) -> None:
+        """Note the version that serves from now on."""
+
+    def refused(self, result: str) -> None:
+        """Note that what CURRENT names cannot serve: `refused`, or `missing`."""
+
+    def current(self) -> None:
+        """Note that CURRENT names the version that serves."""
+
+    def breaker(self, *, is_open: bool) -> None:
+        """Note the breaker's state."""
+
+    def shadowed(self, group: str, *, agrees: bool) -> None:
+        """Count a decision that changed nothing, by whether it chose what was asked anyway."""
+
+
+def _never_raises(
+    record: Callable[Concatenate[PrometheusMetrics, P], None],
+) -> Callable[Concatenate[PrometheusMetrics, P], None]:
+    @functools.wraps(record)
+    def recorded(self: PrometheusMetrics, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            record(self, *args, **kwargs)
+        except Exception as error:
+            if not self.warned:
+                self.warned = True
+                kind = type(error).__name__
+                logger.warning("benchrouter: metrics cannot be recorded (%s)", kind)
+
+    return recorded
+
+
+class PrometheusMetrics(Metrics):
+    """Metrics in prometheus-client's default registry; one per process.
+
+    Raises
+    ------
+    ImportError
+        If prometheus-client is not installed.
+    ValueError
+        If the registry has them already.
+    OSError
+        If `PROMETHEUS_MULTIPROC_DIR` cannot be written.
+    """
+
+    def __init__(self) -> None:
+        from prometheus_client import Counter, Gauge, Histogram
+
+        self.warned = False
+        self._groups: set[str] = set()
+        self._serves: tuple[str, str, str] | None = None
+
+        self._decisions = Counter(
+            "benchrouter_decisions_total",
+            "Decisions, by group, pick, method and reason in one word.",
+            ("group", "model", "method", "reason"),
+        )
+        self._seconds = Histogram(
+            "benchrouter_decision_seconds",
+            "What a request waited for its decision.",
+            ("method",),
+            buckets=_SECONDS,
+        )
+        self._embedding = Histogram(
+            "benchrouter_embedding_seconds",
+            "What the embedder took of it.",
+            buckets=_SECONDS,
+        )
+        self._distance = Histogram(
+            "benchrouter_neighbor_distance",
+            "Mean cosine distance of a prompt to the benchmark samples that decided.",
+            buckets=_DISTANCES,
+        )
+        self._answers = Counter(
+            "benchrouter_answers_total",
+            "Answered calls, by the model that answered and why it was that one.",
+            ("group", "model", "outcome"),
+        )
+        self._errors = Counter(
+            "benchrouter_errors_total", "Requests that an error of the plugin passed through."
+        )
+        self._loads = Counter(
+            "benchrouter_loads_total",
+            "Versions that were loaded, refused or missing, by result; each worker loads its own.",
+            ("result",),
+        )
+        for result in LOAD_RESULTS:
+            self._loads.labels(result)  # from 0 on, so that the first failure is an increase
+        self._shadow = Counter(
+            "benchrouter_shadow_decisions_total",
+            "Decisions that changed nothing, by whether they chose what was asked anyway.",
+            ("group", "agrees"),
+        )
+        # Among several workers: how many serve each version; the worst of the others.
+        self._info = Gauge(
+            "benchrouter_artifact_info",
+            "Workers that serve with a version; 0 once another took over.",
+            ("version", "embedder", "method"),
+            multiprocess_mode="livesum",
+        )
+        self._created = Gauge(
+            "benchrouter_artifact_created_timestamp_seconds",
+            "When the version that was loaded last was built; 0 before the first.",
+            multiprocess_mode="livemostrecent",
+        )
+        self._far = Gauge(
+            "benchrouter_artifact_far_distance",
+            "Distance beyond which a prompt counts as far from the benchmark; 0 where none does.",
+            multiprocess_mode="livemostrecent",
+        )
+        self._ready = Gauge(
+            "benchrouter_ready",
+            "1 where every worker has a version to decide with.",
+            multiprocess_mode="livemin",
+        )
+        self._refused = Gauge(
+            "benchrouter_version_refused",
+            "1 while a worker cannot use the version that CURRENT names.",
+            multiprocess_mode="livemax",
+        )
+        self._breaker = Gauge(
+            "benchrouter_breaker_open",
+            "1 while a worker's breaker is open.",
+            multiprocess_mode="livemax",
+        )
+
+    @_never_raises
+    def decided(self, group: str, decision: Decision) -> None:
+        kind = decision.kind if decision.kind in KINDS else OTHER
+        group = self._group(group)
+        self._decisions.labels(group, decision.pick, decision.method, kind).inc()
+        if decision.seconds is not None:
+            self._seconds.labels(decision.method).observe(decision.seconds)
+        if decision.embed_seconds is not None:
+            self._embedding.observe(decision.embed_seconds)
+        if decision.distance is not None:
+            self._distance.observe(decision.distance)
+
+    @_never_raises
+    def answered(self, group: str, model: str | None, outcome: str) -> None:
+        self._answers.labels(self._group(group), model or OTHER, outcome).inc()
+
+    @_never_raises
+    def failed(self) -> None:
+        self._errors.inc()
+
+    @_never_raises
+    def loaded(self, artifact: Artifact) -> None:
+        manifest = artifact.manifest
+        method, embedder = manifest.parameters["method"], manifest.embedder["kind"]
+        if self._serves is not None:
+            self._info.labels(*self._serves).set(0)
+        self._serves = (manifest.version, str(embedder), str(method))
+        self._info.labels(*self._serves).set(1)
+        self._created.set(datetime.fromisoformat(manifest.created_at).timestamp())
+        self._far.set(0.0 if artifact.guarded is None else artifact.guarded.far)
+        self._ready.set(1)
+        self._refused.set(0)
+        self._loads.labels("loaded").inc()
+
+    @_never_raises
+    def refused(self, result: str) -> None:
+        self._refused.set(1)
+        self._loads.labels(result).inc()
+
+    @_never_raises
+    def current(self) -> None:
+        self._refused.set(0)
+
+    @_never_raises
+    def breaker(self, *, is_open: bool) -> None:
+        self._breaker.set(is_open)
+
+    @_never_raises
+    def shadowed(self, group: str, *, agrees: bool) -> None:
+        self._shadow.labels(self._group(group), str(agrees).lower()).inc()
+
+    def _group(self, name: str) -> str:
+        """Keep the number of groups bounded, whatever names requests come with."""
+        if name not in self._groups:
+            if len(self._groups) >= _MOST_GROUPS:
+                return OTHER
+            self._groups.add(name)
+        return name
+
+
+@functools.cache
+def process_metrics() -> Metrics:
+    """Return this process's metrics; those that count nothing where there can be no others."""
+    try:
+        return PrometheusMetrics()
+    except ImportError:
+        logger.info("benchrouter: prometheus-client is not installed; there are no metrics")
+    except Exception as error:
+        logger.warning("benchrouter: there are no metrics (%s: %s)", type(error).__name__, error)
+    return Metrics()

@@ -1,0 +1,65 @@
+"""Is a decision quick enough to be taken on the event loop itself?
+
+Handing work to a thread and back wakes two threads that compete for the interpreter, which in a
+busy proxy costs several times what a short decision does. So decisions of an embedder that only
+computes are taken in place once they have shown that they are quick; all others go to a thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from litellm_benchrouter.embedders import LexicalEmbedder, PrecomputedEmbedder, StaticEmbedder
+from litellm_benchrouter.routing.router import BenchRouter
+
+# They compute, and wait for no model and no network.
+_ONLY_COMPUTE = frozenset({LexicalEmbedder.kind, PrecomputedEmbedder.kind, StaticEmbedder.kind})
+_SLOW = 0.002  # seconds; a fifth of what may hold the event loop
+_RECENT = 50  # decisions that are remembered
+_SLOW_SHARE = 0.1
+_KEPT = 256  # kinds of decisions
+
+Kind = tuple[str | None, *tuple[str, ...]]
+"""What a first decision prepares for the next: a named task or None, and the models on offer."""
+
+
+class Pace:
+    """What is known about how long the decisions of one router take.
+
+    Parameters
+    ----------
+    router : BenchRouter
+    """
+
+    def __init__(self, router: BenchRouter) -> None:
+        self._only_computes = router.artifact.embedder.kind in _ONLY_COMPUTE
+        self._recent: deque[bool] = deque(maxlen=_RECENT)
+        self._kinds: dict[Kind, None] = {}
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of decisions that were taken, or prepared."""
+        return list(self._kinds)
+
+    def is_quick(self, kind: Kind) -> bool:
+        """Say whether to decide in place.
+
+        The first decision of a kind is prepared by long computations that are remembered, so it is
+        never quick. A named task needs no embedding.
+        """
+        if kind not in self._kinds or (kind[0] is None and not self._only_computes):
+            return False
+        return sum(self._recent) <= _SLOW_SHARE * _RECENT
+
+    def note(self, kind: Kind, seconds: float) -> None:
+        """Note how much time of its thread a decision took."""
+        if kind in self._kinds:
+            self._recent.append(seconds > _SLOW)
+        else:
+            self.prepared(kind)
+
+    def prepared(self, kind: Kind) -> None:
+        """Note that what the first decision of a kind needs is there."""
+        if len(self._kinds) >= _KEPT:
+            self._kinds.clear()
+        self._kinds[kind] = None

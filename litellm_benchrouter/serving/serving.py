@@ -1,0 +1,252 @@
+"""The router inside the proxy: loads versions beside the requests, decides within a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from weakref import WeakKeyDictionary
+
+from threadpoolctl import threadpool_limits
+
+from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.manifest import MANIFEST
+from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.errors import BenchRouterError, EmbedderUnavailableError
+from litellm_benchrouter.routing.policy import PLAIN, Terms
+from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.breaker import Breaker
+from litellm_benchrouter.serving.metrics import Metrics
+from litellm_benchrouter.serving.pace import Kind, Pace
+from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
+
+logger = logging.getLogger("litellm_benchrouter")
+
+_THREADS = 2  # one may hang in an embedder without stopping the other
+_WARM_UP = "warm up"
+_RESTS = "decisions kept failing; they rest"
+_SKIPPED_LOOKS = 20  # then a refused version is tried again: a network volume may be back
+
+
+class Serving:
+    """Holds the router of the version that serves, and swaps it when CURRENT names another.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    on_load : callable, optional
+        Called with each newly loaded router before it serves, in the loading thread; returns the
+        sets of models that will be on offer, so that their decisions can be prepared.
+    metrics : Metrics, optional
+
+    Attributes
+    ----------
+    router : BenchRouter or None
+        Of the version that serves.
+    breaker : Breaker
+        Opens where decisions keep failing.
+    """
+
+    def __init__(
+        self,
+        config: BenchRouterConfig,
+        on_load: Callable[[BenchRouter], Iterable[Sequence[str]]] | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._metrics = metrics or Metrics()
+        self._store = Store(config.artifacts)
+        self._embedder = config.embedder
+        self._poll_seconds = config.serving.poll_seconds
+        self._limit = config.serving.time_limit_ms / 1000
+        self._on_load = on_load
+        self._refused: str | None = None
+        self._skips = 0
+        self._threads = DaemonThreads(_THREADS, "benchrouter-decide")
+        self._paces: WeakKeyDictionary[BenchRouter, Pace] = WeakKeyDictionary()
+        breaker = config.serving.breaker
+        self.breaker = Breaker(breaker.failures, breaker.seconds, on_change=self._breaker_changed)
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.router: BenchRouter | None = None
+
+    def start(self) -> None:
+        """Start looking for versions, in a thread that ends with the process."""
+        if self._thread is None:
+            # A decision's matrices are small: more threads would only spin, and take the cores of
+            # other workers.
+            threadpool_limits(limits=1, user_api="blas")
+            self._thread = threading.Thread(
+                target=self._watch, name="benchrouter-load", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking, and let decisions under way end by themselves."""
+        self._stopped.set()
+        self._threads.stop()
+
+    def refresh(self) -> None:
+        """Load the version that CURRENT names, if it is not the one that serves.
+
+        A version that cannot be used is reported once; the one that serves goes on serving.
+        """
+        try:
+            version = self._store.current()
+            state = self._state(version)
+            if version is None:
+                self._refuse("", f"no version was published in {self._store.root} yet")
+                return
+            serving = self.router.artifact.manifest.version if self.router else None
+            if version == serving:
+                self._refused = None
+                self._metrics.current()
+                return
+            if state == self._refused and self._skips > 0:
+                self._skips -= 1
+                return
+            known = self.router.artifact.embedder if self.router else None
+            folder = self._store.folder(version)
+            router = BenchRouter(read_artifact(folder, known=known, config=self._embedder))
+            with suppress(EmbedderUnavailableError):  # it may answer the next time
+                router.decide(_WARM_UP)
+            self._prepare(router)
+        except BenchRouterError as error:
+            self._refuse(self._named(), str(error))
+            return
+        except Exception as error:
+            self._refuse(self._named(), f"{type(error).__name__}: {error}")
+            return
+        self.router, self._refused = router, None
+        self.breaker.retry()
+        self._metrics.loaded(router.artifact)
+        logger.info("benchrouter: version %s serves", version)
+
+    async def decide(
+        self,
+        router: BenchRouter,
+        text: str,
+        task: str | None,
+        models: Sequence[str],
+        terms: Terms = PLAIN,
+    ) -> Decision:
+        """Decide within the time limit, without holding the event loop.
+
+        Returns
+        -------
+        Decision
+            By the average alone, and of one of the kinds `GIVEN_UP`, where it was not taken in
+            time, failed, or decisions have kept failing.
+        """
+        number = self.breaker.enter()
+        if number is None:
+            return router.best_on_average(
+                models, "decisions kept failing; they rest", terms, "breaker"
+            )
+        ended = self.breaker.dropped
+        try:
+            decision = await self._decide(router, text, task, models, terms)
+            ended = self.breaker.succeeded
+            return decision
+        except TimeoutError:
+            ended = self.breaker.failed
+            reason, kind = f"no decision within {self._limit * 1000:g} ms", "time_limit"
+        except BusyError:
+            ended = self.breaker.failed
+            reason, kind = "too many decisions wait for a thread", "time_limit"
+        except EmbedderUnavailableError as error:
+            ended = self.breaker.failed
+            reason, kind = str(error), error.kind
+        except Exception as error:
+            ended = self.breaker.failed
+            logger.warning("benchrouter: a decision failed (%s)", type(error).__name__)
+            reason, kind = f"the decision failed ({type(error).__name__})", "error"
+        finally:
+            ended(number)
+        return router.best_on_average(models, reason, terms, kind)
+
+    async def _decide(
+        self,
+        router: BenchRouter,
+        text: str,
+        task: str | None,
+        models: Sequence[str],
+        terms: Terms,
+    ) -> Decision:
+        """Decide in place where that is quick, else in a thread; TimeoutError when time is up."""
+
+        def timed() -> tuple[Decision, float]:
+            # The thread's own time: the clock would count what others took of the processor.
+            started = time.thread_time()
+            decision = router.decide(text, task=task, models=models, terms=terms)
+            return decision, time.thread_time() - started
+
+        pace = self._paces.get(router) or self._paces.setdefault(router, Pace(router))
+        known_task = task if task is not None and router.knows_task(task) else None
+        kind: Kind = (known_task, *models)
+        if pace.is_quick(kind):
+            decision, seconds = timed()
+        else:
+            work = asyncio.wrap_future(self._threads.submit(timed))
+            try:
+                # Not wait_for, which where the loop was held up can drop a result that is there.
+                await asyncio.wait([work], timeout=self._limit)
+                if not work.done():
+                    raise TimeoutError
+                decision, seconds = work.result()
+            finally:
+                work.cancel()
+        pace.note(kind, seconds)
+        return decision
+
+    def _prepare(self, router: BenchRouter) -> None:
+        """Prepare the decisions that will be asked for, so that the first ones are quick."""
+        pace = self._paces.setdefault(router, Pace(router))
+        offers = () if self._on_load is None else self._on_load(router)
+        kinds: list[Kind] = [(None, *offer) for offer in offers]
+        if self.router is not None and self.router in self._paces:
+            kinds += self._paces[self.router].kinds
+        known = frozenset(router.models)
+        for task, *models in kinds:
+            offer = [model for model in models if model in known]
+            if offer and (task is None or router.knows_task(task)):
+                router.prepare(offer, task)
+                pace.prepared((task, *offer))
+
+    def _breaker_changed(self, *, is_open: bool) -> None:
+        self._metrics.breaker(is_open=is_open)
+
+    def _watch(self) -> None:
+        while not self._stopped.is_set():
+            self.refresh()
+            # Workers that started together should not read the disk together for ever.
+            self._stopped.wait(self._poll_seconds * random.uniform(0.8, 1.2))
+
+    def _named(self) -> str:
+        try:
+            return self._state(self._store.current())
+        except BenchRouterError:
+            return ""
+
+    def _state(self, version: str | None) -> str:
+        """Return a version and when it was written: a damaged one may be built again as it was."""
+        if version is None:
+            return ""
+        try:
+            written = (self._store.folder(version) / MANIFEST).stat().st_mtime_ns
+        except OSError:
+            return version
+        return f"{version}@{written}"
+
+    def _refuse(self, state: str, reason: str) -> None:
+        self._skips = _SKIPPED_LOOKS
+        if state != self._refused:
+            self._refused = state
+            self._metrics.refused("refused" if state else "missing")
+            kept = "requests pass through" if self.router is None else "the old version serves on"
+            logger.warning("benchrouter: %s; %s", reason, kept)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import ArtifactError
 
+_BLOCK = 16_384  # rows checked at once
+
 
 def open_array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
     """Map an array.
@@ -39,3 +41,14 @@ def open_numbers(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -
     if np.isinf(array).any():
         raise ArtifactError(f"{folder / name} holds infinite numbers; build again.")
     return array
+
+
+def first_not_unit(vectors: NDArray[np.floating], tolerance: float) -> int | None:
+    """Return the first row whose squared length is further than `tolerance` from 1, if any."""
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK].astype(np.float32, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            unit = np.abs(np.einsum("nd,nd->n", block, block) - 1.0) < tolerance
+        if not unit.all():
+            return start + int(unit.argmin())
+    return None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.array_file import open_array, open_numbers
+from litellm_benchrouter.artifact.array_file import first_not_unit, open_array, open_numbers
 from litellm_benchrouter.artifact.json_file import read_json, write_json
 from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest, verify_files
@@ -28,7 +28,10 @@ from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.estimators import guarded
 from litellm_benchrouter.estimators.guarded import Guarded
-from litellm_benchrouter.index.graph import HnswIndex, Index
+from litellm_benchrouter.index.build import ROWS_FILE, open_index, save_index
+from litellm_benchrouter.index.faiss_graph import FaissIndex
+from litellm_benchrouter.index.graph import Index
+from litellm_benchrouter.index.hnsw import HnswIndex
 
 EMBEDDINGS = "embeddings.npy"
 CORRECTNESS = "correctness.npy"
@@ -39,7 +42,6 @@ SMOOTHER_U = "smoother_u.npy"
 SMOOTHER_P = "smoother_p.npy"
 SAMPLE_IDS = "sample_ids.json"
 NAMED_TASKS = "named_tasks.json"
-INDEX = "index.hnsw"
 EMBEDDER = "embedder"
 
 _UNIT_TOLERANCE = 1e-3
@@ -96,10 +98,14 @@ class Contents:
     better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
-def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder: Embedder) -> None:
+def write_contents(
+    folder: Path, contents: Contents, index: HnswIndex | FaissIndex, embedder: Embedder
+) -> None:
     """Write everything but the manifest; equal contents give equal bytes."""
+    # The graph of faiss finds by short vectors: half of the digits put what it found in order.
+    kind = np.float16 if isinstance(index, FaissIndex) else np.float32
     arrays: dict[str, NDArray[Any] | None] = {
-        EMBEDDINGS: contents.embeddings,
+        EMBEDDINGS: contents.embeddings.astype(kind, copy=False),
         CORRECTNESS: contents.correctness,
         SCORES: contents.scores,
         TASK: contents.task,
@@ -126,7 +132,7 @@ def write_contents(folder: Path, contents: Contents, index: HnswIndex, embedder:
     )
     if contents.guarded is not None:
         contents.guarded.save(folder)
-    index.save(folder / INDEX)
+    save_index(folder, index)
     (folder / EMBEDDER).mkdir()
     embedder.save(folder / EMBEDDER)
 
@@ -137,7 +143,7 @@ class Artifact:
 
     folder: Path
     manifest: Manifest
-    embeddings: NDArray[np.float32]
+    embeddings: NDArray[np.floating]
     correctness: NDArray[np.uint8]
     scores: NDArray[np.float32] | None
     task: NDArray[np.int32]
@@ -231,7 +237,8 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
     n, n_draws = _count(counts, "samples"), _count(counts, "smoother_draws")
     n_models, n_tasks = len(manifest.models), len(manifest.tasks)
     dimension = _count(manifest.embedder, "dimension")
-    embeddings = open_array(folder, EMBEDDINGS, np.float32, (n, dimension))
+    kind = np.float16 if manifest.index.get("vectors") == "float16" else np.float32
+    embeddings = open_array(folder, EMBEDDINGS, kind, (n, dimension))
     correctness = open_array(folder, CORRECTNESS, np.uint8, (n, n_models))
     scores = (
         open_numbers(folder, SCORES, np.float32, (n, n_models))
@@ -241,12 +248,10 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
     task = open_array(folder, TASK, np.int32, (n,))
     if int(task.min()) < 0 or int(task.max()) >= n_tasks:
         raise ArtifactError(f"{folder / TASK} names a task that the manifest does not list.")
-    with np.errstate(over="ignore", invalid="ignore"):
-        unit = np.abs(np.einsum("nd,nd->n", embeddings, embeddings) - 1.0) < _UNIT_TOLERANCE
-    if not unit.all():
+    if (odd := first_not_unit(embeddings, _UNIT_TOLERANCE)) is not None:
         raise ArtifactError(
             f"{folder / EMBEDDINGS} holds rows that are not of unit length (NaN, infinite, zero or "
-            f"unscaled vectors), row {int(unit.argmin())} first; build again."
+            f"unscaled vectors), row {odd} first; build again."
         )
     if not np.isin(np.unique(correctness), (0, 1, 255)).all():
         raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
@@ -256,6 +261,8 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
             f"{folder / NAMED_TASKS} holds the tasks {sorted(named)}, the manifest says "
             f"{manifest.named_tasks}; build again."
         )
+    in_file = ROWS_FILE in manifest.files
+    rows = open_array(folder, ROWS_FILE, np.int32, (n,)) if in_file else None
     return Artifact(
         folder=folder,
         manifest=manifest,
@@ -274,7 +281,7 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
         guarded=Guarded.load(folder, n=n, dimension=dimension, n_models=n_models, n_tasks=n_tasks)
         if guarded.FILE in manifest.files
         else None,
-        index=HnswIndex.load(folder / INDEX, embeddings, ef=_count(manifest.index, "ef")),
+        index=open_index(folder, _count(manifest.index, "ef"), embeddings, rows),
         embedder=embedder(manifest),
     )
 

@@ -95,7 +95,7 @@ class Manifest(_Record):
     tasks: list[TaskRecord]
     named_tasks: list[str]
     counts: dict[str, int]
-    index: dict[str, float]
+    index: dict[str, float | str]
     sources: list[dict[str, Any]]
     warnings: list[str]
     guarded: dict[str, Any] | None = None

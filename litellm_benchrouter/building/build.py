@@ -58,10 +58,10 @@ from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.estimators.filled import filled_accuracy
 from litellm_benchrouter.evaluation.prepared import prepare
-from litellm_benchrouter.index.graph import build_index
+from litellm_benchrouter.index.build import build_index
 from litellm_benchrouter.progress import Silent
 
-_LIBRARIES = ("hnswlib", "numpy", "scikit-learn", "litellm", "litellm-benchrouter")
+_LIBRARIES = ("hnswlib", "faiss-cpu", "numpy", "scikit-learn", "litellm", "litellm-benchrouter")
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ def build(
                 k=config.routing.k,
                 seed=config.seed,
                 progress=advance,
+                cache=store.cache,
             )
         with stages.stage("writing and verifying", 1) as advance:
             write_contents(folder, contents, index, embedded.embedder)

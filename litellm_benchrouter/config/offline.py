@@ -153,8 +153,19 @@ class RoutingConfig(Block):
 
 
 class IndexConfig(Block):
-    """The HNSW index: its construction and the recall it must reach against exact search."""
+    """The HNSW index: its construction and the recall it must reach against exact search.
 
+    Attributes
+    ----------
+    engine : {"auto", "hnswlib", "faiss"}
+        auto: hnswlib up to some 5,000 samples, faiss above, whose file is searched where it lies.
+    m, ef_construction, ef : int
+        Links of a node, and sizes of the candidate list at construction and in a search.
+    min_recall : float
+        Of the exact neighbours; `ef` is raised until the graph finds so many.
+    """
+
+    engine: Literal["auto", "hnswlib", "faiss"] = "auto"
     m: int = Field(default=16, ge=2)
     ef_construction: int = Field(default=200, ge=8)
     ef: int = Field(default=64, ge=1)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK_ENTRIES = 16_000_000  # similarities held at once: 64 MB of float32
+_CONVERTED = 65_536  # rows of float16 that are float32 at once
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def normalize(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def nearest(
     queries: NDArray[np.float32],
-    base: NDArray[np.float32],
+    base: NDArray[np.floating],
     n_neighbors: int,
     *,
     excluded: Callable[[NDArray[np.intp]], NDArray[np.bool_]] | None = None,
@@ -61,7 +62,7 @@ def nearest(
     ----------
     queries : ndarray of float32, shape (n_queries, d)
         Rows of unit length.
-    base : ndarray of float32, shape (n, d)
+    base : ndarray of float32 or float16, shape (n, d)
         Rows of unit length: phi(x) for x in D.
     n_neighbors : int
     excluded : callable, optional
@@ -81,7 +82,7 @@ def nearest(
     block = max(1, _BLOCK_ENTRIES // max(n, 1))
     for start in range(0, n_queries if n else 0, block):
         rows = np.arange(start, min(start + block, n_queries))
-        far = 1.0 - queries[rows] @ base.T
+        far = 1.0 - _products(queries[rows], base)
         np.clip(far, 0.0, 2.0, out=far)
         if excluded is not None:
             far[excluded(rows)] = np.inf
@@ -121,6 +122,16 @@ def nearest_outside_task(
         excluded=lambda rows: task[rows, None] == task[None, :],
         progress=progress,
     )
+
+
+def _products(queries: NDArray[np.float32], base: NDArray[np.floating]) -> NDArray[np.float32]:
+    if base.dtype == np.float32:
+        return queries @ base.T.astype(np.float32, copy=False)
+    products = np.empty((len(queries), len(base)), dtype=np.float32)
+    for start in range(0, len(base), _CONVERTED):
+        part = slice(start, start + _CONVERTED)
+        products[:, part] = queries @ base[part].astype(np.float32).T
+    return products
 
 
 def smallest(

@@ -130,9 +130,9 @@ def _method(manifest: Manifest) -> str:
     )
 
 
-def _index(index: Mapping[str, float]) -> str:
+def _index(index: Mapping[str, float | str]) -> str:
     recall = index.get("recall")
-    found = NONE if recall is None else f"{100 * recall:.2f} %"
+    found = NONE if recall is None else f"{100 * float(recall):.2f} %"
     return f"finds {found} of the {index.get('recall_at', 0):.0f} nearest samples"
 
 

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
-from litellm_benchrouter.config import parse_config
+from litellm_benchrouter.config import BenchRouterConfig, parse_config
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.index.graph import ExactIndex
 from litellm_benchrouter.progress import bars
@@ -74,6 +74,9 @@ class PreparedVectors:
 @click.option("--decisions", default=5_000, show_default=True, help="Timed with the index.")
 @click.option("--exact-decisions", default=300, show_default=True, help="Timed with exact search.")
 @click.option("--method", type=click.Choice(["paper", "guarded"]), default="paper")
+@click.option(
+    "--engine", type=click.Choice(["auto", "hnswlib", "faiss"]), default="auto", show_default=True
+)
 @click.option("--policy", "policy_text", default="quality", show_default=True)
 @click.option(
     "--vectors",
@@ -89,15 +92,22 @@ def main(
     decisions: int,
     exact_decisions: int,
     method: str,
+    engine: str,
     policy_text: str,
     vectors: tuple[Path, ...],
 ) -> None:
     """Time decisions through the index and through exact search, in one run and one thread."""
     terms = Terms(Policy.parse(policy_text))
-    every = _real(vectors) if vectors else _synthetic(rows + 1_000, dimension)
+    every = _real(vectors) if vectors else synthetic(rows + 1_000, dimension)
     base, queries = every[:-1_000], every[-1_000:]
     with tempfile.TemporaryDirectory(prefix="benchrouter-decision-") as folder:
-        artifact = _artifact(Path(folder), base, n_models, k, method)
+        routing = {"k": k, "alphas": [0.0], "repeats": 1}
+        config = benchmark_config(
+            Path(folder), base, n_models, method=method, routing=routing, index={"engine": engine}
+        )
+        with bars() as stages:
+            built = build(config, stages=stages, force=True)
+        artifact = read_artifact(built.folder)
         with threadpool_limits(limits=1):  # a proxy's worker has one core
             artifact = replace(artifact, embedder=PreparedVectors(queries))
             exact = replace(artifact, index=ExactIndex(artifact.embeddings))
@@ -125,7 +135,7 @@ def _real(files: tuple[Path, ...]) -> Vectors:
     return every[np.random.default_rng(0).permutation(len(every))]
 
 
-def _synthetic(n: int, dimension: int) -> Vectors:
+def synthetic(n: int, dimension: int) -> Vectors:
     """Make clusters on a random linear image of few dimensions, with some noise around it."""
     generator = np.random.default_rng(0)
     centre = generator.normal(size=(_CLUSTERS, _INTRINSIC))
@@ -135,8 +145,10 @@ def _synthetic(n: int, dimension: int) -> Vectors:
     return normalize(outer + 0.4 * generator.normal(size=outer.shape))
 
 
-def _artifact(folder: Path, base: Vectors, n_models: int, k: int, method: str) -> Artifact:
-    """Build from a wide table of random labels, with few draws, which no prompt needs."""
+def benchmark_config(
+    folder: Path, base: Vectors, n_models: int, **block: object
+) -> BenchRouterConfig:
+    """Write a wide table of random labels, and configure it with few draws."""
     generator = np.random.default_rng(1)
     table = {"task": [f"task-{i % 25:02d}" for i in range(len(base))]}
     table["prompt"] = [f"prompt {i}" for i in range(len(base))]
@@ -146,16 +158,13 @@ def _artifact(folder: Path, base: Vectors, n_models: int, k: int, method: str) -
     )
     frame.write_parquet(folder / "benchmark.parquet")
     np.save(folder / "vectors.npy", base)
-    block = {
-        "method": method,
+    whole = {
         "models": {f"model-{m:02d}": {"params_b": 1 + m} for m in range(n_models)},
         "sources": [{"path": "benchmark.parquet", "embeddings": "vectors.npy"}],
         "embedder": {"kind": "precomputed"},
-        "routing": {"k": k, "alphas": [0.0], "repeats": 1},
+        "routing": {"alphas": [0.0], "repeats": 1},
     }
-    with bars() as stages:
-        built = build(parse_config(block, folder=folder), stages=stages)
-    return read_artifact(built.folder)
+    return parse_config(whole | block, folder=folder)
 
 
 def _time(question: Callable[[], object], n: int, name: str) -> Times:
@@ -177,7 +186,7 @@ def _show(artifact: Artifact, times: dict[str, Times]) -> None:
     console.print(
         f"A decision without the embedding: {n:,} x {dimension}, k={index['recall_at']:.0f}, "
         f"{len(artifact.models)} models, method {artifact.manifest.parameters['method']}; "
-        f"recall {index['recall']:.4f} at ef={index['ef']:.0f}",
+        f"{index['engine']}, recall {index['recall']:.4f} at ef={index['ef']:.0f}",
         highlight=False,
     )
     table = Table("ms", "p50", "p99", "p50, quietest", "p99, quietest", "p50, relative")

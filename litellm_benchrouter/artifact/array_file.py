@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import ArtifactError
 
-_BLOCK = 16_384  # rows checked at once
+_BLOCK = 1_024  # rows checked at once: the interpreter may be kept meanwhile
 
 
 def open_array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -13,7 +13,6 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact import artifact as artifact_module
 from litellm_benchrouter.artifact.artifact import read_artifact
 from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.building.build import build
@@ -22,6 +21,7 @@ from litellm_benchrouter.config import load_config
 from litellm_benchrouter.core.benchmark import average_accuracy, labels, task_accuracy
 from litellm_benchrouter.core.neighbors import nearest, normalize
 from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.index.hnsw import HnswIndex
 from litellm_benchrouter.progress import Silent
 
 
@@ -45,7 +45,7 @@ def no_loader(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: object, **__: object) -> None:
         pytest.fail("the native loader was called")
 
-    monkeypatch.setattr(artifact_module.HnswIndex, "load", load)
+    monkeypatch.setattr(HnswIndex, "load", load)
 
 
 def test_what_was_written_is_read_back(tiny_built):

@@ -1,4 +1,4 @@
-"""One version on disk: written by the builder, verified and memory-mapped by the router.
+"""One version on disk, verified and memory-mapped by the router.
 
 `router_artifacts/README.md` is the specification of the format.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,126 +15,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.array_file import first_not_unit, open_array, open_numbers
-from litellm_benchrouter.artifact.json_file import read_json, write_json
+from litellm_benchrouter.artifact.contents import (
+    CORRECTNESS,
+    EMBEDDER,
+    EMBEDDINGS,
+    FITTED_ROWS,
+    NAMED_TASKS,
+    SAMPLE_IDS,
+    SCORES,
+    SMOOTHER_P,
+    SMOOTHER_U,
+    TASK,
+    TASK_ACCURACY,
+)
+from litellm_benchrouter.artifact.json_file import read_json
 from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest, verify_files
-from litellm_benchrouter.artifact.named_tasks_file import from_json, to_json
+from litellm_benchrouter.artifact.named_tasks_file import from_json
 from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.core.benchmark import ModelFacts, average_accuracy
-from litellm_benchrouter.core.decision import TaskChoice, TaskScores
+from litellm_benchrouter.core.decision import TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.embedders import Embedder, load_embedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.estimators import guarded
 from litellm_benchrouter.estimators.guarded import Guarded
-from litellm_benchrouter.index.build import ROWS_FILE, open_index, save_index
-from litellm_benchrouter.index.faiss_graph import FaissIndex
+from litellm_benchrouter.index.build import ROWS_FILE, open_index
 from litellm_benchrouter.index.graph import Index
-from litellm_benchrouter.index.hnsw import HnswIndex
-
-EMBEDDINGS = "embeddings.npy"
-CORRECTNESS = "correctness.npy"
-SCORES = "scores.npy"
-TASK = "task.npy"
-TASK_ACCURACY = "task_accuracy.npy"
-SMOOTHER_U = "smoother_u.npy"
-SMOOTHER_P = "smoother_p.npy"
-SAMPLE_IDS = "sample_ids.json"
-NAMED_TASKS = "named_tasks.json"
-EMBEDDER = "embedder"
 
 _UNIT_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a version holds besides its manifest.
-
-    Attributes
-    ----------
-    embeddings : ndarray of float32, shape (n, d)
-        phi(x), rows of unit length.
-    correctness : ndarray of uint8, shape (n, M)
-        y(x, m); 255 is missing. Column m is the correctness array of model m.
-    scores : ndarray of float32, shape (n, M), or None
-        The metric itself, kept where it is not just 0 and 1.
-    task : ndarray of int32, shape (n,)
-    task_accuracy : ndarray of float64, shape (D, M)
-        S~(m, d), or the mean score where `s1_on` is `score`.
-    smoother : SmootherTable
-    named_tasks : dict of str to TaskScores
-    sample_ids : list of str, length n
-    guarded : Guarded or None
-        What the method `guarded` fitted.
-    guarded_tasks : dict of str to ndarray of float64, shape (M,)
-        Its scores of named tasks.
-    labelled_tasks : dict of str to LabelledTask
-        Named tasks that have labels.
-    found : dict or None
-        What it chose, and the scores of what it did not, for the manifest.
-    verdict : dict or None
-        What the proof found, for the manifest.
-    choices : dict of str to TaskChoice
-        Named tasks: eq. 6 over all models, for people; the router decides over what is on offer.
-    better : dict of str to ndarray of float64, shape (M,)
-        Named tasks: P(better than the best on average).
-    """
-
-    embeddings: NDArray[np.float32]
-    correctness: NDArray[np.uint8]
-    scores: NDArray[np.float32] | None
-    task: NDArray[np.int32]
-    task_accuracy: NDArray[np.float64]
-    smoother: SmootherTable
-    named_tasks: dict[str, TaskScores]
-    sample_ids: list[str]
-    guarded: Guarded | None = None
-    guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
-    found: dict[str, Any] | None = None
-    verdict: dict[str, Any] | None = None
-    choices: dict[str, TaskChoice] = field(default_factory=dict)
-    better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-
-
-def write_contents(
-    folder: Path, contents: Contents, index: HnswIndex | FaissIndex, embedder: Embedder
-) -> None:
-    """Write everything but the manifest; equal contents give equal bytes."""
-    # The graph of faiss finds by short vectors: half of the digits put what it found in order.
-    kind = np.float16 if isinstance(index, FaissIndex) else np.float32
-    arrays: dict[str, NDArray[Any] | None] = {
-        EMBEDDINGS: contents.embeddings.astype(kind, copy=False),
-        CORRECTNESS: contents.correctness,
-        SCORES: contents.scores,
-        TASK: contents.task,
-        TASK_ACCURACY: contents.task_accuracy,
-        SMOOTHER_U: contents.smoother.u,
-        SMOOTHER_P: contents.smoother.p,
-    }
-    for name, array in arrays.items():
-        if array is not None:
-            np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
-    write_json(folder / SAMPLE_IDS, contents.sample_ids)
-    write_json(
-        folder / NAMED_TASKS,
-        {
-            name: to_json(
-                scores,
-                contents.guarded_tasks.get(name),
-                contents.choices[name],
-                contents.better[name],
-                contents.labelled_tasks.get(name),
-            )
-            for name, scores in contents.named_tasks.items()
-        },
-    )
-    if contents.guarded is not None:
-        contents.guarded.save(folder)
-    save_index(folder, index)
-    (folder / EMBEDDER).mkdir()
-    embedder.save(folder / EMBEDDER)
 
 
 @dataclass(frozen=True)
@@ -155,6 +65,7 @@ class Artifact:
     guarded: Guarded | None
     index: Index
     embedder: Embedder
+    fitted_rows: NDArray[np.int32]
 
     @cached_property
     def sample_ids(self) -> list[str]:
@@ -261,6 +172,7 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
             f"{folder / NAMED_TASKS} holds the tasks {sorted(named)}, the manifest says "
             f"{manifest.named_tasks}; build again."
         )
+    fitted = _fitted_rows(folder, manifest, n)
     in_file = ROWS_FILE in manifest.files
     rows = open_array(folder, ROWS_FILE, np.int32, (n,)) if in_file else None
     return Artifact(
@@ -278,12 +190,25 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
         named_tasks=named,
         guarded_tasks=guarded_tasks,
         labelled_tasks=labelled_tasks,
-        guarded=Guarded.load(folder, n=n, dimension=dimension, n_models=n_models, n_tasks=n_tasks)
+        guarded=Guarded.load(
+            folder, n=len(fitted), dimension=dimension, n_models=n_models, n_tasks=n_tasks
+        )
         if guarded.FILE in manifest.files
         else None,
         index=open_index(folder, _count(manifest.index, "ef"), embeddings, rows),
         embedder=embedder(manifest),
+        fitted_rows=fitted,
     )
+
+
+def _fitted_rows(folder: Path, manifest: Manifest, n: int) -> NDArray[np.int32]:
+    """Return the rows that were learned from, in their order; all, where no file says which."""
+    if FITTED_ROWS not in manifest.files:
+        return np.arange(n, dtype=np.int32)
+    rows = open_array(folder, FITTED_ROWS, np.int32, (_count(manifest.counts, "fitted"),))
+    if rows[0] < 0 or rows[-1] >= n or (np.diff(rows) <= 0).any():
+        raise ArtifactError(f"{folder / FITTED_ROWS} does not hold rows in order; build again.")
+    return rows
 
 
 def _count(section: Mapping[str, Any], key: str) -> int:

@@ -116,7 +116,13 @@ class FittedGuarded:
         return GuardedTask(self.unseen.scores(average, predicted), predicted["knn200"])
 
 
-def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> FittedGuarded | None:
+def fit_guarded(
+    prepared: Prepared,
+    table: SmootherTable,
+    stages: Silent,
+    inside: Neighbors | None = None,
+    base: tuple[NDArray[np.float32], NDArray[np.int32]] | None = None,
+) -> FittedGuarded | None:
     """Fit on the whole benchmark, every choice by leaving out; None where it is too small.
 
     Parameters
@@ -125,6 +131,9 @@ def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> Fit
     table : SmootherTable
         Of the whole benchmark.
     stages : Silent or Bars
+    inside : Neighbors, optional
+        Of each sample among more than these: the others are in `base`, as in `request.fit`.
+    base : tuple of ndarray, optional
     """
     benchmark = prepared.benchmark
     if len(benchmark) < FEWEST_SAMPLES:
@@ -135,7 +144,8 @@ def fit_guarded(prepared: Prepared, table: SmootherTable, stages: Silent) -> Fit
             prepared.labels,
             benchmark.task,
             prepared.n_tasks,
-            neighbors_of_each(prepared.embeddings),
+            neighbors_of_each(prepared.embeddings) if inside is None else inside,
+            base,
         )
         average = requests.guarded.request.average
         suggested = trade_offs(

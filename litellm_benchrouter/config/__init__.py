@@ -53,6 +53,7 @@ class BenchRouterConfig(Block):
     for all groups but those that `groups` says otherwise of (docs/policies.md). `mode` is what is
     chosen: one of the deployments of the group that was asked for, or with `groups` also one of the
     groups behind a virtual model (docs/groups.md).
+    `fit_samples` is how many samples are held out in turn and learned from at most (docs/large.md).
     `keep_versions` is how many versions stay on disk after a build; the one that serves and the one
     before it always do.
     """
@@ -65,6 +66,7 @@ class BenchRouterConfig(Block):
     embedder: EmbedderConfig = Field(default_factory=EmbedderConfig)
     routing: RoutingConfig = Field(default_factory=RoutingConfig)
     index: IndexConfig = Field(default_factory=IndexConfig)
+    fit_samples: int = Field(default=20_000, ge=1_000)
     tasks: dict[str, TaskConfig] = Field(default_factory=dict)
     publish: PublishConfig = Field(default_factory=PublishConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
@@ -113,7 +115,8 @@ class BenchRouterConfig(Block):
     def parameters(self) -> dict[str, Any]:
         """What decides about a build besides its inputs, as the manifest records it."""
         of_index = {"index": self.index.model_dump()}
-        return self.routing.model_dump() | {"method": self.method, "seed": self.seed} | of_index
+        settings = {"method": self.method, "seed": self.seed, "fit_samples": self.fit_samples}
+        return self.routing.model_dump() | settings | of_index
 
     def policy_of(self, group: str, asked: str | None = None) -> tuple[Policy, str]:
         """Return the policy of a request to a group; see `settle`."""

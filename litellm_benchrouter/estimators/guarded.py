@@ -44,8 +44,8 @@ class Guarded:
     request : RequestEstimator
     calibration : Calibration
         From the request scores to probabilities of success.
-    left_out : ndarray of float32, shape (n, M)
-        Leave-one-out request scores of the benchmark's samples; the gate is asked again over
+    left_out : ndarray of float32, shape (f, M)
+        Leave-one-out request scores of the samples that were fitted; the gate is asked again over
         whatever models are on offer.
     distances : ndarray of float64, shape (101,)
         Percentiles of the benchmark's own mean distances to its K nearest neighbours.
@@ -174,6 +174,7 @@ def fit_request(
     task: NDArray[np.int32],
     n_tasks: int,
     inside: Neighbors,
+    base: tuple[NDArray[np.float32], NDArray[np.int32]] | None = None,
 ) -> Fitted:
     """Fit the request estimates on labelled rows.
 
@@ -187,8 +188,10 @@ def fit_request(
     n_tasks : int
     inside : Neighbors
         Of each row among the others (itself left out), at least K of them where there are.
+    base : tuple of ndarray, optional
+        As in `request.fit`.
     """
-    estimator, scores = request.fit(vectors, labels, task, n_tasks, inside.index)
+    estimator, scores = request.fit(vectors, labels, task, n_tasks, inside.index, base)
     gate = request.gate(scores, labels, task, estimator.average)
     crossed = calibration.cross_fitted(scores, labels)
     finite = np.where(np.isfinite(inside.distance), inside.distance, np.nan)[:, : request.K]

@@ -114,7 +114,12 @@ class GateVerdict:
 
 
 def fit(
-    embeddings: NDArray[np.float32], labels: Labels, task: Ints, n_tasks: int, neighbors: Ints
+    embeddings: NDArray[np.float32],
+    labels: Labels,
+    task: Ints,
+    n_tasks: int,
+    neighbors: Ints,
+    base: tuple[Labels, Ints] | None = None,
 ) -> tuple[RequestEstimator, Floats]:
     """Fit on the training rows.
 
@@ -125,6 +130,8 @@ def fit(
     task : ndarray of int, shape (n,)
     neighbors : ndarray of int, shape (n, K)
         Nearest rows of each row, the row itself left out.
+    base : tuple of ndarray, optional
+        Labels and tasks of the rows that `neighbors` numbers, where they are not these rows.
 
     Returns
     -------
@@ -138,13 +145,14 @@ def fit(
     filled = filled_labels(labels, task, cells, accuracy)
     shrunk = (size[:, None] * accuracy + TASK_MASS * average) / (size[:, None] + TASK_MASS)
     classifier = fit_task_classifier(embeddings, task, n_tasks)
-    share = task_share(task[neighbors[:, :K]], n_tasks)
+    base_labels, base_task = (labels, task) if base is None else base
+    share = task_share(base_task[neighbors[:, :K]], n_tasks)
     probability = softmax(embeddings @ classifier[0] + classifier[1])
     # A row's own label is inside its task's mean: take it out before scoring the row.
     own = size[task][:, None]
     without = (own * accuracy[task] - filled + TASK_MASS * average) / (own - 1 + TASK_MASS)
     rows = np.arange(len(task))
-    total, count = neighbor_sums(neighbors, labels)
+    total, count = neighbor_sums(neighbors, base_labels)
     parts = []
     for mix in (share, probability):
         prior = mix @ shrunk + mix[rows, task][:, None] * (without - shrunk[task])

@@ -40,6 +40,7 @@ class GuardedScorer:
         # mapped still, without the cost of np.memmap's indexing
         self._correctness = np.asarray(artifact.correctness)
         self._task = np.asarray(artifact.task)
+        self._fitted = artifact.fitted_rows
         self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
         self._offer = remembered(self._make_offer, _OFFERS)
 
@@ -108,8 +109,8 @@ class GuardedScorer:
         estimator = self._guarded.request.pool(index)
         gate = request.gate(
             np.asarray(self._guarded.left_out[:, index], dtype=np.float64),
-            labels(self._correctness[:, index]),
-            self._task,
+            labels(self._correctness[self._fitted[:, None], index]),
+            self._task[self._fitted],
             estimator.average,
         )
         return estimator, gate

@@ -15,9 +15,10 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.artifact import HnswIndex, read_artifact
+from litellm_benchrouter.artifact.artifact import read_artifact
 from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError
+from litellm_benchrouter.index.hnsw import HnswIndex
 
 GOLDEN = Path(__file__).parents[1] / "data" / "schema-1"
 

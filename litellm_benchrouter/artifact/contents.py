@@ -1,0 +1,127 @@
+"""Everything that a version holds besides its manifest, and how it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact.json_file import write_json
+from litellm_benchrouter.artifact.labelled_task import LabelledTask
+from litellm_benchrouter.artifact.named_tasks_file import to_json
+from litellm_benchrouter.core.decision import TaskChoice, TaskScores
+from litellm_benchrouter.core.smoother import SmootherTable
+from litellm_benchrouter.embedders import Embedder
+from litellm_benchrouter.estimators.guarded import Guarded
+from litellm_benchrouter.index.build import save_index
+from litellm_benchrouter.index.faiss_graph import FaissIndex
+from litellm_benchrouter.index.hnsw import HnswIndex
+
+EMBEDDINGS = "embeddings.npy"
+CORRECTNESS = "correctness.npy"
+SCORES = "scores.npy"
+TASK = "task.npy"
+TASK_ACCURACY = "task_accuracy.npy"
+SMOOTHER_U = "smoother_u.npy"
+SMOOTHER_P = "smoother_p.npy"
+FITTED_ROWS = "fitted_rows.npy"
+SAMPLE_IDS = "sample_ids.json"
+NAMED_TASKS = "named_tasks.json"
+EMBEDDER = "embedder"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a version holds besides its manifest.
+
+    Attributes
+    ----------
+    embeddings : ndarray of float32, shape (n, d)
+        phi(x), rows of unit length.
+    correctness : ndarray of uint8, shape (n, M)
+        y(x, m); 255 is missing. Column m is the correctness array of model m.
+    scores : ndarray of float32, shape (n, M), or None
+        The metric itself, kept where it is not just 0 and 1.
+    task : ndarray of int32, shape (n,)
+    task_accuracy : ndarray of float64, shape (D, M)
+        S~(m, d), or the mean score where `s1_on` is `score`.
+    smoother : SmootherTable
+    named_tasks : dict of str to TaskScores
+    sample_ids : list of str, length n
+    guarded : Guarded or None
+        What the method `guarded` fitted.
+    guarded_tasks : dict of str to ndarray of float64, shape (M,)
+        Its scores of named tasks.
+    labelled_tasks : dict of str to LabelledTask
+        Named tasks that have labels.
+    found : dict or None
+        What it chose, and the scores of what it did not, for the manifest.
+    verdict : dict or None
+        What the proof found, for the manifest.
+    choices : dict of str to TaskChoice
+        Named tasks: eq. 6 over all models, for people; the router decides over what is on offer.
+    better : dict of str to ndarray of float64, shape (M,)
+        Named tasks: P(better than the best on average).
+    fitted_rows : ndarray of int32, shape (f,), or None
+        The samples that were held out in turn and learned from; None where these are all.
+    """
+
+    embeddings: NDArray[np.float32]
+    correctness: NDArray[np.uint8]
+    scores: NDArray[np.float32] | None
+    task: NDArray[np.int32]
+    task_accuracy: NDArray[np.float64]
+    smoother: SmootherTable
+    named_tasks: dict[str, TaskScores]
+    sample_ids: list[str]
+    guarded: Guarded | None = None
+    guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
+    found: dict[str, Any] | None = None
+    verdict: dict[str, Any] | None = None
+    choices: dict[str, TaskChoice] = field(default_factory=dict)
+    better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    fitted_rows: NDArray[np.int32] | None = None
+
+
+def write_contents(
+    folder: Path, contents: Contents, index: HnswIndex | FaissIndex, embedder: Embedder
+) -> None:
+    """Write everything but the manifest; equal contents give equal bytes."""
+    # The graph of faiss finds by short vectors: half of the digits put what it found in order.
+    kind = np.float16 if isinstance(index, FaissIndex) else np.float32
+    arrays: dict[str, NDArray[Any] | None] = {
+        EMBEDDINGS: contents.embeddings.astype(kind, copy=False),
+        CORRECTNESS: contents.correctness,
+        SCORES: contents.scores,
+        TASK: contents.task,
+        TASK_ACCURACY: contents.task_accuracy,
+        SMOOTHER_U: contents.smoother.u,
+        SMOOTHER_P: contents.smoother.p,
+        FITTED_ROWS: contents.fitted_rows,
+    }
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+    write_json(folder / SAMPLE_IDS, contents.sample_ids)
+    write_json(
+        folder / NAMED_TASKS,
+        {
+            name: to_json(
+                scores,
+                contents.guarded_tasks.get(name),
+                contents.choices[name],
+                contents.better[name],
+                contents.labelled_tasks.get(name),
+            )
+            for name, scores in contents.named_tasks.items()
+        },
+    )
+    if contents.guarded is not None:
+        contents.guarded.save(folder)
+    save_index(folder, index)
+    (folder / EMBEDDER).mkdir()
+    embedder.save(folder / EMBEDDER)

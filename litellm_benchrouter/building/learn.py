@@ -1,0 +1,177 @@
+"""What a version knows: the tables, estimates, verdict and named tasks that a benchmark gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from litellm_benchrouter.artifact.contents import Contents
+from litellm_benchrouter.artifact.verdict import BMA
+from litellm_benchrouter.building.embed import (
+    EmbeddedBenchmark,
+    embed_task_inputs,
+)
+from litellm_benchrouter.building.fitting import FittingSet
+from litellm_benchrouter.building.guarded_build import fit_guarded
+from litellm_benchrouter.building.labelled_build import Labels, TaskLabels
+from litellm_benchrouter.building.proof import held_out_groups, prove
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.core.benchmark import (
+    Benchmark,
+    average_accuracy,
+    labels,
+    task_accuracy,
+)
+from litellm_benchrouter.core.decision import TaskScores, choose, probabilities_better
+from litellm_benchrouter.core.neighbors import (
+    Neighbors,
+    nearest,
+)
+from litellm_benchrouter.core.scores import correctness_predictor, s1, s2, s3
+from litellm_benchrouter.core.smoother import (
+    SmootherTable,
+    kernel_smoother,
+    task_distance,
+)
+from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.estimators.filled import filled_accuracy
+from litellm_benchrouter.estimators.request import K
+from litellm_benchrouter.evaluation.prepared import prepare
+from litellm_benchrouter.index.graph import Index
+from litellm_benchrouter.progress import Silent
+
+
+def learn(
+    config: BenchRouterConfig,
+    benchmark: Benchmark,
+    embedded: EmbeddedBenchmark,
+    index: Index,
+    inputs: Mapping[str, list[str]],
+    given: Mapping[str, Labels],
+    stages: Silent,
+) -> Contents:
+    """Learn what is served from an embedded benchmark.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    benchmark : Benchmark
+    embedded : EmbeddedBenchmark
+    index : Index
+        Over all of its rows.
+    inputs : mapping of str to list of str
+        Of each named task.
+    given : mapping of str to Labels
+        Of the named tasks that have labels.
+    stages : Silent or Bars
+
+    Returns
+    -------
+    Contents
+    """
+    routing, n_tasks = config.routing, len(benchmark.tasks)
+    learned = FittingSet.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
+    prepared = prepare(learned.benchmark, learned.vectors, routing, seed=config.seed, stages=stages)
+    table, without = prepared.smoother_table_and_without(stages, held_out_groups(prepared))
+    metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
+    fitted = None
+    if config.method == "guarded" and learned.rows is None:
+        fitted = fit_guarded(prepared, table, stages)
+    elif config.method == "guarded":
+        base = labels(benchmark.correctness), benchmark.task
+        fitted = fit_guarded(prepared, table, stages, learned.neighbors(index, K), base)
+    verdict = prove(
+        prepared,
+        fitted,
+        without,
+        config.publish,
+        stages,
+        method=config.method,
+        embeds_prompts=embedded.embedder.kind != PrecomputedEmbedder.kind,
+    )
+    if fitted is not None and verdict.served["unseen"] == BMA:
+        fitted = fitted.without_candidate()
+    task_labels = TaskLabels(prepared, fitted, by_posterior=config.method == "guarded")
+    named, guarded_tasks, labelled_tasks = {}, {}, {}
+    n_neighbors = max(routing.k, routing.kappa, 0 if fitted is None else fitted.n_neighbors)
+    with stages.stage("named tasks", len(config.tasks)) as advance:
+        for name, task in sorted(config.tasks.items()):
+            vectors = embed_task_inputs(name, task, inputs[name], embedded.embedder, embedded.cache)
+            usable = vectors.any(axis=1)  # the embedder knows nothing of the others
+            found = nearest(vectors[usable], learned.vectors, n_neighbors)
+            named[name] = task_scores(config, learned.benchmark, found, table)
+            guarded = (
+                fitted.task_scores(vectors[usable], found, named[name])
+                if fitted is not None
+                else None
+            )
+            if guarded is not None:
+                guarded_tasks[name] = guarded.scores
+            if name in given and not np.isnan(given[name][usable]).all():
+                labelled_tasks[name], named[name] = task_labels.take_in(
+                    given[name][usable], found, named[name], guarded
+                )
+            advance(1)
+    # The paper takes the mean over the tasks that a model has, whatever they are.
+    of_tasks = filled_accuracy if config.method == "guarded" else task_accuracy
+    accuracy = of_tasks(metric, benchmark.task, n_tasks)
+    average, cost_ranks = average_accuracy(accuracy), benchmark.cost_ranks
+    choices = {
+        name: choose(scores, average, cost_ranks, benchmark.models, eta=routing.eta)
+        for name, scores in named.items()
+    }
+    return Contents(
+        embeddings=embedded.vectors,
+        correctness=benchmark.correctness,
+        scores=None if _only_labels(benchmark) else benchmark.scores,
+        task=benchmark.task,
+        task_accuracy=accuracy,
+        smoother=table,
+        named_tasks=named,
+        sample_ids=list(benchmark.sample_ids),
+        guarded=None if fitted is None else fitted.guarded,
+        guarded_tasks=guarded_tasks,
+        labelled_tasks=labelled_tasks,
+        found=None if fitted is None else fitted.found,
+        verdict=verdict.as_dict(),
+        choices=choices,
+        better={
+            name: probabilities_better(scores, choices[name].best_on_average)
+            for name, scores in named.items()
+        },
+        fitted_rows=None if learned.rows is None else learned.rows.astype(np.int32),
+    )
+
+
+def task_scores(
+    config: BenchRouterConfig, benchmark: Benchmark, neighbors: Neighbors, table: SmootherTable
+) -> TaskScores:
+    """Compute u, S1, S2, p and S3 of a new task (eqs. 1, 2, 5, 8 and 10).
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    benchmark : Benchmark
+    neighbors : Neighbors
+        Of the task's inputs in the benchmark, at least max(k, kappa) of them.
+    table : SmootherTable
+
+    Returns
+    -------
+    TaskScores
+    """
+    routing = config.routing
+    near = neighbors.first(routing.k)
+    g = correctness_predictor(benchmark.correctness, near)
+    u = task_distance(neighbors, routing.kappa)
+    p = kernel_smoother(u, *table.pairs(), routing.sigma)
+    second = s2(g, routing.t)
+    averaged = benchmark.scores if routing.s1_on == "score" else benchmark.correctness
+    first = s1(correctness_predictor(averaged, near))
+    return TaskScores(len(neighbors.index), u, first, second, s3(second, p), p)
+
+
+def _only_labels(benchmark: Benchmark) -> bool:
+    """Say whether the scores tell no more than the labels."""
+    return np.array_equal(benchmark.scores, labels(benchmark.correctness), equal_nan=True)

@@ -629,7 +629,7 @@ def test_damage_to_a_real_version_is_found(open_llm, tmp_path):
     content[len(content) // 2] ^= 1
     (copy / "index.faiss").unlink()
     (copy / "index.faiss").write_bytes(content)
-    with pytest.raises(ArtifactError, match=r"index\.hnsw has SHA-256"):
+    with pytest.raises(ArtifactError, match=r"index\.faiss has SHA-256"):
         read_artifact(copy)
 
 

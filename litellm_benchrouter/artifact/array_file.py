@@ -43,6 +43,14 @@ def open_numbers(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -
     return array
 
 
+def write_array(path: Path, array: NDArray[Any], dtype: type) -> None:
+    """Write an array as another type, a block after the other; the bytes are those of `np.save`."""
+    written = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=array.shape)
+    for start in range(0, len(array), _BLOCK):
+        written[start : start + _BLOCK] = array[start : start + _BLOCK]
+    written.flush()
+
+
 def first_not_unit(vectors: NDArray[np.floating], tolerance: float) -> int | None:
     """Return the first row whose squared length is further than `tolerance` from 1, if any."""
     for start in range(0, len(vectors), _BLOCK):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.artifact.array_file import write_array
 from litellm_benchrouter.artifact.json_file import write_json
 from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.artifact.named_tasks_file import to_json
@@ -91,10 +92,7 @@ def write_contents(
     folder: Path, contents: Contents, index: HnswIndex | FaissIndex, embedder: Embedder
 ) -> None:
     """Write everything but the manifest; equal contents give equal bytes."""
-    # The graph of faiss finds by short vectors: half of the digits put what it found in order.
-    kind = np.float16 if isinstance(index, FaissIndex) else np.float32
     arrays: dict[str, NDArray[Any] | None] = {
-        EMBEDDINGS: contents.embeddings.astype(kind, copy=False),
         CORRECTNESS: contents.correctness,
         SCORES: contents.scores,
         TASK: contents.task,
@@ -106,6 +104,9 @@ def write_contents(
     for name, array in arrays.items():
         if array is not None:
             np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+    # The graph of faiss finds by short vectors: half of the digits put what it found in order.
+    kind = np.float16 if isinstance(index, FaissIndex) else np.float32
+    write_array(folder / EMBEDDINGS, contents.embeddings, kind)
     write_json(folder / SAMPLE_IDS, contents.sample_ids)
     write_json(
         folder / NAMED_TASKS,

@@ -17,6 +17,7 @@ from litellm_benchrouter.core.benchmark import Benchmark
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders import Embedder, embed_with_cache
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.room import room_for
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.routing.request import last_user_turn
@@ -25,6 +26,8 @@ from litellm_benchrouter.sources.merge_report import MergeReport
 _CHECKED = 16  # prompts embedded to see whether given vectors are the embedder's
 JSON_LINES = (".jsonl", ".ndjson")
 """Endings of files with one JSON value a line."""
+
+_BLOCK = 16_384  # rows in memory at once where they need not be
 
 _AGREEMENT = 0.98  # float16 and another BLAS stay far above it, another model far below
 
@@ -90,7 +93,7 @@ def embed_benchmark(
     folder = cache if config.embedder.cache else None
     if any(files):
         option = None if given is None else "--embeddings"
-        vectors = _given(files, report, config, option)
+        vectors = _given(files, report, config, option, cache)
         made = _maker_of(config, vectors, benchmark, folder, stages)
         return _finished(vectors, made, 0, folder)
     if config.embedder.kind == PrecomputedEmbedder.kind:
@@ -198,8 +201,8 @@ def _prompt(path: Path, number: int, line: str) -> str:
     return found
 
 
-def read_vectors(path: Path, where: str) -> NDArray[np.float32]:
-    """Read vectors that the user already has, shape (n, d)."""
+def read_vectors(path: Path, where: str) -> NDArray[np.floating]:
+    """Map vectors that the user already has, shape (n, d)."""
     try:
         # Not np.load, which would also open archives and pickles.
         stored = np.lib.format.open_memmap(path, mode="r")
@@ -210,17 +213,21 @@ def read_vectors(path: Path, where: str) -> NDArray[np.float32]:
             f"{where}: {path} holds {stored.dtype} of shape {stored.shape}; one row of floats a "
             f"sample is wanted."
         )
-    vectors = np.asarray(stored, dtype=np.float32)
-    if not np.isfinite(vectors).all():
-        raise ConfigError(f"{where}: {path} holds NaN or infinite values; embed again.")
-    return vectors
+    for start in range(0, len(stored), _BLOCK):
+        if not np.isfinite(stored[start : start + _BLOCK]).all():
+            raise ConfigError(f"{where}: {path} holds NaN or infinite values; embed again.")
+    return stored
 
 
 def _given(
-    files: list[Path | None], report: MergeReport, config: BenchRouterConfig, option: str | None
+    files: list[Path | None],
+    report: MergeReport,
+    config: BenchRouterConfig,
+    option: str | None,
+    cache: Path,
 ) -> NDArray[np.float32]:
     """Select the rows of the samples that were kept from the sources' vectors."""
-    loaded: dict[int, NDArray[np.float32]] = {}
+    loaded: dict[int, NDArray[np.floating]] = {}
     first = {source for source, _ in report.source_row}
     for source, path in enumerate(files):
         where = option or f"benchrouter.sources[{source}].embeddings"
@@ -239,7 +246,14 @@ def _given(
     widths = sorted({vectors.shape[1] for vectors in loaded.values()})
     if len(widths) > 1:
         raise ConfigError(f"the sources' vectors have different lengths: {widths}.")
-    return normalize(np.stack([loaded[source][row] for source, row in report.source_row]))
+    places = np.array(report.source_row, dtype=np.int64).reshape(-1, 2)
+    vectors = room_for(len(places), widths[0], cache)
+    for start in range(0, len(places), _BLOCK):
+        of_source, row = places[start : start + _BLOCK].T
+        for number, stored in loaded.items():
+            own = np.flatnonzero(of_source == number)
+            vectors[start + own] = normalize(stored[row[own]])
+    return vectors
 
 
 def _maker_of(

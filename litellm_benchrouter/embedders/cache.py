@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
 from litellm_benchrouter.embedders.protocol import Embedder, Progress
+from litellm_benchrouter.embedders.room import room_for
 from litellm_benchrouter.errors import EmbedderError
 
 _log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def embed_with_cache(
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         rows.setdefault(key, []).append(row)
 
-    vectors = np.zeros((len(texts), embedder.dimension), dtype=np.float32)
+    vectors = room_for(len(texts), embedder.dimension, cache)
     file = _CacheFile(cache / f"{str(embedder.identity()['fingerprint'])[:16]}.sqlite")
     known = file.read(rows, embedder.dimension)
     for key, vector in known.items():

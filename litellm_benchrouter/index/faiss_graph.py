@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import IndexConfig
-from litellm_benchrouter.core.neighbors import Neighbors, nearest
+from litellm_benchrouter.core.neighbors import Neighbors, nearest, smallest
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.index.faiss_file import check_faiss_file
 from litellm_benchrouter.index.graph import raise_ef
@@ -32,6 +32,7 @@ CODES = {"int8": faiss.ScalarQuantizer.QT_8bit, "float16": faiss.ScalarQuantizer
 _RECALL_QUERIES = 1_000
 _MOST_TRAINED = 6  # chunks, the first, so that rows which are added behind change nothing
 _MARGIN = 0.1  # of the range of a dimension in those rows, kept free on both sides
+_PART = 16_384  # rows among which exact search looks at once
 _BLOCK_ENTRIES = 4_000_000  # numbers gathered at once to put candidates in order
 
 
@@ -176,12 +177,7 @@ def build_faiss(
         unseen = growth.last.rows
         asked = unseen if len(unseen) else np.arange(n)  # of a few rows, all may be in the graph
         queries = embeddings[_spread(asked, _RECALL_QUERIES)]
-        exact = nearest(
-            queries,
-            embeddings,
-            min(k, n - len(unseen)),
-            excluded=lambda some: np.broadcast_to(growth.is_last, (len(some), n)),
-        )
+        exact = _exact(queries, embeddings, min(k, n - len(unseen)), growth.is_last)
         found = raise_ef(index, queries, exact, min_recall=config.min_recall, most=most_ef)
         _add(graph, embeddings[unseen], growth.last.levels)
     return index, found
@@ -208,6 +204,25 @@ def _state(graph: Any, config: IndexConfig) -> bytes:
     trained = faiss.vector_to_array(faiss.downcast_index(graph.storage).sq.trained)
     settings = f"{faiss.__version__} {config.m} {config.ef_construction} {CHUNK}"
     return settings.encode() + bytes(trained.tobytes())
+
+
+def _exact(
+    queries: NDArray[np.float32],
+    embeddings: NDArray[np.floating],
+    k: int,
+    without: NDArray[np.bool_],
+) -> Neighbors:
+    """Search exactly, a part of the rows after the other: all are read once only."""
+    index = np.full((len(queries), k), -1, dtype=np.int64)
+    distance = np.full((len(queries), k), np.inf, dtype=np.float32)
+    for start in range(0, len(embeddings), _PART):
+        here = without[start : start + _PART]
+        gone = np.broadcast_to(here, (len(queries), len(here)))
+        found = nearest(queries, embeddings[start : start + _PART], k, excluded=gone.__getitem__)
+        both = np.hstack([distance, found.distance])
+        column, distance = smallest(both, k)
+        index = np.take_along_axis(np.hstack([index, found.index + start]), column, axis=1)
+    return Neighbors(index, distance)
 
 
 def _spread(rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:

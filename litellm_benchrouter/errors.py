@@ -10,7 +10,8 @@
     │   └── EmbedderUnavailableError   a hosted one did not answer in time
     ├── PublishError     a version has not shown what is required of it               exit code 1
     └── ArtifactError    an artifact cannot be written, verified or read              exit code 1
-        └── VersionError an artifact of another schema, or a version that is absent
+        ├── VersionError an artifact of another schema, or a version that is absent
+        └── StoreUnavailableError   a remote store does not answer, or refuses
 
 Each message is one sentence for the person who runs the command: what is wrong, where, the value,
 and the way out. The command line prints it as it is; a traceback means a bug of ours.
@@ -71,3 +72,7 @@ class ArtifactError(BenchRouterError):
 
 class VersionError(ArtifactError):
     """An artifact of an unknown schema version, or a version that is not there."""
+
+
+class StoreUnavailableError(ArtifactError):
+    """A remote store did not answer in time, or refused; the message holds no credentials."""

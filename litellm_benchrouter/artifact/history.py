@@ -43,6 +43,29 @@ def publication(version: str, how: How) -> Publication:
     return Publication(datetime.now(UTC), version, how)
 
 
+def to_record(
+    history: Sequence[Publication], served: str | None, version: str, how: How
+) -> list[Publication]:
+    """Return what is to be appended when a version takes over from `served`."""
+    known = not_undone(history)[-1:]
+    found = [] if served is None or [served] == known else [publication(served, How.FOUND)]
+    return [*found, publication(version, how)]
+
+
+def parse_history(content: bytes) -> list[Publication]:
+    """Return the publications that `HISTORY` holds, oldest first."""
+    lines = content.decode("ascii", errors="replace").split("\n")
+    return [found for line in lines if (found := _parsed(line)) is not None]
+
+
+def as_lines(publications: Sequence[Publication]) -> bytes:
+    """Return publications as `HISTORY` holds them."""
+    return "".join(
+        f"{each.at.isoformat(timespec='milliseconds')} {each.version} {each.how}\n"
+        for each in publications
+    ).encode("ascii")
+
+
 def read_history(path: Path) -> list[Publication]:
     """Return all publications, oldest first; none where there is no file.
 
@@ -52,10 +75,9 @@ def read_history(path: Path) -> list[Publication]:
         If the file is there and cannot be read.
     """
     try:
-        text = path.read_text(encoding="ascii", errors="replace")
+        return parse_history(path.read_bytes())
     except FileNotFoundError:
         return []
-    return [found for line in text.split("\n") if (found := _parsed(line)) is not None]
 
 
 def append_history(path: Path, *publications: Publication) -> None:
@@ -66,10 +88,7 @@ def append_history(path: Path, *publications: Publication) -> None:
     OSError
         If they could not be written whole.
     """
-    lines = "".join(
-        f"{each.at.isoformat(timespec='milliseconds')} {each.version} {each.how}\n"
-        for each in publications
-    ).encode("ascii")
+    lines = as_lines(publications)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         size = os.fstat(descriptor).st_size

@@ -156,11 +156,26 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         raw = path.read_bytes()
-        document = json.loads(raw)
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be read ({error.strerror}); build the artifact again."
         ) from error
+    return parse_manifest(raw, path, folder.name)
+
+
+def parse_manifest(raw: bytes, path: Path | str, folder_name: str) -> Manifest:
+    """Check the content of a `manifest.json`; see `read_manifest`.
+
+    Parameters
+    ----------
+    raw : bytes
+    path : Path or str
+        Where it was read, for messages.
+    folder_name : str
+        Of its folder: where that is a version's id, it must be this version's.
+    """
+    try:
+        document = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not JSON ({error}); build the artifact again.") from error
     found = document.get("schema_version") if isinstance(document, dict) else None
@@ -189,9 +204,9 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} says version {manifest.version}, its content is {content_id}; "
             f"build the artifact again."
         )
-    if VERSION_ID.fullmatch(folder.name) and folder.name != manifest.version:
+    if VERSION_ID.fullmatch(folder_name) and folder_name != manifest.version:
         raise ArtifactError(
-            f"{path} is of version {manifest.version}, its folder is named {folder.name}; build "
+            f"{path} is of version {manifest.version}, its folder is named {folder_name}; build "
             f"the artifact again."
         )
     return manifest

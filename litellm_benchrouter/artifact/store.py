@@ -8,13 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from litellm_benchrouter.artifact.history import How, append_history, not_undone, publication
+from litellm_benchrouter.artifact.history import How, append_history, to_record
 from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest, verify_files
 from litellm_benchrouter.artifact.versions import CURRENT, HISTORY, Versions
 from litellm_benchrouter.errors import ArtifactError, VersionError
+
+if TYPE_CHECKING:  # the proxy shows no progress
+    from litellm_benchrouter.progress import Silent
 
 _BUILDING = ".building-"
 _PUBLISHING = ".current-"
@@ -63,10 +67,11 @@ class Store(Versions):
                         (self.root / ".lock").unlink(missing_ok=True)
                         self.root.rmdir()
 
-    def add(self, folder: Path, manifest: Manifest) -> bool:
+    def add(self, folder: Path, manifest: Manifest, stages: Silent | None = None) -> bool:
         """Move a finished build into its place.
 
-        An equal version that is there already stays, unless its files no longer verify.
+        An equal version that is there already stays, unless its files no longer verify. `stages`
+        shows how far it is where that takes long.
 
         Returns
         -------
@@ -75,14 +80,14 @@ class Store(Versions):
         """
         target = self.folder(manifest.version)
         with suppress(ArtifactError):
-            self.verify(manifest.version)
+            read_verified(target)
             return False
         for path in (*folder.rglob("*"), folder):
-            _sync(path)
+            sync(path)
         if target.exists():
             self._set_aside(target)
         folder.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
         self._clean()
         return True
 
@@ -122,20 +127,15 @@ class Store(Versions):
         ArtifactError
             If the directory cannot be written, or another command is publishing.
         """
-        if not (self.folder(version) / MANIFEST).is_file():
-            known = ", ".join(self.versions()) or "none"
-            raise VersionError(f"{self.root} holds no version {version}; it holds {known}.")
+        self._must_hold(version)
         with self._writing(), self._publisher:
             with suppress(VersionError):
                 if self.current() == version:
                     return False
             # First, so that a full disk is found out before anything has changed; a line about
             # what did not come to pass does no harm, for `previous` starts from CURRENT.
-            served, known_to_serve = self.served(), not_undone(self.history())[-1:]
-            found = [] if served is None or [served] == known_to_serve else [(served, How.FOUND)]
-            append_history(
-                self.root / HISTORY, *(publication(*each) for each in (*found, (version, how)))
-            )
+            lines = to_record(self.history(), self.served(), version, how)
+            append_history(self.root / HISTORY, *lines)
             self._replace(self.root / CURRENT, f"{version}\n".encode("ascii"))
         return True
 
@@ -159,7 +159,7 @@ class Store(Versions):
         served, version = self.served(), self.previous()
         if version is None:
             raise VersionError(
-                f"{self.root} holds no version that served before {served or 'anything'} and was "
+                f"{self.name} holds no version that served before {served or 'anything'} and was "
                 f"not rolled back; `benchrouter publish VERSION` takes any that it holds: "
                 f"{', '.join(self.versions()) or 'none'}."
             )
@@ -175,10 +175,7 @@ class Store(Versions):
         ArtifactError
             Names the first file that differs.
         """
-        folder = self.folder(version)
-        manifest = read_manifest(folder)
-        verify_files(folder, manifest)
-        return manifest
+        return read_verified(self.folder(version))
 
     def prune(self, keep: int) -> list[str]:
         """Remove all but the last versions, and what killed builds left behind.
@@ -205,12 +202,23 @@ class Store(Versions):
             return []
         with self._writing(), self._builder, self._publisher:
             self._clean()
-            kept = {self.current(), self.previous(), *self.last_used()[:keep]}
-            removed = [version for version in self.versions() if version not in kept]
+            removed = self._to_remove(keep)
             for version in removed:
                 self._set_aside(self.folder(version))
             self._clean()
             return removed
+
+    def keep(self, version: str) -> None:
+        """Note that a version serves, for a start at which the store does not answer."""
+
+    def _to_remove(self, keep: int) -> list[str]:
+        kept = {self.current(), self.previous(), *self.last_used()[:keep]}
+        return [version for version in self.versions() if version not in kept]
+
+    def _must_hold(self, version: str) -> None:
+        if not self.holds(version):
+            known = ", ".join(self.versions()) or "none"
+            raise VersionError(f"{self.name} holds no version {version}; it holds {known}.")
 
     def _replace(self, path: Path, content: bytes) -> None:
         """Replace a file in one step that survives a crash; the publisher's lock is held."""
@@ -221,7 +229,7 @@ class Store(Versions):
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(path)
-        _sync(path.parent)
+        sync(path.parent)
 
     def _set_aside(self, folder: Path) -> None:
         """Take a version away in one step; `_clean` removes it."""
@@ -252,7 +260,14 @@ class Store(Versions):
                     file.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def read_verified(folder: Path) -> Manifest:
+    """Read the manifest of a version and check every file; raises `ArtifactError`."""
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    return manifest
+
+
+def sync(path: Path) -> None:
     """Flush a file or folder to disk, so that a crash after the rename finds it whole."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -13,11 +13,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from litellm_benchrouter.artifact.history import Publication, not_undone, read_history
-from litellm_benchrouter.artifact.manifest import MANIFEST, VERSION_ID, read_manifest
+from litellm_benchrouter.artifact.manifest import (
+    MANIFEST,
+    VERSION_ID,
+    Manifest,
+    differences,
+    read_manifest,
+)
 from litellm_benchrouter.errors import ArtifactError, VersionError
 
 CURRENT = "CURRENT"
@@ -31,10 +38,17 @@ class Versions:
     Parameters
     ----------
     root : Path
+
+    Attributes
+    ----------
+    root : Path
+    name : str
+        Where the versions are kept, for people.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.name = str(root)
 
     @property
     def cache(self) -> Path:
@@ -50,8 +64,35 @@ class Versions:
             If `version` is not an id: 16 hex digits.
         """
         if not VERSION_ID.fullmatch(version):
-            raise VersionError(f"{version!r} is not a version of {self.root}: 16 hex digits are.")
+            raise VersionError(f"{version!r} is not a version of {self.name}: 16 hex digits are.")
         return self.root / "versions" / version
+
+    def fetch(self, version: str) -> Path:
+        """Return the folder of a version, after bringing its files here where they are not."""
+        return self.folder(version)
+
+    def manifest(self, version: str) -> Manifest:
+        """Read the manifest of a version; raises as `read_manifest` does."""
+        return read_manifest(self.folder(version))
+
+    def differences(self, version: str, manifest: Manifest) -> Iterator[str]:
+        """Say of each file of a version in which it differs from the manifest."""
+        return differences(self.folder(version), manifest)
+
+    def state(self, version: str) -> str:
+        """Return a version and when it was written: a damaged one may be built again as it was."""
+        try:
+            return f"{version}@{(self.folder(version) / MANIFEST).stat().st_mtime_ns}"
+        except OSError:
+            return version
+
+    def holds(self, version: str) -> bool:
+        """Say whether a complete version is there."""
+        return (self.folder(version) / MANIFEST).is_file()
+
+    def cached(self) -> str | None:
+        """Return the version to fall back on where the store does not answer."""
+        return None
 
     def find(self, given: str) -> str:
         """Return the version whose id begins as given.
@@ -63,13 +104,13 @@ class Versions:
         """
         if not _BEGINNING.fullmatch(given):
             raise VersionError(
-                f"{given!r} is not a version of {self.root}: 16 hex digits are, or the first few."
+                f"{given!r} is not a version of {self.name}: 16 hex digits are, or the first few."
             )
         known = self.versions()
         found = [version for version in known if version.startswith(given)]
         if not found:
             raise VersionError(
-                f"{self.root} holds no version {given}; it holds {', '.join(known) or 'none'}."
+                f"{self.name} holds no version {given}; it holds {', '.join(known) or 'none'}."
             )
         if len(found) > 1:
             raise VersionError(f"{given} begins {' and '.join(found)}; give more of its digits.")
@@ -84,10 +125,10 @@ class Versions:
             If CURRENT does not hold an id, or that version is not there.
         """
         version = self._named()
-        if version is not None and not (self.folder(version) / MANIFEST).is_file():
+        if version is not None and not self._finds(version):
             raise VersionError(
-                f"{self.root / CURRENT} names version {version}, which is not in "
-                f"{self.root / 'versions'}; publish one that is, or build again."
+                f"{self.name}/{CURRENT} names version {version}, which is not in "
+                f"{self.name}/versions; publish one that is, or build again."
             )
         return version
 
@@ -146,18 +187,29 @@ class Versions:
 
     def _may_serve(self, version: str) -> bool:
         try:
-            return read_manifest(self.folder(version)).may_serve
+            return self.manifest(version).may_serve
         except ArtifactError:
             return False
+
+    def _finds(self, version: str) -> bool:
+        """Say whether what CURRENT names can be had."""
+        return self.holds(version)
 
     def _named(self) -> str | None:
         """Return the id that CURRENT names, whether the version is there or not."""
         path = self.root / CURRENT
         try:
-            version = path.read_text(encoding="ascii").strip()
+            return self._id_in(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise VersionError(f"{path} cannot be read ({error}).") from error
+
+    def _id_in(self, content: bytes) -> str:
+        """Return the id that is the content of CURRENT."""
+        try:
+            version = content.decode("ascii").strip()
+        except UnicodeDecodeError as error:
+            raise VersionError(f"{self.name}/{CURRENT} cannot be read ({error}).") from error
         self.folder(version)
         return version

@@ -20,8 +20,8 @@ from litellm_benchrouter.artifact.manifest import (
     Manifest,
     describe_files,
 )
+from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.artifact.records import model_records, task_records
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.building.embed import (
     embed_benchmark,
     read_task_inputs,
@@ -101,7 +101,7 @@ def build(
     benchmark, report = load_benchmark(config, stages)
     inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
     given = read_task_labels(config, inputs, benchmark.models, report.warnings)
-    store = Store(config.artifacts)
+    store = open_store(config)
     with store.building() as folder:
         embedded = embed_benchmark(config, benchmark, report, embeddings, store.cache, stages)
         benchmark, embedded = without_unknown_prompts(benchmark, embedded)
@@ -151,7 +151,7 @@ def build(
             ).sealed()
             (folder / MANIFEST).write_bytes(manifest.to_bytes())
             read_artifact(folder)
-            is_new = store.add(folder, manifest)
+            is_new = store.add(folder, manifest, stages)
             # What somebody forced stays until there is something else to decide about.
             published = force or manifest.may_serve or store.served() == manifest.version
             if published and not manifest.may_serve:

@@ -59,7 +59,7 @@ def read_task_labels(
     """
     found = {}
     for name, task in sorted(config.tasks.items()):
-        path = task.labels or labels_path(config.artifacts, name)
+        path = task.labels or labels_path(config.labels_home, name)
         if not path.exists():
             if task.labels is not None:
                 warnings.append(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.building.build import Built, build
@@ -64,7 +65,7 @@ def build_command(
     else:
         _show(built)
     if not built.published:
-        raise PublishError(_refusal(built, Store(config.artifacts)))
+        raise PublishError(_refusal(built, open_store(config)))
 
 
 def _show(built: Built) -> None:

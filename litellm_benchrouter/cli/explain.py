@@ -41,7 +41,7 @@ from litellm_benchrouter.routing.router import BenchRouter, Explanation
 @click.argument("prompt", default="")
 def explain_command(
     config_path: Path | None,
-    artifacts: Path | None,
+    artifacts: str | None,
     version: str | None,
     task: str | None,
     wanted: str | None,

@@ -33,7 +33,7 @@ from litellm_benchrouter.routing.router import BenchRouter
 @version_option
 @json_option
 def inspect_command(
-    config_path: Path | None, artifacts: Path | None, version: str | None, as_json: bool
+    config_path: Path | None, artifacts: str | None, version: str | None, as_json: bool
 ) -> None:
     """Show what an artifact holds, after verifying it."""
     artifact = open_artifact(config_path, artifacts, version)

@@ -12,9 +12,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from litellm_benchrouter.artifact import opening
 from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
 from litellm_benchrouter.artifact.store import Store
-from litellm_benchrouter.config import load_config
+from litellm_benchrouter.config import BenchRouterConfig, load_config
+from litellm_benchrouter.config.artifacts import is_url
 from litellm_benchrouter.errors import ConfigError, VersionError
 
 config_option = click.option(
@@ -26,8 +28,8 @@ config_option = click.option(
 )
 artifacts_option = click.option(
     "--artifacts",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The artifact directory; default: what --config names, or ./router_artifacts.",
+    metavar="DIRECTORY_OR_URL",
+    help="Where artifacts are; default: what --config names, or ./router_artifacts.",
 )
 version_option = click.option(
     "--version",
@@ -50,16 +52,15 @@ def required_config(config_path: Path | None) -> Path:
     return config_path
 
 
-def open_store(config_path: Path | None, artifacts: Path | None) -> Store:
+def open_store(config_path: Path | None, artifacts: str | None) -> Store:
     """Return the store that the options name."""
-    if artifacts is None and config_path is not None:
-        artifacts = load_config(config_path).artifacts
-    return Store(artifacts or Path("router_artifacts"))
+    config = BenchRouterConfig()
+    if config_path is not None and (artifacts is None or is_url(artifacts)):
+        config = load_config(config_path)  # of a URL for the rest: its options and its cache
+    return opening.open_store(config if artifacts is None else config.at(artifacts, Path()))
 
 
-def open_artifact(
-    config_path: Path | None, artifacts: Path | None, version: str | None
-) -> Artifact:
+def open_artifact(config_path: Path | None, artifacts: str | None, version: str | None) -> Artifact:
     """Verify and open the version that the options name.
 
     Raises
@@ -69,7 +70,7 @@ def open_artifact(
     """
     store = open_store(config_path, artifacts)
     config = None if config_path is None else load_config(config_path).embedder
-    return read_artifact(store.folder(asked_for(store, version)), config=config)
+    return read_artifact(store.fetch(asked_for(store, version)), config=config)
 
 
 def asked_for(store: Store, version: str | None) -> str:
@@ -85,7 +86,7 @@ def asked_for(store: Store, version: str | None) -> str:
     current = store.current()
     if current is None:
         raise VersionError(
-            f"{store.root} holds no published version; run `benchrouter build --config FILE`."
+            f"{store.name} holds no published version; run `benchrouter build --config FILE`."
         )
     return current
 

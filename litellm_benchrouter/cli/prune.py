@@ -27,7 +27,7 @@ from litellm_benchrouter.config import BenchRouterConfig, load_config
 )
 @json_option
 def prune_command(
-    config_path: Path | None, artifacts: Path | None, keep: int | None, as_json: bool
+    config_path: Path | None, artifacts: str | None, keep: int | None, as_json: bool
 ) -> None:
     """Remove all but the versions that were built or published last.
 

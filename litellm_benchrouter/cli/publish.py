@@ -24,7 +24,7 @@ from litellm_benchrouter.errors import ArtifactError
 @json_option
 @click.argument("version")
 def publish_command(
-    config_path: Path | None, artifacts: Path | None, force: bool, as_json: bool, version: str
+    config_path: Path | None, artifacts: str | None, force: bool, as_json: bool, version: str
 ) -> None:
     """Make VERSION serve, after verifying its files. The first digits of its id will do.
 
@@ -49,7 +49,7 @@ def publish_command(
 @config_option
 @artifacts_option
 @json_option
-def rollback_command(config_path: Path | None, artifacts: Path | None, as_json: bool) -> None:
+def rollback_command(config_path: Path | None, artifacts: str | None, as_json: bool) -> None:
     """Return to the version that served before, after verifying its files.
 
     It undoes the last build or publish that was not undone yet, so a second rollback goes further

@@ -40,7 +40,7 @@ from litellm_benchrouter.routing.policy import QUALITY
 )
 def serve_command(
     config_path: Path | None,
-    artifacts: Path | None,
+    artifacts: str | None,
     host: str,
     port: int,
     allow_remote: bool,

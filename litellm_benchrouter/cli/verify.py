@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from litellm_benchrouter.artifact.artifact import verify_artifact
-from litellm_benchrouter.artifact.manifest import differences, read_manifest
 from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.cli.options import (
     artifacts_option,
@@ -34,7 +33,7 @@ from litellm_benchrouter.errors import ArtifactError, ConfigError
 def verify_command(
     context: click.Context,
     config_path: Path | None,
-    artifacts: Path | None,
+    artifacts: str | None,
     version: str | None,
     check_all: bool,
     as_json: bool,
@@ -49,7 +48,7 @@ def verify_command(
     versions = store.versions() if check_all else [asked_for(store, version)]
     rows = [_row(store, each) for each in versions]
     if as_json:
-        print_json({"artifacts": str(store.root), "versions": rows})
+        print_json({"artifacts": store.name, "versions": rows})
     else:
         _show(store, rows)
     if any(row["problems"] for row in rows):
@@ -57,15 +56,14 @@ def verify_command(
 
 
 def _row(store: Versions, version: str) -> dict[str, Any]:
-    folder = store.folder(version)
     row: dict[str, Any] = {"version": version, "files": None, "bytes": None, "problems": []}
     try:
-        manifest = read_manifest(folder)
+        manifest = store.manifest(version)
         sizes = [file.bytes for file in manifest.files.values()]
         row |= {"files": len(sizes), "bytes": sum(sizes)}
-        row["problems"] = list(differences(folder, manifest))
+        row["problems"] = list(store.differences(version, manifest))
         if not row["problems"]:
-            verify_artifact(folder)
+            verify_artifact(store.fetch(version))
     except ArtifactError as error:
         row["problems"] = [str(error)]
     return row
@@ -73,7 +71,7 @@ def _row(store: Versions, version: str) -> dict[str, Any]:
 
 def _show(store: Versions, rows: list[dict[str, Any]]) -> None:
     right = ("files", "MB")
-    shown = table(f"Versions in {store.root}", "version", *right, "", right=right)
+    shown = table(f"Versions in {store.name}", "version", *right, "", right=right)
     for row in rows:
         size = "-" if row["bytes"] is None else f"{row['bytes'] / 1e6:.2f}"
         shown.add_row(

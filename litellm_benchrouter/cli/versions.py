@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from litellm_benchrouter.artifact.history import Publication
-from litellm_benchrouter.artifact.manifest import Manifest, read_manifest
+from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.cli.options import (
     artifacts_option,
@@ -26,7 +26,7 @@ from litellm_benchrouter.errors import ArtifactError, VersionError
 @config_option
 @artifacts_option
 @json_option
-def versions_command(config_path: Path | None, artifacts: Path | None, as_json: bool) -> None:
+def versions_command(config_path: Path | None, artifacts: str | None, as_json: bool) -> None:
     """List the versions that are there, the last built or published first.
 
     It says which one serves and which one `benchrouter rollback` returns to. The files themselves
@@ -35,14 +35,15 @@ def versions_command(config_path: Path | None, artifacts: Path | None, as_json: 
     store = open_store(config_path, artifacts)
     history = store.history()
     published = {each.version: each for each in history}
-    rows = [_row(store, version, published.get(version)) for version in store.last_used()]
+    ids = store.served(), store.previous()
+    rows = [_row(store, version, published.get(version), ids) for version in store.last_used()]
     problem = _problem(store)
     if as_json:
         print_json(
             {
-                "artifacts": str(store.root),
-                "current": store.served(),
-                "previous": store.previous(),
+                "artifacts": store.name,
+                "current": ids[0],
+                "previous": ids[1],
                 "problem": problem,
                 "versions": rows,
                 "history": [
@@ -55,12 +56,14 @@ def versions_command(config_path: Path | None, artifacts: Path | None, as_json: 
     _show(store, rows, problem)
 
 
-def _row(store: Versions, version: str, last: Publication | None) -> dict[str, Any]:
+def _row(
+    store: Versions, version: str, last: Publication | None, ids: tuple[str | None, str | None]
+) -> dict[str, Any]:
     manifest, problem = _read(store, version)
     return {
         "version": version,
-        "current": version == store.served(),
-        "previous": version == store.previous(),
+        "current": version == ids[0],
+        "previous": version == ids[1],
         "built_at": manifest and manifest.created_at,
         "published_at": last and _time(last),
         "published_by": last and last.how.value,
@@ -77,7 +80,7 @@ def _row(store: Versions, version: str, last: Publication | None) -> dict[str, A
 
 def _read(store: Versions, version: str) -> tuple[Manifest | None, str | None]:
     try:
-        return read_manifest(store.folder(version)), None
+        return store.manifest(version), None
     except ArtifactError as error:
         return None, str(error)
 
@@ -99,7 +102,7 @@ def _show(store: Versions, rows: list[dict[str, Any]], problem: str | None) -> N
     if rows:
         right = ("models", "samples", "MB")
         columns = ("version", "", "built", "published", "by", "verdict", *right)
-        shown = table(f"Versions in {store.root}", *columns, right=right)
+        shown = table(f"Versions in {store.name}", *columns, right=right)
         for row in rows:
             size = row["bytes"]
             shown.add_row(
@@ -114,7 +117,7 @@ def _show(store: Versions, rows: list[dict[str, Any]], problem: str | None) -> N
             )
         out.print(shown)
     else:
-        out.print(f"{store.root} holds no version; run `benchrouter build`.", highlight=False)
+        out.print(f"{store.name} holds no version; run `benchrouter build`.", highlight=False)
     for said in (problem, *(row["problem"] for row in rows)):
         if said:
             out.print(f"Warning: {said}", style="yellow", highlight=False)

@@ -6,8 +6,16 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from litellm_benchrouter.config.artifacts import DIRECTORY, checked, is_url, mirror_folder
 from litellm_benchrouter.config.block import Block
 from litellm_benchrouter.config.offline import (
     EmbedderConfig,
@@ -54,11 +62,16 @@ class BenchRouterConfig(Block):
     chosen: one of the deployments of the group that was asked for, or with `groups` also one of the
     groups behind a virtual model (docs/groups.md).
     `fit_samples` is how many samples are held out in turn and learned from at most (docs/large.md).
-    `keep_versions` is how many versions stay on disk after a build; the one that serves and the one
-    before it always do.
+    `keep_versions` is how many versions stay after a build; the one that serves and the one before
+    it always do.
+    `artifacts` is a directory, or a URL as `s3://bucket/prefix`: then it is the folder for local
+    copies, in `artifacts_cache`, and `artifacts_url` is the URL (docs/object_storage.md).
+    `storage_options` go to fsspec's file system; `os.environ/NAME` stands for a variable's value.
     """
 
-    artifacts: Path = Path("router_artifacts")
+    artifacts: Path = Path(DIRECTORY)
+    artifacts_cache: Path | None = None
+    storage_options: dict[str, Any] = Field(default_factory=dict, repr=False)
     keep_versions: int = Field(default=5, ge=1)
     method: Literal["guarded", "paper"] = "guarded"
     sources: list[SourceConfig] = Field(default_factory=list)
@@ -76,6 +89,24 @@ class BenchRouterConfig(Block):
     mode: Literal["deployments", "groups"] = "deployments"
     virtual_models: dict[str, VirtualModel] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0)
+
+    _url: str | None = PrivateAttr(None)
+    _folder: Path = PrivateAttr(Path())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_url(cls, block: Any, checks: ModelWrapValidatorHandler[Self]) -> Self:
+        config = checks(block)
+        if isinstance(block, dict) and is_url(block.get("artifacts")):
+            config._url = block["artifacts"]
+        return config
+
+    @field_validator("storage_options", mode="before")
+    @classmethod
+    def _options_are_a_block(cls, options: object) -> object:
+        if not isinstance(options, dict):
+            raise ValueError("this should be a block of keys")  # without the value: it may be a key
+        return options
 
     @field_validator("models")
     @classmethod
@@ -105,6 +136,34 @@ class BenchRouterConfig(Block):
         if self.mode != "groups" and self.virtual_models:
             raise ValueError("virtual_models need `mode: groups`; set it, or take them out")
         return self
+
+    @property
+    def artifacts_url(self) -> str | None:
+        """Where artifacts are kept, if not in the directory `artifacts`."""
+        return self._url
+
+    @property
+    def labels_home(self) -> Path:
+        """The directory beside which labels are kept: never among copies that may be removed."""
+        return self.artifacts if self._url is None else self._folder / DIRECTORY
+
+    def at(self, artifacts: str, folder: Path) -> Self:
+        """Return the configuration with other artifacts; a relative path starts at `folder`.
+
+        Raises
+        ------
+        ConfigError
+            If it is a URL that names no place, or there is no folder for local copies.
+        """
+        if not is_url(artifacts):
+            found, url = folder / artifacts, None
+        else:
+            url = checked(artifacts)
+            cache = self.artifacts_cache and folder / self.artifacts_cache
+            found = mirror_folder(url, cache)
+        config = self.model_copy(update={"artifacts": found})
+        config._url, config._folder = url, folder
+        return config
 
     @property
     def aliases(self) -> dict[str, str]:
@@ -173,9 +232,8 @@ def parse_config(
         config = BenchRouterConfig.model_validate({} if block is None else block)
     except ValidationError as error:
         raise ConfigError(first_problem(error, where, BLOCK, BenchRouterConfig)) from error
-    return config.model_copy(
+    return config.at(config.artifacts_url or str(config.artifacts), folder).model_copy(
         update={
-            "artifacts": folder / config.artifacts,
             "embedder": config.embedder.model_copy(
                 update={
                     "model": _local_model(folder, config.embedder.model),

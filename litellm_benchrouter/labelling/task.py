@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.manifest import read_manifest
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError
@@ -87,7 +86,7 @@ def open_task(config: BenchRouterConfig, name: str, inputs: Path | None) -> Labe
                 f"{configured.inputs}: a build takes in labels of the task's own inputs only."
             )
     given = configured.labels if configured is not None else None
-    path = given or labels_path(config.artifacts, name)
+    path = given or labels_path(config.labels_home, name)
     return LabelTask(name, questions, path, file, configured is not None, warnings)
 
 
@@ -137,10 +136,10 @@ def answerable(task: LabelTask, metric: Metric) -> list[Question]:
 
 def benchmark_models(config: BenchRouterConfig, proxy: Proxy) -> set[str]:
     """Models that the benchmark knows: as built, else as the sources have them."""
-    store = Store(config.artifacts)
+    store = open_store(config)
     version = store.current()
     if version is not None:
-        return {model.name for model in read_manifest(store.folder(version)).models}
+        return {model.name for model in store.manifest(version).models}
     if not config.sources:
         return models_named(config, proxy)
     return set(load_benchmark(config, Silent())[0].models)
@@ -156,11 +155,11 @@ def choose_questions(
         (asked if cell.answer is not None or cell.error is not None else given).add(key)
 
     def vectors() -> NDArray[np.float32] | None:
-        store = Store(config.artifacts)
+        store = open_store(config)
         version = store.current()
         embedder = None
         if version is not None:
-            opened = read_artifact(store.folder(version), config=config.embedder)
+            opened = read_artifact(store.fetch(version), config=config.embedder)
             embedder = opened.embedder
         return input_vectors(config, store, embedder, questions, task.name, task.warnings)
 

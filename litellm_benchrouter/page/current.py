@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 
 from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.manifest import MANIFEST
 from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.routing.router import BenchRouter
@@ -61,18 +60,16 @@ class Current:
         try:
             version = self.store.current()
             if version is None:
-                gone = f"{self.store.root} names no current version any more."
+                gone = f"{self.store.name} names no current version any more."
                 self._seen, self._state = Seen(serving, gone if serving else None), ""
                 return
-            folder = self.store.folder(version)
-            # A damaged version may be built again as it was.
-            state = f"{version}@{(folder / MANIFEST).stat().st_mtime_ns}"
+            state = self.store.state(version)
             if state == self._state and (
                 self._seen.problem is None or time.monotonic() < self._retry_at
             ):
                 return
             known = serving.artifact.embedder if serving else None
-            self._seen = Seen(BenchRouter(read_artifact(folder, known=known)))
+            self._seen = Seen(BenchRouter(read_artifact(self.store.fetch(version), known=known)))
         except BenchRouterError as error:
             self._refuse(str(error))
         except Exception as error:

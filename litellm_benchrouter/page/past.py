@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from litellm_benchrouter.artifact.manifest import Manifest, read_manifest
+from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.page.verdict import verdict_view
@@ -49,7 +49,7 @@ def past(store: Store, current: str | None) -> Past:
     """Read the directory; what cannot be read is said where it would stand."""
     try:
         ids = store.versions()[::-1]
-    except OSError:  # one was removed while it was looked at
+    except (OSError, BenchRouterError):  # one was removed meanwhile, or no answer
         ids = []
     return Past(
         versions=[_version(store, version, version == current) for version in ids[:_MOST]],
@@ -60,7 +60,7 @@ def past(store: Store, current: str | None) -> Past:
 
 def _version(store: Store, version: str, current: bool) -> Version:
     try:
-        manifest = read_manifest(store.folder(version))
+        manifest = store.manifest(version)
     except BenchRouterError:
         return Version(version, current, "its manifest cannot be read", *[NONE] * 4)
     verdict = verdict_view(getattr(manifest, "verdict", None))

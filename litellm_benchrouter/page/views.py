@@ -102,7 +102,7 @@ class Page:
             tasks=_tasks(router),
             past=past(self._store, version),
             live=self._live(),
-            artifacts=str(self._store.root),
+            artifacts=self._store.name,
             config=str(self._config_path or "CONFIG"),
         )
 

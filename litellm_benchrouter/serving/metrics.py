@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("litellm_benchrouter")
 
-LOAD_RESULTS = ("loaded", "refused", "missing")
+LOAD_RESULTS = ("loaded", "refused", "missing", "unavailable")
 
 OTHER = "other"
 """Label of what is outside the closed or bounded set of its label."""
@@ -51,7 +51,7 @@ class Metrics:
         """Note the version that serves from now on."""
 
     def refused(self, result: str) -> None:
-        """Note that what CURRENT names cannot serve: `refused`, or `missing`."""
+        """Note that what CURRENT names cannot serve: `refused`, `missing` or `unavailable`."""
 
     def current(self) -> None:
         """Note that CURRENT names the version that serves."""

@@ -9,16 +9,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.manifest import MANIFEST
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.decision import Decision
-from litellm_benchrouter.errors import BenchRouterError, EmbedderUnavailableError
+from litellm_benchrouter.errors import (
+    BenchRouterError,
+    EmbedderUnavailableError,
+    StoreUnavailableError,
+)
 from litellm_benchrouter.routing.policy import PLAIN, Terms
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.breaker import Breaker
@@ -31,6 +35,7 @@ logger = logging.getLogger("litellm_benchrouter")
 _THREADS = 2  # one may hang in an embedder without stopping the other
 _WARM_UP = "warm up"
 _RESTS = "decisions kept failing; they rest"
+_UNAVAILABLE = "unavailable"
 _SKIPPED_LOOKS = 20  # then a refused version is tried again: a network volume may be back
 
 
@@ -60,7 +65,7 @@ class Serving:
         metrics: Metrics | None = None,
     ) -> None:
         self._metrics = metrics or Metrics()
-        self._store = Store(config.artifacts)
+        self._store = open_store(config)
         self._embedder = config.embedder
         self._poll_seconds = config.serving.poll_seconds
         self._limit = config.serving.time_limit_ms / 1000
@@ -96,36 +101,56 @@ class Serving:
 
         A version that cannot be used is reported once; the one that serves goes on serving.
         """
+        state = ""
         try:
             version = self._store.current()
-            state = self._state(version)
             if version is None:
-                self._refuse("", f"no version was published in {self._store.root} yet")
+                self._refuse("", f"no version was published in {self._store.name} yet")
                 return
+            state = self._store.state(version)
             serving = self.router.artifact.manifest.version if self.router else None
             if version == serving:
+                if self._refused == _UNAVAILABLE:
+                    logger.info("benchrouter: %s answers again", self._store.name)
                 self._refused = None
                 self._metrics.current()
                 return
             if state == self._refused and self._skips > 0:
                 self._skips -= 1
                 return
-            known = self.router.artifact.embedder if self.router else None
-            folder = self._store.folder(version)
-            router = BenchRouter(read_artifact(folder, known=known, config=self._embedder))
-            with suppress(EmbedderUnavailableError):  # it may answer the next time
-                router.decide(_WARM_UP)
-            self._prepare(router)
+            self._load(self._store.fetch(version))
+            self._store.keep(version)
+        except StoreUnavailableError as error:
+            self._refuse(_UNAVAILABLE, self._fall_back(str(error)))
         except BenchRouterError as error:
-            self._refuse(self._named(), str(error))
-            return
+            self._refuse(state, str(error))
         except Exception as error:
-            self._refuse(self._named(), f"{type(error).__name__}: {error}")
-            return
+            self._refuse(state, f"{type(error).__name__}: {error}")
+
+    def _load(self, folder: Path) -> None:
+        """Make the version of a folder the one that serves."""
+        known = self.router.artifact.embedder if self.router else None
+        router = BenchRouter(read_artifact(folder, known=known, config=self._embedder))
+        with suppress(EmbedderUnavailableError):  # it may answer the next time
+            router.decide(_WARM_UP)
+        self._prepare(router)
         self.router, self._refused = router, None
         self.breaker.retry()
         self._metrics.loaded(router.artifact)
-        logger.info("benchrouter: version %s serves", version)
+        logger.info("benchrouter: version %s serves", router.artifact.manifest.version)
+
+    def _fall_back(self, reason: str) -> str:
+        """Where nothing serves yet, load what served here last; say why and what."""
+        if self.router is not None:
+            return reason
+        try:
+            version = self._store.cached()
+            if version is None:
+                return f"{reason} There is no verified copy in {self._store.root}"
+            self._load(self._store.folder(version))
+        except Exception as error:
+            return f"{reason} The copy in {self._store.root} cannot be used ({error})"
+        return f"{reason} Version {version} was taken from {self._store.root}"
 
     async def decide(
         self,
@@ -227,26 +252,11 @@ class Serving:
             # Workers that started together should not read the disk together for ever.
             self._stopped.wait(self._poll_seconds * random.uniform(0.8, 1.2))
 
-    def _named(self) -> str:
-        try:
-            return self._state(self._store.current())
-        except BenchRouterError:
-            return ""
-
-    def _state(self, version: str | None) -> str:
-        """Return a version and when it was written: a damaged one may be built again as it was."""
-        if version is None:
-            return ""
-        try:
-            written = (self._store.folder(version) / MANIFEST).stat().st_mtime_ns
-        except OSError:
-            return version
-        return f"{version}@{written}"
-
     def _refuse(self, state: str, reason: str) -> None:
         self._skips = _SKIPPED_LOOKS
         if state != self._refused:
             self._refused = state
-            self._metrics.refused("refused" if state else "missing")
+            results = {"": "missing", _UNAVAILABLE: "unavailable"}
+            self._metrics.refused(results.get(state, "refused"))
             kept = "requests pass through" if self.router is None else "the old version serves on"
             logger.warning("benchrouter: %s; %s", reason, kept)

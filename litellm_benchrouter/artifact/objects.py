@@ -1,4 +1,4 @@
-"""Small objects on fsspec's file systems; S3 replaces them under a condition that it checks itself."""
+"""Small objects on fsspec's file systems; S3 itself checks that what it replaces is unchanged."""
 
 from __future__ import annotations
 
@@ -63,6 +63,8 @@ def replace_content(
     if not _is_s3(files):
         write_content(files, path, content)
         return True
+    if (before is None) != (tag is None):  # it came or went between the two looks
+        return False
     condition = {"IfNoneMatch": "*"} if before is None else {"IfMatch": tag}
     try:
         files.pipe_file(path, content, **condition)

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import shutil
+import time
 from collections.abc import Generator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
-from litellm_benchrouter.artifact.manifest import Manifest, read_manifest, verify_files
+from litellm_benchrouter.artifact.manifest import Manifest, verify_files
+from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.doctor.finding import Finding, fail, listed, ok, warn
+from litellm_benchrouter.doctor.finding import Finding, Status, fail, listed, ok, warn
 from litellm_benchrouter.embedders import LexicalEmbedder
-from litellm_benchrouter.errors import ArtifactError, EmbedderError
+from litellm_benchrouter.errors import ArtifactError, BenchRouterError, EmbedderError
 
 _OLD_DAYS = 90
 _LEAST_FREE = 100_000_000  # bytes
@@ -31,7 +33,16 @@ def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
     """Check access, builds that run or were killed, and room for the next build."""
     root = config.artifacts
     there = next(folder for folder in (root, *root.parents) if folder.exists())
-    yield _access(root, there)
+    if config.artifacts_url is not None:
+        yield _store(config)
+    access = _access(root, there)
+    if config.artifacts_url is not None and access.status is Status.WARN:
+        access = fail(
+            "directory",
+            f"{there} cannot be written, so nothing can be copied there",
+            "name another folder in benchrouter.artifacts_cache",
+        )
+    yield access
     yield _builds(root)
     versions = Versions(root)
     served = versions.served()
@@ -46,14 +57,14 @@ def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
 
 def check_version(config: BenchRouterConfig) -> Generator[Finding, None, Artifact | None]:
     """Check the version that serves; returns it where it can be used."""
-    versions = Versions(config.artifacts)
+    versions = open_store(config)
     try:
         version = versions.current()
         if version is None:
-            yield fail("version", f"none was published in {versions.root}", f"run {_BUILD}")
+            yield fail("version", f"none was published in {versions.name}", f"run {_BUILD}")
             return None
-        folder = versions.folder(version)
-        manifest = read_manifest(folder)
+        folder = versions.fetch(version)
+        manifest = versions.manifest(version)
         verify_files(folder, manifest)
     except ArtifactError as error:
         yield fail("version", str(error), f"benchrouter rollback --config FILE, or {_BUILD}")
@@ -71,6 +82,18 @@ def check_version(config: BenchRouterConfig) -> Generator[Finding, None, Artifac
     else:
         return artifact
     return None
+
+
+def _store(config: BenchRouterConfig) -> Finding:
+    store = open_store(config)
+    started = time.perf_counter()
+    try:
+        version = store.current()
+    except BenchRouterError as error:
+        remedy = "look at its address, network and credentials; a running proxy goes on meanwhile"
+        return fail("store", str(error), remedy)
+    taken = f"{store.name} answers in {1000 * (time.perf_counter() - started):.0f} ms"
+    return ok("store", f"{taken}, CURRENT names {version or 'nothing yet'}")
 
 
 def _access(root: Path, there: Path) -> Finding:

@@ -1,0 +1,75 @@
+"""Stores behind URLs: in memory, in a folder, and on an S3 server on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from litellm_benchrouter.artifact import remote
+from litellm_benchrouter.artifact.mirror import Mirror
+from litellm_benchrouter.artifact.opening import open_store
+from litellm_benchrouter.config import BenchRouterConfig, load_config
+from objects.server import BUCKET, S3Server, environment
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Callable[..., BenchRouterConfig]:
+    """Return a function that configures the tiny benchmark with artifacts behind a URL."""
+    tiny.write(tmp_path)
+
+    def configure(url: str, *, endpoint: str = "", cache: str = "cache", **block: Any) -> Any:
+        options = {"client_kwargs": {"endpoint_url": endpoint}} if endpoint else {}
+        path = tiny.configure(
+            tmp_path,
+            **({"artifacts": url, "artifacts_cache": cache, "storage_options": options} | block),
+        )
+        return load_config(path)
+
+    return configure
+
+
+@pytest.fixture(params=["memory", "file", "s3"])
+def config(
+    request: pytest.FixtureRequest, configured: Callable[..., BenchRouterConfig], tmp_path: Path
+) -> BenchRouterConfig:
+    """Return a configuration whose artifacts are behind a URL of each kind."""
+    if request.param == "s3":
+        server = request.getfixturevalue("s3_server")
+        return configured(f"s3://{BUCKET}/{tmp_path.name}", endpoint=server.url)
+    if request.param == "file":
+        return configured(f"file://{tmp_path}/far/away")
+    return configured(f"memory://{tmp_path.name}/far")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the time limit of a call."""
+    monkeypatch.setattr(remote, "_SECONDS", 1.0)
+
+
+def mirror(config: BenchRouterConfig) -> Mirror:
+    store = open_store(config)
+    assert isinstance(store, Mirror)
+    return store
+
+
+def elsewhere(config: BenchRouterConfig, name: str = "other") -> Mirror:
+    """Return the store as another machine sees it, with nothing copied yet."""
+    other = config.model_copy(update={"artifacts": config.artifacts.parent.parent / name})
+    return mirror(other)

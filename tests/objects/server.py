@@ -1,0 +1,183 @@
+"""An S3 server as a process of its own, and a relay in front of it that can be cut."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+from botocore.config import Config
+from proxy.harness import free_port
+
+KEY, SECRET = "benchrouter-test", "qJ7-not-for-any-eyes-3f"
+BUCKET = "models"
+
+_STARTUP_LIMIT = 60.0
+
+
+class S3Server:
+    """moto's server; a context manager. What it holds is gone when it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = folder / "s3.log"
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            self._wait()
+            self.client.create_bucket(Bucket=BUCKET)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def client(self) -> Any:
+        """Another client than the one under test."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            config=Config(retries={"total_max_attempts": 1}, proxies={}),
+        )
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def read(self, key: str) -> bytes:
+        return bytes(self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+    def write(self, key: str, content: bytes) -> None:
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def keys(self, prefix: str) -> list[str]:
+        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return [each["Key"] for each in found.get("Contents", [])]
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _STARTUP_LIMIT
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(self._log.read_text())
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            time.sleep(0.05)
+        raise TimeoutError(f"no S3 server after {_STARTUP_LIMIT} s")
+
+
+class Relay:
+    """Carries bytes between clients and a port; a context manager.
+
+    Parameters
+    ----------
+    port : int
+    at : int
+        After so many bytes to the server (`sent`) or from it, `cut` is called, once.
+    sent : bool
+    cut : callable, optional
+        Default: all connections are closed, and new ones as soon as they are made.
+    """
+
+    def __init__(
+        self, port: int, at: int, *, sent: bool, cut: Callable[[], None] | None = None
+    ) -> None:
+        self._port = port
+        self._left = at
+        self._sent = sent
+        self._action = cut or self.cut
+        self._lock = threading.Lock()
+        self._open: list[socket.socket] = []
+        self.is_cut = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+        _close(self._listener)
+
+    def cut(self) -> None:
+        self.is_cut = True
+        while self._open:
+            _close(self._open.pop())
+
+    def mend(self) -> None:
+        self._left = sys.maxsize
+        self.is_cut = False
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.is_cut:
+                _close(client)
+                continue
+            try:
+                server = socket.create_connection(("127.0.0.1", self._port))
+            except OSError:
+                _close(client)
+                continue
+            self._open += [client, server]
+            for source, target, counts in (
+                (client, server, self._sent),
+                (server, client, not self._sent),
+            ):
+                threading.Thread(
+                    target=self._carry, args=(source, target, counts), daemon=True
+                ).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
+        with contextlib.suppress(OSError):
+            while block := source.recv(1024):
+                if counts and self._reached(len(block)):
+                    self._action()
+                target.sendall(block)
+        _close(source)
+        _close(target)
+
+    def _reached(self, n_bytes: int) -> bool:
+        with self._lock:
+            before, self._left = self._left, self._left - n_bytes
+            return before > 0 >= self._left
+
+
+def _close(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+def environment() -> dict[str, str]:
+    """Return the variables by which every S3 client here finds its credentials, and no others."""
+    return {
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }

@@ -44,7 +44,7 @@ def configured(tmp_path: Path) -> Callable[..., BenchRouterConfig]:
     return configure
 
 
-@pytest.fixture(params=["memory", "file", "s3"])
+@pytest.fixture(params=["memory", pytest.param("file", marks=pytest.mark.long), "s3"])
 def config(
     request: pytest.FixtureRequest, configured: Callable[..., BenchRouterConfig], tmp_path: Path
 ) -> BenchRouterConfig:
@@ -59,8 +59,9 @@ def config(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the time limit of a call."""
-    monkeypatch.setattr(remote, "_SECONDS", 1.0)
+    """Shorten the time limit of a call, and let few of them hang."""
+    monkeypatch.setattr(remote, "_SECONDS", 0.5)
+    monkeypatch.setattr(remote, "_MOST_HANGING", 3)
 
 
 def mirror(config: BenchRouterConfig) -> Mirror:

@@ -94,17 +94,33 @@ class Relay:
     sent : bool
     cut : callable, optional
         Default: all connections are closed, and new ones as soon as they are made.
+    mute : bool
+        Whether connections are accepted and nothing ever comes back.
+
+    Attributes
+    ----------
+    carried : int
+        Bytes so far, of those that count.
+    is_cut : bool
     """
 
     def __init__(
-        self, port: int, at: int, *, sent: bool, cut: Callable[[], None] | None = None
+        self,
+        port: int,
+        at: int,
+        *,
+        sent: bool,
+        cut: Callable[[], None] | None = None,
+        mute: bool = False,
     ) -> None:
         self._port = port
-        self._left = at
         self._sent = sent
         self._action = cut or self.cut
+        self._mute = mute
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
+        self.carried = 0
+        self._at = at
         self.is_cut = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -122,8 +138,16 @@ class Relay:
         while self._open:
             _close(self._open.pop())
 
+    def cut_after(self, n_bytes: int) -> None:
+        """Cut after so many bytes more."""
+        self._at = self.carried + n_bytes
+
+    @property
+    def reached(self) -> bool:
+        return self.carried >= self._at
+
     def mend(self) -> None:
-        self._left = sys.maxsize
+        self._at = sys.maxsize
         self.is_cut = False
 
     def _accept(self) -> None:
@@ -132,6 +156,9 @@ class Relay:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._mute:
+                self._open.append(client)
+                continue
             if self.is_cut:
                 _close(client)
                 continue
@@ -152,16 +179,18 @@ class Relay:
     def _carry(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
         with contextlib.suppress(OSError):
             while block := source.recv(1024):
-                if counts and self._reached(len(block)):
+                if counts and self._passes(len(block)):
                     self._action()
                 target.sendall(block)
         _close(source)
         _close(target)
 
-    def _reached(self, n_bytes: int) -> bool:
+    def _passes(self, n_bytes: int) -> bool:
+        """Count bytes; say whether it is now that the connection is to be cut."""
         with self._lock:
-            before, self._left = self._left, self._left - n_bytes
-            return before > 0 >= self._left
+            before = self.carried
+            self.carried += n_bytes
+            return before < self._at <= self.carried
 
 
 def _close(connection: socket.socket) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -36,6 +37,8 @@ _MOST_HANGING = 8
 _BLOCK = 2**23  # bytes that are read at once
 _OUR_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
+
+logger = logging.getLogger("litellm_benchrouter")
 
 T = TypeVar("T")
 
@@ -266,8 +269,8 @@ class Remote:
         options = dict(resolved(self._options))
         self._secrets = secrets_of(self._url, self._options)
         if protocol in _EXTRAS:
-            # Our own time limit is shorter than all the tries that botocore would make.
-            retries = {"retries": {"total_max_attempts": 2}}
+            # s3fs tries five times by itself; with botocore's tries of each, it takes minutes.
+            retries = {"retries": {"total_max_attempts": 1}}
             options["config_kwargs"] = retries | options.get("config_kwargs", {})
         try:
             files, base = url_to_fs(self._url, **options)
@@ -286,4 +289,12 @@ class Remote:
                 f"{self.name} cannot be opened ({told(error, self._secrets)}); see "
                 f"benchrouter.artifacts and storage_options."
             ) from None
+        loop = getattr(files, "loop", None)
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.set_exception_handler, _told_to_nobody)
         return files, str(base).rstrip("/")
+
+
+def _told_to_nobody(loop: Any, context: Mapping[str, Any]) -> None:
+    """Keep from standard error what else failed in a call whose first failure is told already."""
+    logger.debug("benchrouter: %s", context.get("message"))

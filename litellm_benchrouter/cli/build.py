@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from litellm_benchrouter.artifact.opening import open_store
+from litellm_benchrouter.artifact.storage_options import without_password
 from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.building.build import Built, build
@@ -63,12 +64,12 @@ def build_command(
             }
         )
     else:
-        _show(built)
+        _show(built, config.artifacts_url)
     if not built.published:
         raise PublishError(_refusal(built, open_store(config)))
 
 
-def _show(built: Built) -> None:
+def _show(built: Built, url: str | None) -> None:
     out, manifest = console(), built.manifest
     counts = manifest.counts
     sources = table("Sources", "source", "samples", "models", "tasks", "left out")
@@ -99,7 +100,8 @@ def _show(built: Built) -> None:
         show_verdict(out, manifest.verdict)
     if built.published:
         state = "is current already, nothing changed" if built.unchanged else "is current"
-        out.print(f"Version {manifest.version} {state}: {built.folder}", highlight=False)
+        where = built.folder if url is None else f"{without_password(url)}, and here {built.folder}"
+        out.print(f"Version {manifest.version} {state}: {where}", highlight=False)
 
 
 def _refusal(built: Built, store: Store) -> str:

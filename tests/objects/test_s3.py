@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 import tiny
 from conftest import Ended
 
+from litellm_benchrouter.artifact.manifest import file_digest
 from litellm_benchrouter.artifact.remote import OvertakenError, Remote
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
@@ -154,6 +156,23 @@ def test_a_download_that_ends_in_the_middle_leaves_nothing_and_the_copies_as_the
         if not kill:
             relay.mend()
             assert other.fetch(second).is_dir()
+
+
+@pytest.mark.long
+def test_a_large_file_that_is_cut_between_its_parts_is_not_there_and_nothing_else_is_said(
+    s3_server: S3Server, place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(120_000_000)
+    with Relay(s3_server.port, 60_000_000, sent=True) as relay:
+        with pytest.raises(StoreUnavailableError, match="does not answer"):
+            remote(place, relay).upload("large", large)
+        gc.collect()
+    assert [record.name for record in caplog.records if record.name == "asyncio"] == []
+    assert not remote(place, s3_server).there("large")
+    remote(place, s3_server).upload("large", large)
+    assert remote(place, s3_server).digest("large", 0) == (120_000_000, file_digest(large))
 
 
 def test_a_server_that_accepts_and_never_answers_is_given_up_in_time(

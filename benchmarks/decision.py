@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
 import click
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from support.vectors import (
+    PreparedVectors,
+    Vectors,
+    benchmark_config,
+    random_labels,
+    synthetic,
+)
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
-from litellm_benchrouter.config import BenchRouterConfig, parse_config
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.index.graph import ExactIndex
 from litellm_benchrouter.progress import bars
@@ -33,37 +38,9 @@ from litellm_benchrouter.routing.router import BenchRouter
 
 _WARM_UP = 200
 _ROUNDS = 10
-_CLUSTERS, _INTRINSIC = 300, 24  # text vectors lie near a surface of few dimensions
 _BARS = {"paper": {"p50": 0.3, "p99": 1.0}, "guarded": {"p50": 0.5, "p99": 2.0}}
 
-Vectors = NDArray[np.float32]
 Times = NDArray[np.float64]
-
-
-class PreparedVectors:
-    """An embedder whose vectors were made before: each call returns the next one."""
-
-    kind = "prepared"
-    cacheable = False
-
-    def __init__(self, vectors: Vectors) -> None:
-        self.dimension = vectors.shape[1]
-        self._vectors = vectors
-        self._next = 0
-
-    def embed(
-        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
-    ) -> Vectors:
-        """Return the next vector, whatever the text is."""
-        self._next = (self._next + 1) % len(self._vectors)
-        return self._vectors[self._next, None]
-
-    def identity(self) -> dict[str, object]:
-        """Return kind and dimension."""
-        return {"kind": self.kind, "dimension": self.dimension, "fingerprint": ""}
-
-    def save(self, folder: Path) -> None:
-        """Write nothing."""
 
 
 @click.command()
@@ -98,12 +75,12 @@ def main(
 ) -> None:
     """Time decisions through the index and through exact search, in one run and one thread."""
     terms = Terms(Policy.parse(policy_text))
-    every = _real(vectors) if vectors else synthetic(rows + 1_000, dimension)
+    every = _real(vectors) if vectors else synthetic(rows + 1_000, dimension)[0]
     base, queries = every[:-1_000], every[-1_000:]
     with tempfile.TemporaryDirectory(prefix="benchrouter-decision-") as folder:
         routing = {"k": k, "alphas": [0.0], "repeats": 1}
         config = benchmark_config(
-            Path(folder), base, n_models, method=method, routing=routing, index={"engine": engine}
+            Path(folder), base, random_labels(len(base), n_models), method=method, routing=routing, index={"engine": engine}
         )
         with bars() as stages:
             built = build(config, stages=stages, force=True)
@@ -133,38 +110,6 @@ def _real(files: tuple[Path, ...]) -> Vectors:
     parts = [np.load(file, allow_pickle=False).astype(np.float32) for file in files]
     every = normalize(np.concatenate(parts))
     return every[np.random.default_rng(0).permutation(len(every))]
-
-
-def synthetic(n: int, dimension: int) -> Vectors:
-    """Make clusters on a random linear image of few dimensions, with some noise around it."""
-    generator = np.random.default_rng(0)
-    centre = generator.normal(size=(_CLUSTERS, _INTRINSIC))
-    inner = centre[generator.integers(_CLUSTERS, size=n)]
-    inner = inner + 0.4 * generator.normal(size=inner.shape)
-    outer = inner @ generator.normal(size=(_INTRINSIC, dimension))
-    return normalize(outer + 0.4 * generator.normal(size=outer.shape))
-
-
-def benchmark_config(
-    folder: Path, base: Vectors, n_models: int, **block: object
-) -> BenchRouterConfig:
-    """Write a wide table of random labels, and configure it with few draws."""
-    generator = np.random.default_rng(1)
-    table = {"task": [f"task-{i % 25:02d}" for i in range(len(base))]}
-    table["prompt"] = [f"prompt {i}" for i in range(len(base))]
-    labels = (generator.random((len(base), n_models)) < 0.6).astype(np.int8)
-    frame = pl.DataFrame(table).with_columns(
-        pl.Series(f"model-{m:02d}", labels[:, m]) for m in range(n_models)
-    )
-    frame.write_parquet(folder / "benchmark.parquet")
-    np.save(folder / "vectors.npy", base)
-    whole = {
-        "models": {f"model-{m:02d}": {"params_b": 1 + m} for m in range(n_models)},
-        "sources": [{"path": "benchmark.parquet", "embeddings": "vectors.npy"}],
-        "embedder": {"kind": "precomputed"},
-        "routing": {"alphas": [0.0], "repeats": 1},
-    }
-    return parse_config(whole | block, folder=folder)
 
 
 def _time(question: Callable[[], object], n: int, name: str) -> Times:

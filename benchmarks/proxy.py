@@ -9,17 +9,9 @@ proxy's process, which says how many requests a core can serve, is disturbed les
 
 from __future__ import annotations
 
-import asyncio
-import multiprocessing
-import os
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from itertools import count
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +20,15 @@ import httpx
 import numpy as np
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
+from support.proxies import Measured, ask_in_turns, provider
+from support.timing import spread
 
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import PROMPTS, copy_files
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
-from proxy.upstream import FakeUpstream
+from proxy.harness import ProxyProcess, deployment, eventually  # isort: skip
 
 _MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
 _CALLBACKS = {
@@ -52,39 +42,6 @@ from litellm.integrations.custom_logger import CustomLogger
 handler = CustomLogger()
 """
 _WARM_UP = 100
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What one proxy did in one turn.
-
-    Attributes
-    ----------
-    times : list of float
-        Milliseconds of each request.
-    seconds : float
-        Of the whole turn.
-    cpu : float
-        Seconds of processor time that the proxy's process took, user and system.
-    """
-
-    times: list[float]
-    seconds: float
-    cpu: float
-
-    @property
-    def rate(self) -> float:
-        """Requests a second."""
-        return len(self.times) / self.seconds
-
-    @property
-    def cost(self) -> float:
-        """Milliseconds of processor time a request."""
-        return 1e3 * self.cpu / len(self.times)
-
-
-Measured = dict[tuple[int, str], list[Turn]]
 
 
 @click.command()
@@ -93,45 +50,17 @@ Measured = dict[tuple[int, str], list[Turn]]
 @click.option("--requests", default=64, show_default=True, help="Of each proxy and round.")
 def main(concurrency: tuple[int, ...], rounds: int, requests: int) -> None:
     """Ask all proxies, with several requests at once, and compare them."""
-    measured: Measured = {}
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-proxy-")))
-        api_base = stack.enter_context(_upstream())
+        api_base = stack.enter_context(provider())
         proxies = {
             name: stack.enter_context(_proxy(root / name.replace(" ", "-"), api_base, callback))
             for name, callback in _CALLBACKS.items()
         }
-        progress = stack.enter_context(Progress(transient=True))
-        for at_once in concurrency:
-            bar = progress.add_task(f"{at_once} at once", total=rounds * len(proxies))
-            for proxy in proxies.values():  # connections, and code paths that this load reaches
-                asyncio.run(_ask(proxy, 2 * at_once, at_once))
-            for number in range(rounds):
-                for name in tuple(proxies)[:: -1 if number % 2 else 1]:
-                    turn = asyncio.run(_ask(proxies[name], requests, at_once))
-                    measured.setdefault((at_once, name), []).append(turn)
-                    progress.advance(bar)
+        measured = ask_in_turns(
+            proxies, _body, concurrency=concurrency, rounds=rounds, requests=requests
+        )
     _show(measured)
-
-
-@contextmanager
-def _upstream() -> Iterator[str]:
-    """Run the fake provider in a process of its own, so that it does not slow the client."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,))
-    process.start()
-    try:
-        yield ours.recv()
-    finally:
-        ours.send(None)
-        process.join()
-
-
-def _serve(pipe: Connection) -> None:
-    with FakeUpstream() as upstream:
-        pipe.send(upstream.base_url)
-        pipe.recv()
 
 
 @contextmanager
@@ -164,40 +93,6 @@ def _one(proxy: ProxyProcess) -> httpx.Headers:
 def _body(number: int) -> dict[str, Any]:
     prompt = PROMPTS[number % len(PROMPTS)][0]
     return {"model": "smart", "messages": [{"role": "user", "content": f"{number}: {prompt}"}]}
-
-
-async def _ask(proxy: ProxyProcess, n: int, at_once: int) -> Turn:
-    """Keep `at_once` requests under way until n were sent."""
-    times: list[float] = []
-    numbers = count()
-
-    async def worker(client: httpx.AsyncClient) -> None:
-        for number in numbers:
-            if number >= n:
-                return
-            asked = time.perf_counter()
-            response = await client.post("/v1/chat/completions", json=_body(number))
-            response.raise_for_status()
-            times.append((time.perf_counter() - asked) * 1e3)
-
-    async with httpx.AsyncClient(
-        base_url=proxy.base_url,
-        headers={"Authorization": f"Bearer {MASTER_KEY}"},
-        limits=httpx.Limits(max_connections=at_once),
-        timeout=60,
-        trust_env=False,
-    ) as client:
-        cpu, start = _cpu_seconds(proxy.pid), time.perf_counter()
-        await asyncio.gather(*(worker(client) for _ in range(at_once)))
-        seconds = time.perf_counter() - start
-        return Turn(times, seconds, _cpu_seconds(proxy.pid) - cpu)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far, all its threads."""
-    # The second field, the name, is in parentheses and may hold anything.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _show(measured: Measured) -> None:
@@ -234,8 +129,8 @@ def _show(measured: Measured) -> None:
 
 
 def _relative(ratios: list[float]) -> str:
-    low, middle, high = np.percentile(ratios, [25, 50, 75])
-    return f"{middle:.3f} ±{(high - low) / 2:.2f}"
+    middle, half = spread(ratios)
+    return f"{middle:.3f} ±{half:.2f}"
 
 
 if __name__ == "__main__":

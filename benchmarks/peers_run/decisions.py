@@ -1,0 +1,199 @@
+"""Decisions without the embedding: the same vectors asked of each system, at several sizes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from support.timing import elapsed_ms
+from support.vectors import N_TASKS, PreparedVectors, Vectors, artifact_over, synthetic
+
+from litellm_benchrouter.artifact.artifact import Artifact
+from litellm_benchrouter.config import IndexConfig
+from litellm_benchrouter.core.neighbors import nearest
+from litellm_benchrouter.index.graph import Index, build_index, recall
+from litellm_benchrouter.progress import bars
+from litellm_benchrouter.routing.router import BenchRouter
+from peers_run.result import CLASSIFIER, COSINE, OURS, PAPER, Timed
+from peers_run.semantic import SEMANTIC_ROUTER, SemanticRouter
+
+N_QUERIES = 1_000
+_FITTED = 4_000  # rows that the default method is fitted on: what it costs to decide is the same
+_TURN_MS = 400.0
+_FEWEST, _MOST = 3, 200  # decisions of a turn
+_NEIGHBORS = 20  # of the default method
+
+Ask = Callable[[int], object]
+Labels = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is measured.
+
+    Attributes
+    ----------
+    rows : tuple of int
+    dimension, n_models, k : int
+    rounds : int
+        Turns of each system.
+    peer_cap : int
+        Peers that read every row for a decision are not asked beyond it.
+    """
+
+    rows: tuple[int, ...]
+    dimension: int
+    n_models: int
+    k: int
+    rounds: int
+    peer_cap: int
+
+
+def measure(sizes: Sizes, semantic_router: Path | None, console: Console) -> list[dict[str, Any]]:
+    """Time decisions at each size; systems that were left out are named, with the reason."""
+    found = []
+    for rows in sizes.rows:
+        every, cluster = synthetic(rows + N_QUERIES, sizes.dimension)
+        labels = labels_of(cluster, sizes.n_models)
+        base, queries = every[:-N_QUERIES], every[-N_QUERIES:]
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-")))
+            asks, notes = _ours(folder, base, labels[:-N_QUERIES], queries, sizes.k)
+            left_out = {}
+            if rows > sizes.peer_cap:
+                reason = f"reads every row for a decision; not asked beyond {sizes.peer_cap:,} rows"
+                left_out = dict.fromkeys((COSINE, CLASSIFIER, SEMANTIC_ROUTER), reason)
+            else:
+                peers = scikit_learn(base, labels[:-N_QUERIES], sizes.k)
+                asks |= {name: _of_row(peer, queries) for name, peer in peers.items()}
+                if semantic_router is None:
+                    left_out[SEMANTIC_ROUTER] = "no --semantic-router-python that has it"
+                else:
+                    router = stack.enter_context(SemanticRouter(semantic_router))
+                    router.load(folder, base, labels[:-N_QUERIES].argmax(axis=1), queries, sizes.k)
+                    asks[SEMANTIC_ROUTER] = router.ask
+            with console.status(f"{rows:,} rows"):
+                timed = in_turns(asks, sizes.rounds)
+        for name, note in notes.items():
+            timed[name].note = note
+        found.append(
+            {
+                "rows": rows,
+                "dimension": sizes.dimension,
+                "systems": [each.summary(timed[OURS]) for each in timed.values()],
+                "left_out": left_out,
+            }
+        )
+    return found
+
+
+def in_turns(asks: dict[str, Ask], rounds: int) -> dict[str, Timed]:
+    """Let each system decide for the first queries of a list, in turns there and back.
+
+    A turn of each takes about as long, so a slow one is asked fewer of the queries.
+    """
+    n = {}
+    for name, ask in asks.items():
+        warm = [_milliseconds(ask, query) for query in range(_FEWEST)]
+        n[name] = int(np.clip(_TURN_MS / np.median(warm), _FEWEST, _MOST))
+        for query in range(n[name]):
+            ask(query)
+    timed = {name: Timed(name) for name in asks}
+    for number in range(rounds):
+        for name in tuple(asks)[:: -1 if number % 2 else 1]:
+            first = number * n[name]
+            queries = [query % N_QUERIES for query in range(first, first + n[name])]
+            timed[name].rounds.append([_milliseconds(asks[name], query) for query in queries])
+    return timed
+
+
+def labels_of(cluster: NDArray[np.intp], n_models: int) -> Labels:
+    """Make models differ by cluster, so that routing pays and nothing of a decision is left out."""
+    generator = np.random.default_rng(1)
+    right = generator.beta(1.0, 1.0, size=(int(cluster.max()) + 1, n_models))
+    labels = np.empty((len(cluster), n_models), dtype=np.int8)
+    for m in range(n_models):
+        labels[:, m] = generator.random(len(cluster)) < right[cluster, m]
+    return labels
+
+
+def served_index(base: Vectors) -> Index:
+    """Build the index that serves this many rows."""
+    with bars() as stages, stages.stage("index", len(base)) as advance:
+        index, _ = build_index(base, IndexConfig(), k=_NEIGHBORS, seed=0, progress=advance)
+    return index
+
+
+def scikit_learn(base: Vectors, labels: Labels, k: int) -> dict[str, Callable[[Vectors], int]]:
+    """Decide as RouterBench and LLMRouter do.
+
+    RouterBench averages the scores of the neighbours that `NearestNeighbors(metric="cosine")`
+    finds; LLMRouter asks `KNeighborsClassifier`, with Euclidean distances, for the most frequent
+    best model of the neighbours. Both search by brute force at this dimension. They are given one
+    thread, float32 and numpy in pandas' place, which is the faster of the two.
+    """
+    neighbors = NearestNeighbors(n_neighbors=k, metric="cosine", n_jobs=1).fit(base)
+    classifier = KNeighborsClassifier(n_neighbors=k, n_jobs=1).fit(base, labels.argmax(axis=1))
+
+    def by_mean_score(query: Vectors) -> int:
+        _, rows = neighbors.kneighbors(query)
+        return int(labels[rows[0]].mean(axis=0).argmax())
+
+    return {COSINE: by_mean_score, CLASSIFIER: lambda query: int(classifier.predict(query)[0])}
+
+
+def _ours(
+    folder: Path, base: Vectors, labels: Labels, queries: Vectors, k: int
+) -> tuple[dict[str, Ask], dict[str, str]]:
+    """Routers of the default method and of the paper over all rows, and what to know of them."""
+    index = served_index(base)
+    found = recall(index, queries[:200], nearest(queries[:200], base, _NEIGHBORS))
+    asks: dict[str, Ask] = {}
+    notes: dict[str, str] = {}
+    for name, method in ((OURS, "guarded"), (PAPER, "paper")):
+        (folder / method).mkdir()
+        small = artifact_over(folder / method, base[:_FITTED], labels[:_FITTED], method=method, k=k)
+        artifact = replace(_over(small, base, labels, index), embedder=PreparedVectors(queries))
+        router = BenchRouter(artifact)
+        router.prepare(router.models)
+        asks[name] = lambda _, router=router: router.decide("a prompt")
+        kinds = [router.decide("a prompt").method for _ in range(200)]
+        routed = np.mean([kind != "bma" for kind in kinds])
+        notes[name] = f"recall {found:.3f}; {routed:.0%} routed, the others to the best on average"
+    return asks, notes
+
+
+def _over(artifact: Artifact, base: Vectors, labels: Labels, index: Index) -> Artifact:
+    """Put all rows in the place of those that the version was fitted on."""
+    n = len(base)
+    fitted = artifact.guarded
+    if fitted is not None:
+        repeats = -(-n // len(fitted.left_out))
+        fitted = replace(fitted, left_out=np.tile(fitted.left_out, (repeats, 1))[:n])
+    return replace(
+        artifact,
+        embeddings=base,
+        correctness=labels.astype(np.uint8),
+        task=(np.arange(n) % N_TASKS).astype(np.int32),
+        guarded=fitted,
+        index=index,
+    )
+
+
+def _of_row(decide: Callable[[Vectors], int], queries: Vectors) -> Ask:
+    return lambda query: decide(queries[query, None])
+
+
+def _milliseconds(ask: Ask, query: int) -> float:
+    """Ask; a system in another process says itself how long it took."""
+    found: list[object] = []
+    elapsed = elapsed_ms(lambda: found.append(ask(query)))
+    return found[0] if isinstance(found[0], float) else elapsed

@@ -1,0 +1,120 @@
+"""Vectors like those of texts, artifacts over them, and an embedder that was asked before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.building.build import build
+from litellm_benchrouter.config import parse_config
+from litellm_benchrouter.core.neighbors import normalize
+from litellm_benchrouter.progress import bars
+
+_CLUSTERS, _INTRINSIC = 300, 24  # text vectors lie near a surface of few dimensions
+_BLOCK = 50_000
+N_TASKS = 25
+
+Vectors = NDArray[np.float32]
+
+
+class PreparedVectors:
+    """An embedder whose vectors were made before: each call returns the next one."""
+
+    kind = "prepared"
+    cacheable = False
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.dimension = vectors.shape[1]
+        self._vectors = vectors
+        self._next = 0
+
+    def embed(
+        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
+    ) -> Vectors:
+        """Return the next vector, whatever the text is."""
+        self._next = (self._next + 1) % len(self._vectors)
+        return self._vectors[self._next, None]
+
+    def identity(self) -> dict[str, object]:
+        """Return kind and dimension."""
+        return {"kind": self.kind, "dimension": self.dimension, "fingerprint": ""}
+
+    def save(self, folder: Path) -> None:
+        """Write nothing."""
+
+
+def synthetic(n: int, dimension: int) -> tuple[Vectors, NDArray[np.intp]]:
+    """Make clusters on a random linear image of few dimensions, with some noise around it.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, dimension)
+        Rows of unit length; made in blocks, so that a million need no more than they fill.
+    ndarray of int, shape (n,)
+        The cluster of each.
+    """
+    generator = np.random.default_rng(0)
+    centre = generator.normal(size=(_CLUSTERS, _INTRINSIC))
+    image = generator.normal(size=(_INTRINSIC, dimension))
+    cluster = generator.integers(_CLUSTERS, size=n)
+    vectors = np.empty((n, dimension), dtype=np.float32)
+    for start in range(0, n, _BLOCK):
+        inner = centre[cluster[start : start + _BLOCK]]
+        inner = inner + 0.4 * generator.normal(size=inner.shape)
+        outer = inner @ image
+        vectors[start : start + _BLOCK] = normalize(
+            outer + 0.4 * generator.normal(size=outer.shape)
+        )
+    return vectors, cluster
+
+
+def artifact_over(
+    folder: Path,
+    vectors: Vectors,
+    labels: NDArray[np.integer],
+    *,
+    method: str,
+    k: int,
+    tasks: Sequence[str] | None = None,
+) -> Artifact:
+    """Build a version over given vectors, with few draws, which no prompt needs, and open it.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty one.
+    vectors : ndarray of float32, shape (n, d)
+    labels : ndarray of int, shape (n, M)
+        0 and 1.
+    method : {"guarded", "paper"}
+    k : int
+    tasks : sequence of str, length n, optional
+        Default: 25 tasks in turns.
+    """
+    n, n_models = labels.shape
+    table: Mapping[str, Any] = {
+        "task": list(tasks) if tasks else [f"task-{i % N_TASKS:02d}" for i in range(n)],
+        "prompt": [f"prompt {i}" for i in range(n)],
+    }
+    frame = pl.DataFrame(table).with_columns(
+        pl.Series(f"model-{m:02d}", labels[:, m].astype(np.int8)) for m in range(n_models)
+    )
+    frame.write_parquet(folder / "benchmark.parquet")
+    np.save(folder / "vectors.npy", vectors)
+    block = {
+        "method": method,
+        "models": {f"model-{m:02d}": {"params_b": 1 + m} for m in range(n_models)},
+        "sources": [{"path": "benchmark.parquet", "embeddings": "vectors.npy"}],
+        "embedder": {"kind": "precomputed"},
+        "routing": {"k": k, "alphas": [0.0], "repeats": 1},
+        "publish": {"require": "nothing"},  # the labels may be of chance
+    }
+    with bars() as stages:
+        built = build(parse_config(block, folder=folder), stages=stages)
+    return read_artifact(built.folder)

@@ -18,6 +18,7 @@ from typing import Any
 import click
 import httpx
 import numpy as np
+from proxy.harness import ProxyProcess, deployment, eventually
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -27,8 +28,6 @@ from support.timing import spread
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import PROMPTS, copy_files
-
-from proxy.harness import ProxyProcess, deployment, eventually  # isort: skip
 
 _MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
 _CALLBACKS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,9 +165,8 @@ def _ours(
         router = BenchRouter(artifact)
         router.prepare(router.models)
         asks[name] = lambda _, router=router: router.decide("a prompt")
-        kinds = [router.decide("a prompt").method for _ in range(200)]
-        routed = np.mean([kind != "bma" for kind in kinds])
-        notes[name] = f"recall {found:.3f}; {routed:.0%} routed, the others to the best on average"
+        methods = [router.decide("a prompt").method for _ in range(200)]
+        notes[name] = f"recall {found:.3f}; {routed(methods)}"
     return asks, notes
 
 
@@ -186,6 +185,11 @@ def _over(artifact: Artifact, base: Vectors, labels: Labels, index: Index) -> Ar
         guarded=fitted,
         index=index,
     )
+
+
+def routed(methods: Sequence[str]) -> str:
+    """Say how many decisions did all that one can take: the others held back."""
+    return f"{np.mean([method != 'bma' for method in methods]):.0%} routed"
 
 
 def _of_row(decide: Callable[[Vectors], int], queries: Vectors) -> Ask:

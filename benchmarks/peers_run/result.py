@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from support.timing import percentiles, spread
+
+FAST = ("lexical", "static")
+"""The embedders that cost less than the rest of a request."""
+
+Ask = Callable[[str], float | tuple[float, float]]
+"""Decides for a text; returns its milliseconds, or those of all and those of the embedding."""
 
 
 @dataclass
@@ -95,12 +101,12 @@ def bars(result: dict[str, Any]) -> Iterator[Bar]:
         if slow and whole(kind) in texts:
             ratio = slow["embedding_p50_ms"] / texts[whole(kind)]["embedding_p50_ms"]
             yield Bar(f"embedding: {kind}, times as fast as sentence-transformers", ratio, wanted)
-    for kind in ("lexical", "static"):
+    for kind in FAST:
         if whole(kind) in texts:
             p50_ms = texts[whole(kind)]["p50_ms"]
             yield Bar(f"whole decision, {kind}: p50 in ms", p50_ms, 2.0, at_least=False)
     for each in result.get("proxies", {}).get("systems", ()):
-        if each["at_once"] == 8 and each["proxy"] in (whole("lexical"), whole("static")):
+        if each["at_once"] == 8 and each["proxy"] in map(whole, FAST):
             says = f"proxy at concurrency 8, {each['proxy']}: throughput, of that with none"
             yield Bar(says, each["rate_ratio"], 0.95)
 
@@ -108,9 +114,3 @@ def bars(result: dict[str, Any]) -> Iterator[Bar]:
 def whole(kind: str) -> str:
     """Name our system with an embedder."""
     return f"{OURS}, {kind}"
-
-
-def rows_of(results: Sequence[dict[str, Any]], *keys: str) -> Iterator[tuple[Any, ...]]:
-    """Return the values of some keys, row by row."""
-    for result in results:
-        yield tuple(result[key] for key in keys)

@@ -23,15 +23,13 @@ from support.vectors import artifact_over
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.routing.router import BenchRouter
 from peers_run import litellm_routers
-from peers_run.decisions import scikit_learn
-from peers_run.result import Timed, whole
+from peers_run.decisions import routed, scikit_learn
+from peers_run.our_hook import by_the_hook
+from peers_run.result import FAST, Ask, Timed, whole
 from peers_run.semantic import SEMANTIC_ROUTER, SemanticRouter
 
 _REFERENCE = "sentence-transformers"
 _NOT_PROMPTS = ("sample_id", "task", "prompt")
-
-Ask = Callable[[str], float | tuple[float, float]]
-"""Decides for a text; returns its milliseconds, or those of all and those of the embedding."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,32 @@ class Prompts:
     labels: NDArray[np.int8]
     vectors: NDArray[np.float32] | None
     asked: list[str]
+
+
+class Once:
+    """Embeds each text once for all peers, which would each do the same; what it took is added.
+
+    Parameters
+    ----------
+    embedder : Embedder
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.embedder = embedder
+        self._text, self._ms = "", 0.0
+        self._vector = np.empty((1, 0), dtype=np.float32)
+
+    def then(self, decide: Callable[[str, NDArray[np.float32]], float]) -> Ask:
+        """Return the sum of the embedding's milliseconds and of those of a decision by vector."""
+
+        def ask(text: str) -> tuple[float, float]:
+            if text != self._text:
+                vector: list[NDArray[np.float32]] = []
+                self._ms = elapsed_ms(lambda: vector.append(self.embedder.embed([text])))
+                self._text, self._vector = text, vector[0]
+            return self._ms + decide(text, self._vector), self._ms
+
+        return ask
 
 
 def read_prompts(data: Path | None, *, n_asked: int, n_rows: int) -> Prompts:
@@ -105,36 +129,45 @@ def measure(
     k: int,
     rounds: int,
     semantic_router: Path | None,
+    models: Path,
     console: Console,
 ) -> dict[str, Any]:
     """Time whole decisions and the embeddings within them; what could not run is named."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-")))
         with console.status("making embedders"):
-            made, left_out = encoders(kinds, prompts.rows, model, folder / "models")
+            made, left_out = encoders(kinds, prompts.rows, model, models)
         vectors = _vectors_of_rows(prompts, made, console)
-        asks: dict[str, Ask] = {
-            whole(kind): _ours(folder / kind.replace(" ", "-"), prompts, vectors[kind], embedder, k)
+        routers = {
+            kind: _router(folder / kind.replace(" ", "-"), prompts, vectors[kind], embedder, k)
             for kind, embedder in made.items()
         }
+        asks: dict[str, Ask] = {whole(kind): _deciding(router) for kind, router in routers.items()}
+        for kind in [kind for kind in FAST if kind in routers]:
+            asks[f"{whole(kind)}, by the hook"] = stack.enter_context(by_the_hook(routers[kind]))
         if _REFERENCE in made:
-            embed = made[_REFERENCE].embed
-            for name, decide in scikit_learn(vectors[_REFERENCE], prompts.labels, k).items():
-                asks[f"{_REFERENCE}, then {name}"] = partial(_in_two_steps, embed, decide)
+            once = Once(made[_REFERENCE])
+            rows = vectors[_REFERENCE]
+            for name, decide in scikit_learn(rows, prompts.labels, k).items():
+                asks[f"{_REFERENCE}, then {name}"] = once.then(
+                    lambda _, vector, decide=decide: elapsed_ms(lambda: decide(vector))
+                )
             if semantic_router is None:
                 left_out[SEMANTIC_ROUTER] = "no --semantic-router-python that has it"
             else:
                 router = stack.enter_context(SemanticRouter(semantic_router))
-                best = prompts.labels.argmax(axis=1)
-                asked = embed(prompts.asked)
-                router.load(folder, vectors[_REFERENCE], best, asked, k)
+                asked = once.embedder.embed(prompts.asked)
+                router.load(folder, rows, prompts.labels.argmax(axis=1), asked, k)
                 number = {text: row for row, text in enumerate(prompts.asked)}
-                asks[f"{_REFERENCE}, then {SEMANTIC_ROUTER}"] = lambda text: _sum(
-                    elapsed_ms(lambda: embed([text])), router.ask(number[text])
+                asks[f"{_REFERENCE}, then {SEMANTIC_ROUTER}"] = once.then(
+                    lambda text, _: router.ask(number[text])
                 )
         for kind in litellm_routers.KINDS:
             asks[litellm_routers.named(kind)] = partial(_timed, litellm_routers.ask(kind))
         timed = _all_in_turn(asks, prompts.asked, rounds)
+        for kind, router in routers.items():
+            methods = [router.decide(text).method for text in prompts.asked]
+            timed[whole(kind)].note = routed(methods)
     beside = timed.get(whole("lexical")) or next(iter(timed.values()))
     return {
         "prompts": prompts.name,
@@ -182,16 +215,19 @@ def _vectors_of_rows(
     return found
 
 
-def _ours(
+def _router(
     folder: Path, prompts: Prompts, vectors: NDArray[np.float32], embedder: Embedder, k: int
-) -> Ask:
+) -> BenchRouter:
     folder.mkdir()
     artifact = artifact_over(
         folder, vectors, prompts.labels, method="guarded", k=k, tasks=prompts.tasks
     )
     router = BenchRouter(replace(artifact, embedder=embedder))
     router.prepare(router.models)
+    return router
 
+
+def _deciding(router: BenchRouter) -> Ask:
     def ask(text: str) -> float | tuple[float, float]:
         decision = []
         elapsed = elapsed_ms(lambda: decision.append(router.decide(text)))
@@ -199,18 +235,6 @@ def _ours(
         return elapsed if seconds is None else (elapsed, 1e3 * seconds)
 
     return ask
-
-
-def _in_two_steps(
-    embed: Callable[..., NDArray[np.float32]], decide: Callable[..., int], text: str
-) -> tuple[float, float]:
-    vector: list[NDArray[np.float32]] = []
-    embedding = elapsed_ms(lambda: vector.append(embed([text])))
-    return _sum(embedding, elapsed_ms(lambda: decide(vector[0])))
-
-
-def _sum(embedding: float, deciding: float) -> tuple[float, float]:
-    return embedding + deciding, embedding
 
 
 def _timed(decide: Callable[[str], object], text: str) -> float:

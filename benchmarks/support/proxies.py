@@ -5,27 +5,23 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import httpx
-from rich.progress import Progress
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
-
 from proxy.harness import MASTER_KEY, ProxyProcess
 from proxy.upstream import FakeUpstream
+from rich.progress import Progress
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_METHOD = "x-benchrouter-method"
+_METHOD, _MODEL = "x-benchrouter-method", "x-litellm-model-id"
 
 
 @dataclass(frozen=True)
@@ -40,14 +36,15 @@ class Turn:
         Of the whole turn.
     cpu : float
         Seconds of processor time that the proxy's process took, user and system.
-    methods : Counter
-        How the hook decided, where it said so.
+    methods, models : Counter
+        How the hook decided, where it said so, and who answered.
     """
 
     times: list[float]
     seconds: float
     cpu: float
-    methods: Counter[str] = field(default_factory=Counter)
+    methods: Counter[str]
+    models: Counter[str]
 
     @property
     def rate(self) -> float:
@@ -97,6 +94,7 @@ async def _ask(proxy: ProxyProcess, body: Body, n: int, at_once: int) -> Turn:
     """Keep `at_once` requests under way until n were sent."""
     times: list[float] = []
     methods: Counter[str] = Counter()
+    models: Counter[str] = Counter()
     numbers = count()
 
     async def worker(client: httpx.AsyncClient) -> None:
@@ -107,6 +105,7 @@ async def _ask(proxy: ProxyProcess, body: Body, n: int, at_once: int) -> Turn:
             response = await client.post("/v1/chat/completions", json=body(number))
             response.raise_for_status()
             times.append((time.perf_counter() - asked) * 1e3)
+            models[response.headers.get(_MODEL, "")] += 1
             if _METHOD in response.headers:
                 methods[response.headers[_METHOD]] += 1
 
@@ -120,7 +119,7 @@ async def _ask(proxy: ProxyProcess, body: Body, n: int, at_once: int) -> Turn:
         cpu, start = _cpu_seconds(proxy.pid), time.perf_counter()
         await asyncio.gather(*(worker(client) for _ in range(at_once)))
         seconds = time.perf_counter() - start
-        return Turn(times, seconds, _cpu_seconds(proxy.pid) - cpu, methods)
+        return Turn(times, seconds, _cpu_seconds(proxy.pid) - cpu, methods, models)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ PARTS = ("decisions", "texts", "proxies")
 QUICK: dict[str, Any] = {
     "rows": (500,),
     "n_models": 5,
+    "turn_ms": 10.0,
     "asked": 5,
     "text_rows": 150,
     "rounds": 2,
@@ -67,6 +68,7 @@ QUICK: dict[str, Any] = {
 )
 @click.option("--concurrency", multiple=True, type=int, default=(1, 8, 32), show_default=True)
 @click.option("--rounds", default=10, show_default=True, help="Turns of each system.")
+@click.option("--turn-ms", default=400.0, show_default=True, help="Of decisions by vector.")
 @click.option("--requests", default=32, show_default=True, help="Of each proxy and round.")
 @click.option(
     "--semantic-router-python",
@@ -120,7 +122,7 @@ def measure(parts: tuple[str, ...], **options: Any) -> dict[str, Any]:
 
 
 def _decisions(options: dict[str, Any], console: Console) -> dict[str, Any]:
-    names = ("rows", "dimension", "n_models", "k", "rounds", "peer_cap")
+    names = ("rows", "dimension", "n_models", "k", "rounds", "turn_ms", "peer_cap")
     sizes = Sizes(**{name: options[name] for name in names})
     other = semantic.find(options["semantic_router_python"])
     return {"decisions": decisions.measure(sizes, other, console)}

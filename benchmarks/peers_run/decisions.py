@@ -27,7 +27,6 @@ from peers_run.semantic import SEMANTIC_ROUTER, SemanticRouter
 
 N_QUERIES = 1_000
 _FITTED = 4_000  # rows that the default method is fitted on: what it costs to decide is the same
-_TURN_MS = 400.0
 _FEWEST, _MOST = 3, 200  # decisions of a turn
 _NEIGHBORS = 20  # of the default method
 
@@ -45,6 +44,8 @@ class Sizes:
     dimension, n_models, k : int
     rounds : int
         Turns of each system.
+    turn_ms : float
+        About how long a turn takes.
     peer_cap : int
         Peers that read every row for a decision are not asked beyond it.
     """
@@ -54,6 +55,7 @@ class Sizes:
     n_models: int
     k: int
     rounds: int
+    turn_ms: float
     peer_cap: int
 
 
@@ -81,7 +83,7 @@ def measure(sizes: Sizes, semantic_router: Path | None, console: Console) -> lis
                     router.load(folder, base, labels[:-N_QUERIES].argmax(axis=1), queries, sizes.k)
                     asks[SEMANTIC_ROUTER] = router.ask
             with console.status(f"{rows:,} rows"):
-                timed = in_turns(asks, sizes.rounds)
+                timed = in_turns(asks, sizes.rounds, sizes.turn_ms)
         for name, note in notes.items():
             timed[name].note = note
         found.append(
@@ -95,7 +97,7 @@ def measure(sizes: Sizes, semantic_router: Path | None, console: Console) -> lis
     return found
 
 
-def in_turns(asks: dict[str, Ask], rounds: int) -> dict[str, Timed]:
+def in_turns(asks: dict[str, Ask], rounds: int, turn_ms: float) -> dict[str, Timed]:
     """Let each system decide for the first queries of a list, in turns there and back.
 
     A turn of each takes about as long, so a slow one is asked fewer of the queries.
@@ -103,7 +105,7 @@ def in_turns(asks: dict[str, Ask], rounds: int) -> dict[str, Timed]:
     n = {}
     for name, ask in asks.items():
         warm = [_milliseconds(ask, query) for query in range(_FEWEST)]
-        n[name] = int(np.clip(_TURN_MS / np.median(warm), _FEWEST, _MOST))
+        n[name] = int(np.clip(turn_ms / np.median(warm), _FEWEST, _MOST))
         for query in range(n[name]):
             ask(query)
     timed = {name: Timed(name) for name in asks}

@@ -62,6 +62,8 @@ def _decisions(axis: Any, part: Result) -> None:
         axis.plot(rows, p50, "o-", color=colour, markersize=4, label=name)
     axis.set(xscale="log", yscale="log", xlabel="benchmark prompts", ylabel="p50 (ms)")
     axis.set_title(f"A decision without the embedding ({part['at'][0]['dimension']} dimensions)")
+    _plain(axis.yaxis)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axis.grid(which="major", color="#e6e8ea", linewidth=0.7)
     axis.set_axisbelow(True)
     axis.legend(frameon=False, fontsize=8)
@@ -73,14 +75,14 @@ def _texts(axis: Any, part: Result) -> None:
     p50 = [each["p50_ms"] for each in systems]
     p99 = [each["p99_ms"] for each in systems]
     colours = ["#0b6e4f" if name.startswith(OURS) else _PEERS[0] for name in names]
-    axis.barh(names, p50, color=colours, height=0.6)
-    axis.scatter(p99, names, marker="|", color=_GREY, s=70, label="p99")
-    for name, value in zip(names, p50, strict=True):
-        axis.annotate(f"{value:.2g}" if value < 10 else f"{value:.0f}", (value, name),
-                      xytext=(3, 0), **_BESIDE)  # fmt: skip
-    axis.set(xscale="log", xlabel="p50 (ms), with p99")
-    axis.set_title("A whole decision, from a text")
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    for name, colour, low, high in zip(names, colours, p50, p99, strict=True):
+        axis.plot((low, high), (name, name), color=colour, linewidth=2, alpha=0.35)
+        axis.plot(low, name, "o", color=colour, markersize=6)
+        shown = f"{low:.2g}" if low < 10 else f"{low:.0f}"
+        axis.annotate(shown, (low, name), xytext=(-6, 0), ha="right", **_BESIDE)
+    axis.set(xscale="log", xlabel="ms: p50, and the line to p99", xlim=(min(p50) / 3, None))
+    _plain(axis.xaxis)
+    axis.set_title(f"A whole decision, from a text ({part['median_characters']:.0f} characters)")
 
 
 def _proxies(axis: Any, part: Result) -> None:
@@ -100,7 +102,13 @@ def _proxies(axis: Any, part: Result) -> None:
                       color="white", **_BESIDE)  # fmt: skip
     axis.axvline(1.0, color=_GREY, linewidth=0.8, linestyle=":")
     axis.set(xlabel="throughput, relative to no router")
-    axis.set_title(f"The LiteLLM proxy, {at_once} requests at once")
+    axis.set_title(f"The LiteLLM proxy at concurrency {at_once}")
+
+
+def _plain(axis: Any) -> None:
+    """Write 0.1, 1 and 10 in the place of powers."""
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter("")
 
 
 def _colours(names: Sequence[str]) -> list[str]:

@@ -128,7 +128,7 @@ def markdown(result: Result) -> str:
     some = sorted({each["at_once"] for each in systems})
     at_once = 8 if 8 in some else next(iter(some), None)
     if at_once is not None:
-        lines.append(f"| **the proxy, {at_once} requests at once**: throughput | | | |")
+        lines.append(f"| **the proxy at concurrency {at_once}**; relative throughput | | | |")
         for each in systems:
             if each["at_once"] == at_once:
                 lines.append(

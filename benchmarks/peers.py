@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ QUICK: dict[str, Any] = {
     type=int,
     default=(1_000, 10_000, 36_000, 100_000),
     show_default=True,
-    help="Sizes of the decisions without embedding; 1000000 needs about 8 GiB and an hour.",
+    help="Sizes of the decisions without embedding; 1000000 takes an hour.",
 )
 @click.option("--dimension", default=384, show_default=True)
 @click.option("--models", "n_models", default=18, show_default=True)
@@ -114,7 +116,10 @@ def measure(parts: tuple[str, ...], **options: Any) -> dict[str, Any]:
         for part in parts:
             start = time.perf_counter()
             result |= _MEASURES[part](options | {"models": Path(folder)}, console)
-            result["parts"][part] = {"seconds": time.perf_counter() - start}
+            result["parts"][part] = {
+                "seconds": time.perf_counter() - start,
+                "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+            }
             result["bars"] = [bar.as_json() for bar in bars(result)]
             if options["result"]:
                 options["result"].write_text(json.dumps(result, indent=1) + "\n")
@@ -158,9 +163,11 @@ def _proxies(options: dict[str, Any], console: Console) -> dict[str, Any]:
 
 
 def _prompts(options: dict[str, Any]) -> texts.Prompts:
-    return texts.read_prompts(
+    prompts = texts.read_prompts(
         options["data"], n_asked=options["asked"], n_rows=options["text_rows"]
     )
+    # The vectors that lie beside prompts are those of the default model.
+    return prompts if options["model"] is None else replace(prompts, vectors=None)
 
 
 _MEASURES = {"decisions": _decisions, "texts": _texts, "proxies": _proxies}

@@ -30,6 +30,9 @@ def show(result: Result, console: Console) -> None:
         _show_texts(result["texts"], console)
     if "proxies" in result:
         _show_proxies(result["proxies"], console)
+    for name, part in result.get("parts", {}).items():
+        shown = f"{part['seconds']:.0f} s, at most {part['peak_memory_gib']:.1f} GiB so far"
+        console.print(f"{name}: {shown}", highlight=False)
     table = _table("bar", "found", "wanted", "", numbers=(1, 2))
     for bar in bars(result):
         sign = ">=" if bar.at_least else "<="

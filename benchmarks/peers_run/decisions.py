@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from support.timing import elapsed_ms
-from support.vectors import N_TASKS, PreparedVectors, Vectors, artifact_over, synthetic
+from support.vectors import (
+    N_TASKS,
+    PreparedVectors,
+    Vectors,
+    artifact_over,
+    synthetic,
+    with_open_gate,
+)
 
 from litellm_benchrouter.artifact.artifact import Artifact
 from litellm_benchrouter.config import IndexConfig
@@ -64,23 +71,22 @@ def measure(sizes: Sizes, semantic_router: Path | None, console: Console) -> lis
     found = []
     for rows in sizes.rows:
         every, cluster = synthetic(rows + N_QUERIES, sizes.dimension)
-        labels = labels_of(cluster, sizes.n_models)
-        base, queries = every[:-N_QUERIES], every[-N_QUERIES:]
+        base, queries = labelled(every[:rows], cluster, sizes.n_models), every[rows:]
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-")))
-            asks, notes = _ours(folder, base, labels[:-N_QUERIES], queries, sizes.k)
+            asks, notes = _ours(folder, base, queries, sizes.k)
             left_out = {}
             if rows > sizes.peer_cap:
                 reason = f"reads every row for a decision; not asked beyond {sizes.peer_cap:,} rows"
                 left_out = dict.fromkeys((COSINE, CLASSIFIER, SEMANTIC_ROUTER), reason)
             else:
-                peers = scikit_learn(base, labels[:-N_QUERIES], sizes.k)
+                peers = scikit_learn(base.vectors, base.labels, sizes.k)
                 asks |= {name: _of_row(peer, queries) for name, peer in peers.items()}
                 if semantic_router is None:
                     left_out[SEMANTIC_ROUTER] = "no --semantic-router-python that has it"
                 else:
                     router = stack.enter_context(SemanticRouter(semantic_router))
-                    router.load(folder, base, labels[:-N_QUERIES].argmax(axis=1), queries, sizes.k)
+                    router.load(folder, base.vectors, base.best, queries, sizes.k)
                     asks[SEMANTIC_ROUTER] = router.ask
             with console.status(f"{rows:,} rows"):
                 timed = in_turns(asks, sizes.rounds, sizes.turn_ms)
@@ -117,14 +123,35 @@ def in_turns(asks: dict[str, Ask], rounds: int, turn_ms: float) -> dict[str, Tim
     return timed
 
 
-def labels_of(cluster: NDArray[np.intp], n_models: int) -> Labels:
-    """Make models differ by cluster, so that routing pays and nothing of a decision is left out."""
+@dataclass(frozen=True)
+class Labelled:
+    """Rows with labels that differ by cluster, so that routing pays.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n, d)
+    chances : ndarray of float32, shape (n, M)
+        How likely each model is right: what a perfect estimate of the labels would be.
+    labels : ndarray of int8, shape (n, M)
+    """
+
+    vectors: Vectors
+    chances: NDArray[np.float32]
+    labels: Labels
+
+    @property
+    def best(self) -> NDArray[np.intp]:
+        """The first of the models that were right."""
+        return self.labels.argmax(axis=1)
+
+
+def labelled(vectors: Vectors, cluster: NDArray[np.intp], n_models: int) -> Labelled:
+    """Draw how good each model is in each cluster, and labels."""
     generator = np.random.default_rng(1)
-    right = generator.beta(1.0, 1.0, size=(int(cluster.max()) + 1, n_models))
-    labels = np.empty((len(cluster), n_models), dtype=np.int8)
-    for m in range(n_models):
-        labels[:, m] = generator.random(len(cluster)) < right[cluster, m]
-    return labels
+    right = generator.random((int(cluster.max()) + 1, n_models), dtype=np.float32)
+    chances = right[cluster[: len(vectors)]]
+    labels = generator.random(chances.shape, dtype=np.float32) < chances
+    return Labelled(vectors, chances, labels.astype(np.int8))
 
 
 def served_index(base: Vectors) -> Index:
@@ -153,17 +180,20 @@ def scikit_learn(base: Vectors, labels: Labels, k: int) -> dict[str, Callable[[V
 
 
 def _ours(
-    folder: Path, base: Vectors, labels: Labels, queries: Vectors, k: int
+    folder: Path, base: Labelled, queries: Vectors, k: int
 ) -> tuple[dict[str, Ask], dict[str, str]]:
     """Routers of the default method and of the paper over all rows, and what to know of them."""
-    index = served_index(base)
-    found = recall(index, queries[:200], nearest(queries[:200], base, _NEIGHBORS))
+    index = served_index(base.vectors)
+    some = queries[:200]
+    found = recall(index, some, nearest(some, base.vectors, _NEIGHBORS))
     asks: dict[str, Ask] = {}
     notes: dict[str, str] = {}
     for name, method in ((OURS, "guarded"), (PAPER, "paper")):
         (folder / method).mkdir()
-        small = artifact_over(folder / method, base[:_FITTED], labels[:_FITTED], method=method, k=k)
-        artifact = replace(_over(small, base, labels, index), embedder=PreparedVectors(queries))
+        small = artifact_over(
+            folder / method, base.vectors[:_FITTED], base.labels[:_FITTED], method=method, k=k
+        )
+        artifact = replace(_over(small, base, index), embedder=PreparedVectors(queries))
         router = BenchRouter(artifact)
         router.prepare(router.models)
         asks[name] = lambda _, router=router: router.decide("a prompt")
@@ -172,21 +202,16 @@ def _ours(
     return asks, notes
 
 
-def _over(artifact: Artifact, base: Vectors, labels: Labels, index: Index) -> Artifact:
+def _over(artifact: Artifact, base: Labelled, index: Index) -> Artifact:
     """Put all rows in the place of those that the version was fitted on."""
-    n = len(base)
-    fitted = artifact.guarded
-    if fitted is not None:
-        repeats = -(-n // len(fitted.left_out))
-        fitted = replace(fitted, left_out=np.tile(fitted.left_out, (repeats, 1))[:n])
-    return replace(
+    everything = replace(
         artifact,
-        embeddings=base,
-        correctness=labels.astype(np.uint8),
-        task=(np.arange(n) % N_TASKS).astype(np.int32),
-        guarded=fitted,
+        embeddings=base.vectors,
+        correctness=base.labels.astype(np.uint8),
+        task=(np.arange(len(base.vectors)) % N_TASKS).astype(np.int32),
         index=index,
     )
+    return with_open_gate(everything, base.chances)
 
 
 def routed(methods: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from support.encoders import encoders
 from support.timing import elapsed_ms
-from support.vectors import artifact_over
+from support.vectors import artifact_over, with_open_gate
 
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.routing.router import BenchRouter
@@ -222,6 +222,7 @@ def _router(
     artifact = artifact_over(
         folder, vectors, prompts.labels, method="guarded", k=k, tasks=prompts.tasks
     )
+    artifact = with_open_gate(artifact, prompts.labels.astype(np.float32))
     router = BenchRouter(replace(artifact, embedder=embedder))
     router.prepare(router.models)
     return router

@@ -110,6 +110,7 @@ def read_prompts(data: Path | None, *, n_asked: int, n_rows: int) -> Prompts:
     asked = np.unique(np.linspace(0, n - 1, min(n_asked, n // 3)).astype(int))
     rest = np.setdiff1d(np.arange(n), asked)
     rest = rest[np.unique(np.linspace(0, len(rest) - 1, min(n_rows, len(rest))).astype(int))]
+    asked = np.random.default_rng(0).permutation(asked)  # so that the first few are of many tasks
     labels = table.drop(_NOT_PROMPTS).to_numpy() > 0.5
     return Prompts(
         data.name if data else "the demo's benchmark",

@@ -80,7 +80,12 @@ def main(
     with tempfile.TemporaryDirectory(prefix="benchrouter-decision-") as folder:
         routing = {"k": k, "alphas": [0.0], "repeats": 1}
         config = benchmark_config(
-            Path(folder), base, random_labels(len(base), n_models), method=method, routing=routing, index={"engine": engine}
+            Path(folder),
+            base,
+            random_labels(len(base), n_models),
+            method=method,
+            routing=routing,
+            index={"engine": engine},
         )
         with bars() as stages:
             built = build(config, stages=stages, force=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from decision import benchmark_config, synthetic
 from rich.console import Console
 from rich.table import Table
+from support.vectors import benchmark_config, random_labels, synthetic
 
 from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.building.build import build
@@ -33,10 +33,11 @@ def main(rows: int, dimension: int, n_models: int) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     table.add_row("nothing is loaded", "", "", *_shown(asyncio.run(_gaps(None, 1.0))[0]))
-    vectors = synthetic(rows, dimension)
+    vectors, _ = synthetic(rows, dimension)
+    labels = random_labels(rows, n_models)
     for engine in ("hnswlib", "faiss"):
         with tempfile.TemporaryDirectory(prefix="benchrouter-loading-") as folder:
-            config = benchmark_config(Path(folder), vectors, n_models, index={"engine": engine})
+            config = benchmark_config(Path(folder), vectors, labels, index={"engine": engine})
             with bars() as stages:
                 built = build(config, stages=stages, force=True)
             size = sum(path.stat().st_size for path in built.folder.glob("index.*")) / 1e6

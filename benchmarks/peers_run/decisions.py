@@ -20,13 +20,13 @@ from support.vectors import (
     Vectors,
     artifact_over,
     synthetic,
-    with_open_gate,
 )
 
 from litellm_benchrouter.artifact.artifact import Artifact
 from litellm_benchrouter.config import IndexConfig
 from litellm_benchrouter.core.neighbors import nearest
-from litellm_benchrouter.index.graph import Index, build_index, recall
+from litellm_benchrouter.index.build import ROWS_FILE, build_index, open_index, save_index
+from litellm_benchrouter.index.graph import Index, recall
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
 from peers_run.result import CLASSIFIER, COSINE, OURS, PAPER, Timed
@@ -130,13 +130,10 @@ class Labelled:
     Attributes
     ----------
     vectors : ndarray of float32, shape (n, d)
-    chances : ndarray of float32, shape (n, M)
-        How likely each model is right: what a perfect estimate of the labels would be.
     labels : ndarray of int8, shape (n, M)
     """
 
     vectors: Vectors
-    chances: NDArray[np.float32]
     labels: Labels
 
     @property
@@ -151,14 +148,28 @@ def labelled(vectors: Vectors, cluster: NDArray[np.intp], n_models: int) -> Labe
     right = generator.random((int(cluster.max()) + 1, n_models), dtype=np.float32)
     chances = right[cluster[: len(vectors)]]
     labels = generator.random(chances.shape, dtype=np.float32) < chances
-    return Labelled(vectors, chances, labels.astype(np.int8))
+    return Labelled(vectors, labels.astype(np.int8))
 
 
-def served_index(base: Vectors) -> Index:
-    """Build the index that serves this many rows."""
+def served_index(folder: Path, base: Vectors) -> tuple[Index, NDArray[np.floating], str]:
+    """Build and write the index that serves this many rows, and open it as a proxy would.
+
+    Returns
+    -------
+    Index
+    ndarray of float32 or float16, shape (n, d)
+        The vectors as a version keeps them beside it, memory-mapped.
+    str
+        The engine.
+    """
     with bars() as stages, stages.stage("index", len(base)) as advance:
-        index, _ = build_index(base, IndexConfig(), k=_NEIGHBORS, seed=0, progress=advance)
-    return index
+        index, about = build_index(base, IndexConfig(), k=_NEIGHBORS, seed=0, progress=advance)
+    save_index(folder, index)
+    np.save(folder / "embeddings.npy", base.astype(about.get("vectors", "float32")))
+    kept = np.load(folder / "embeddings.npy", mmap_mode="r")
+    rows = folder / ROWS_FILE
+    order = np.load(rows) if rows.exists() else None
+    return open_index(folder, int(about["ef"]), kept, order), kept, str(about["engine"])
 
 
 def scikit_learn(base: Vectors, labels: Labels, k: int) -> dict[str, Callable[[Vectors], int]]:
@@ -183,7 +194,7 @@ def _ours(
     folder: Path, base: Labelled, queries: Vectors, k: int
 ) -> tuple[dict[str, Ask], dict[str, str]]:
     """Routers of the default method and of the paper over all rows, and what to know of them."""
-    index = served_index(base.vectors)
+    index, kept, engine = served_index(folder, base.vectors)
     some = queries[:200]
     found = recall(index, some, nearest(some, base.vectors, _NEIGHBORS))
     asks: dict[str, Ask] = {}
@@ -193,25 +204,27 @@ def _ours(
         small = artifact_over(
             folder / method, base.vectors[:_FITTED], base.labels[:_FITTED], method=method, k=k
         )
-        artifact = replace(_over(small, base, index), embedder=PreparedVectors(queries))
+        artifact = replace(
+            _over(small, kept, base.labels, index), embedder=PreparedVectors(queries)
+        )
         router = BenchRouter(artifact)
         router.prepare(router.models)
         asks[name] = lambda _, router=router: router.decide("a prompt")
         methods = [router.decide("a prompt").method for _ in range(200)]
-        notes[name] = f"recall {found:.3f}; {routed(methods)}"
+        notes[name] = f"{engine}, recall {found:.3f}; {routed(methods)}"
     return asks, notes
 
 
-def _over(artifact: Artifact, base: Labelled, index: Index) -> Artifact:
-    """Put all rows in the place of those that the version was fitted on."""
-    everything = replace(
+def _over(artifact: Artifact, kept: NDArray[np.floating], labels: Labels, index: Index) -> Artifact:
+    """Put all rows in the place of those that the version was fitted on, which come first."""
+    n = len(kept)
+    return replace(
         artifact,
-        embeddings=base.vectors,
-        correctness=base.labels.astype(np.uint8),
-        task=(np.arange(len(base.vectors)) % N_TASKS).astype(np.int32),
+        embeddings=kept,
+        correctness=labels.astype(np.uint8),
+        task=(np.arange(n) % N_TASKS).astype(np.int32),
         index=index,
     )
-    return with_open_gate(everything, base.chances)
 
 
 def routed(methods: Sequence[str]) -> str:

@@ -223,7 +223,7 @@ def _router(
     artifact = artifact_over(
         folder, vectors, prompts.labels, method="guarded", k=k, tasks=prompts.tasks
     )
-    artifact = with_open_gate(artifact, prompts.labels.astype(np.float32))
+    artifact = with_open_gate(artifact, prompts.labels)
     router = BenchRouter(replace(artifact, embedder=embedder))
     router.prepare(router.models)
     return router

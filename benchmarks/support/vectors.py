@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
-from litellm_benchrouter.config import parse_config
+from litellm_benchrouter.config import BenchRouterConfig, parse_config
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.progress import bars
 
@@ -75,16 +75,20 @@ def synthetic(n: int, dimension: int) -> tuple[Vectors, NDArray[np.intp]]:
     return vectors, cluster
 
 
-def artifact_over(
+def random_labels(n: int, n_models: int) -> NDArray[np.int8]:
+    """Draw labels that say nothing, shape (n, M): the default method then holds back."""
+    return (np.random.default_rng(1).random((n, n_models)) < 0.6).astype(np.int8)
+
+
+def benchmark_config(
     folder: Path,
     vectors: Vectors,
     labels: NDArray[np.integer],
     *,
-    method: str,
-    k: int,
     tasks: Sequence[str] | None = None,
-) -> Artifact:
-    """Build a version over given vectors, with few draws, which no prompt needs, and open it.
+    **block: object,
+) -> BenchRouterConfig:
+    """Write a wide table, and configure it with few draws, which no prompt needs.
 
     Parameters
     ----------
@@ -93,10 +97,10 @@ def artifact_over(
     vectors : ndarray of float32, shape (n, d)
     labels : ndarray of int, shape (n, M)
         0 and 1.
-    method : {"guarded", "paper"}
-    k : int
     tasks : sequence of str, length n, optional
         Default: 25 tasks in turns.
+    **block
+        More of the configuration.
     """
     n, n_models = labels.shape
     table: Mapping[str, Any] = {
@@ -108,28 +112,44 @@ def artifact_over(
     )
     frame.write_parquet(folder / "benchmark.parquet")
     np.save(folder / "vectors.npy", vectors)
-    block = {
-        "method": method,
+    whole = {
         "models": {f"model-{m:02d}": {"params_b": 1 + m} for m in range(n_models)},
         "sources": [{"path": "benchmark.parquet", "embeddings": "vectors.npy"}],
         "embedder": {"kind": "precomputed"},
-        "routing": {"k": k, "alphas": [0.0], "repeats": 1},
-        "publish": {"require": "nothing"},  # the labels may be of chance
+        "routing": {"alphas": [0.0], "repeats": 1},
     }
+    return parse_config(whole | block, folder=folder)
+
+
+def artifact_over(
+    folder: Path,
+    vectors: Vectors,
+    labels: NDArray[np.integer],
+    *,
+    method: str,
+    k: int,
+    tasks: Sequence[str] | None = None,
+) -> Artifact:
+    """Build a version over given vectors, and open it; parameters as for `benchmark_config`."""
+    routing = {"k": k, "alphas": [0.0], "repeats": 1}
+    config = benchmark_config(folder, vectors, labels, tasks=tasks, method=method, routing=routing)
     with bars() as stages:
-        built = build(parse_config(block, folder=folder), stages=stages)
+        # Labels of chance are no better than the best on average.
+        built = build(config, stages=stages, force=True)
     return read_artifact(built.folder)
 
 
-def with_open_gate(artifact: Artifact, left_out: NDArray[np.float32]) -> Artifact:
+def with_open_gate(artifact: Artifact, labels: NDArray[np.integer]) -> Artifact:
     """Let the default method route: what a decision costs behind a closed gate is less.
 
     Parameters
     ----------
     artifact : Artifact
-    left_out : ndarray of float32, shape (n, M)
-        What leaving out is taken to have found; the labels, or how likely they are.
+    labels : ndarray of int, shape (n, M)
+        Its labels, which leaving out is then taken to have found.
     """
-    if artifact.guarded is None:
+    fitted = artifact.guarded
+    if fitted is None:
         return artifact
-    return replace(artifact, guarded=replace(artifact.guarded, left_out=left_out))
+    left_out = labels[artifact.fitted_rows].astype(np.float32)
+    return replace(artifact, guarded=replace(fitted, left_out=left_out))

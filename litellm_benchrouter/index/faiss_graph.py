@@ -59,8 +59,10 @@ class FaissIndex:
     ) -> None:
         self._graph = graph
         self.rows = rows
-        self._embeddings = embeddings
+        # mapped still, without the cost of np.memmap's indexing
+        self._rows, self._embeddings = np.asarray(rows), np.asarray(embeddings)
         self.ef = ef
+        self._search = _Search(0)
 
     def __len__(self) -> int:
         return int(self._graph.ntotal)
@@ -109,32 +111,41 @@ class FaissIndex:
         wanted = min(n_neighbors, len(self))
         # Short vectors confuse what is almost equally near, so that some more are looked at.
         listed = min(len(self), wanted + max(wanted // 2, 16))
-        search = faiss.SearchParametersHNSW(efSearch=max(self.ef, listed))
-        _, nodes = self._graph.search(queries, listed, params=search)
-        found = Neighbors(
-            np.empty((len(queries), wanted), dtype=np.int64),
-            np.empty((len(queries), wanted), dtype=np.float32),
-        )
+        search = self._search  # one reference: another thread may put another there
+        if search.ef != (ef := max(self.ef, listed)):
+            self._search = search = _Search(ef)
+        _, nodes = self._graph.search(queries, listed, params=search.parameters)
         block = max(1, _BLOCK_ENTRIES // (listed * queries.shape[1]))
-        for start in range(0, len(queries), block):
-            part = slice(start, start + block)
-            found.index[part], found.distance[part] = self._in_order(
-                queries[part], nodes[part], wanted
-            )
-        if not np.isfinite(found.distance).all():
-            raise RuntimeError(f"the graph connects fewer than {wanted} rows")
-        return found
+        parts = [
+            self._in_order(queries[start : start + block], nodes[start : start + block], wanted)
+            for start in range(0, len(queries), block)
+        ]
+        if len(parts) == 1:
+            return Neighbors(*parts[0])
+        index, distance = zip(*parts, strict=True)
+        return Neighbors(np.concatenate(index), np.concatenate(distance))
 
     def _in_order(
         self, queries: NDArray[np.float32], nodes: NDArray[np.int64], wanted: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        rows = self.rows[nodes].astype(np.int64)
-        near = self._embeddings[rows].astype(np.float32, copy=False)
+        near = self._embeddings[self._rows[nodes]].astype(np.float32, copy=False)
         distance = 1.0 - np.matmul(near, queries[:, :, None])[:, :, 0]
         np.clip(distance, 0.0, 2.0, out=distance)
-        distance[nodes < 0] = np.inf
-        order = np.argsort(distance, axis=1, kind="stable")[:, :wanted]
-        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(distance, order, axis=1)
+        if nodes.min() < 0:
+            distance[nodes < 0] = np.inf
+            if np.isfinite(distance).sum(axis=1).min() < wanted:
+                raise RuntimeError(f"the graph connects fewer than {wanted} rows")
+        order = distance.argsort(axis=1, kind="stable")[:, :wanted]
+        query = np.arange(len(queries))[:, None]
+        return self._rows[nodes[query, order]].astype(np.int64), distance[query, order]
+
+
+class _Search:
+    """How a graph is searched: made once, as faiss takes as long for it as for some hops."""
+
+    def __init__(self, ef: int) -> None:
+        self.ef = ef
+        self.parameters = faiss.SearchParametersHNSW(efSearch=ef)
 
 
 def build_faiss(

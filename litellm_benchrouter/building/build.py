@@ -24,9 +24,9 @@ from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.artifact.records import model_records, task_records
 from litellm_benchrouter.building.embed import (
     embed_benchmark,
-    read_task_inputs,
     without_unknown_prompts,
 )
+from litellm_benchrouter.building.inputs import read_task_inputs
 from litellm_benchrouter.building.labelled_build import read_task_labels
 from litellm_benchrouter.building.learn import learn
 from litellm_benchrouter.building.load import load_benchmark

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.building.auto import choose_embedder
+from litellm_benchrouter.building.auto_kept import AUTO
 from litellm_benchrouter.building.encoder_check import MadeEmbedder, make_and_check
 from litellm_benchrouter.config import BenchRouterConfig, TaskConfig
 from litellm_benchrouter.core.benchmark import Benchmark
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders import Embedder, embed_with_cache
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.embedders.room import room_for
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.request import last_user_turn
 from litellm_benchrouter.sources.merge_report import MergeReport
 
 _CHECKED = 16  # prompts embedded to see whether given vectors are the embedder's
-JSON_LINES = (".jsonl", ".ndjson")
-"""Endings of files with one JSON value a line."""
-
 _BLOCK = 16_384  # rows in memory at once where they need not be
 
 _AGREEMENT = 0.98  # float16 and another BLAS stay far above it, another model far below
@@ -101,12 +99,30 @@ def embed_benchmark(
             "benchrouter.embedder.kind is 'precomputed', but no vectors are given; give "
             "--embeddings FILE.npy or `embeddings:` of every source."
         )
-    made = make_and_check(config, benchmark, folder, stages)
+    if config.embedder.kind == AUTO:
+        made = choose_embedder(config, benchmark, folder, stages)
+    else:
+        made = make_and_check(config, benchmark, folder, stages)
     with stages.stage("embedding", len(benchmark)) as advance:
-        vectors, n_new = embed_with_cache(
-            made.embedder, benchmark.prompts, folder, progress=advance
-        )
+        vectors, n_new = _embed_the_rest(made, benchmark.prompts, folder, advance)
     return _finished(vectors, made, made.n_new + n_new, folder)
+
+
+def _embed_the_rest(
+    made: MadeEmbedder, prompts: Sequence[str], cache: Path | None, advance: Progress
+) -> tuple[NDArray[np.float32], int]:
+    """Return the vectors of all prompts, and how many of them were not known before."""
+    if made.known is None:
+        return embed_with_cache(made.embedder, prompts, cache, progress=advance)
+    rows, known = made.known
+    advance(len(rows))
+    rest = np.setdiff1d(np.arange(len(prompts)), rows)
+    embedded, n_new = embed_with_cache(
+        made.embedder, [prompts[row] for row in rest], cache, progress=advance
+    )
+    vectors = room_for(len(prompts), made.embedder.dimension, cache)
+    vectors[rows], vectors[rest] = known, embedded
+    return vectors, n_new
 
 
 def embed_task_inputs(
@@ -149,56 +165,6 @@ def embed_task_inputs(
             f"the embedder knows; give inputs in the benchmark's language."
         )
     return vectors
-
-
-def read_task_inputs(tasks: Mapping[str, TaskConfig]) -> dict[str, list[str]]:
-    """Read the example inputs of all named tasks; see `read_inputs`."""
-    return {
-        name: read_inputs(task.inputs, f"benchrouter.tasks.{name}.inputs")
-        for name, task in sorted(tasks.items())
-    }
-
-
-def read_inputs(path: Path, where: str) -> list[str]:
-    """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line.
-
-    Of a line with `messages` the last user turn counts, as in a request.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing or holds no input.
-    """
-    try:
-        # Not splitlines, which would also end a line at a U+2028 within an input.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise ConfigError(f"{where}: cannot read {path} ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{where}: {path} is not UTF-8 text; save it as such.") from error
-    inputs = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        inputs.append(_prompt(path, number, line) if path.suffix.lower() in JSON_LINES else line)
-    if not any(text.strip() for text in inputs):
-        raise ConfigError(f"{where}: {path} holds no inputs; give one a line.")
-    return [text for text in inputs if text.strip()]
-
-
-def _prompt(path: Path, number: int, line: str) -> str:
-    try:
-        entry: Any = json.loads(line)
-    except ValueError as error:
-        raise ConfigError(f"{path}, line {number} is not JSON ({error}).") from error
-    found = entry.get("prompt", entry.get("input")) if isinstance(entry, dict) else entry
-    if found is None and isinstance(entry, dict):
-        found = last_user_turn(entry.get("messages"), {}) or None
-    if not isinstance(found, str):
-        raise ConfigError(
-            f'{path}, line {number} has no text; give {{"prompt": "..."}} on every line.'
-        )
-    return found
 
 
 def read_vectors(path: Path, where: str) -> NDArray[np.floating]:
@@ -265,6 +231,11 @@ def _maker_of(
 ) -> MadeEmbedder:
     """Return the embedder that made given vectors, after seeing that it did."""
     config = whole.embedder
+    if config.kind == AUTO:
+        raise ConfigError(
+            "benchrouter.embedder.kind is 'auto', and vectors are given; name the embedder that "
+            "made them, or leave them out so that candidates can be tried."
+        )
     if config.kind in (PrecomputedEmbedder.kind, "lexical"):
         # The lexical embedder is fitted here, so vectors from elsewhere cannot be its own.
         return MadeEmbedder(PrecomputedEmbedder(vectors.shape[1]))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from litellm_benchrouter.building.sample import sample_rows
 from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
 from litellm_benchrouter.core.benchmark import Benchmark, labels
 from litellm_benchrouter.core.decision import preference, rank_with
@@ -94,12 +95,15 @@ class MadeEmbedder:
     measured : dict or None
         For the manifest. `agreement`: of an exported encoder, one `Agreement` for each precision
         that was tried, the last one that of `embedder`.
+    known : tuple of (ndarray of int, ndarray of float32), or None
+        Rows of the benchmark whose vectors are known already, and these vectors.
     """
 
     embedder: Embedder
     n_new: int = 0
     warnings: list[str] = field(default_factory=list)
     measured: dict[str, Any] | None = None
+    known: tuple[NDArray[np.intp], NDArray[np.float32]] | None = None
 
 
 def make_and_check(
@@ -181,17 +185,12 @@ class _Sample:
     def __init__(
         self, benchmark: Benchmark, config: EmbedderConfig, cache: Path | None, seed: int
     ) -> None:
-        # By hash and not by position: a benchmark that grows keeps most of its sample.
-        keys = [
-            hashlib.sha256(f"{seed}\n{prompt}".encode("utf-8", "surrogatepass")).digest()
-            for prompt in benchmark.prompts
-        ]
-        self.rows = np.array(sorted(sorted(range(len(keys)), key=keys.__getitem__)[:_SAMPLES]))
+        self.rows, digest_of_prompts = sample_rows(benchmark.prompts, _SAMPLES, seed)
         self._benchmark = benchmark.rows(self.rows)
         self._config, self._cache = config, cache
         self._of_original: NDArray[np.float32] | None = None
         digest = hashlib.sha256(f"{_RECIPE} {config.max_seq_length} ".encode())
-        digest.update(b"".join(keys[row] for row in self.rows))
+        digest.update(digest_of_prompts)
         digest.update(self._benchmark.correctness.tobytes() + self._benchmark.task.tobytes())
         self._digest = digest.hexdigest()
 

@@ -201,7 +201,7 @@ def _requests(prepared: Prepared, runs: int, *, paper: bool) -> _Part:
     """Gain of the picks for held-out samples, as `run_request`; None where no gain is known."""
     on_scores = paper and prepared.routing.s1_on == "score"
     values = metric_values(prepared, "score" if on_scores else "correctness")
-    pick = _paper_picks if paper else request_picks
+    pick = paper_picks if paper else request_picks
     splits, _ = choose_splits(prepared, test_share=TEST_SHARE, runs=runs, given=False)
     asked, gains, moved = [split.test for split in splits], [], []
     for split in splits:
@@ -221,7 +221,7 @@ def _requests(prepared: Prepared, runs: int, *, paper: bool) -> _Part:
     }
 
 
-def _paper_picks(known: Training, rows: Rows) -> Rows:
+def paper_picks(known: Training, rows: Rows) -> Rows:
     """S1 of each sample on its own (eqs. 1 and 7)."""
     return known.argmax(known.averaged_over(known.near(rows, known.prepared.routing.k)))
 

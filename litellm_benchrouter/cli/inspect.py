@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from litellm_benchrouter.building.encoder_check import Agreement
+from litellm_benchrouter.cli.embedder_table import show_candidates
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     config_option,
@@ -87,7 +88,10 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
     )
     embedder = ", ".join(f"{key}={value}" for key, value in sorted(manifest.embedder.items()))
     out.print(f"Embedder: {embedder}", highlight=False)
-    for found in (manifest.embedder_measured or {}).get("agreement", []):
+    measured = manifest.embedder_measured or {}
+    if "auto" in measured:
+        show_candidates(out, measured["auto"])
+    for found in measured.get("agreement", []):
         agreement = Agreement(**found)
         out.print(f"{agreement.precision} beside the original: {agreement}", highlight=False)
     out.print(

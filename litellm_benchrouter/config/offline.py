@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from litellm_benchrouter.config.block import Block, Probability
 from litellm_benchrouter.core.benchmark import ModelFacts
 from litellm_benchrouter.core.smoother import ALPHAS
+
+Candidate = Literal["lexical", "static", "onnx", "sentence-transformers"]
+"""What `auto` can choose among, by default in this order: what runs locally and costs no call."""
 
 
 class SourceConfig(Block):
@@ -91,12 +94,16 @@ class EmbedderConfig(Block):
     and `static`, which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
     (or of that in `proxy_config`) or any embedding model that LiteLLM knows, at serving for at most
     `time_limit_ms`; `precomputed` takes the vectors of `--embeddings`
-    and serves named tasks only (a request's prompt cannot be embedded).
+    and serves named tasks only (a request's prompt cannot be embedded); `auto` tries `candidates`
+    on the benchmark and builds with a fast one that is level with the best, by at most `tolerance`
+    of accuracy (docs/embedders.md).
     """
 
     kind: Literal[
-        "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
+        "auto", "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
     ] = "lexical"
+    candidates: list[Candidate] = Field(default=list(get_args(Candidate)), min_length=1)
+    tolerance: Probability = 0.01
     model: str = "sentence-transformers/all-mpnet-base-v2"
     dimensions: int = Field(default=256, ge=1, le=4096)
     device: str = "cpu"
@@ -112,6 +119,19 @@ class EmbedderConfig(Block):
         if self.kind == "litellm" and "model" not in self.model_fields_set:
             raise ValueError("kind litellm needs `model`: a group of model_list, or a litellm name")
         return self
+
+    @model_validator(mode="after")
+    def _candidates_are_for_auto(self) -> Self:
+        for key in ("candidates", "tolerance"):
+            if key in self.model_fields_set and self.kind != "auto":
+                raise ValueError(f"`{key}` needs kind auto, and kind is {self.kind}")
+        if len(set(self.candidates)) < len(self.candidates):
+            raise ValueError(f"candidates names one twice: {', '.join(self.candidates)}")
+        return self
+
+    def of_kind(self, kind: Candidate) -> EmbedderConfig:
+        """Return the configuration of one candidate."""
+        return self.model_copy(update={"kind": kind})
 
     cache: bool = True
 

@@ -18,6 +18,7 @@ from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
 from litellm_benchrouter.artifact.manifest import Manifest, verify_files
 from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.artifact.versions import Versions
+from litellm_benchrouter.building.auto_kept import AUTO, settings_of
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.finding import Finding, Status, fail, listed, ok, warn
 from litellm_benchrouter.embedders import LexicalEmbedder
@@ -195,6 +196,8 @@ def _changes(wanted: Mapping[str, Any], built: Mapping[str, Any], inside: str = 
 
 def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
     embedder, built = config.embedder, manifest.embedder
+    if embedder.kind == AUTO:
+        return _auto_changes(config, manifest)
     if built.get("kind") != embedder.kind:
         return [f"embedder was {built.get('kind')}, is {embedder.kind}"]
     wanted: dict[str, Any] = {"model": embedder.model}
@@ -207,6 +210,14 @@ def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str
     if embedder.kind == LexicalEmbedder.kind:
         wanted["parameters"] = {"dimensions": embedder.dimensions}
     return _changes(wanted, built, "embedder.")
+
+
+def _auto_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
+    """`auto` names no embedder: the settings of the choice are compared."""
+    auto = (manifest.embedder_measured or {}).get(AUTO)
+    if auto is None:
+        return [f"embedder was {manifest.embedder.get('kind')}, is {AUTO}"]
+    return _changes(settings_of(config), auto["settings"], "embedder.")
 
 
 def _bytes_of(folder: Path) -> int:

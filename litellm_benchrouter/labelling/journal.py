@@ -25,7 +25,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from litellm_benchrouter.building.embed import JSON_LINES
+from litellm_benchrouter.building.inputs import JSON_LINES
 from litellm_benchrouter.errors import ConfigError, LabellingError, SourceError
 from litellm_benchrouter.labelling.labels import prompt_key
 

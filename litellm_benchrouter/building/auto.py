@@ -137,21 +137,34 @@ def _try(
         for name, embedded in vectors.items():
             quality[name] = measure_quality(config, part, embedded[known])
             advance(1)
-    unseen = {kind: each.unseen for kind, each in quality.items() if each.unseen is not None}
-    asked = {kind: each.requests for kind, each in quality.items() if each.requests is not None}
-    by_task, by_request = describe(unseen, config.seed), describe(asked, config.seed)
-    times = _milliseconds({kind: each.embedder for kind, each in made.items()}, prompts, stages)
-    tried = [
-        Tried(
-            kind,
-            each.embedder.dimension,
-            times[kind],
-            by_task.get(kind),
-            by_request.get(kind),
+    embedders = {name: each.embedder for name, each in made.items()}
+    times = _milliseconds(embedders, prompts, stages)
+    return Trial(_beside(embedders, quality, times, config.seed), failed, len(known), made)
+
+
+def _beside(
+    embedders: Mapping[str, Embedder],
+    quality: Mapping[str, Quality],
+    times: Mapping[str, float],
+    seed: int,
+) -> list[Tried]:
+    """Put what was measured of each candidate beside that of the others."""
+    unseen = describe({k: each.unseen for k, each in quality.items() if each.unseen}, seed)
+    requests = describe({k: each.requests for k, each in quality.items() if each.requests}, seed)
+    found = []
+    for kind, embedder in embedders.items():
+        precision = embedder.identity().get("precision")
+        found.append(
+            Tried(
+                kind=kind,
+                precision=None if precision is None else str(precision),
+                dimension=embedder.dimension,
+                p50_ms=times[kind],
+                unseen=unseen.get(kind),
+                requests=requests.get(kind),
+            )
         )
-        for kind, each in made.items()
-    ]
-    return Trial(tried, failed, len(known), made)
+    return found
 
 
 def _milliseconds(

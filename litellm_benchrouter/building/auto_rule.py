@@ -23,6 +23,8 @@ class Tried:
     Attributes
     ----------
     kind : str
+    precision : str or None
+        Of an exported encoder.
     dimension : int
     p50_ms : float
         Median time of one prompt on one thread of the machine that built.
@@ -31,6 +33,7 @@ class Tried:
     """
 
     kind: str
+    precision: str | None
     dimension: int
     p50_ms: float
     unseen: Mapping[str, Any] | None

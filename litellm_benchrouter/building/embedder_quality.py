@@ -181,8 +181,10 @@ def describe(held: Mapping[str, Held], seed: int) -> dict[str, dict[str, Any]]:
         By candidate: `accuracy`, `gain` over the best model on average with `gain_95`, and how far
         it is `behind` the best of the candidates, with `behind_95`.
     """
+    document: dict[str, dict[str, Any]] = {}
+    if not held:
+        return document
     first = max(held, key=lambda name: held[name].accuracy)
-    document = {}
     for name, mine in held.items():
         gain, gain_95 = mine.ahead_of(mine.best, seed)
         ahead, ahead_95 = mine.ahead_of(held[first].values, seed)

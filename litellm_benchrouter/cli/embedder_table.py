@@ -37,7 +37,7 @@ def show_candidates(out: Console, auto: Mapping[str, Any]) -> None:
     for each in auto["candidates"]:
         finding = "level with the best" if each["level"] else "behind, or too slow"
         shown.add_row(
-            each["kind"],
+            each["kind"] if each["precision"] is None else f"{each['kind']} ({each['precision']})",
             number(each["p50_ms"]),
             *(_part(each[part]) for part in ("unseen", "requests")),
             number(each["loss"]),

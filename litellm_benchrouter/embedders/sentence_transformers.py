@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -153,7 +154,7 @@ class SentenceTransformersEmbedder:
         *,
         device: str = "cpu",
     ) -> SentenceTransformersEmbedder:
-        """Open the model that an artifact was built with.
+        """Open the model that an artifact was built with, to embed on one core of this process.
 
         Its files must be the same, or else give the same vectors for the sentences of the probe.
 
@@ -162,6 +163,7 @@ class SentenceTransformersEmbedder:
         EmbedderError
             If it is not that model, or cannot be loaded here.
         """
+        _one_core()
         name = str(identity["model"])
         found = cls(name, device=device, max_seq_length=int(str(identity["max_seq_length"])))
         if found.identity()["fingerprint"] == identity["fingerprint"]:
@@ -181,6 +183,16 @@ class SentenceTransformersEmbedder:
                 f"{_SAME_MODEL}; install the same model or build again."
             )
         return found
+
+
+def _one_core() -> None:
+    """Keep torch and tokenizers to one thread: the proxy's workers share the other cores."""
+    # Read by tokenizers at each call; of a batch of one there is nothing to share out.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with suppress(ImportError):  # told in full where the model is opened
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def _open(model: str, device: str) -> Any:

@@ -63,5 +63,8 @@ class Tokens:
         """
         limit = self.max_tokens * _CHARACTERS_PER_TOKEN
         clean = [text[:limit].encode("utf-8", "replace").decode() for text in texts]
-        found = self._tokenizer.encode_batch_fast(clean, add_special_tokens=self._special)
+        if len(clean) == 1:  # a batch, even of one, would start a thread for every core
+            found = [self._tokenizer.encode(clean[0], add_special_tokens=self._special)]
+        else:
+            found = self._tokenizer.encode_batch_fast(clean, add_special_tokens=self._special)
         return [np.asarray(encoding.ids, dtype=np.int64) for encoding in found]

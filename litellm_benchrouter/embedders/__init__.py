@@ -14,6 +14,7 @@ from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.embedders.protocol import Embedder
 from litellm_benchrouter.embedders.sentence_transformers import SentenceTransformersEmbedder
 from litellm_benchrouter.embedders.static import StaticEmbedder
+from litellm_benchrouter.embedders.tokens import DEFAULT_CUT
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 
 __all__ = [
@@ -28,8 +29,6 @@ __all__ = [
     "load_embedder",
     "make_embedder",
 ]
-
-_STATIC_TOKENS = 512
 
 
 def make_embedder(
@@ -81,7 +80,7 @@ def make_embedder(
             return StaticEmbedder.distil(
                 config.model,
                 dimensions=config.dimensions,
-                max_tokens=config.max_seq_length or _STATIC_TOKENS,
+                max_tokens=config.max_seq_length or DEFAULT_CUT,
                 cache=cache,
             )
         case _:

@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders.model_files import cached_folder, model_digest
 from litellm_benchrouter.embedders.protocol import Progress
-from litellm_benchrouter.embedders.tokens import Tokens
+from litellm_benchrouter.embedders.tokens import DEFAULT_CUT, Tokens
 from litellm_benchrouter.errors import EmbedderError
 
 Precision = Literal["int8", "fp32"]
 
 _GRAPH_FILE = "encoder.onnx"
 _TOKENIZER_FILE = "tokenizer.json"
-_DEFAULT_LIMIT = 512  # tokens, for a model that states none
 _MISSING = 'the onnx embedder needs onnxruntime: pip install "litellm-benchrouter[onnx]"'
 
 
@@ -79,7 +78,7 @@ class OnnxEmbedder:
             A name on the Hugging Face Hub or a local folder.
         precision : {"int8", "fp32"}
         max_tokens : int, optional
-            What follows in a longer text is not looked at; default: the model's limit.
+            What follows in a longer text is not looked at; default: the model's limit, at most 512.
         cache : Path, optional
             Where exported models are kept for the next build.
 
@@ -95,8 +94,8 @@ class OnnxEmbedder:
             folder.mkdir(parents=True, exist_ok=True)
             _export(model, precision, folder)
         limit = json.loads((folder / _TOKENIZER_FILE).read_text(encoding="utf-8"))["truncation"]
-        own_limit = int(limit["max_length"]) if limit else _DEFAULT_LIMIT
-        found = cls._open(model, precision, folder, min(max_tokens or own_limit, own_limit))
+        own_limit = int(limit["max_length"]) if limit else DEFAULT_CUT
+        found = cls._open(model, precision, folder, min(max_tokens or DEFAULT_CUT, own_limit))
         if kept is None:
             weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
         return found

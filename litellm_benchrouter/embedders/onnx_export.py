@@ -94,7 +94,7 @@ def export_graph(model: str, graph: Path, tokenizer: Path, *, quantise: bool) ->
             logging.getLogger().removeFilter(_no_advice)
     fast: Any = encoder.tokenizer.backend_tokenizer
     fast.no_padding()
-    fast.enable_truncation(opened.max_seq_length)
+    fast.enable_truncation(opened.own_limit)
     tokenizer.write_text(fast.to_str(), encoding="utf-8")
 
 

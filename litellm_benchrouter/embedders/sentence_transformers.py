@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders.model_files import model_digest
 from litellm_benchrouter.embedders.protocol import Progress
+from litellm_benchrouter.embedders.tokens import DEFAULT_CUT
 from litellm_benchrouter.errors import EmbedderError
 
 DEFAULT_MODEL = "sentence-transformers/all-mpnet-base-v2"
@@ -34,7 +35,6 @@ _SAME_MODEL = 0.999  # cosine; other devices and library versions stay above .99
 # tokenizer never sees a text of megabytes.
 _CHARACTERS_PER_TOKEN = 32
 _CHUNK_BATCHES = 8
-_DEFAULT_LIMIT = 512  # tokens, for a model that states none
 
 
 class SentenceTransformersEmbedder:
@@ -48,7 +48,7 @@ class SentenceTransformersEmbedder:
         As torch names it: "cpu", "cuda", "mps".
     batch_size : int
     max_seq_length : int, optional
-        Tokens that are looked at; default: the model's own limit.
+        Tokens that are looked at; default: the model's own limit, at most 512.
 
     Raises
     ------
@@ -70,15 +70,15 @@ class SentenceTransformersEmbedder:
         self.model = model
         self.batch_size = batch_size
         self.encoder = _open(model, device)
-        own_limit: int = self.encoder.max_seq_length or _DEFAULT_LIMIT
-        self.max_seq_length = max_seq_length or own_limit
+        self.own_limit: int = self.encoder.max_seq_length or DEFAULT_CUT
+        self.max_seq_length = max_seq_length or min(self.own_limit, DEFAULT_CUT)
         self.encoder.max_seq_length = self.max_seq_length
         # A fast tokenizer raises "Already borrowed" when one thread sets its limits while another
         # is inside.
         self._lock = threading.Lock()
         self._files = model_digest(model, downloaded=True)
         self._probe = self.embed(_PROBE)
-        if self.max_seq_length > own_limit:
+        if self.max_seq_length > self.own_limit:
             # More positions than the model has would fail on the first long prompt; fail now.
             self.embed(["word " * self.max_seq_length])
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders.protocol import Progress
-from litellm_benchrouter.embedders.tokens import Tokens
+from litellm_benchrouter.embedders.tokens import DEFAULT_CUT, Tokens
 from litellm_benchrouter.errors import EmbedderError
 
 _TOKENS_FILE = "static_tokens.npy"
@@ -55,7 +55,7 @@ class StaticEmbedder:
         model: str,
         *,
         dimensions: int = 256,
-        max_tokens: int = 512,
+        max_tokens: int = DEFAULT_CUT,
         cache: Path | None = None,
     ) -> StaticEmbedder:
         """Distil a sentence-transformers model; the same model gives the same bytes.

@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import EmbedderError
 
+DEFAULT_CUT = 512
+"""Tokens read of a prompt where nothing else is configured.
+
+Beyond it no measurement showed a gain (docs/embedders.md), and every token costs an encoder time.
+"""
+
 # A token is four characters on average; nothing is lost by cutting at eight times that, and the
 # tokenizer never sees a text of megabytes.
 _CHARACTERS_PER_TOKEN = 32

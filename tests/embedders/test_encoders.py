@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,26 @@ def test_a_lower_limit_cuts_long_texts_and_changes_the_identity(
     np.testing.assert_array_equal(cut.embed(["a train"]), whole.embed(["a train"]))
     assert cut.identity()["fingerprint"] != whole.identity()["fingerprint"]
     assert len(list((tmp_path / "encoders").iterdir())) == 1, "exported once"
+
+
+def test_a_model_with_a_long_context_reads_512_tokens_unless_told_otherwise(
+    minilm_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(minilm_folder, tmp_path / "long"))
+    file = folder / "sentence_bert_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"max_seq_length": 8192}))
+    for name in ("tokenizer_config.json", "tokenizer.json"):
+        whole = json.loads((folder / name).read_text())
+        if "model_max_length" in whole:
+            whole["model_max_length"] = 8192
+        (folder / name).write_text(json.dumps(whole))
+
+    assert SentenceTransformersEmbedder(str(folder)).identity()["max_seq_length"] == 512
+    limits = [
+        OnnxEmbedder.export(str(folder), max_tokens=asked, cache=tmp_path).identity()["max_tokens"]
+        for asked in (None, 600)
+    ]
+    assert limits == [512, 600]
 
 
 def test_exporting_and_distilling_again_give_the_same_fingerprint(

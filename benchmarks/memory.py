@@ -7,7 +7,6 @@ the index is not: hnswlib copies it into every worker.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -20,14 +19,10 @@ import yaml
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from support.proxies import FakeUpstream, ProxyProcess, deployment, eventually
 
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from proxy.harness import ProxyProcess, deployment, eventually
-from proxy.upstream import FakeUpstream
 
 _HOOK = "litellm_benchrouter.hook.handler"
 _REQUESTS = 40  # for each worker: so many that each has decided

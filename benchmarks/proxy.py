@@ -18,11 +18,17 @@ from typing import Any
 import click
 import httpx
 import numpy as np
-from proxy.harness import ProxyProcess, deployment, eventually
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
-from support.proxies import Measured, ask_in_turns, provider
+from support.proxies import (
+    Measured,
+    ProxyProcess,
+    ask_in_turns,
+    deployment,
+    eventually,
+    provider,
+)
 from support.timing import spread
 
 from litellm_benchrouter.building.build import build

@@ -16,9 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from proxy.harness import MASTER_KEY, ProxyProcess
+from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 from rich.progress import Progress
+
+__all__ = [
+    "FakeUpstream",
+    "Measured",
+    "ProxyProcess",
+    "Turn",
+    "ask_in_turns",
+    "deployment",
+    "eventually",
+    "provider",
+]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _METHOD, _MODEL = "x-benchrouter-method", "x-litellm-model-id"

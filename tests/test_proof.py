@@ -200,6 +200,22 @@ def test_the_gate_answers_requests_with_the_best_on_average_and_the_verdict_says
     assert "not significant" in verdict["requests"]["bma_because"]
 
 
+def test_an_open_gate_is_shut_where_held_out_samples_lose_by_it(shared, tmp_path):
+    source = {"path": str(shared / "raw" / "promptfoo"), "kind": "promptfoo"}
+    config = parse_config({"sources": [source]}, folder=tmp_path)
+    built = build(config)
+    verdict = verdict_of(built)
+    assert built.published
+    assert verdict["served"]["requests"] == "bma"
+    assert verdict["requests"]["gain"] < -0.005
+    assert verdict["requests"]["bma_because"] == "held-out samples lose by it"
+    router = BenchRouter(read_artifact(built.folder))
+    for models in (router.models, router.models[:2], router.models[1:]):
+        best = router.best_on_average(models, "").pick
+        for prompt in ("What is 3 times 4?", "the opposite of hot", "say it politely"):
+            assert router.decide(prompt, models=models).pick == best
+
+
 def test_requests_that_cannot_be_embedded_are_not_said_to_be_routed(tmp_path):
     verdict = verdict_of(build(load_config(tiny.write(tmp_path, method="guarded"))))
     assert verdict["requests"]["gain"] > 0.1

@@ -81,6 +81,10 @@ class FittedGuarded:
         """Return the same, answering every new task with the best on average."""
         return replace(self, unseen=UnseenChoice(None, gains=self.unseen.gains))
 
+    def without_routing(self) -> FittedGuarded:
+        """Return the same with a gate that no models on offer open."""
+        return replace(self, requests=self.requests.closed())
+
     @property
     def found(self) -> dict[str, Any]:
         """What was chosen, and the scores of what was not, for the manifest."""

@@ -15,7 +15,7 @@ from litellm_benchrouter.building.embed import (
 from litellm_benchrouter.building.fitting import FittingSet
 from litellm_benchrouter.building.guarded_build import fit_guarded
 from litellm_benchrouter.building.labelled_build import Labels, TaskLabels
-from litellm_benchrouter.building.proof import held_out_groups, prove
+from litellm_benchrouter.building.proof import held_out_groups, loses, prove
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.benchmark import (
     Benchmark,
@@ -92,6 +92,8 @@ def learn(
     )
     if fitted is not None and verdict.served["unseen"] == BMA:
         fitted = fitted.without_candidate()
+    if fitted is not None and loses(verdict.requests, config.publish):
+        fitted = fitted.without_routing()
     task_labels = TaskLabels(prepared, fitted, by_posterior=config.method == "guarded")
     named, guarded_tasks, labelled_tasks = {}, {}, {}
     n_neighbors = max(routing.k, routing.kappa, 0 if fitted is None else fitted.n_neighbors)

@@ -112,6 +112,8 @@ def prove(
     if not paper:
         served = {"unseen": method, "requests": method}
         held_back = _held_back(fitted, parts["unseen"])
+        if held_back["requests"] is None and loses(parts["requests"], publish):
+            held_back["requests"] = "held-out samples lose by it"
     if fitted is not None and parts["unseen"] is not None:
         parts["unseen"]["candidate"] = fitted.unseen.candidate
     if not embeds_prompts:
@@ -131,6 +133,11 @@ def prove(
         required=publish.require,
         tolerance=publish.tolerance,
     )
+
+
+def loses(requests: Mapping[str, Any] | None, publish: PublishConfig) -> bool:
+    """Say whether routing held-out samples loses more than is tolerated."""
+    return requests is not None and requests["gain"] < -publish.tolerance
 
 
 def _held_back(fitted: FittedGuarded | None, unseen: _Part) -> dict[Part, str | None]:

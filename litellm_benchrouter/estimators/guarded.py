@@ -7,7 +7,7 @@ gained on the benchmark's own tasks; and the best model on average everywhere el
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -153,6 +153,17 @@ class Fitted:
     served: Floats
     ece: float
     ece_of_picks: float
+
+    def closed(self) -> Fitted:
+        """Return the same with nothing to gain: every row then has the averages as its scores."""
+        scores = np.tile(self.guarded.request.average.astype(np.float32), (len(self.served), 1))
+        best = int(self.guarded.request.average.argmax())
+        return replace(
+            self,
+            guarded=replace(self.guarded, left_out=scores),
+            gate=GateVerdict(0.0, self.gate.standard_error),
+            served=request.capped(self.served, best),
+        )
 
     @cached_property
     def as_manifest(self) -> dict[str, float | bool | list[float]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
 from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig, ServingConfig, load_config
@@ -366,6 +367,32 @@ def test_a_refused_version_is_tried_again_after_a_while_and_reported_once(
             serving.refresh()
     assert serving.router.artifact.manifest.version == second.manifest.version
     assert caplog.text.count("task.npy") == 1
+
+
+def test_a_version_whose_embedder_hangs_is_refused_and_the_next_one_is_loaded(
+    folder: Path,
+    serving: Serving,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = serving.router.artifact.manifest.version
+    config = load_config(folder / "config.yaml")
+    hanging = Hanging(serving.router.artifact.embedder.dimension)
+
+    def read_with_it(folder: Path, **known: Any) -> Artifact:
+        return replace(read_artifact(folder, **known), embedder=hanging)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("litellm_benchrouter.serving.serving._WARM_UP_SECONDS", 0.1)
+        patched.setattr("litellm_benchrouter.serving.serving.read_artifact", read_with_it)
+        build(config.model_copy(update={"seed": 1}))
+        serving.refresh()
+    hanging.released.set()
+    assert serving.router.artifact.manifest.version == first
+    assert "gave no vector within 0.1 s" in caplog.text
+    third = build(config.model_copy(update={"seed": 2})).manifest.version
+    serving.refresh()
+    assert serving.router.artifact.manifest.version == third
 
 
 def test_the_watcher_finds_a_version_by_itself(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -20,6 +19,7 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import (
     BenchRouterError,
+    EmbedderError,
     EmbedderUnavailableError,
     StoreUnavailableError,
 )
@@ -34,6 +34,7 @@ logger = logging.getLogger("litellm_benchrouter")
 
 _THREADS = 2  # one may hang in an embedder without stopping the other
 _WARM_UP = "warm up"
+_WARM_UP_SECONDS = 60.0  # an embedder that hangs must not keep later versions from being loaded
 _RESTS = "decisions kept failing; they rest"
 _UNAVAILABLE = "unavailable"
 _SKIPPED_LOOKS = 20  # then a refused version is tried again: a network volume may be back
@@ -131,8 +132,7 @@ class Serving:
         """Make the version of a folder the one that serves."""
         known = self.router.artifact.embedder if self.router else None
         router = BenchRouter(read_artifact(folder, known=known, config=self._embedder))
-        with suppress(EmbedderUnavailableError):  # it may answer the next time
-            router.decide(_WARM_UP)
+        _warm_up(router)
         self._prepare(router)
         self.router, self._refused = router, None
         self.breaker.retry()
@@ -260,3 +260,26 @@ class Serving:
             self._metrics.refused(results.get(state, "refused"))
             kept = "requests pass through" if self.router is None else "the old version serves on"
             logger.warning("benchrouter: %s; %s", reason, kept)
+
+
+def _warm_up(router: BenchRouter) -> None:
+    """Decide once, as the first decision takes longer than the others.
+
+    Raises
+    ------
+    EmbedderError
+        If it does not end: the version could not serve.
+    """
+    threads = DaemonThreads(1, "benchrouter-warm-up")
+    try:
+        threads.submit(lambda: router.decide(_WARM_UP)).result(_WARM_UP_SECONDS)
+    except EmbedderUnavailableError:
+        pass  # it may answer the next time
+    except TimeoutError as error:
+        version, kind = router.artifact.manifest.version, router.artifact.embedder.kind
+        raise EmbedderError(
+            f"the {kind} embedder of version {version} gave no vector within "
+            f"{_WARM_UP_SECONDS:g} s; see that its model can be loaded here."
+        ) from error
+    finally:
+        threads.stop()

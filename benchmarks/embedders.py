@@ -1,8 +1,9 @@
 """Print what each embedder costs per prompt: one run, one thread, real prompts, ratios.
 
-    python benchmarks/embedders.py [--data FOLDER] [--model NAME_OR_FOLDER]...
+    python benchmarks/embedders.py [--data FOLDER] [--model NAME_OR_FOLDER]... [--picks]
 
 Every prompt goes to every embedder in turn, so what else the machine does falls on all of them.
+With --picks also how often an encoder in int8 picks as the original does, as a build asks.
 """
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ from support.encoders import development_model
 from support.timing import elapsed_ms
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.embedders import LexicalEmbedder, SentenceTransformersEmbedder
+from litellm_benchrouter.building.encoder_check import Agreement, checked_encoder
+from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
+from litellm_benchrouter.embedders import (
+    LexicalEmbedder,
+    OnnxEmbedder,
+    SentenceTransformersEmbedder,
+)
+from litellm_benchrouter.progress import Silent
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "openllm_v2"
 LONG = 30_000
@@ -47,7 +56,8 @@ LONG = 30_000
     help="A sentence-transformers model; the default is the one that the tests use, if installed.",
 )
 @click.option("--prompts", default=300, show_default=True, help="How many, evenly spaced.")
-def main(data: Path, models: Sequence[str], prompts: int) -> None:
+@click.option("--picks", is_flag=True, help="Compare the picks too; takes some minutes.")
+def main(data: Path, models: Sequence[str], prompts: int, *, picks: bool) -> None:
     console = Console()
     texts = pl.read_parquet(data / "samples.parquet")["prompt"].drop_nulls().to_list()
     chosen = [texts[i] for i in np.linspace(0, len(texts) - 1, prompts).astype(int)]
@@ -63,11 +73,16 @@ def main(data: Path, models: Sequence[str], prompts: int) -> None:
     carried = development_model()
     if not models and carried is not None:
         models = [carried]
-    for model in models:
-        name = "all-MiniLM-L6-v2 (torch)" if model == carried else model
-        with console.status(f"loading {name}"):
-            encoder = SentenceTransformersEmbedder(model)
-        subjects[name] = lambda text, encoder=encoder: encoder.embed([text])
+    named = {"all-MiniLM-L6-v2" if model == carried else model: model for model in models}
+    for name, model in named.items():
+        with console.status(f"loading and exporting {name}"):
+            encoders = {
+                "torch": SentenceTransformersEmbedder(model),
+                "onnx fp32": OnnxEmbedder.export(model, precision="fp32"),
+                "onnx int8": OnnxEmbedder.export(model, precision="int8"),
+            }
+        for kind, encoder in encoders.items():
+            subjects[f"{name} ({kind})"] = lambda text, encoder=encoder: encoder.embed([text])
 
     milliseconds = {name: np.empty(len(chosen)) for name in subjects}
     milliseconds_long = {name: np.empty(9) for name in subjects}
@@ -84,6 +99,14 @@ def main(data: Path, models: Sequence[str], prompts: int) -> None:
         f"long: {LONG:,} characters; one thread"
     )
     console.print(table(milliseconds, milliseconds_long))
+    for name, model in named.items() if picks else ():
+        for agreement in compared(data, model):
+            console.print(f"{name} in {agreement.precision} beside the original: {agreement}")
+            if agreement.accuracy is not None and agreement.accuracy_original is not None:
+                console.print(
+                    f"  accuracy of the picks {agreement.accuracy:.3f}, "
+                    f"of the original's {agreement.accuracy_original:.3f}"
+                )
 
 
 def scikit_learn() -> Pipeline:
@@ -99,6 +122,14 @@ def scikit_learn() -> Pipeline:
         TruncatedSVD(256, random_state=0),
         Normalizer(),
     )
+
+
+def compared(data: Path, model: str) -> list[Agreement]:
+    """Return what a build would measure of the encoder on this benchmark."""
+    block = {"sources": [{"path": str(data)}]}
+    benchmark, _ = load_benchmark(BenchRouterConfig.model_validate(block), Silent())
+    made = checked_encoder(EmbedderConfig(kind="onnx", model=model), benchmark, None)
+    return [Agreement(**each) for each in (made.measured or {})["agreement"]]
 
 
 def table(

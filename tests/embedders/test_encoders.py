@@ -57,7 +57,7 @@ def test_the_products_of_the_encoder_are_those_of_integers(onnx: OnnxEmbedder) -
     assert operators["IsNaN"] == 0, "the attention has no mask"
 
 
-@pytest.mark.parametrize("kind", ["MPNet", "ModernBert", "Roberta"])
+@pytest.mark.parametrize("kind", ["MPNet", "ModernBert", "Qwen3", "Roberta"])
 def test_encoders_of_other_kinds_are_exported_as_they_are(
     kind: str, small_model: Path, tmp_path: Path
 ) -> None:
@@ -72,13 +72,16 @@ def test_encoders_of_other_kinds_are_exported_as_they_are(
 
 
 def encoder_of_kind(kind: str, small_model: Path, folder: Path) -> Path:
-    """Return an encoder with positions in its attention, with a window, or of the usual kind."""
+    """Return an encoder with positions in its attention, a window, a causal one, or the usual."""
     import torch
     import transformers
     from sentence_transformers import SentenceTransformer
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(small_model)
-    extra = {"local_attention": 8} if kind == "ModernBert" else {}
+    extra = {
+        "ModernBert": {"local_attention": 8},
+        "Qwen3": {"num_key_value_heads": 2, "head_dim": 16},
+    }
     config = getattr(transformers, f"{kind}Config")(
         vocab_size=len(tokenizer),
         hidden_size=32,
@@ -87,7 +90,7 @@ def encoder_of_kind(kind: str, small_model: Path, folder: Path) -> Path:
         intermediate_size=64,
         max_position_embeddings=80,
         pad_token_id=0,
-        **extra,
+        **extra.get(kind, {}),
     )
     torch.manual_seed(0)
     encoder = getattr(transformers, f"{kind}Model")(config)

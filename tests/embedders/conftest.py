@@ -78,6 +78,7 @@ def small_model(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     """Return a model with a vocabulary of some hundred tokens: a distillation takes a second."""
     import json
 
+    import torch
     from sentence_transformers import SentenceTransformer
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -97,6 +98,7 @@ def small_model(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
         intermediate_size=64,
         max_position_embeddings=64,
     )
+    torch.manual_seed(0)  # or a tie of random weights now and then decides a test
     BertModel(config).save_pretrained(folder / "bert")
     fast.save_pretrained(folder / "bert")
     # Of a plain encoder it makes one with mean pooling.

@@ -194,7 +194,7 @@ def _given(
 ) -> NDArray[np.float32]:
     """Select the rows of the samples that were kept from the sources' vectors."""
     loaded: dict[int, NDArray[np.floating]] = {}
-    first = {source for source, _ in report.source_row}
+    first = set(np.unique(report.source_row[:, 0]))
     for source, path in enumerate(files):
         where = option or f"benchrouter.sources[{source}].embeddings"
         if path is None:
@@ -212,7 +212,7 @@ def _given(
     widths = sorted({vectors.shape[1] for vectors in loaded.values()})
     if len(widths) > 1:
         raise ConfigError(f"the sources' vectors have different lengths: {widths}.")
-    places = np.array(report.source_row, dtype=np.int64).reshape(-1, 2)
+    places = report.source_row
     vectors = room_for(len(places), widths[0], cache)
     for start in range(0, len(places), _BLOCK):
         of_source, row = places[start : start + _BLOCK].T

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from litellm_benchrouter.sources.merge_report import (
     source_report,
     warnings_about,
 )
+from litellm_benchrouter.sources.results import Placed, Results, numbered, positions
 from litellm_benchrouter.sources.source_table import SourceTable
 from litellm_benchrouter.sources.tidy import count
 
@@ -89,21 +90,26 @@ def merge(
         raise SourceError("there are no sources; name at least one.")
     dropped = [Counter(table.dropped) for table, _ in tables]
     samples = _samples(tables)
-    placed = [
-        _placed(table.scores, samples.filter(source=s), aliases, dropped[s])
-        for s, (table, _) in enumerate(tables)
+    results = [
+        numbered(table.results, table.samples, left_out)
+        if isinstance(table.results, pl.DataFrame)
+        else table.results
+        for (table, _), left_out in zip(tables, dropped, strict=True)
     ]
-    models, warnings = _models(placed, aliases, facts, keep_models)
-    placed = [_of_models(frame, models, dropped[s]) for s, frame in enumerate(placed)]
+    models, warnings, model_of = _models(results, aliases, facts, keep_models, dropped)
+    row_of = [
+        samples.filter(source=s)["row"].to_numpy().astype(np.int64) for s in range(len(tables))
+    ]
+    placed = [Placed(*of_source) for of_source in zip(results, row_of, model_of, strict=True)]
     rows, placed = _with_scores(_rows(samples), placed, dropped)
     tasks = sorted(rows["task"].unique())
-    task = _codes(rows["task"], tasks).to_numpy().astype(np.int32)
+    task = positions(rows["task"], tasks).to_numpy().astype(np.int32)
     grid = Grid(placed, len(rows), len(models))
     reports = []
-    for frame, (table, judgement), left_out in zip(placed, tables, dropped, strict=True):
-        n_given = grid.fill(frame, _eta(rows["task"], judgement), left_out)
-        reports.append(source_report(judgement.name, frame, task, n_given, left_out))
-        unused = sorted(set(judgement.thresholds) - set(table.samples["task"]))
+    for source, (table, judgement), left_out in zip(placed, tables, dropped, strict=True):
+        filled = grid.fill(source, _eta(rows["task"], judgement), left_out)
+        reports.append(source_report(judgement.name, filled, task, left_out))
+        unused = sorted(set(judgement.thresholds) - set(table.samples["task"].unique()))
         if unused:
             warnings.append(
                 f"{judgement.name} lacks tasks that have a threshold: {listed(unused)}."
@@ -121,8 +127,8 @@ def merge(
         references=rows["reference"].to_list() if rows["reference"].count() else None,
         split=rows["split"].fill_null("").to_list() if rows["split"].count() else None,
     )
-    warnings += warnings_about(benchmark, samples["task"])
-    source_row = list(zip(rows["source"], rows["source_row"], strict=True))
+    warnings += warnings_about(benchmark, rows, samples["task"])
+    source_row = rows.select(pl.col("source", "source_row").cast(pl.Int64)).to_numpy()
     n_rows = [len(t.samples) if t.n_rows is None else t.n_rows for t, _ in tables]
     return benchmark, MergeReport(reports, warnings, source_row, n_rows)
 
@@ -176,40 +182,28 @@ def _rows(samples: pl.DataFrame) -> pl.DataFrame:
     return rows
 
 
-def _placed(
-    scores: pl.DataFrame,
-    samples: pl.DataFrame,
-    aliases: Mapping[str, str],
-    dropped: Counter[str],
-) -> pl.DataFrame:
-    """Give each score its row in the benchmark and its model's name there."""
-    numbers = [name for name in scores.columns if name not in ("sample_id", "model", "score")]
-    placed = scores.join(
-        samples.select("row", sample_id="own_id"),
-        on="sample_id",
-        how="inner",
-        maintain_order="left",
-    )
-    count(dropped, "scores of unknown samples", len(scores) - len(placed))
-    # What a float32 cannot hold would be infinite in the benchmark.
-    finite = pl.col("score").cast(pl.Float32).is_finite()
-    return placed.select(
-        "row",
-        pl.col("model").replace(dict(aliases)),
-        pl.when(finite).then("score").alias("score"),
-        *(pl.col(name).cast(pl.Float32) for name in numbers),
-    )
-
-
 def _models(
-    placed: Sequence[pl.DataFrame],
+    results: Sequence[Results],
     aliases: Mapping[str, str],
     facts: Mapping[str, ModelFacts],
     keep_models: Sequence[str] | None,
-) -> tuple[list[str], list[str]]:
-    """Return the models of the benchmark by name, and warnings about those without a score."""
-    named = {model for frame in placed for model in frame["model"].unique()}
-    scored = {model for frame in placed for model in frame.drop_nulls("score")["model"].unique()}
+    dropped: Sequence[Counter[str]],
+) -> tuple[list[str], list[str], list[NDArray[np.int64]]]:
+    """Return the models of the benchmark by name, warnings about those without a score, and the
+    number in the benchmark of each model of each source.
+    """
+    names = [[aliases.get(name, name) for name in of_source.models] for of_source in results]
+    n_scores = []
+    named: set[str] = set()
+    for of_source, ours in zip(results, names, strict=True):
+        answered, scored_by = _tally(of_source)
+        n_scores.append(scored_by)
+        named |= {ours[m] for m in np.flatnonzero(answered)}
+    scored = {
+        ours[m]
+        for ours, scored_by in zip(names, n_scores, strict=True)
+        for m in np.flatnonzero(scored_by)
+    }
     strangers = sorted(set(facts) - named)
     if keep_models is not None:
         keep = {aliases.get(model, model) for model in keep_models}
@@ -228,40 +222,41 @@ def _models(
         warnings.append(f"Models without any score are left out: {listed(sorted(named - scored))}.")
     if strangers:
         warnings.append(f"Models that are configured and in no source: {listed(strangers)}.")
-    return sorted(scored), warnings
+    models = sorted(scored)
+    number = {model: m for m, model in enumerate(models)}
+    model_of = [np.array([number.get(name, -1) for name in ours], dtype=np.int64) for ours in names]
+    for of_each, scored_by, left_out in zip(model_of, n_scores, dropped, strict=True):
+        count(left_out, "scores of models that are not kept", int(scored_by[of_each < 0].sum()))
+    return models, warnings, model_of
 
 
-def _of_models(frame: pl.DataFrame, models: Sequence[str], dropped: Counter[str]) -> pl.DataFrame:
-    """Keep the scores of the models, and number these."""
-    kept = frame.with_columns(_codes(frame["model"], models)).drop_nulls("model")
-    n_scores = frame["score"].count() - kept["score"].count()
-    count(dropped, "scores of models that are not kept", n_scores)
-    return kept
+def _tally(results: Results) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the answers and the scores of each model of a source."""
+    n_models = len(results.models)
+    answers, scores = np.zeros(n_models, dtype=np.int64), np.zeros(n_models, dtype=np.int64)
+    for part in results.parts():
+        answers += np.bincount(part["model"].to_numpy(), minlength=n_models)
+        scored = part["model"].filter(part["score"].is_not_null())
+        scores += np.bincount(scored.to_numpy(), minlength=n_models)
+    return answers, scores
 
 
 def _with_scores(
-    rows: pl.DataFrame, placed: Sequence[pl.DataFrame], dropped: Sequence[Counter[str]]
-) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    rows: pl.DataFrame, placed: Sequence[Placed], dropped: Sequence[Counter[str]]
+) -> tuple[pl.DataFrame, list[Placed]]:
     """Leave out samples that no model has a score for, and number the others anew."""
     scored = np.zeros(len(rows), dtype=bool)
-    for frame in placed:
-        scored[frame.drop_nulls("score")["row"].to_numpy()] = True
+    for source in placed:
+        for part in source.parts():
+            scored[part["row"].filter(part["score"].is_not_null()).to_numpy()] = True
     if scored.all():
         return rows, list(placed)
     unscored = np.bincount(rows["source"].to_numpy()[~scored], minlength=len(dropped))
     for s, n_unscored in enumerate(unscored):
         count(dropped[s], "samples without any score", int(n_unscored))
-    number = pl.Series(np.cumsum(scored) - 1)
-    keep = pl.Series(scored)
-    return rows.filter(keep), [
-        kept.with_columns(number.gather(kept["row"]).alias("row"))
-        for kept in (frame.filter(keep.gather(frame["row"])) for frame in placed)
-    ]
-
-
-def _codes(values: pl.Series, names: Sequence[str]) -> pl.Series:
-    """Return the position of each value in `names` as UInt32, null where it is not there."""
-    return values.cast(pl.Enum(names), strict=False).to_physical().cast(pl.UInt32)
+    number = np.where(scored, np.cumsum(scored) - 1, -1)
+    kept = rows.filter(pl.Series(scored))
+    return kept, [replace(source, row_of=number[source.row_of]) for source in placed]
 
 
 def _eta(task: pl.Series, judgement: SourceJudgement) -> NDArray[np.float64]:

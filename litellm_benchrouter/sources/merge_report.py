@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import MISSING, Benchmark
 from litellm_benchrouter.sources.frames import listed
+from litellm_benchrouter.sources.grid import Filled
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class MergeReport:
         In the order given.
     warnings : list of str
         Sentences about what a reader of the results should know.
-    source_row : list of (int, int), length n
+    source_row : ndarray of int64, shape (n, 2)
         Of each row of the benchmark: the source that it first came from, and its row in that
         source's samples as they were before anything was left out.
     n_rows : list of int
@@ -60,7 +61,7 @@ class MergeReport:
 
     sources: list[SourceReport]
     warnings: list[str]
-    source_row: list[tuple[int, int]]
+    source_row: NDArray[np.int64]
     n_rows: list[int]
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,27 +73,30 @@ class MergeReport:
 
 
 def source_report(
-    name: str,
-    frame: pl.DataFrame,
-    task: NDArray[np.int32],
-    n_given: int,
-    dropped: Counter[str],
+    name: str, filled: Filled, task: NDArray[np.int32], dropped: Counter[str]
 ) -> SourceReport:
-    """Count what a source gave: `frame` holds its scores by row of the benchmark and model."""
-    scored = frame.drop_nulls("score")
-    samples = scored["row"].unique().to_numpy()
+    """Count what a source gave."""
     return SourceReport(
         name=name,
-        samples=len(samples),
-        scores=n_given,
-        models=scored["model"].n_unique(),
-        tasks=len(np.unique(task[samples])),
+        samples=int(np.count_nonzero(filled.rows)),
+        scores=filled.n_given,
+        models=int(np.count_nonzero(filled.models)),
+        tasks=len(np.unique(task[filled.rows])),
         dropped=dict(sorted(dropped.items())),
     )
 
 
-def warnings_about(benchmark: Benchmark, all_tasks: pl.Series) -> list[str]:
-    """Say what makes the averages or the neighbours less than they seem."""
+def warnings_about(benchmark: Benchmark, rows: pl.DataFrame, all_tasks: pl.Series) -> list[str]:
+    """Say what makes the averages or the neighbours less than they seem.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+    rows : polars.DataFrame
+        `task` and `prompt` of its samples.
+    all_tasks : polars.Series of str
+        Tasks of all samples that the sources had.
+    """
     warnings = []
     lost = sorted(set(all_tasks.unique()) - set(benchmark.tasks))
     if lost:
@@ -112,8 +116,7 @@ def warnings_about(benchmark: Benchmark, all_tasks: pl.Series) -> list[str]:
     single = [name for name, n in zip(benchmark.tasks, size, strict=True) if n == 1]
     if single:
         warnings.append(f"Tasks with a single sample: {listed(single)}.")
-    pairs = pl.DataFrame({"task": benchmark.task, "prompt": benchmark.prompts})
-    repeated = len(pairs) - pairs.n_unique()
+    repeated = len(rows) - rows.n_unique(["task", "prompt"])
     if repeated:
         warnings.append(
             f"{repeated} samples repeat the prompt of another sample of their task under another "

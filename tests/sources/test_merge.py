@@ -100,7 +100,7 @@ def test_a_second_source_adds_a_models_results_to_the_same_rows() -> None:
     benchmark, report = merged(old, new)
     assert benchmark.sample_ids == ["2", "1", "3"]
     assert benchmark.correctness.tolist() == [[0, 1], [1, 1], [MISSING, 0]]
-    assert report.source_row == [(0, 0), (0, 1), (1, 1)]
+    assert report.source_row.tolist() == [[0, 0], [0, 1], [1, 1]]
     assert [s.samples for s in report.sources] == [2, 3]
     assert [s.scores for s in report.sources] == [2, 3]
 

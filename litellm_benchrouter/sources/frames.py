@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,22 @@ def read_frame(path: Path) -> pl.DataFrame:
     SourceError
         If the file is missing, of another kind, damaged, cut off, or without rows.
     """
+    known = format_of(path)
+    with refusing(path, known):
+        frame = _READERS[known](path)
+    if frame.is_empty():
+        raise SourceError(f"{path} holds no rows; give a file with results.")
+    return frame
+
+
+def format_of(path: Path) -> str:
+    """Return which of `FORMATS` a file has.
+
+    Raises
+    ------
+    SourceError
+        If it is missing or has none of them.
+    """
     if not path.exists():
         raise SourceError(f"{path} does not exist; give a file or folder with results.")
     known = FORMATS.get(path.suffix.lower())
@@ -45,8 +62,14 @@ def read_frame(path: Path) -> pl.DataFrame:
         raise SourceError(
             f"{path} is none of {', '.join(FORMATS)}; convert it, or name the kind that reads it."
         )
+    return known
+
+
+@contextmanager
+def refusing(path: Path, known: str) -> Iterator[None]:
+    """Turn what polars says of a file of a known format into one sentence."""
     try:
-        frame = _READERS[known](path)
+        yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         if known == "CSV" and not isinstance(error, OSError):
@@ -55,9 +78,6 @@ def read_frame(path: Path) -> pl.DataFrame:
             f"{path} cannot be read as {known}: {reason}; see that it is complete and really is "
             f"{known}."
         ) from error
-    if frame.is_empty():
-        raise SourceError(f"{path} holds no rows; give a file with results.")
-    return frame
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
@@ -75,12 +95,17 @@ def _read_csv(path: Path) -> pl.DataFrame:
         frame = pl.read_csv(path, infer_schema=False, glob=False)
     except pl.exceptions.NoDataError:
         return pl.DataFrame()
-    for name in frame.columns:
-        twice = re.fullmatch(r"(.*)_duplicated_\d+", name, re.DOTALL)
-        if twice and twice[1] in frame.columns:
-            raise SourceError(f'{path} has the column "{twice[1]}" twice; rename or drop one.')
-    _refuse_a_short_last_row(path, frame.width)
+    refuse_odd_csv(path, frame.columns)
     return frame
+
+
+def refuse_odd_csv(path: Path, names: Sequence[str]) -> None:
+    """Refuse what polars lets pass: a name that two columns have, and an end within a row."""
+    for name in names:
+        twice = re.fullmatch(r"(.*)_duplicated_\d+", name, re.DOTALL)
+        if twice and twice[1] in names:
+            raise SourceError(f'{path} has the column "{twice[1]}" twice; rename or drop one.')
+    _refuse_a_short_last_row(path, len(names))
 
 
 def _refuse_a_short_last_row(path: Path, width: int) -> None:

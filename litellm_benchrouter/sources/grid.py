@@ -105,8 +105,9 @@ class Grid:
         return n_given, int(np.count_nonzero(self.scores.take(cells) != scores))
 
     def _cells(self, part: pl.DataFrame) -> NDArray[np.int64]:
-        cells = part["row"] * self.scores.shape[1] + part["model"]
-        return cells.to_numpy()
+        n_models = self.scores.shape[1]
+        cells: NDArray[np.int64] = part["row"].to_numpy() * n_models + part["model"].to_numpy()
+        return cells
 
 
 @dataclass

@@ -9,27 +9,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from litellm_benchrouter.core.benchmark import ModelFacts
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.frames import FORMATS, listed, read_frame
+from litellm_benchrouter.sources.frame_file import FrameFile
+from litellm_benchrouter.sources.frames import FORMATS, listed
 from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.table_long import LongScores, folder_scores, read_long
+from litellm_benchrouter.sources.table_wide import WideScores, read_wide
 from litellm_benchrouter.sources.tidy import (
+    LEFT_OUT,
     SAMPLE,
-    as_numbers,
     as_text,
     complete,
     count,
-    identified,
+    known,
     one_prompt_an_id,
+    require,
     useful_samples,
-    useful_scores,
-    with_numbers,
 )
-
-_NUMBERS = ("score", "cost_usd", "prompt_tokens", "completion_tokens", "log_likelihood")
-_PREFIXES = ("metric:", "ranker:")
 
 
 def read(
@@ -80,37 +80,42 @@ def read(
         f"ranker:{name.removeprefix('ranker:')}": name for name in rankers or []
     }
     facts: dict[str, ModelFacts] = {}
+    found: LongScores | WideScores
     if path.is_dir():
-        files = [_file_in(path, "samples"), _file_in(path, "scores")]
-        samples, scores = _renamed([read_frame(file) for file in files], theirs, path)
-        n_rows = samples.height
-        samples = _folder_samples(_with_task(samples, task, files[0]), files[0], dropped)
-        scores = _folder_scores(_with_metric(scores, metric, files[1]), files[1], dropped)
+        files = [FrameFile(_file_in(path, "samples")), FrameFile(_file_in(path, "scores"))]
+        _rename(files, theirs, path)
+        _set_task(files[0], task)
+        samples, n_rows = _folder_samples(files[0], dropped)
+        _choose_metric(files[1], metric)
+        found = folder_scores(files[1], samples, dropped)
         if (path / "models.json").exists():
             facts = _read_facts(path / "models.json", dropped)
     else:
-        [frame] = _renamed([read_frame(path)], theirs, path)
-        frame = _with_task(frame, task, path)
-        if "model" in frame.columns or "score" in frame.columns:
-            samples, scores = _split_long(_with_metric(frame, metric, path), path, dropped)
+        file = FrameFile(path)
+        _rename([file], theirs, path)
+        _set_task(file, task)
+        if "model" in file.columns or "score" in file.columns:
+            _choose_metric(file, metric)
+            samples, found = read_long(file, dropped)
             n_rows = samples.height
         elif metric is None and not rankers:
-            samples, scores = _split_wide(frame, path, dropped)
-            n_rows = frame.height
+            samples, found = read_wide(file, dropped)
+            n_rows = found.n_lines
         else:
             raise SourceError(
                 f'{path} has no column "model", so it has a column a model and no metric or ranker '
                 "to choose; leave these options out, or give a long table."
             )
     kept = useful_samples(samples, tasks, path, dropped)
-    scores = useful_scores(scores, samples, kept, dropped)
-    if scores["score"].count() == 0:
+    is_kept = samples["sample_id"].is_in(kept["sample_id"].implode()).to_numpy()
+    results = found.of_samples(np.where(is_kept, np.cumsum(is_kept) - 1, LEFT_OUT), dropped)
+    if not any(part["score"].count() for part in results.parts()):
         left_out = ", ".join(f"{words}: {count}" for words, count in sorted(dropped.items()))
         raise SourceError(
             f"{path} holds no sample with a score (left out: {left_out or 'nothing'}); see that it "
             "holds prompts, and scores that are numbers."
         )
-    return SourceTable(kept, scores, facts, dropped, n_rows)
+    return SourceTable(kept, results, facts, dropped, n_rows)
 
 
 def _file_in(folder: Path, stem: str) -> Path:
@@ -125,126 +130,48 @@ def _file_in(folder: Path, stem: str) -> Path:
     return folder / found[0]
 
 
-def _renamed(
-    frames: Sequence[pl.DataFrame], theirs: Mapping[str, str], path: Path
-) -> list[pl.DataFrame]:
+def _rename(files: Sequence[FrameFile], theirs: Mapping[str, str], path: Path) -> None:
     """Give the columns our names; a column that had such a name without being meant goes."""
-    seen = list(dict.fromkeys(name for frame in frames for name in frame.columns))
+    seen = list(dict.fromkeys(name for file in files for name in file.names))
     for our, name in theirs.items():
         if name not in seen:
             raise SourceError(
                 f'{path} has no column "{name}" to take for "{our}"; it has {listed(seen)}.'
             )
-    renamed = []
-    for frame in frames:
-        here = {our: name for our, name in theirs.items() if name in frame.columns}
-        rest = [name for name in frame.columns if name not in {*here, *here.values()}]
-        ours = (pl.col(name).alias(our) for our, name in here.items())
-        renamed.append(frame.select(*rest, *ours))
-    return renamed
+    for file in files:
+        here = {our: name for our, name in theirs.items() if name in file.names}
+        rest = (name for name in file.names if name not in {*here, *here.values()})
+        file.names = {name: name for name in rest} | here
 
 
-def _with_task(frame: pl.DataFrame, task: str | None, path: Path) -> pl.DataFrame:
-    if task is None:
-        return frame
-    if "task" in frame.columns:
-        raise SourceError(f'{path} has a column "task"; leave out the option task: {task}.')
-    return frame.with_columns(task=pl.lit(task))
+def _set_task(file: FrameFile, task: str | None) -> None:
+    if task is not None and "task" in file.names:
+        raise SourceError(f'{file.path} has a column "task"; leave out the option task: {task}.')
+    file.task = task
 
 
-def _with_metric(frame: pl.DataFrame, metric: str | None, path: Path) -> pl.DataFrame:
+def _choose_metric(file: FrameFile, metric: str | None) -> None:
+    """Take a column of the metrics for the score."""
     if metric is None:
-        return frame
+        return
     name = f"metric:{metric.removeprefix('metric:')}"
-    if name not in frame.columns:
-        metrics = [column for column in frame.columns if column.startswith("metric:")]
-        raise SourceError(f'{path} has no column "{name}"; its metrics are {listed(metrics)}.')
-    return frame.rename({"score": "metric:score"}, strict=False).rename({name: "score"})
+    if name not in file.names:
+        metrics = [column for column in file.names if column.startswith("metric:")]
+        raise SourceError(f'{file.path} has no column "{name}"; its metrics are {listed(metrics)}.')
+    new = {"score": "metric:score", name: "score"}
+    file.names = {new.get(our, our): their for our, their in file.names.items()}
 
 
-def _folder_samples(frame: pl.DataFrame, path: Path, dropped: Counter[str]) -> pl.DataFrame:
-    _require(frame, ("sample_id", "task", "prompt"), path)
-    frame = _known(frame, SAMPLE, dropped).with_row_index("source_row")
-    frame = complete(as_text(frame, path), ("sample_id", "task"), dropped)
+def _folder_samples(file: FrameFile, dropped: Counter[str]) -> tuple[pl.DataFrame, int]:
+    """Return the samples of a folder, and how many rows their file has."""
+    require(file.path, file.columns, ("sample_id", "task", "prompt"))
+    frame = known(file.take(file.columns), SAMPLE, dropped).with_row_index("source_row")
+    n_rows = frame.height
+    frame = complete(as_text(frame, file.path), ("sample_id", "task"), dropped)
     frame = one_prompt_an_id(frame, dropped)
     samples = frame.unique("sample_id", keep="first", maintain_order=True)
     count(dropped, "repeated samples", frame.height - samples.height)
-    return samples
-
-
-def _folder_scores(frame: pl.DataFrame, path: Path, dropped: Counter[str]) -> pl.DataFrame:
-    _require(frame, ("sample_id", "model", "score"), path)
-    numbers = [name for name in frame.columns if _is_number(name)]
-    frame = _known(frame, ("sample_id", "model", *numbers), dropped)
-    frame = complete(as_text(frame, path), ("sample_id", "model"), dropped)
-    return with_numbers(frame, numbers, dropped)
-
-
-def _split_long(
-    frame: pl.DataFrame, path: Path, dropped: Counter[str]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    _require(frame, ("task", "prompt", "model", "score"), path)
-    numbers = [name for name in frame.columns if _is_number(name)]
-    frame = _known(frame, (*SAMPLE, "model", *numbers), dropped)
-    frame = complete(as_text(frame, path), ("sample_id", "task", "model"), dropped)
-    frame = with_numbers(identified(frame, dropped), numbers, dropped)
-    samples = frame.drop("model", *numbers).unique("sample_id", keep="first", maintain_order=True)
-    return samples.with_row_index("source_row"), frame.select("sample_id", "model", *numbers)
-
-
-def _split_wide(
-    frame: pl.DataFrame, path: Path, dropped: Counter[str]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    costs = [name for name in frame.columns if name.endswith("|total_cost")]
-    if costs:
-        raise SourceError(
-            f'{path} has RouterBench\'s columns ("{costs[0]}"); read it with kind: routerbench.'
-        )
-    _require(frame, ("task", "prompt"), path)
-    models = []
-    for name in frame.columns:
-        if name not in ("", "source_row", *SAMPLE) and not _is_number(name):
-            numbers, n_other = as_numbers(frame[name])
-            if numbers.count():  # else it is a text about the sample, not a model
-                models.append(numbers)
-                count(dropped, "scores that are not numbers", n_other)
-                count(dropped, "empty scores", numbers.null_count() - n_other)
-    if not models:
-        raise SourceError(
-            f"{path} has no column with a model's scores (it has {listed(frame.columns)}); a wide "
-            "table has one column a model, a long one has the columns model and score."
-        )
-    names = [model.name for model in models]
-    frame = _known(frame.with_columns(models), (*SAMPLE, *names), dropped)
-    frame = complete(
-        as_text(frame.with_row_index("source_row"), path), ("sample_id", "task"), dropped
-    )
-    frame = identified(frame, dropped)
-    scores = frame.unpivot(names, index="sample_id", variable_name="model", value_name="score")
-    samples = frame.drop(names).unique("sample_id", keep="first", maintain_order=True)
-    return samples, scores.drop_nulls("score")
-
-
-def _is_number(name: str) -> bool:
-    return name in _NUMBERS or name.startswith(_PREFIXES)
-
-
-def _require(frame: pl.DataFrame, names: Sequence[str], path: Path) -> None:
-    for name in names:
-        if name not in frame.columns:
-            or_option = ", or give the option task" if name == "task" else ""
-            raise SourceError(
-                f'{path} has no column "{name}" (it has {listed(frame.columns)}); say which one it '
-                f"is with columns: {{{name}: THEIRS}}{or_option}."
-            )
-
-
-def _known(frame: pl.DataFrame, names: Sequence[str], dropped: Counter[str]) -> pl.DataFrame:
-    """Keep the columns that have a meaning here, and count the values of the others."""
-    for name in frame.columns:
-        if name not in names:
-            dropped[f'values in the unknown column "{name}"'] += frame[name].count()
-    return frame.select(name for name in frame.columns if name in names)
+    return samples, n_rows
 
 
 def _read_facts(path: Path, dropped: Counter[str]) -> dict[str, ModelFacts]:

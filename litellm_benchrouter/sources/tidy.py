@@ -7,13 +7,46 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.sources.frames import listed
 
 SAMPLE = ("sample_id", "task", "prompt", "reference", "split")
 """The columns of text that describe a sample."""
+
+
+_NUMBERS = ("score", "cost_usd", "prompt_tokens", "completion_tokens", "log_likelihood")
+_PREFIXES = ("metric:", "ranker:")
+
+LEFT_OUT = -1
+"""In place of a sample's position: it is not wanted, or has no prompt."""
+
+
+def is_number(name: str) -> bool:
+    """Say whether a column holds something about an answer."""
+    return name in _NUMBERS or name.startswith(_PREFIXES)
+
+
+def require(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
+    """Raise a SourceError where a column is missing."""
+    for name in names:
+        if name not in columns:
+            or_option = ", or give the option task" if name == "task" else ""
+            raise SourceError(
+                f'{path} has no column "{name}" (it has {listed(columns)}); say which one it '
+                f"is with columns: {{{name}: THEIRS}}{or_option}."
+            )
+
+
+def known(frame: pl.DataFrame, names: Sequence[str], dropped: Counter[str]) -> pl.DataFrame:
+    """Keep the columns that have a meaning here, and count the values of the others."""
+    for name in frame.columns:
+        if name not in names:
+            dropped[f'values in the unknown column "{name}"'] += frame[name].count()
+    return frame.select(name for name in frame.columns if name in names)
 
 
 def count(dropped: Counter[str], words: str, n: int) -> None:
@@ -47,40 +80,28 @@ def complete(frame: pl.DataFrame, names: Sequence[str], dropped: Counter[str]) -
     return frame
 
 
-def as_numbers(values: pl.Series) -> tuple[pl.Series, int]:
+def as_numbers(values: pl.Series) -> tuple[pl.Series, pl.Series]:
     """Read a column of any type as numbers: "0.5" is one, true is 1 and false is 0.
 
     Returns
     -------
     polars.Series of Float64
         Null where there is no finite number that a float32 can hold.
-    int
-        How many values are there and are no such number.
+    polars.Series of Boolean
+        Where there is a value that is no such number.
     """
-    dtype, filled = values.dtype, values.count()
+    dtype, filled = values.dtype, values.is_not_null()
     if dtype == pl.String:
         text = values.str.strip_chars().str.to_lowercase()
-        filled = int((text != "").sum())
+        filled = (text != "").fill_null(False)
         values = text.replace({"true": "1", "false": "0"})
     elif not (dtype.is_numeric() or dtype == pl.Boolean):
-        return pl.repeat(None, len(values), dtype=pl.Float64, eager=True).alias(values.name), filled
+        nothing = pl.repeat(None, len(values), dtype=pl.Float64, eager=True)
+        return nothing.alias(values.name), filled
     numbers = values.cast(pl.Float64, strict=False)
     is_finite = numbers.cast(pl.Float32).is_finite()
     numbers = numbers.to_frame().select(pl.when(is_finite).then(pl.first())).to_series()
-    return numbers, filled - numbers.count()
-
-
-def with_numbers(frame: pl.DataFrame, names: Sequence[str], dropped: Counter[str]) -> pl.DataFrame:
-    """Read columns as numbers, and count what is none; of the scores also those that are empty."""
-    parsed = []
-    for name in names:
-        numbers, n_other = as_numbers(frame[name])
-        words = "scores" if name == "score" else f"values of {name}"
-        count(dropped, f"{words} that are not numbers", n_other)
-        if name == "score":
-            count(dropped, "empty scores", numbers.null_count() - n_other)
-        parsed.append(numbers)
-    return frame.with_columns(parsed)
+    return numbers, filled & numbers.is_null()
 
 
 def identified(frame: pl.DataFrame, dropped: Counter[str]) -> pl.DataFrame:
@@ -122,6 +143,15 @@ def one_prompt_an_id(frame: pl.DataFrame, dropped: Counter[str]) -> pl.DataFrame
     return kept
 
 
+def positions_of(frame: pl.DataFrame, samples: pl.DataFrame) -> NDArray[np.int64]:
+    """Return where the sample of each row is; `samples` has each sample_id once."""
+    if frame.height == samples.height:
+        return np.arange(frame.height)
+    ids = samples.select("sample_id").with_row_index("position")
+    found = frame.select("sample_id").join(ids, on="sample_id", how="left", maintain_order="left")
+    return found["position"].to_numpy().astype(np.int64)
+
+
 def useful_samples(
     samples: pl.DataFrame, tasks: Sequence[str] | None, path: Path, dropped: Counter[str]
 ) -> pl.DataFrame:
@@ -155,7 +185,14 @@ def useful_scores(
     scores = scores.drop("row")
     if cell.n_unique() == scores.height:
         return scores
-    # A failed run and its repetition: the first that has a score is the result.
+    return first_scored(scores, cell, dropped)
+
+
+def first_scored(scores: pl.DataFrame, cell: pl.Series, dropped: Counter[str]) -> pl.DataFrame:
+    """Of several scores of a cell keep one.
+
+    A failed run and its repetition: the first that has a score is the result.
+    """
     scores = scores.with_columns(cell=cell).sort(pl.col("score").is_null(), maintain_order=True)
     first = scores.unique("cell", keep="first", maintain_order=True)
     differs = pl.col("score") != pl.col("score").first().over("cell")

@@ -357,7 +357,7 @@ def test_averages_of_shared_sets_are_those_that_their_source_states(
         assert match is not None
         assert benchmark.models[place] == match[1]
         assert average[place] == pytest.approx(float(match[2]), abs=5e-5)
-    assert report.source_row == [(0, i) for i in range(len(benchmark))]
+    assert report.source_row.tolist() == [[0, i] for i in range(len(benchmark))]
 
 
 def test_a_set_cut_by_models_merges_to_the_whole(shared: Path) -> None:

@@ -27,62 +27,47 @@ from litellm_benchrouter.sources.tidy import (
 
 
 class WideScores:
-    """Scores of a wide table, read column by column once it is known which samples are kept.
+    """Scores of a wide table, a column a model.
 
     Attributes
     ----------
     n_lines : int
         Rows of the file.
+    lines : ndarray of uint32
+        Which of them are read.
+    sample_of : ndarray of int64
+        Position of each of those in the samples.
     """
 
-    def __init__(
-        self, file: FrameFile, n_lines: int, lines: NDArray[np.uint32], sample: NDArray[np.int64]
-    ) -> None:
-        self.n_lines = n_lines
-        self._file = file
-        self._lines = lines  # which rows of the file are read
-        self._sample = sample  # the position of each one's sample
+    def __init__(self, scores: list[pl.Series]) -> None:
+        self.n_lines = len(scores[0])
+        self.lines: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
+        self.sample_of: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._scores = scores
 
     def of_samples(self, position: NDArray[np.int64], dropped: Counter[str]) -> Wide:
         """See `LongScores.of_samples`."""
-        place = position[self._sample]
+        place = position[self.sample_of]
         n_kept = int(np.count_nonzero(position >= 0))
-        columns = []
-        for name in self._file.columns:
-            if name in SAMPLE:
-                continue
-            values = self._file.take([name]).to_series()
-            numbers, is_other = as_numbers(values)
-            is_model = name not in ("", "source_row") and not is_number(name)
-            if not is_model or not numbers.count():  # else it is a text about the sample
-                dropped[f'values in the unknown column "{name}"'] += values.count()
-                continue
-            n_other = int(is_other.sum())
-            count(dropped, "scores that are not numbers", n_other)
-            count(dropped, "empty scores", numbers.null_count() - n_other)
-            columns.append(narrowed(self._of_kept(numbers, place, n_kept, dropped)))
-        if not columns:
-            raise SourceError(
-                f"{self._file.path} has no column with a model's scores (it has "
-                f"{listed(self._file.columns)}); a wide table has one column a model, a long one "
-                "has the columns model and score."
-            )
-        return Wide(pl.DataFrame(columns))
+        for m, scores in enumerate(self._scores):
+            self._scores[m] = self._of_kept(scores, place, n_kept, dropped)
+        return Wide(pl.DataFrame(self._scores))
 
     def _of_kept(
-        self, numbers: pl.Series, place: NDArray[np.int64], n_kept: int, dropped: Counter[str]
+        self, scores: pl.Series, place: NDArray[np.int64], n_kept: int, dropped: Counter[str]
     ) -> pl.Series:
         """Return a model's score of each sample that is kept."""
-        if n_kept == len(place) == len(numbers):
-            return numbers  # every row of the file is a sample of its own
-        scored = pl.DataFrame({"row": place, "score": numbers.gather(self._lines)}).drop_nulls()
+        if n_kept == len(place) == len(scores):
+            return scores  # every row of the file is a sample of its own
+        scored = pl.DataFrame({"row": place, "score": scores.gather(self.lines)}).drop_nulls()
         kept = scored.filter(pl.col("row") >= 0)
         count(dropped, "scores of samples left out", scored.height - kept.height)
         if not kept["row"].is_unique().all():
             kept = first_scored(kept, kept["row"], dropped)
-        scores = np.full(n_kept, np.nan)
-        scores[kept["row"].to_numpy()] = kept["score"].to_numpy()
-        return pl.Series(numbers.name, scores).fill_nan(None)
+        values = kept["score"].to_numpy()
+        of_each = np.full(n_kept, np.nan, dtype=values.dtype)
+        of_each[kept["row"].to_numpy()] = values
+        return pl.Series(scores.name, of_each).fill_nan(None)
 
 
 def read_wide(file: FrameFile, dropped: Counter[str]) -> tuple[pl.DataFrame, WideScores]:
@@ -94,10 +79,34 @@ def read_wide(file: FrameFile, dropped: Counter[str]) -> tuple[pl.DataFrame, Wid
             "routerbench."
         )
     require(file.path, file.columns, ("task", "prompt"))
+    scores = WideScores(_scores(file, dropped))
     frame = file.take([name for name in file.columns if name in SAMPLE])
-    n_lines = frame.height
     frame = as_text(frame.with_row_index("source_row"), file.path)
     frame = identified(complete(frame, ("sample_id", "task"), dropped), dropped)
     samples = frame.unique("sample_id", keep="first", maintain_order=True)
-    lines = frame["source_row"].to_numpy()
-    return samples, WideScores(file, n_lines, lines, positions_of(frame, samples))
+    scores.lines, scores.sample_of = frame["source_row"].to_numpy(), positions_of(frame, samples)
+    return samples, scores
+
+
+def _scores(file: FrameFile, dropped: Counter[str]) -> list[pl.Series]:
+    """Read the columns with numbers, one after the other."""
+    found = []
+    for name in file.columns:
+        if name in SAMPLE:
+            continue
+        values = file.take([name]).to_series()
+        numbers, is_other = as_numbers(values)
+        is_model = name not in ("", "source_row") and not is_number(name)
+        if not is_model or not numbers.count():  # else it is a text about the sample
+            dropped[f'values in the unknown column "{name}"'] += values.count()
+            continue
+        n_other = int(is_other.sum())
+        count(dropped, "scores that are not numbers", n_other)
+        count(dropped, "empty scores", numbers.null_count() - n_other)
+        found.append(narrowed(numbers))
+    if not found:
+        raise SourceError(
+            f"{file.path} has no column with a model's scores (it has {listed(file.columns)}); a "
+            "wide table has one column a model, a long one has the columns model and score."
+        )
+    return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.sources.tidy import count
 
-BATCH = 1 << 19
+BATCH = 1 << 17
 """Rows that are worked on at once."""
 
 

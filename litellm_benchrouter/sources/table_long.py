@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -48,8 +48,9 @@ class LongScores:
 
     def add(self, batch: pl.DataFrame, key: pl.Series) -> None:
         """Add rows with `model` and numbers; `key` (UInt32) stands for the sample of each."""
-        new = batch["model"].unique(maintain_order=True).to_list()
-        self._models += [name for name in new if name not in set(self._models)]
+        there = set(self._models)
+        named = batch["model"].unique(maintain_order=True)
+        self._models += [name for name in named if name not in there]
         columns = [key.alias("row"), positions(batch["model"], self._models)]
         for name in self._numbers:
             numbers, is_other = as_numbers(batch[name])
@@ -107,7 +108,7 @@ def read_long(file: FrameFile, dropped: Counter[str]) -> tuple[pl.DataFrame, Lon
     numbers = [name for name in file.columns if is_number(name)]
     texts = [name for name in file.columns if name in SAMPLE]
     scores, seen = LongScores(numbers), _Distinct()
-    for read in file.batches():
+    for read in _in_steps(file.batches(), seen):
         batch = as_text(known(read, (*SAMPLE, "model", *numbers), dropped), file.path)
         batch = complete(batch, ("sample_id", "task", "model"), dropped)
         scores.add(batch, seen.keys(batch.select(texts)))
@@ -148,9 +149,26 @@ class _Distinct:
         new = batch.unique(maintain_order=True)
         if self.rows.width:
             new = new.join(self.rows, on=names, how="anti", nulls_equal=True, maintain_order="left")
+        # Copied, as the texts of these few rows would keep those of the whole batch in memory.
+        new = new.select(pl.concat_str(pl.col(name), pl.lit("")).alias(name) for name in names)
         new = new.with_row_index("key", offset=self.rows.height)
         self.rows = pl.concat([self.rows, new]) if self.rows.width else new
         numbered = batch.join(
             self.rows, on=names, how="left", nulls_equal=True, maintain_order="left"
         )
         return numbered["key"]
+
+
+def _in_steps(batches: Iterator[pl.DataFrame], seen: _Distinct) -> Iterator[pl.DataFrame]:
+    """Put batches together until they have as many rows as there are different ones so far.
+
+    Every step looks through all of these, which would otherwise grow with their number's square.
+    """
+    waiting: list[pl.DataFrame] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(part.height for part in waiting) >= seen.rows.height:
+            yield pl.concat(waiting)
+            waiting = []
+    if waiting:
+        yield pl.concat(waiting)

@@ -9,7 +9,13 @@ import polars as pl
 from polars import selectors
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.frames import format_of, read_frame, refuse_odd_csv, refusing
+from litellm_benchrouter.sources.frames import (
+    format_of,
+    read_frame,
+    refuse_a_short_last_row,
+    refuse_names_of_two,
+    refusing,
+)
 from litellm_benchrouter.sources.results import BATCH
 
 
@@ -43,14 +49,11 @@ class FrameFile:
         self.task: str | None = None
         self._format = format_of(path)
         self._whole: pl.DataFrame | None = None
-        if self._format == "JSONL":
+        names = [] if self._format == "JSONL" else self._begun()
+        if not names:  # read as a whole, or refused there
             self._whole = read_frame(path)
             names = self._whole.columns
-        else:
-            with refusing(path, self._format):
-                names, has_rows = self._begun()
-            if not has_rows:
-                raise SourceError(f"{path} holds no rows; give a file with results.")
+        self._columns = names
         self.names = dict(zip(names, names, strict=True))
 
     @property
@@ -80,32 +83,52 @@ class FrameFile:
             parts: Iterator[pl.DataFrame] = self._whole.iter_slices(BATCH)
         else:
             parts = iter(self._scan().collect_batches(chunk_size=BATCH, maintain_order=True))
+        n_read = 0
         while True:
             with refusing(self.path, self._format):
                 part = next(parts, None)
-            if part is None:
-                break
-            yield self._ours(part, self.names, with_task=True)
+                if part is None:
+                    break
+                ours = self._ours(part, self.names, with_task=True)
+            n_read += ours.height
+            yield ours
+        self._refuse_fewer_rows(n_read)
         if self._format == "CSV":
-            refuse_odd_csv(self.path, list(self.names.values()))
+            refuse_a_short_last_row(self.path, len(self._columns))
+
+    def _refuse_fewer_rows(self, n_read: int) -> None:
+        """Refuse a file of which polars gave less than there is, as it may after a panic."""
+        if self._whole is not None:
+            return
+        with refusing(self.path, self._format):
+            n_rows = self._scan().select(pl.len()).collect().item()
+        if n_read != n_rows and n_read != (n_rows := read_frame(self.path).height):
+            raise SourceError(
+                f"{self.path} cannot be read as {self._format}: only {n_read} of "
+                f"{n_rows} rows came; see that it is complete."
+            )
 
     def _ours(self, frame: pl.DataFrame, names: dict[str, str], with_task: bool) -> pl.DataFrame:
-        ours = pl.DataFrame([frame[their].alias(name) for name, their in names.items()])
+        ours = pl.DataFrame({name: frame[their] for name, their in names.items()})
         if self.task is None or not with_task:
             return ours
         return ours.with_columns(task=pl.lit(self.task))
 
-    def _begun(self) -> tuple[list[str], bool]:
-        """Return the names of the columns, and whether there are rows."""
-        try:
-            scan = self._scan()
-            names = scan.collect_schema().names()
-        except pl.exceptions.NoDataError:  # an empty CSV
-            return [], False
-        if self._format == "CSV":
-            refuse_odd_csv(self.path, names)
-            return names, not scan.head(1).collect().is_empty()
-        return names, bool(names) and scan.select(pl.len()).collect().item() > 0
+    def _begun(self) -> list[str]:
+        """Return the names of the columns; none where there is no row."""
+        with refusing(self.path, self._format):
+            if self._format == "Parquet":
+                scan = self._scan()
+                names = scan.collect_schema().names()
+                return names if names and scan.select(pl.len()).collect().item() else []
+            try:
+                scan = self._scan()
+                names = scan.collect_schema().names()
+            except pl.exceptions.NoDataError:  # an empty file
+                return []
+            has_rows = not scan.head(1).collect().is_empty()
+        refuse_names_of_two(self.path, names)
+        return names if has_rows else []
 
     def _scan(self) -> pl.LazyFrame:
         if self._format == "CSV":

@@ -95,20 +95,20 @@ def _read_csv(path: Path) -> pl.DataFrame:
         frame = pl.read_csv(path, infer_schema=False, glob=False)
     except pl.exceptions.NoDataError:
         return pl.DataFrame()
-    refuse_odd_csv(path, frame.columns)
+    refuse_names_of_two(path, frame.columns)
+    refuse_a_short_last_row(path, frame.width)
     return frame
 
 
-def refuse_odd_csv(path: Path, names: Sequence[str]) -> None:
-    """Refuse what polars lets pass: a name that two columns have, and an end within a row."""
+def refuse_names_of_two(path: Path, names: Sequence[str]) -> None:
+    """Refuse a CSV file where two columns have one name, of which polars renames one."""
     for name in names:
         twice = re.fullmatch(r"(.*)_duplicated_\d+", name, re.DOTALL)
         if twice and twice[1] in names:
             raise SourceError(f'{path} has the column "{twice[1]}" twice; rename or drop one.')
-    _refuse_a_short_last_row(path, len(names))
 
 
-def _refuse_a_short_last_row(path: Path, width: int) -> None:
+def refuse_a_short_last_row(path: Path, width: int) -> None:
     """Refuse the commonest sign of a file that was cut off, which polars fills up with nulls."""
     with path.open("rb") as file:
         start = max(0, path.stat().st_size - _TAIL_BYTES)

@@ -117,15 +117,13 @@ class FrameFile:
     def _begun(self) -> list[str]:
         """Return the names of the columns; none where there is no row."""
         with refusing(self.path, self._format):
-            if self._format == "Parquet":
-                scan = self._scan()
-                names = scan.collect_schema().names()
-                return names if names and scan.select(pl.len()).collect().item() else []
+            scan = self._scan()
             try:
-                scan = self._scan()
                 names = scan.collect_schema().names()
-            except pl.exceptions.NoDataError:  # an empty file
+            except pl.exceptions.NoDataError:  # an empty CSV
                 return []
+            if self._format == "Parquet":
+                return names if names and scan.select(pl.len()).collect().item() else []
             has_rows = not scan.head(1).collect().is_empty()
         refuse_names_of_two(self.path, names)
         return names if has_rows else []

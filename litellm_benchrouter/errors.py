@@ -8,6 +8,7 @@
     ├── LabellingError   labels cannot be had or kept                                 exit code 1
     ├── EmbedderError    an embedder is missing, wrong, or failed                     exit code 1
     │   └── EmbedderUnavailableError   a hosted one did not answer in time
+    ├── EngineError      the machines that are to do the work cannot                  exit code 1
     ├── PublishError     a version has not shown what is required of it               exit code 1
     └── ArtifactError    an artifact cannot be written, verified or read              exit code 1
         ├── VersionError an artifact of another schema, or a version that is absent
@@ -46,6 +47,10 @@ class LabellingError(BenchRouterError):
 
 class EmbedderError(BenchRouterError):
     """An embedder is not installed, does not match the artifact, or failed."""
+
+
+class EngineError(BenchRouterError):
+    """The engine is not installed, its cluster does not answer, or it gave up."""
 
 
 class PublishError(BenchRouterError):

@@ -34,6 +34,7 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.benchmark import (
     MISSING,
 )
+from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.index.build import build_index
 from litellm_benchrouter.progress import Silent
@@ -94,16 +95,29 @@ def build(
     ------
     ConfigError, SourceError
         If the input is wrong; nothing has been written then.
-    EmbedderError, ArtifactError
+    EmbedderError, EngineError, ArtifactError
         If the build fails.
     """
-    stages = stages or Silent()
-    benchmark, report = load_benchmark(config, stages)
+    with open_engine(config.engine, config.ray_address) as engine:
+        return _build(config, embeddings, stages or Silent(), engine, force=force)
+
+
+def _build(
+    config: BenchRouterConfig,
+    embeddings: Path | None,
+    stages: Silent,
+    engine: Engine,
+    *,
+    force: bool,
+) -> Built:
+    benchmark, report = load_benchmark(config, stages, engine)
     inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
     given = read_task_labels(config, inputs, benchmark.models, report.warnings)
     store = open_store(config)
     with store.building() as folder:
-        embedded = embed_benchmark(config, benchmark, report, embeddings, store.cache, stages)
+        embedded = embed_benchmark(
+            config, benchmark, report, embeddings, store.cache, stages, engine
+        )
         benchmark, embedded = without_unknown_prompts(benchmark, embedded)
         with stages.stage("index", len(benchmark)) as advance:
             index, measured = build_index(
@@ -115,7 +129,7 @@ def build(
                 cache=store.cache,
             )
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
-            contents = learn(config, benchmark, embedded, index, inputs, given, stages)
+            contents = learn(config, benchmark, embedded, index, inputs, given, stages, engine)
         with stages.stage("writing and verifying", 1) as advance:
             write_contents(folder, contents, index, embedded.embedder)
             manifest = Manifest(

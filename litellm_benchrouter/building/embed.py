@@ -20,6 +20,7 @@ from litellm_benchrouter.embedders import Embedder, embed_with_cache
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.embedders.room import room_for
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.merge_report import MergeReport
@@ -59,6 +60,7 @@ def embed_benchmark(
     given: Path | None,
     cache: Path,
     stages: Silent,
+    engine: Engine = LOCAL,
 ) -> EmbeddedBenchmark:
     """Embed the benchmark's prompts.
 
@@ -72,6 +74,8 @@ def embed_benchmark(
         Vectors of the only source, in place of its `embeddings`.
     cache : Path
     stages : Silent or Bars
+    engine : Engine
+        Embeds the batches.
 
     Raises
     ------
@@ -104,21 +108,29 @@ def embed_benchmark(
     else:
         made = make_and_check(config, benchmark, folder, stages)
     with stages.stage("embedding", len(benchmark)) as advance:
-        vectors, n_new = _embed_the_rest(made, benchmark.prompts, folder, advance)
+        vectors, n_new = _embed_the_rest(made, benchmark.prompts, folder, advance, engine)
     return _finished(vectors, made, made.n_new + n_new, folder)
 
 
 def _embed_the_rest(
-    made: MadeEmbedder, prompts: Sequence[str], cache: Path | None, advance: Progress
+    made: MadeEmbedder,
+    prompts: Sequence[str],
+    cache: Path | None,
+    advance: Progress,
+    engine: Engine,
 ) -> tuple[NDArray[np.float32], int]:
     """Return the vectors of all prompts, and how many of them were not known before."""
     if made.known is None:
-        return embed_with_cache(made.embedder, prompts, cache, progress=advance)
+        return embed_with_cache(made.embedder, prompts, cache, progress=advance, embed=engine.embed)
     rows, known = made.known
     advance(len(rows))
     rest = np.setdiff1d(np.arange(len(prompts)), rows)
     embedded, n_new = embed_with_cache(
-        made.embedder, [prompts[row] for row in rest], cache, progress=advance
+        made.embedder,
+        [prompts[row] for row in rest],
+        cache,
+        progress=advance,
+        embed=engine.embed,
     )
     vectors = room_for(len(prompts), made.embedder.dimension, cache)
     vectors[rows], vectors[rest] = known, embedded

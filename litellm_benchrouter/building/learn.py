@@ -35,6 +35,7 @@ from litellm_benchrouter.core.smoother import (
     task_distance,
 )
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.estimators.filled import filled_accuracy
 from litellm_benchrouter.estimators.request import K
 from litellm_benchrouter.evaluation.prepared import prepare
@@ -50,6 +51,7 @@ def learn(
     inputs: Mapping[str, list[str]],
     given: Mapping[str, Labels],
     stages: Silent,
+    engine: Engine = LOCAL,
 ) -> Contents:
     """Learn what is served from an embedded benchmark.
 
@@ -65,6 +67,7 @@ def learn(
     given : mapping of str to Labels
         Of the named tasks that have labels.
     stages : Silent or Bars
+    engine : Engine
 
     Returns
     -------
@@ -72,8 +75,16 @@ def learn(
     """
     routing, n_tasks = config.routing, len(benchmark.tasks)
     learned = FittingSet.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
-    prepared = prepare(learned.benchmark, learned.vectors, routing, seed=config.seed, stages=stages)
-    table, without = prepared.smoother_table_and_without(stages, held_out_groups(prepared))
+    prepared = prepare(
+        learned.benchmark,
+        learned.vectors,
+        routing,
+        seed=config.seed,
+        stages=stages,
+        engine=engine,
+    )
+    held_out = held_out_groups(prepared)
+    table, without = prepared.smoother_table_and_without(stages, held_out, engine)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
     fitted = None
     if config.method == "guarded" and learned.rows is None:
@@ -89,6 +100,7 @@ def learn(
         stages,
         method=config.method,
         embeds_prompts=embedded.embedder.kind != PrecomputedEmbedder.kind,
+        engine=engine,
     )
     if fitted is not None and verdict.served["unseen"] == BMA:
         fitted = fitted.without_candidate()

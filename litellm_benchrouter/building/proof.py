@@ -18,6 +18,7 @@ from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES, FEWEST_TA
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.smoother import SmootherTable
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.estimators.unseen import Z, group_mean
 from litellm_benchrouter.evaluation.cost import run_cost
@@ -31,7 +32,9 @@ from litellm_benchrouter.evaluation.metrics import bootstrap_mean
 from litellm_benchrouter.evaluation.prepared import Prepared
 from litellm_benchrouter.evaluation.resample import bootstrap_samples
 from litellm_benchrouter.evaluation.splits import (
+    Array,
     Rows,
+    Split,
     Training,
     achieved,
     choose_splits,
@@ -71,6 +74,7 @@ def prove(
     *,
     method: str,
     embeds_prompts: bool = True,
+    engine: Engine = LOCAL,
 ) -> Verdict:
     """Hold out tasks and samples, decide for them, and compare with the best model on average.
 
@@ -87,6 +91,8 @@ def prove(
         `guarded` or `paper`.
     embeds_prompts : bool
         Whether requests can be routed by their text at all.
+    engine : Engine
+        Holds out the tasks and the samples.
 
     Returns
     -------
@@ -98,9 +104,9 @@ def prove(
     if not too_small:
         runs = min(_MOST_RUNS, math.ceil(_ASKED / (TEST_SHARE * len(prepared.benchmark))))
         with stages.stage("proof", len(parts)) as advance:
-            parts["unseen"] = _unseen(prepared, tables, paper=paper)
+            parts["unseen"] = _unseen(prepared, tables, engine, paper=paper)
             advance(1)
-            parts["requests"] = _requests(prepared, runs, paper=paper)
+            parts["requests"] = _requests(prepared, runs, engine, paper=paper)
             advance(1)
             parts["cost"] = _cost(prepared, paper=paper)
             advance(1)
@@ -169,7 +175,7 @@ def _too_small(prepared: Prepared) -> str | None:
     return None
 
 
-def _unseen(prepared: Prepared, tables: _Tables, *, paper: bool) -> _Part:
+def _unseen(prepared: Prepared, tables: _Tables, engine: Engine, *, paper: bool) -> _Part:
     """Gain of the picks for held-out tasks; None where no gain is known."""
     tasks = [d for d, group in enumerate(prepared.group_of_task) if int(group) in tables]
     if not tasks:
@@ -177,7 +183,7 @@ def _unseen(prepared: Prepared, tables: _Tables, *, paper: bool) -> _Part:
     if paper:
         choices = paper_choices(prepared, tables)
     else:
-        choices = unseen_choices(prepared, tables, Silent())[0]
+        choices = unseen_choices(prepared, tables, Silent(), engine)[0]
     picks = [int(choices[d].pick) for d in tasks]
     averages = [prepared.average_without(d) for d in tasks]
     best = [int(prepared.order(average, average)[0]) for average in averages]
@@ -204,18 +210,23 @@ def _unseen(prepared: Prepared, tables: _Tables, *, paper: bool) -> _Part:
     }
 
 
-def _requests(prepared: Prepared, runs: int, *, paper: bool) -> _Part:
+def _requests(prepared: Prepared, runs: int, engine: Engine, *, paper: bool) -> _Part:
     """Gain of the picks for held-out samples, as `run_request`; None where no gain is known."""
     on_scores = paper and prepared.routing.s1_on == "score"
     values = metric_values(prepared, "score" if on_scores else "correctness")
     pick = paper_picks if paper else request_picks
     splits, _ = choose_splits(prepared, test_share=TEST_SHARE, runs=runs, given=False)
-    asked, gains, moved = [split.test for split in splits], [], []
-    for split in splits:
+
+    def route(split: Split) -> tuple[Array, float]:
         known = training(prepared, split, values)
         picks, best = pick(known, split.test), np.full_like(split.test, known.best)
-        gains.append(achieved(values, split.test, picks) - achieved(values, split.test, best))
-        moved.append(float((picks != best).mean()))
+        gained = achieved(values, split.test, picks) - achieved(values, split.test, best)
+        return gained, float((picks != best).mean())
+
+    asked, gains, moved = [split.test for split in splits], [], []
+    for gained, share in engine.map(route, splits):
+        gains.append(gained)
+        moved.append(share)
     gain = float(mean(np.array([mean(gain) for gain in gains])))
     if math.isnan(gain):
         return None

@@ -15,11 +15,14 @@ from litellm_benchrouter.cli.embedder_table import show_candidates
 from litellm_benchrouter.cli.options import (
     config_option,
     console,
+    engine_option,
     json_option,
     number,
     print_json,
+    ray_address_option,
     required_config,
     table,
+    with_engine,
 )
 from litellm_benchrouter.cli.verdict import show_verdict
 from litellm_benchrouter.config import load_config
@@ -37,9 +40,16 @@ from litellm_benchrouter.progress import bars
 @click.option(
     "--force", is_flag=True, help="Make it current even if its verdict fails; the manifest says so."
 )
+@engine_option
+@ray_address_option
 @json_option
 def build_command(
-    config_path: Path | None, embeddings: Path | None, force: bool, as_json: bool
+    config_path: Path | None,
+    embeddings: Path | None,
+    force: bool,
+    engine: str | None,
+    ray_address: str | None,
+    as_json: bool,
 ) -> None:
     """Build an artifact from the configured benchmarks and make it current.
 
@@ -50,7 +60,7 @@ def build_command(
     a benchmark's files are wrong and nothing was written; 1: the build failed, or its version was
     refused.
     """
-    config = load_config(required_config(config_path))
+    config = with_engine(load_config(required_config(config_path)), engine, ray_address)
     with bars() as stages:
         built = build(config, embeddings=embeddings, stages=stages, force=force)
     if as_json:

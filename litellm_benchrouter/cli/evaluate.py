@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from litellm_benchrouter.cli.options import config_option, console, without_nan
+from litellm_benchrouter.cli.options import (
+    config_option,
+    console,
+    engine_option,
+    ray_address_option,
+    with_engine,
+    without_nan,
+)
 from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_config
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.run import (
@@ -62,6 +69,8 @@ from litellm_benchrouter.progress import bars
 @click.option("--hidden", default="1500,1500", show_default=True, help="The MLP's hidden layers.")
 @click.option("-k", "k", type=click.IntRange(1), help="Neighbours of the predictors (eq. 7).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random choice.")
+@engine_option
+@ray_address_option
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--html", "html_path", type=click.Path(path_type=Path, dir_okay=False))
 def evaluate_command(
@@ -80,6 +89,8 @@ def evaluate_command(
     hidden: str,
     k: int | None,
     seed: int | None,
+    engine: str | None,
+    ray_address: str | None,
     json_path: Path | None,
     html_path: Path | None,
 ) -> None:
@@ -87,7 +98,7 @@ def evaluate_command(
 
     What would you gain over the best single model, what would you save, and can you lose?
     """
-    config = _config(config_path, source, kind, k, seed)
+    config = with_engine(_config(config_path, source, kind, k, seed), engine, ray_address)
     options = Options(
         protocols=tuple(dict.fromkeys(protocols)),
         models=[model.strip() for model in models.split(",")] if models else None,

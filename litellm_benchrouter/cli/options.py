@@ -39,6 +39,27 @@ version_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    help="Who does the work: this process, or the workers of a Ray cluster.  [default: local]",
+)
+ray_address_option = click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="A Ray cluster that runs, or `auto` for this machine's; default: RAY_ADDRESS, or one that "
+    "the command starts and ends.",
+)
+
+
+def with_engine(
+    config: BenchRouterConfig, engine: str | None, ray_address: str | None
+) -> BenchRouterConfig:
+    """Return the configuration with the engine that the options name."""
+    given = {"engine": engine, "ray_address": ray_address}
+    return config.model_copy(update={key: value for key, value in given.items() if value})
+
+
 def required_config(config_path: Path | None) -> Path:
     """Return the configuration's path.
 

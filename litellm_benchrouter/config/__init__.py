@@ -66,6 +66,7 @@ class BenchRouterConfig(Block):
     it always do.
     `artifacts` is a directory, or a URL as `s3://bucket/prefix`: then it is the folder for local
     copies, in `artifacts_cache`, and `artifacts_url` is the URL (docs/object_storage.md).
+    `engine` is who does the work of a build or an evaluation (docs/ray.md).
     `storage_options` go to fsspec's file system; `os.environ/NAME` stands for a variable's value.
     """
 
@@ -73,6 +74,8 @@ class BenchRouterConfig(Block):
     artifacts_cache: Path | None = None
     storage_options: dict[str, Any] = Field(default_factory=dict, repr=False)
     keep_versions: int = Field(default=5, ge=1)
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
     method: Literal["guarded", "paper"] = "guarded"
     sources: list[SourceConfig] = Field(default_factory=list)
     models: dict[str, ModelConfig] = Field(default_factory=dict)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.core.pieces import Each, one_by_one
+
 _BLOCK_ENTRIES = 16_000_000  # similarities held at once: 64 MB of float32
 _CONVERTED = 65_536  # rows of float16 that are float32 at once
 
@@ -55,6 +57,7 @@ def nearest(
     *,
     excluded: Callable[[NDArray[np.intp]], NDArray[np.bool_]] | None = None,
     progress: Callable[[int], None] | None = None,
+    each: Each = one_by_one,
 ) -> Neighbors:
     """Search exactly, in blocks of bounded memory.
 
@@ -70,6 +73,8 @@ def nearest(
         where a row of `base` must not be a neighbour: the hold-out D_{-d} of eqs. 8 and 9.
     progress : callable, optional
         Called with the number of queries done since the last call.
+    each : Each
+        Searches the blocks; their size does not depend on it, for it decides about last bits.
 
     Returns
     -------
@@ -80,15 +85,21 @@ def nearest(
     distance = np.full((n_queries, n_neighbors), np.inf, dtype=np.float32)
     found = min(n_neighbors, n)
     block = max(1, _BLOCK_ENTRIES // max(n, 1))
-    for start in range(0, n_queries if n else 0, block):
+    starts = range(0, n_queries if n else 0, block)
+
+    def search(start: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         rows = np.arange(start, min(start + block, n_queries))
         far = 1.0 - _products(queries[rows], base)
         np.clip(far, 0.0, 2.0, out=far)
         if excluded is not None:
             far[excluded(rows)] = np.inf
-        index[rows, :found], distance[rows, :found] = smallest(far, found)
+        return smallest(far, found)
+
+    for start, (columns, values) in zip(starts, each(search, starts), strict=True):
+        rows = slice(start, start + len(columns))
+        index[rows, :found], distance[rows, :found] = columns, values
         if progress is not None:
-            progress(len(rows))
+            progress(len(columns))
     index[np.isinf(distance)] = -1
     return Neighbors(index, distance)
 
@@ -99,6 +110,7 @@ def nearest_outside_task(
     n_neighbors: int,
     *,
     progress: Callable[[int], None] | None = None,
+    each: Each = one_by_one,
 ) -> Neighbors:
     """Neighbours of every sample among the samples of all other tasks: NN(phi(x), k, D_{-d}).
 
@@ -109,6 +121,8 @@ def nearest_outside_task(
     task : ndarray of int32, shape (n,)
     n_neighbors : int
     progress : callable, optional
+    each : Each
+        As in `nearest`.
 
     Returns
     -------
@@ -121,6 +135,7 @@ def nearest_outside_task(
         n_neighbors,
         excluded=lambda rows: task[rows, None] == task[None, :],
         progress=progress,
+        each=each,
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.core.masked import ratio
 from litellm_benchrouter.core.mixing import MixedLists, votes_of
 from litellm_benchrouter.core.neighbors import Neighbors, task_rows, without_tasks
+from litellm_benchrouter.core.pieces import Each, one_by_one
 
 Array = NDArray[np.float64]
 
@@ -147,6 +148,7 @@ def smoother_table(
     seed: int = 0,
     left_out: Sequence[int] = (),
     progress: Callable[[int], None] | None = None,
+    each: Each = one_by_one,
 ) -> list[SmootherTable]:
     """Collect (u(d), p(d, m)) with min(alpha n_d, 50) samples of d moved into the training data.
 
@@ -174,6 +176,8 @@ def smoother_table(
         with the new task.
     progress : callable, optional
         Called with the number of tasks done since the last call.
+    each : Each
+        Draws the pairs of the tasks.
 
     Returns
     -------
@@ -186,9 +190,11 @@ def smoother_table(
     p = np.full((len(variants), n_tasks, n_draws, correctness.shape[1]), np.nan)
     positive, known = votes_of(correctness)
     right_above = np.floor(t * np.arange(k + 1)).astype(np.min_scalar_type(k))
-    for d, rows in enumerate(task_rows(task, n_tasks)):
-        if not len(rows):
-            continue
+
+    def pairs(piece: tuple[int, NDArray[np.intp]]) -> tuple[Array, Array]:
+        d, rows = piece
+        u = np.full((len(variants), n_draws), np.nan)
+        p = np.full((len(variants), n_draws, correctness.shape[1]), np.nan)
         lists, of_row, of_variant = _lists(outside, embeddings, task, rows, variants, max(k, kappa))
         mixing = MixedLists(lists, of_row, rows, embeddings, positive, known, k=k, kappa=kappa)
         sums = _Sums(of_row, of_variant, len(variants), len(rows))
@@ -203,11 +209,15 @@ def smoother_table(
             hit = ((mixed.votes > right_above[mixed.voters]) == answer) & counted
             inside = np.isfinite(mixed.distance)[:, None] & stays
             distance = np.where(inside, mixed.distance[:, None], 0.0)
-            u[:, d, at] = ratio(sums.of(distance), sums.of(inside))
-            p[:, d, at] = ratio(sums.of(hit), sums.of(counted))[:, None]
-        for v, variant in enumerate(variants):
-            if variant == d:
-                u[v, d], p[v, d] = np.nan, np.nan
+            u[:, at] = ratio(sums.of(distance), sums.of(inside))
+            p[:, at] = ratio(sums.of(hit), sums.of(counted))[:, None]
+        own = [v for v, variant in enumerate(variants) if variant == d]
+        u[own], p[own] = np.nan, np.nan
+        return u, p
+
+    pieces = [(d, rows) for d, rows in enumerate(task_rows(task, n_tasks)) if len(rows)]
+    for (d, _), drawn in zip(pieces, each(pairs, pieces), strict=True):
+        u[:, d], p[:, d] = drawn
         if progress is not None:
             progress(1)
     return [SmootherTable(u[v], p[v]) for v in range(len(variants))]

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -24,8 +24,23 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _BATCH = 256  # texts between commits: what a killed build loses at most
+_UNKEPT_BATCH = 2_048  # texts embedded elsewhere at a time where nothing is kept
 _CODES_OF_DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (text_sha256 BLOB PRIMARY KEY, vector BLOB NOT NULL)"
+
+
+EmbedBatches = Callable[
+    [Embedder, Sequence[Sequence[str]]], Iterable[tuple[int, NDArray[np.float32]]]
+]
+"""Embeds batches of texts; gives the number and the vectors of each, in any order."""
+
+
+def in_order(
+    embedder: Embedder, batches: Sequence[Sequence[str]]
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Embed batch by batch, here."""
+    for number, batch in enumerate(batches):
+        yield number, embedder.embed(batch)
 
 
 def embed_with_cache(
@@ -33,6 +48,7 @@ def embed_with_cache(
     texts: Sequence[str],
     cache: Path | None,
     progress: Progress | None = None,
+    embed: EmbedBatches | None = None,
 ) -> tuple[NDArray[np.float32], int]:
     """Embed texts, taking from a cache on disk what it holds and adding what it does not.
 
@@ -51,6 +67,8 @@ def embed_with_cache(
         Folder of the cache files; None for no cache.
     progress : callable, optional
         Called with the number of texts finished since its last call.
+    embed : callable, optional
+        Embeds batches in this process's stead; the cache is written by this one alone.
 
     Returns
     -------
@@ -64,9 +82,11 @@ def embed_with_cache(
     EmbedderError
         If the embedder fails, or the cache cannot be read or written.
     """
-    if cache is None or not embedder.cacheable:
-        return embedder.embed(texts, progress=progress), len(texts)
     advance = progress or (lambda _: None)
+    if cache is None or not embedder.cacheable:
+        if embed is None:
+            return embedder.embed(texts, progress=progress), len(texts)
+        return _unkept(embedder, texts, advance, embed), len(texts)
     rows: dict[bytes, list[int]] = {}
     for row, text in enumerate(texts):
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -82,14 +102,28 @@ def embed_with_cache(
     missing = [key for key in rows if key not in known]
     # What was paid for is kept at once.
     size = embedder.batch_size if isinstance(embedder, HostedEmbedder) else _BATCH
-    for start in range(0, len(missing), size):
-        batch = missing[start : start + size]
-        embedded = embedder.embed([texts[rows[key][0]] for key in batch])
+    batches = [missing[start : start + size] for start in range(0, len(missing), size)]
+    to_embed = [[texts[rows[key][0]] for key in batch] for batch in batches]
+    for number, embedded in (embed or in_order)(embedder, to_embed):
+        batch = batches[number]
         file.write(batch, embedded)
         for key, vector in zip(batch, embedded, strict=True):
             vectors[rows[key]] = vector
         advance(sum(len(rows[key]) for key in batch))
     return vectors, len(missing)
+
+
+def _unkept(
+    embedder: Embedder, texts: Sequence[str], advance: Progress, embed: EmbedBatches
+) -> NDArray[np.float32]:
+    vectors = np.zeros((len(texts), embedder.dimension), dtype=np.float32)
+    starts = range(0, len(texts), _UNKEPT_BATCH)
+    for number, embedded in embed(
+        embedder, [texts[start : start + _UNKEPT_BATCH] for start in starts]
+    ):
+        vectors[starts[number] : starts[number] + len(embedded)] = embedded
+        advance(len(embedded))
+    return vectors
 
 
 class _CacheFile:

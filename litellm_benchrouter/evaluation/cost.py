@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.cost_metrics import non_decreasing_hull
 from litellm_benchrouter.evaluation.cost_run import (
     SHARES,
@@ -24,6 +25,7 @@ from litellm_benchrouter.evaluation.resample import bootstrap_samples
 from litellm_benchrouter.evaluation.splits import (
     Array,
     Rows,
+    Split,
     achieved,
     choose_splits,
     describe_splits,
@@ -47,6 +49,7 @@ def run_cost(
     k: int | None = None,
     given: bool | None = None,
     predictors: Mapping[str, Predictor] | None = None,
+    engine: Engine = LOCAL,
 ) -> dict[str, Any]:
     """Trade quality for cost, per request, on samples like those known.
 
@@ -63,6 +66,8 @@ def run_cost(
         Neighbours of S1; default: the routing's.
     predictors : mapping of str to Predictor, optional
         Further predictors by name.
+    engine : Engine
+        Routes the test parts.
 
     Returns
     -------
@@ -81,17 +86,24 @@ def run_cost(
     k = prepared.routing.k if k is None else k
     lambdas = prices_of_quality(costs.values.mean(axis=0))
     splits, kind = choose_splits(prepared, test_share=test_share, runs=runs, given=given)
-    done: list[CostRun] = []
+
+    def run_of(split: Split) -> CostRun:
+        in_usd = costs.unit == "usd"
+        return CostRun(prepared, split, values, costs.values, lambdas, k, in_usd=in_usd)
+
+    def draw(split: Split) -> dict[str, _Curves]:
+        run = run_of(split)
+        return {
+            name: (p, run.curve(p, tuned=True), run.curve(p, tuned=False))
+            for name, p in run.predictions(predictors or {}).items()
+        }
+
+    done = [run_of(split) for split in splits]
     curves: dict[str, list[_Curves]] = {}
     with stages.stage("quality against cost", len(splits)) as advance:
-        for split in splits:
-            run = CostRun(
-                prepared, split, values, costs.values, lambdas, k, in_usd=costs.unit == "usd"
-            )
-            for name, p in run.predictions(predictors or {}).items():
-                both = (run.curve(p, tuned=True), run.curve(p, tuned=False))
-                curves.setdefault(name, []).append((p, *both))
-            done.append(run)
+        for of_split in engine.map(draw, splits):
+            for name, found in of_split.items():
+                curves.setdefault(name, []).append(found)
             advance(1)
     models = prepared.benchmark.models
     single_cost = mean(np.array([run.singles[0] for run in done]))

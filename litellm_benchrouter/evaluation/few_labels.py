@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.estimators.few_labels import required_probability, update
 from litellm_benchrouter.estimators.task_prior import (
     BETA_MASS,
@@ -46,6 +47,7 @@ def run_few_labels(
     *,
     n_labels: Sequence[int] = LABELS,
     draws: int = _DRAWS,
+    engine: Engine = LOCAL,
 ) -> dict[str, Any]:
     """Hold out each task, label some of its inputs at random, and pick a model for the rest.
 
@@ -59,21 +61,29 @@ def run_few_labels(
     n_labels : sequence of int
     draws : int
         Random choices of the inputs to label.
+    engine : Engine
 
     Returns
     -------
     dict
         The document that `evaluate --json` writes; docs/evaluation.md specifies it.
     """
-    tables = prepared.smoother_tables(stages)
+    tables = prepared.smoother_tables(stages, engine)
     covariances = label_covariances(prepared.labels, prepared.benchmark.task, prepared.n_tasks)
     gains = np.full((len(METHODS), len(n_labels), prepared.n_tasks), np.nan)
+
+    def try_on(group: int) -> dict[int, NDArray[np.float64]]:
+        evidence = evidence_without(prepared, tables[group], group)
+        found = {}
+        for d in np.flatnonzero(prepared.group_of_task == group).tolist():
+            new = _new_task(prepared, evidence, covariances, d)
+            found[d] = _gains(prepared, new, d, n_labels, draws)
+        return found
+
     with stages.stage("few labels", prepared.n_groups) as advance:
-        for group, table in enumerate(tables):
-            evidence = evidence_without(prepared, table, group)
-            for d in np.flatnonzero(prepared.group_of_task == group):
-                new = _new_task(prepared, evidence, covariances, int(d))
-                gains[:, :, d] = _gains(prepared, new, int(d), n_labels, draws)
+        for of_group in engine.map(try_on, range(prepared.n_groups)):
+            for d, gained in of_group.items():
+                gains[:, :, d] = gained
             advance(1)
     return {
         "protocol": {"name": "few-labels", **describe(prepared), "draws": draws},

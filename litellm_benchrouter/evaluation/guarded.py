@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.core.neighbors import nearest
 from litellm_benchrouter.core.smoother import SmootherTable
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.estimators.guarded import Fitted, fit_request, neighbors_of_each
 from litellm_benchrouter.estimators.left_out_s3 import confident_s3, left_out_s3
 from litellm_benchrouter.estimators.request import K
@@ -33,7 +34,10 @@ _BLOCK = 2_048  # test samples scored at once
 
 
 def unseen_choices(
-    prepared: Prepared, tables: Mapping[int, SmootherTable], stages: Silent
+    prepared: Prepared,
+    tables: Mapping[int, SmootherTable],
+    stages: Silent,
+    engine: Engine = LOCAL,
 ) -> tuple[dict[int, Choice], dict[int, str]]:
     """Choose a model for each held-out task as the builder would have, had it not known the task.
 
@@ -43,6 +47,7 @@ def unseen_choices(
     tables : mapping of int to SmootherTable
         By group: the table without it. Only tasks of these groups are chosen for.
     stages : Silent or Bars
+    engine : Engine
 
     Returns
     -------
@@ -51,19 +56,25 @@ def unseen_choices(
     dict of int to str
         The candidate that was kept for each task.
     """
+
+    def choose_for(group: int) -> tuple[str, dict[int, Choice]]:
+        evidence = evidence_without(prepared, tables[group], group)
+        choice = select(evidence)
+        chosen = {}
+        for d in np.flatnonzero(prepared.group_of_task == group).tolist():
+            average = evidence.average[d]
+            predicted = {name: values[d] for name, values in evidence.predicted.items()}
+            scores = choice.scores(average, predicted)
+            pick = int(choose(scores[None], average[None])[0])
+            chosen[d] = Choice(pick, scores)
+        return choice.candidate or "bma", chosen
+
     choices: dict[int, Choice] = {}
     kept: dict[int, str] = {}
     with stages.stage("default method", len(tables)) as advance:
-        for group, table in tables.items():
-            evidence = evidence_without(prepared, table, group)
-            choice = select(evidence)
-            for d in np.flatnonzero(prepared.group_of_task == group).tolist():
-                average = evidence.average[d]
-                predicted = {name: values[d] for name, values in evidence.predicted.items()}
-                scores = choice.scores(average, predicted)
-                pick = int(choose(scores[None], average[None])[0])
-                choices[d] = Choice(pick, scores)
-                kept[d] = choice.candidate or "bma"
+        for candidate, chosen in engine.map(choose_for, list(tables)):
+            choices |= chosen
+            kept |= dict.fromkeys(chosen, candidate)
             advance(1)
     return choices, kept
 

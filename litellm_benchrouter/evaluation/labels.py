@@ -15,6 +15,7 @@ from litellm_benchrouter.core.masked import mean, ratio
 from litellm_benchrouter.core.mixing import Mixed, MixedLists, votes_of
 from litellm_benchrouter.core.scores import predictor_accuracy, s1, s2, s3
 from litellm_benchrouter.core.smoother import ALPHAS, SmootherTable, draws, kernel_smoother
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.metrics import pearson
 from litellm_benchrouter.evaluation.prepared import Prepared
 from litellm_benchrouter.evaluation.task import describe
@@ -36,6 +37,7 @@ def run_labels(
     repeats: int = 10,
     max_moved: int = 50,
     reference: Prepared | None = None,
+    engine: Engine = LOCAL,
 ) -> dict[str, Any]:
     """Move min(alpha n, max_moved) samples of each new task into the training data and choose.
 
@@ -55,30 +57,34 @@ def run_labels(
     reference : Prepared, optional
         The benchmark with a larger pool of models, whose best model on average is the line to
         compare with (figure 8).
+    engine : Engine
+        Draws and measures the tasks.
 
     Returns
     -------
     dict
         The document that `evaluate --json` writes; docs/evaluation.md specifies it.
     """
-    tables = prepared.smoother_tables(stages)
+    tables = prepared.smoother_tables(stages, engine)
     votes = votes_of(prepared.benchmark.correctness)
+
+    def measure(d: int) -> list[dict[str, Any]]:
+        task = _NewTask(prepared, d, tables[prepared.group_of_task[d]], votes, reference)
+        drawn = draws(
+            len(prepared.rows[d]), (prepared.seed, d), alphas, repeats=repeats, max_moved=max_moved
+        )
+        found = []
+        for at, moved in drawn:
+            measured = {"moved": len(moved)} | task.measure(moved)
+            for z in range(at.start, at.stop):
+                alpha, repeat = alphas[z // repeats], z % repeats
+                found.append({"task": d, "alpha": alpha, "repeat": repeat} | measured)
+        return found
+
     rows: list[dict[str, Any]] = []
     with stages.stage("labelled samples", prepared.n_tasks) as advance:
-        for d in range(prepared.n_tasks):
-            task = _NewTask(prepared, d, tables[prepared.group_of_task[d]], votes, reference)
-            drawn = draws(
-                len(prepared.rows[d]),
-                (prepared.seed, d),
-                alphas,
-                repeats=repeats,
-                max_moved=max_moved,
-            )
-            for at, moved in drawn:
-                measured = {"moved": len(moved)} | task.measure(moved)
-                for z in range(at.start, at.stop):
-                    alpha, repeat = alphas[z // repeats], z % repeats
-                    rows.append({"task": d, "alpha": alpha, "repeat": repeat} | measured)
+        for of_task in engine.map(measure, range(prepared.n_tasks)):
+            rows += of_task
             advance(1)
     frame = pl.DataFrame(rows).fill_nan(None)
     document: dict[str, Any] = {

@@ -20,6 +20,7 @@ from litellm_benchrouter.core.benchmark import (
 from litellm_benchrouter.core.decision import rank
 from litellm_benchrouter.core.neighbors import Neighbors, nearest_outside_task, task_rows
 from litellm_benchrouter.core.smoother import SmootherTable, smoother_table
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.progress import Silent
 
@@ -96,21 +97,21 @@ class Prepared:
         """Rank models; see `rank`."""
         return rank(scores, average, self.benchmark.cost_ranks, self.benchmark.models)
 
-    def smoother_tables(self, stages: Silent) -> list[SmootherTable]:
+    def smoother_tables(self, stages: Silent, engine: Engine = LOCAL) -> list[SmootherTable]:
         """Return the (u, p) table without each of the groups in turn."""
         with stages.stage("smoother tables", self.n_groups) as advance:
-            return self._tables(range(self.n_groups), advance)[1:]
+            return self._tables(range(self.n_groups), advance, engine)[1:]
 
     def smoother_table_and_without(
-        self, stages: Silent, groups: Sequence[int]
+        self, stages: Silent, groups: Sequence[int], engine: Engine = LOCAL
     ) -> tuple[SmootherTable, dict[int, SmootherTable]]:
         """Return the (u, p) table of the whole benchmark, and by group those without it."""
         with stages.stage("smoother table", self.n_groups) as advance:
-            whole, *without = self._tables(groups, advance)
+            whole, *without = self._tables(groups, advance, engine)
         return whole, dict(zip(groups, without, strict=True))
 
     def _tables(
-        self, left_out: Sequence[int], advance: Callable[[int], None]
+        self, left_out: Sequence[int], advance: Callable[[int], None], engine: Engine
     ) -> list[SmootherTable]:
         routing = self.routing
         return smoother_table(
@@ -128,6 +129,7 @@ class Prepared:
             seed=self.seed,
             left_out=left_out,
             progress=advance,
+            each=engine.map,
         )
 
     def pool(self, models: list[str]) -> Prepared:
@@ -143,6 +145,7 @@ def prepare(
     seed: int,
     stages: Silent,
     by_family: bool = False,
+    engine: Engine = LOCAL,
 ) -> Prepared:
     """Search the neighbours that all protocols use.
 
@@ -156,6 +159,8 @@ def prepare(
     stages : Silent or Bars
     by_family : bool
         Leave out together the tasks whose names agree up to the first "/".
+    engine : Engine
+        Searches the neighbours.
     """
     names = [name.partition("/")[0] if by_family else name for name in benchmark.tasks]
     families = sorted(set(names))
@@ -163,7 +168,9 @@ def prepare(
     group = group_of_task[benchmark.task]
     listed = max(_LISTED, 2 * routing.kappa, 2 * routing.k)
     with stages.stage("neighbours", len(benchmark)) as advance:
-        outside = nearest_outside_task(embeddings, group, listed, progress=advance)
+        # A plain view of what is mapped from a file: workers share it without a copy each.
+        embeddings = np.asarray(embeddings)
+        outside = nearest_outside_task(embeddings, group, listed, progress=advance, each=engine.map)
     return Prepared(benchmark, embeddings, outside, group, group_of_task, routing, seed)
 
 

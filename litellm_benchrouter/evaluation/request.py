@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.core.benchmark import labels
 from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.distance_curve import curve_over_distance
 from litellm_benchrouter.evaluation.metrics import (
     bootstrap_mean,
@@ -72,6 +73,7 @@ def run_request(
     given: bool | None = None,
     extra: Mapping[str, PerRequestMethod] | None = None,
     probabilities: Mapping[str, ProbabilityMethod] | None = None,
+    engine: Engine = LOCAL,
 ) -> dict[str, Any]:
     """Route each test sample on its own by S1, which is g of that one input (appendix D).
 
@@ -92,6 +94,8 @@ def run_request(
         Further methods by name.
     probabilities : mapping of str to ProbabilityMethod, optional
         What methods of that name say of each model; measured against the labels.
+    engine : Engine
+        Routes the test parts.
 
     Returns
     -------
@@ -106,10 +110,14 @@ def run_request(
     values = metric_values(prepared, metric)
     k = prepared.routing.k if k is None else k
     splits, kind = choose_splits(prepared, test_share=test_share, runs=runs, given=given)
+
+    def route(split: Split) -> _Run:
+        return _run(prepared, split, values, k, extra or {}, probabilities or {})
+
     done = []
     with stages.stage("requests", len(splits)) as advance:
-        for split in splits:
-            done.append(_run(prepared, split, values, k, extra or {}, probabilities or {}))
+        for run in engine.map(route, splits):
+            done.append(run)
             advance(1)
     found = {
         name: [_achieved(prepared, run, array) for run in done]

@@ -17,6 +17,7 @@ from litellm_benchrouter.building.embed import (
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.distance import run_distance
@@ -104,14 +105,27 @@ def evaluate(
     ------
     ConfigError, SourceError
         If the input is wrong.
+    EngineError
+        If the engine cannot do the work.
     """
     stages = stages or Silent()
     unknown = [name for name in options.protocols if name not in PROTOCOLS]
     if unknown:
         raise ConfigError(f"no protocol {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
-    benchmark, report = load_benchmark(config, stages)
+    with open_engine(config.engine, config.ray_address) as engine:
+        return _evaluate(config, options, embeddings, stages, engine)
+
+
+def _evaluate(
+    config: BenchRouterConfig,
+    options: Options,
+    embeddings: Path | None,
+    stages: Silent,
+    engine: Engine,
+) -> dict[str, Any]:
+    benchmark, report = load_benchmark(config, stages, engine)
     embedded = embed_benchmark(
-        config, benchmark, report, embeddings, config.artifacts / "cache", stages
+        config, benchmark, report, embeddings, config.artifacts / "cache", stages, engine
     )
     benchmark, embedded = without_unknown_prompts(benchmark, embedded)
     whole = prepare(
@@ -121,6 +135,7 @@ def evaluate(
         seed=config.seed,
         stages=stages,
         by_family=options.by_family,
+        engine=engine,
     )
     prepared = choose_pool(
         whole,
@@ -128,7 +143,7 @@ def evaluate(
         max_params=options.max_params,
         without_top=options.without_top,
     )
-    documents, skipped = _run(whole, prepared, embedded, options, stages)
+    documents, skipped = _run(whole, prepared, embedded, options, stages, engine)
     for document in documents.values():
         document["protocol"] |= {
             "pool": {
@@ -151,6 +166,7 @@ def _run(
     embedded: EmbeddedBenchmark,
     options: Options,
     stages: Silent,
+    engine: Engine,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Run each protocol; those that nobody asked for by name are skipped where they cannot run."""
     labels: dict[str, Any] | None = None
@@ -159,11 +175,11 @@ def _run(
         nonlocal labels
         if labels is None:
             reference = whole if prepared is not whole else None
-            labels = run_labels(prepared, stages, reference=reference)
+            labels = run_labels(prepared, stages, reference=reference, engine=engine)
         return labels
 
     runs: dict[str, Callable[[], dict[str, Any]]] = {
-        "task": lambda: run_task(prepared, stages),
+        "task": lambda: run_task(prepared, stages, engine=engine),
         "request": lambda: run_request(
             prepared,
             stages,
@@ -172,6 +188,7 @@ def _run(
             metric=options.metric,
             extra={DEFAULT: request_picks},
             probabilities={DEFAULT: request_probabilities},
+            engine=engine,
         ),
         "cost": lambda: run_cost(
             prepared,
@@ -179,10 +196,11 @@ def _run(
             test_share=options.test_share,
             runs=options.runs,
             predictors={DEFAULT: request_scores},
+            engine=engine,
         ),
         "labels": labelled,
         "distance": lambda: run_distance(labelled()),
-        "few-labels": lambda: run_few_labels(prepared, stages),
+        "few-labels": lambda: run_few_labels(prepared, stages, engine=engine),
         "mlp": lambda: run_mlp(prepared, stages, hidden=options.hidden),
         "robustness": lambda: _robustness(prepared, embedded, stages),
     }

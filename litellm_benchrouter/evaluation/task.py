@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.core.decision import TaskScores, choose
 from litellm_benchrouter.core.scores import correctness_predictor, predictor_accuracy, s1, s2, s3
 from litellm_benchrouter.core.smoother import SmootherTable, kernel_smoother, task_distance
+from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.guarded import DEFAULT, unseen_choices
 from litellm_benchrouter.evaluation.metrics import (
@@ -29,7 +30,7 @@ Estimator = Callable[[int, Array], Array]
 """Estimates p(d', m) of a task from its number and the predictions g on its inputs."""
 
 
-def run_task(prepared: Prepared, stages: Silent) -> dict[str, Any]:
+def run_task(prepared: Prepared, stages: Silent, *, engine: Engine = LOCAL) -> dict[str, Any]:
     """Run the protocol with the paper's kNN predictors and kernel smoother.
 
     Returns
@@ -42,8 +43,8 @@ def run_task(prepared: Prepared, stages: Silent) -> dict[str, Any]:
             f"the protocol task holds out each task in turn and learns from the others; the "
             f"benchmark has {prepared.n_groups}, it needs {_FEWEST_GROUPS}."
         )
-    tables = dict(enumerate(prepared.smoother_tables(stages)))
-    guarded, kept = unseen_choices(prepared, tables, stages)
+    tables = dict(enumerate(prepared.smoother_tables(stages, engine)))
+    guarded, kept = unseen_choices(prepared, tables, stages, engine)
     with stages.stage("held-out tasks", prepared.n_tasks) as advance:
         document = hold_out(
             prepared,

@@ -1,0 +1,90 @@
+"""Where independent pieces of a build or an evaluation are worked on: here, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.embedders.protocol import Embedder
+from litellm_benchrouter.engine.local import LocalEngine
+from litellm_benchrouter.errors import ConfigError, EngineError
+
+__all__ = ["LOCAL", "Engine", "EngineName", "LocalEngine", "open_engine"]
+
+EngineName = Literal["local", "ray"]
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+LOCAL = LocalEngine()
+
+
+class Engine(Protocol):
+    """Works on pieces that do not depend on each other; the results are the same bytes in each."""
+
+    def map(
+        self, function: Callable[[P], R], pieces: Sequence[P], /, *, reads_files: bool = False
+    ) -> Iterator[R]:
+        """Apply a function to pieces, each on one thread; the results come in their order.
+
+        Parameters
+        ----------
+        function : callable
+            May be copied to another process, once, with what it holds; arrays are read-only there.
+        pieces : sequence
+        reads_files : bool
+            Whether it reads files that the command line names, which may be on this machine alone.
+
+        Raises
+        ------
+        BenchRouterError
+            What the function raises, or `EngineError` where the pieces cannot be worked on.
+        """
+        ...
+
+    def embed(
+        self, embedder: Embedder, batches: Sequence[Sequence[str]], /
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Embed batches of texts; yields the number and the vectors of each, in any order."""
+        ...
+
+
+@contextmanager
+def open_engine(name: EngineName, ray_address: str | None = None) -> Iterator[Engine]:
+    """Open an engine; what it started is ended with the context.
+
+    Parameters
+    ----------
+    name : {"local", "ray"}
+    ray_address : str, optional
+        Of a cluster that runs: `HOST:PORT`, `auto` for the one of this machine. Default: what the
+        variable RAY_ADDRESS says, or a cluster of its own on this machine.
+
+    Raises
+    ------
+    ConfigError
+        If an address is given that the engine cannot use.
+    EngineError
+        If Ray is not installed or the cluster does not answer.
+    """
+    if name == "local":
+        if ray_address is not None:
+            raise ConfigError(
+                f"the Ray address {ray_address} is given, and the engine is local; add "
+                f"`--engine ray`, or leave the address out."
+            )
+        yield LOCAL
+        return
+    try:
+        from litellm_benchrouter.engine.ray import RayEngine
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"the engine ray needs {error.name}, which is not installed; run "
+            f'pip install "litellm-benchrouter[ray]", or take the engine local.'
+        ) from error
+    with RayEngine(ray_address) as engine:
+        yield engine

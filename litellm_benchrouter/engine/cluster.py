@@ -1,0 +1,161 @@
+"""Reaching a Ray cluster, or starting one on this machine, quietly and in bounded time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import socket
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from litellm_benchrouter.errors import ConfigError, EngineError
+
+_REACHED_SECONDS = 5.0
+_ANSWERED_SECONDS = 60.0
+_DECIDING = ("litellm-benchrouter", "numpy", "scipy", "scikit-learn", "polars")
+
+
+def silence() -> None:
+    """Send no usage statistics and keep Ray's own lines off the terminal, unless asked for."""
+    for name, value in {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def connect(address: str | None) -> bool:
+    """Join the cluster at an address, or start one; return whether it is ours to leave.
+
+    Parameters
+    ----------
+    address : str, optional
+        See `open_engine`.
+
+    Raises
+    ------
+    ConfigError
+        If it is no address of a cluster.
+    EngineError
+        If nothing answers there.
+    """
+    import ray
+
+    if ray.is_initialized():  # by the program that calls us, which also ends it
+        return False
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if "://" in address:
+        raise ConfigError(
+            f"the Ray address {address} is one of Ray's client; run the command on a machine of "
+            f"the cluster, with --ray-address auto or HOST:PORT."
+        )
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address == "local":
+        settings |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        settings |= {"num_cpus": len(os.sched_getaffinity(0))}
+    elif address != "auto":
+        _reach(address)
+    try:
+        ray.init(address=address, **settings)
+    except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
+        raise EngineError(_unreachable(address, str(error))) from error
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    return True
+
+
+def cpus() -> float:
+    """Return the number of processors of the cluster."""
+    import ray
+
+    return float(ray.cluster_resources().get("CPU", 1.0))
+
+
+def node_of_this_process() -> Any:
+    """Return the strategy that keeps a task on this machine."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def check_workers() -> None:
+    """See that every machine of the cluster has the libraries that this one has.
+
+    Raises
+    ------
+    EngineError
+        If one lacks them, has other versions, or does not answer in a minute.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    asked = ray.remote(installed).options(num_cpus=0, max_retries=3)
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    answers = [
+        asked.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote()
+        for node in nodes
+    ]
+    here = installed()
+    for node, answer in zip(nodes, answers, strict=True):
+        name = node["NodeManagerHostname"]
+        try:
+            there = ray.get(answer, timeout=_ANSWERED_SECONDS)
+        except ray.exceptions.GetTimeoutError as error:
+            raise EngineError(
+                f"the Ray worker on {name} did not answer in {_ANSWERED_SECONDS:.0f} s; see that "
+                f"the cluster starts workers, or take the engine local."
+            ) from error
+        except ray.exceptions.RayError as error:
+            raise EngineError(
+                f"the Ray worker on {name} cannot run litellm-benchrouter; install version "
+                f"{here['litellm-benchrouter']} there, with what this machine has."
+            ) from error
+        other = [
+            f"{key} {there[key]} and not {here[key]}" for key in here if there[key] != here[key]
+        ]
+        if other:
+            raise EngineError(
+                f"the Ray worker on {name} has {', '.join(other)}; install the same versions "
+                f"there, or its results would differ."
+            )
+
+
+def installed() -> dict[str, str]:
+    """Return the versions that decide about results, and the BLAS kernels of this processor."""
+    import numpy  # noqa: F401  # loads the BLAS library
+    from threadpoolctl import threadpool_info
+
+    found = {"python": platform.python_version()}
+    for name in _DECIDING:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    kernels = {
+        f"{library['internal_api']} {library.get('architecture', '')}".strip()
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    }
+    return found | {"BLAS kernels": ", ".join(sorted(kernels)) or "none"}
+
+
+def _reach(address: str) -> None:
+    """See whether anything listens, as Ray itself would ask for a minute and longer."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigError(f"the Ray address {address!r} is none; give HOST:PORT, auto, or local.")
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACHED_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(_unreachable(address, str(error))) from error
+
+
+def _unreachable(address: str, why: str) -> str:
+    reason = next((line for line in why.splitlines() if line), "no reason given").rstrip(".")
+    return (
+        f"no Ray cluster can be had at {address} ({reason}); start one with `ray start --head`, "
+        f"mend --ray-address or RAY_ADDRESS, or leave both out for one of its own."
+    )

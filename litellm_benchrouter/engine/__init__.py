@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.embedders.protocol import Embedder
+from litellm_benchrouter.engine.cluster import settle_environment
 from litellm_benchrouter.engine.local import LocalEngine
 from litellm_benchrouter.errors import ConfigError, EngineError
 
@@ -79,6 +80,7 @@ def open_engine(name: EngineName, ray_address: str | None = None) -> Iterator[En
             )
         yield LOCAL
         return
+    settle_environment(ray_address)
     try:
         from litellm_benchrouter.engine.ray import RayEngine
     except ModuleNotFoundError as error:

@@ -5,24 +5,35 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import secrets
 import socket
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from litellm_benchrouter.errors import ConfigError, EngineError
 
+OWN = "local"
+"""The address of a cluster that is started here and ended with the engine."""
+
 _REACHED_SECONDS = 5.0
 _ANSWERED_SECONDS = 60.0
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 _DECIDING = ("litellm-benchrouter", "numpy", "scipy", "scikit-learn", "polars")
 
 
-def silence() -> None:
-    """Send no usage statistics and keep Ray's own lines off the terminal, unless asked for."""
-    for name, value in {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    }.items():
-        os.environ.setdefault(name, value)
+def settle_environment(address: str | None) -> None:
+    """Say what Ray reads when it is imported: no usage statistics, and a token of its own.
+
+    A cluster of our own listens on all of the machine's addresses, and whoever reaches it could run
+    code there; so it asks for a token that only this process and its workers know.
+    """
+    if "ray" in sys.modules:  # the program that calls us decides
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # it warns, otherwise
+    if _address(address) == OWN and "RAY_AUTH_MODE" not in os.environ:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def connect(address: str | None) -> bool:
@@ -44,14 +55,14 @@ def connect(address: str | None) -> bool:
 
     if ray.is_initialized():  # by the program that calls us, which also ends it
         return False
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = _address(address)
     if "://" in address:
         raise ConfigError(
             f"the Ray address {address} is one of Ray's client; run the command on a machine of "
             f"the cluster, with --ray-address auto or HOST:PORT."
         )
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address == "local":
+    if address == OWN:
         settings |= {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         settings |= {"num_cpus": len(os.sched_getaffinity(0))}
     elif address != "auto":
@@ -59,7 +70,10 @@ def connect(address: str | None) -> bool:
     try:
         ray.init(address=address, **settings)
     except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
-        raise EngineError(_unreachable(address, str(error))) from error
+        why = str(error)
+        if "AuthToken" in f"{error} {error.__cause__}":
+            why = "it asks for a token; set RAY_AUTH_MODE=token here, too"
+        raise EngineError(_unreachable(address, why)) from error
     logging.getLogger("ray").setLevel(logging.ERROR)
     return True
 
@@ -90,14 +104,10 @@ def check_workers() -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    asked = ray.remote(installed).options(num_cpus=0, max_retries=3)
+    asked = ray.remote(installed)
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    answers = [
-        asked.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote()
-        for node in nodes
-    ]
+    on = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    answers = [asked.options(num_cpus=0, scheduling_strategy=there).remote() for there in on]
     here = installed()
     for node, answer in zip(nodes, answers, strict=True):
         name = node["NodeManagerHostname"]
@@ -142,15 +152,23 @@ def installed() -> dict[str, str]:
     return found | {"BLAS kernels": ", ".join(sorted(kernels)) or "none"}
 
 
+def _address(given: str | None) -> str:
+    return given or os.environ.get("RAY_ADDRESS") or OWN
+
+
 def _reach(address: str) -> None:
-    """See whether anything listens, as Ray itself would ask for a minute and longer."""
+    """See whether a gRPC server answers; Ray itself would ask for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise ConfigError(f"the Ray address {address!r} is none; give HOST:PORT, auto, or local.")
     try:
-        socket.create_connection((host, int(port)), timeout=_REACHED_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=_REACHED_SECONDS) as connection:
+            connection.sendall(_GREETING)
+            answer = connection.recv(9)
     except (OSError, OverflowError) as error:
         raise EngineError(_unreachable(address, str(error))) from error
+    if answer[3:4] != b"\x04":  # a frame of settings, as gRPC servers begin
+        raise EngineError(_unreachable(address, "what listens there is not Ray"))
 
 
 def _unreachable(address: str, why: str) -> str:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
+import ray
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -28,14 +29,9 @@ from litellm_benchrouter.engine.cluster import (
     connect,
     cpus,
     node_of_this_process,
-    silence,
 )
 from litellm_benchrouter.engine.local import LocalEngine
 from litellm_benchrouter.errors import BenchRouterError, EngineError
-
-silence()  # before Ray is imported, as it reads its environment then
-
-import ray  # noqa: E402
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -69,10 +65,8 @@ class RayEngine:
         self._local = LocalEngine()
         self._owned = connect(address)
         try:
-            if self._owned and address is not None:
-                check_workers()
+            check_workers()
             self._here = node_of_this_process()
-            self._work: Any = ray.remote(_work).options(num_cpus=1, max_retries=_RETRIES)
         except BaseException:
             self.close()
             raise
@@ -102,9 +96,11 @@ class RayEngine:
         if len(pieces) < 2:
             yield from self._local.map(function, pieces)
             return
-        work = self._work
-        if reads_files:  # another machine may have other files under the same names
-            work = work.options(scheduling_strategy=self._here)
+        # Another machine may have other files under the same names.
+        where = self._here if reads_files else "DEFAULT"
+        work = ray.remote(_work).options(
+            num_cpus=1, max_retries=_RETRIES, scheduling_strategy=where
+        )
         waiting: deque[Any] = deque()
         with _failures():
             shared = ray.put(function)  # once, with the arrays that it holds

@@ -184,9 +184,10 @@ def _best_on_average(prepared: Prepared, d: int) -> int:
 def _by_alpha(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """Mean over tasks; then, over the repeats, its mean and standard deviation."""
     values = [name for name in frame.columns if name not in ("task", "alpha", "repeat")]
-    over_tasks = frame.group_by("alpha", "repeat").agg(pl.col(values).mean())
+    # In order, or the last digits of a deviation change from run to run.
+    over_tasks = frame.group_by("alpha", "repeat", maintain_order=True).agg(pl.col(values).mean())
     summary = (
-        over_tasks.group_by("alpha")
+        over_tasks.group_by("alpha", maintain_order=True)
         .agg(
             pl.col(values).mean(),
             pl.col(values).std().fill_null(0.0).name.suffix("_sd"),  # one repeat deviates by 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
@@ -88,5 +89,6 @@ def open_engine(name: EngineName, ray_address: str | None = None) -> Iterator[En
             f"the engine ray needs {error.name}, which is not installed; run "
             f'pip install "litellm-benchrouter[ray]", or take the engine local.'
         ) from error
-    with RayEngine(ray_address) as engine:
+    # Ray tells of workers that die on standard output, where programs read our JSON.
+    with redirect_stdout(sys.stderr), RayEngine(ray_address) as engine:
         yield engine

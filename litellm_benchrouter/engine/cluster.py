@@ -16,7 +16,7 @@ from litellm_benchrouter.errors import ConfigError, EngineError
 OWN = "local"
 """The address of a cluster that is started here and ended with the engine."""
 
-_REACHED_SECONDS = 5.0
+_REACHED_SECONDS = 3.0
 _ANSWERED_SECONDS = 60.0
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 _DECIDING = ("litellm-benchrouter", "numpy", "scipy", "scikit-learn", "polars")
@@ -31,6 +31,7 @@ def settle_environment(address: str | None) -> None:
     if "ray" in sys.modules:  # the program that calls us decides
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_SCHEDULER_EVENTS", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # it warns, otherwise
     if _address(address) == OWN and "RAY_AUTH_MODE" not in os.environ:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

@@ -137,7 +137,7 @@ class RayEngine:
                 for number, texts in enumerate(batches)
             ]
             data = ray.data.from_items(rows, override_num_blocks=min(len(rows), 1_000))
-            embedded = data.map(partial(_embedded, [stored]), num_cpus=1, max_retries=_RETRIES)
+            embedded = data.map(partial(_embedded, [stored]), num_cpus=1)
             for row in embedded.iter_rows():
                 if row["error"]:
                     raise EngineError(row["error"])

@@ -1,0 +1,114 @@
+"""One Ray cluster for all tests of the engine, as a user's: started and ended outside of ours."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that runs, and the process that started it."""
+
+    address: str
+    pid: int
+
+    def workers(self) -> dict[int, str]:
+        """Return the cluster's Python workers: process id -> what it says that it does."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            try:
+                title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if title.startswith("ray::") and self._owns(int(folder.name)):
+                    found[int(folder.name)] = title
+            except (OSError, ValueError):  # it has ended meanwhile, or is no process
+                continue
+        return found
+
+    def _owns(self, pid: int) -> bool:
+        while pid > 1:
+            if pid == self.pid:
+                return True
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            pid = int(stat.rpartition(")")[2].split()[1])
+        return False
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Run a cluster with two processors and a small object store."""
+    if find_spec("ray") is None:
+        pytest.skip("needs ray")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        # Short: its sockets' paths may have 107 characters.
+        tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as name,
+        tempfile.TemporaryFile() as log,
+    ):
+        # Before this process imports Ray, which reads them then.
+        for variable, value in {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }.items():
+            patch.setenv(variable, value)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        port = _free_port()
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+        options = {
+            "port": port,
+            "node-ip-address": "127.0.0.1",
+            "num-cpus": 2,
+            "object-store-memory": 200_000_000,
+            "include-dashboard": "false",
+            "temp-dir": name,
+        }
+        command += [f"--{key}={value}" for key, value in options.items()]
+        head = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait(head, port)
+            yield Cluster(f"127.0.0.1:{port}", head.pid)
+        finally:
+            head.send_signal(signal.SIGTERM)
+            try:
+                head.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                head.kill()
+                head.wait()
+
+
+def _wait(head: subprocess.Popen[bytes], port: int) -> None:
+    """Wait for the cluster's worker starter, which is there last."""
+    end = time.monotonic() + _READY_SECONDS
+    while not any("RuntimeEnv" in title for title in Cluster("", head.pid).workers().values()):
+        assert head.poll() is None, "the cluster has ended"
+        assert time.monotonic() < end, "the cluster has not started"
+        time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port: int = listening.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def plain_environment() -> dict[str, str]:
+    """Return this process's environment without what Ray reads."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 _READY_SECONDS = 60.0
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,16 @@ class Cluster:
 
     def workers(self) -> dict[int, str]:
         """Return the cluster's Python workers: process id -> what it says that it does."""
+        return {pid: title for pid, title in self.processes().items() if title.startswith("ray::")}
+
+    def processes(self) -> dict[int, str]:
+        """Return all of the cluster's processes: process id -> command."""
         found = {}
         for folder in Path("/proc").iterdir():
             try:
-                title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                if title.startswith("ray::") and self._owns(int(folder.name)):
-                    found[int(folder.name)] = title
+                if self._owns(int(folder.name)):
+                    title = (folder / "cmdline").read_bytes()
+                    found[int(folder.name)] = title.replace(b"\0", b" ").decode()
             except (OSError, ValueError):  # it has ended meanwhile, or is no process
                 continue
         return found
@@ -84,12 +89,14 @@ def cluster() -> Iterator[Cluster]:
             _wait(head, port)
             yield Cluster(f"127.0.0.1:{port}", head.pid)
         finally:
-            head.send_signal(signal.SIGTERM)
-            try:
+            family = Cluster("", head.pid).processes()
+            head.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 head.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                head.kill()
-                head.wait()
+            for pid in family:  # what has not ended with it
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            head.wait()
 
 
 def _wait(head: subprocess.Popen[bytes], port: int) -> None:

@@ -7,6 +7,7 @@ them, so that changes nothing. Only this process writes caches and artifacts.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,9 @@ class RayEngine:
             return
         import ray.data
 
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing it has set another
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False  # ours is shown
         with _failures():
             stored = ray.put(_as_files(embedder))
             # Bytes, as Arrow's text has no lone surrogates.

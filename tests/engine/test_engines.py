@@ -22,8 +22,10 @@ import pytest
 import tiny
 from conftest import Ended
 
+from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.core.neighbors import nearest_outside_task, normalize
 from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.engine import LOCAL, open_engine
 from litellm_benchrouter.errors import EngineError, SourceError
@@ -38,6 +40,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning:ray.*"),
 ]
 
+N_WORDED = 2_100  # more than one batch to embed
 WORDS = "river stone bridge lamp garden market winter letter engine violin copper slate"
 
 
@@ -92,11 +95,17 @@ def test_a_build_with_a_fitted_embedder_has_the_version_of_the_local_one(
     assert built.manifest.version == (demo_built / "router_artifacts/CURRENT").read_text().strip()
 
 
+@pytest.fixture(scope="module")
+def built_here(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Return the manifest of `worded`, built by the local engine."""
+    folder = tmp_path_factory.mktemp("worded") / "here"
+    return build(load_config(worded(folder, N_WORDED))).manifest
+
+
 def test_workers_that_are_killed_change_nothing(
-    tmp_path: Path, cluster: Cluster, benchrouter: Callable[..., Ended]
+    built_here: Manifest, tmp_path: Path, cluster: Cluster, benchrouter: Callable[..., Ended]
 ):
-    here = build(load_config(worded(tmp_path / "here", 4_500))).manifest
-    config = worded(tmp_path / "there", 4_500)
+    config = worded(tmp_path / "there", N_WORDED)
     options = ["--engine", "ray", "--ray-address", cluster.address, "--json"]
 
     with killing(cluster, "ray::_work", "ray::Map") as killed:
@@ -104,8 +113,8 @@ def test_workers_that_are_killed_change_nothing(
 
     assert sorted(killed) == ["ray::Map", "ray::_work"]
     assert ended.code == 0, ended.err
-    assert ended.document["version"] == here.version
-    assert ended.document["manifest"]["counts"] == here.counts
+    assert ended.document["version"] == built_here.version
+    assert ended.document["manifest"]["counts"] == built_here.counts
 
 
 @contextmanager
@@ -163,13 +172,17 @@ def test_every_protocol_writes_the_same_document_on_ray(
     )
 
 
-def test_results_come_in_the_order_of_the_pieces(cluster: Cluster):
-    base = np.arange(6.0)
+def test_neighbours_searched_in_blocks_are_the_same_bytes(cluster: Cluster):
+    generator = np.random.default_rng(0)
+    vectors = normalize(generator.normal(size=(9_000, 8)))  # six blocks
+    task = generator.integers(5, size=len(vectors)).astype(np.int32)
 
+    here = nearest_outside_task(vectors, task, 20, each=LOCAL.map)
     with open_engine("ray", cluster.address) as engine:
-        found = list(engine.map(lambda i: base[i] ** 2, range(40 % 7)))
+        there = nearest_outside_task(vectors, task, 20, each=engine.map)
 
-    assert found == list(LOCAL.map(lambda i: base[i] ** 2, range(40 % 7)))
+    assert there.index.tobytes() == here.index.tobytes()
+    assert there.distance.tobytes() == here.distance.tobytes()
 
 
 def test_an_error_in_a_worker_is_the_users_sentence(tmp_path: Path, cluster: Cluster):
@@ -186,9 +199,8 @@ def test_an_error_in_a_worker_is_the_users_sentence(tmp_path: Path, cluster: Clu
 
 
 def test_a_cluster_of_its_own_is_ended_with_the_command(
-    tmp_path: Path, plain_environment: dict[str, str]
+    built_here: Manifest, tmp_path: Path, plain_environment: dict[str, str]
 ):
-    here = build(load_config(worded(tmp_path / "here", 2_100))).manifest
     program = (
         "import os, sys\n"
         "from litellm_benchrouter.cli import cli\n"
@@ -199,7 +211,7 @@ def test_a_cluster_of_its_own_is_ended_with_the_command(
         "assert os.environ['RAY_AUTH_MODE'] == 'token'\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", program, str(worded(tmp_path / "there", 2_100))],
+        [sys.executable, "-c", program, str(worded(tmp_path / "there", N_WORDED))],
         env=plain_environment,
         capture_output=True,
         text=True,
@@ -208,7 +220,7 @@ def test_a_cluster_of_its_own_is_ended_with_the_command(
     )
 
     assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["version"] == here.version
+    assert json.loads(ended.stdout)["version"] == built_here.version
     assert ended.stderr == ""  # Ray keeps its lines to its logs
 
 

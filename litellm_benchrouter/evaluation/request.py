@@ -93,9 +93,8 @@ def run_request(
     extra : mapping of str to PerRequestMethod, optional
         Further methods by name.
     probabilities : mapping of str to ProbabilityMethod, optional
-        What methods of that name say of each model; measured against the labels.
+        What methods of that name say of each model.
     engine : Engine
-        Routes the test parts.
 
     Returns
     -------
@@ -126,10 +125,8 @@ def run_request(
     g = np.concatenate([run.g.ravel() for run in done])
     seen = np.concatenate([prepared.labels[run.split.test].ravel() for run in done]).astype(float)
     return {
-        "protocol": {
-            "name": "request",
-            **describe_splits(prepared, splits, kind, metric=metric, k=k),
-        },
+        "protocol": {"name": "request"}
+        | describe_splits(prepared, splits, kind, metric=metric, k=k),
         "methods": _methods(prepared, done, found, metric),
         "models": _models(prepared, done),
         "baselines": _baselines(prepared, done, values),

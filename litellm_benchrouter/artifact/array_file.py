@@ -60,3 +60,11 @@ def first_not_unit(vectors: NDArray[np.floating], tolerance: float) -> int | Non
         if not unit.all():
             return start + int(unit.argmin())
     return None
+
+
+def holds_only(array: NDArray[np.uint8], values: tuple[int, ...]) -> bool:
+    """Say whether an array holds nothing but some values."""
+    allowed = np.zeros(256, dtype=bool)
+    allowed[list(values)] = True
+    blocks = range(0, len(array), _BLOCK)
+    return all(allowed[array[start : start + _BLOCK]].all() for start in blocks)

@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.array_file import first_not_unit, open_array, open_numbers
+from litellm_benchrouter.artifact.array_file import (
+    first_not_unit,
+    holds_only,
+    open_array,
+    open_numbers,
+)
 from litellm_benchrouter.artifact.contents import (
     CORRECTNESS,
     EMBEDDER,
@@ -33,7 +38,7 @@ from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest, verify_files
 from litellm_benchrouter.artifact.named_tasks_file import from_json
 from litellm_benchrouter.config import EmbedderConfig
-from litellm_benchrouter.core.benchmark import ModelFacts, average_accuracy
+from litellm_benchrouter.core.benchmark import MISSING, ModelFacts, average_accuracy
 from litellm_benchrouter.core.decision import TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.embedders import Embedder, load_embedder
@@ -164,7 +169,7 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
             f"{folder / EMBEDDINGS} holds rows that are not of unit length (NaN, infinite, zero or "
             f"unscaled vectors), row {odd} first; build again."
         )
-    if not np.isin(np.unique(correctness), (0, 1, 255)).all():
+    if not holds_only(correctness, (0, 1, MISSING)):
         raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
     named, guarded_tasks, labelled_tasks = _named_tasks(folder / NAMED_TASKS, n_models)
     if sorted(named) != manifest.named_tasks:

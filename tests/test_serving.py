@@ -383,7 +383,7 @@ def test_a_version_whose_embedder_hangs_is_refused_and_the_next_one_is_loaded(
         return replace(read_artifact(folder, **known), embedder=hanging)
 
     with monkeypatch.context() as patched:
-        patched.setattr("litellm_benchrouter.serving.serving._WARM_UP_SECONDS", 0.1)
+        patched.setattr("litellm_benchrouter.serving.warm_up._SECONDS", 0.1)
         patched.setattr("litellm_benchrouter.serving.serving.read_artifact", read_with_it)
         build(config.model_copy(update={"seed": 1}))
         serving.refresh()

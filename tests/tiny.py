@@ -65,9 +65,9 @@ def write_manifest(folder: Path, document: dict[str, Any]) -> None:
             document["files"][name] = record
     deciding = (
         *("schema_version", "files", "embedder", "parameters", "models", "tasks"),
-        *("named_tasks", "index"),
+        *("named_tasks", "index", "second"),
     )
-    decided = {key: document[key] for key in deciding}
+    decided = {key: document[key] for key in deciding if key in document}
     if document.get("verdict") is not None:
         verdict = document["verdict"]
         decided["verdict"] = {key: verdict[key] for key in verdict if key != "forced"}

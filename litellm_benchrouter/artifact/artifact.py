@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.array_file import (
-    first_not_unit,
-    holds_only,
-    open_array,
-    open_numbers,
-)
+from litellm_benchrouter.artifact.array_file import holds_only, open_array, open_numbers
 from litellm_benchrouter.artifact.contents import (
     CORRECTNESS,
-    EMBEDDER,
-    EMBEDDINGS,
-    FITTED_ROWS,
     NAMED_TASKS,
     SAMPLE_IDS,
     SCORES,
@@ -35,26 +27,38 @@ from litellm_benchrouter.artifact.contents import (
 )
 from litellm_benchrouter.artifact.json_file import read_json
 from litellm_benchrouter.artifact.labelled_task import LabelledTask
-from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest, verify_files
+from litellm_benchrouter.artifact.manifest import Manifest, read_manifest, verify_files
 from litellm_benchrouter.artifact.named_tasks_file import from_json
+from litellm_benchrouter.artifact.of_embedder import (
+    EMBEDDER,
+    FITTED_ROWS,
+    Shape,
+    count,
+    open_of_embedder,
+)
+from litellm_benchrouter.artifact.second import SECOND, open_second
 from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.core.benchmark import MISSING, ModelFacts, average_accuracy
 from litellm_benchrouter.core.decision import TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.embedders import Embedder, load_embedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
-from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.estimators import guarded
+from litellm_benchrouter.errors import ArtifactError, EmbedderError
 from litellm_benchrouter.estimators.guarded import Guarded
-from litellm_benchrouter.index.build import ROWS_FILE, open_index
 from litellm_benchrouter.index.graph import Index
 
-_UNIT_TOLERANCE = 1e-3
+_OpenEmbedder = Callable[[Mapping[str, Any], Path], Embedder]
+"""Opens an embedder: (its identity, its folder)."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A verified version, memory-mapped: processes that open the same version share its pages."""
+    """A verified version, memory-mapped: processes that open the same version share its pages.
+
+    `second` is the same version as a second embedder sees it, and `rows` are the samples that it
+    knows anything of (None: all). Where there is one that cannot be used here, `without_second`
+    says why.
+    """
 
     folder: Path
     manifest: Manifest
@@ -71,15 +75,18 @@ class Artifact:
     index: Index
     embedder: Embedder
     fitted_rows: NDArray[np.int32]
+    rows: NDArray[np.int32] | None = None
+    second: Artifact | None = None
+    without_second: str | None = None
 
     @cached_property
     def sample_ids(self) -> list[str]:
         """Ids of the benchmark's samples; read when an explanation first asks for them."""
-        path = self.folder / SAMPLE_IDS
+        path, n = self.folder / SAMPLE_IDS, self.manifest.counts["samples"]
         ids = read_json(path)
-        if not isinstance(ids, list) or len(ids) != len(self.task):
-            raise ArtifactError(f"{path} does not hold {len(self.task)} ids; build again.")
-        return [str(name) for name in ids]
+        if not isinstance(ids, list) or len(ids) != n:
+            raise ArtifactError(f"{path} does not hold {n} ids; build again.")
+        return [str(ids[row]) for row in (range(n) if self.rows is None else self.rows)]
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -108,7 +115,7 @@ class Artifact:
 
 
 def read_artifact(
-    folder: Path, *, known: Embedder | None = None, config: EmbedderConfig | None = None
+    folder: Path, *, known: Artifact | None = None, config: EmbedderConfig | None = None
 ) -> Artifact:
     """Verify a version and open it.
 
@@ -117,8 +124,8 @@ def read_artifact(
     Parameters
     ----------
     folder : Path
-    known : Embedder, optional
-        One that is loaded already; it is used again where the version was built with it.
+    known : Artifact, optional
+        One that is open already; its embedders are used again where the version has the same.
     config
         As in `load_embedder`.
 
@@ -129,11 +136,14 @@ def read_artifact(
     EmbedderError
         If the embedder cannot be loaded here, or is not the one that the version was built with.
     """
+    parts = (known, known.second) if known is not None else ()
+    loaded = [part.embedder for part in parts if part is not None]
 
-    def embedder(manifest: Manifest) -> Embedder:
-        if known is not None and known.identity() == manifest.embedder:
-            return known
-        return load_embedder(manifest.embedder, folder / EMBEDDER, config)
+    def embedder(identity: Mapping[str, Any], saved: Path) -> Embedder:
+        for each in loaded:
+            if each.identity() == identity:
+                return each
+        return load_embedder(identity, saved, config)
 
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
@@ -144,17 +154,14 @@ def verify_artifact(folder: Path) -> Manifest:
     """Check, and raise, as `read_artifact` does, where the embedder need not be installed."""
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    _open(folder, manifest, lambda _: PrecomputedEmbedder(0)).sample_ids  # noqa: B018
+    _open(folder, manifest, lambda *_: PrecomputedEmbedder(0)).sample_ids  # noqa: B018
     return manifest
 
 
-def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embedder]) -> Artifact:
+def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact:
     counts = manifest.counts
-    n, n_draws = _count(counts, "samples"), _count(counts, "smoother_draws")
+    n, n_draws = count(counts, "samples"), count(counts, "smoother_draws")
     n_models, n_tasks = len(manifest.models), len(manifest.tasks)
-    dimension = _count(manifest.embedder, "dimension")
-    kind = np.float16 if manifest.index.get("vectors") == "float16" else np.float32
-    embeddings = open_array(folder, EMBEDDINGS, kind, (n, dimension))
     correctness = open_array(folder, CORRECTNESS, np.uint8, (n, n_models))
     scores = (
         open_numbers(folder, SCORES, np.float32, (n, n_models))
@@ -164,11 +171,6 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
     task = open_array(folder, TASK, np.int32, (n,))
     if int(task.min()) < 0 or int(task.max()) >= n_tasks:
         raise ArtifactError(f"{folder / TASK} names a task that the manifest does not list.")
-    if (odd := first_not_unit(embeddings, _UNIT_TOLERANCE)) is not None:
-        raise ArtifactError(
-            f"{folder / EMBEDDINGS} holds rows that are not of unit length (NaN, infinite, zero or "
-            f"unscaled vectors), row {odd} first; build again."
-        )
     if not holds_only(correctness, (0, 1, MISSING)):
         raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
     named, guarded_tasks, labelled_tasks = _named_tasks(folder / NAMED_TASKS, n_models)
@@ -177,51 +179,69 @@ def _open(folder: Path, manifest: Manifest, embedder: Callable[[Manifest], Embed
             f"{folder / NAMED_TASKS} holds the tasks {sorted(named)}, the manifest says "
             f"{manifest.named_tasks}; build again."
         )
-    fitted = _fitted_rows(folder, manifest, n)
-    in_file = ROWS_FILE in manifest.files
-    rows = open_array(folder, ROWS_FILE, np.int32, (n,)) if in_file else None
-    return Artifact(
+    shape = Shape(
+        n=n,
+        dimension=count(manifest.embedder, "dimension"),
+        n_models=n_models,
+        n_tasks=n_tasks,
+        n_fitted=count(counts, "fitted") if FITTED_ROWS in manifest.files else None,
+        index=manifest.index,
+    )
+    accuracy = open_numbers(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models))
+    smoother = SmootherTable(
+        open_numbers(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
+        open_numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
+    )
+    own = open_of_embedder(folder, manifest.files, shape)  # last, as it calls native loaders
+    opened = Artifact(
         folder=folder,
         manifest=manifest,
-        embeddings=embeddings,
+        embeddings=own.embeddings,
         correctness=correctness,
         scores=scores,
         task=task,
-        task_accuracy=open_numbers(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models)),
-        smoother=SmootherTable(
-            open_numbers(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
-            open_numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
-        ),
+        task_accuracy=accuracy,
+        smoother=smoother,
         named_tasks=named,
         guarded_tasks=guarded_tasks,
         labelled_tasks=labelled_tasks,
-        guarded=Guarded.load(
-            folder, n=len(fitted), dimension=dimension, n_models=n_models, n_tasks=n_tasks
-        )
-        if guarded.FILE in manifest.files
-        else None,
-        index=open_index(folder, _count(manifest.index, "ef"), embeddings, rows),
-        embedder=embedder(manifest),
-        fitted_rows=fitted,
+        guarded=own.guarded,
+        index=own.index,
+        embedder=embedder(manifest.embedder, folder / EMBEDDER),
+        fitted_rows=own.fitted_rows,
     )
+    return opened if manifest.second is None else _with_second(opened, shape, embedder)
 
 
-def _fitted_rows(folder: Path, manifest: Manifest, n: int) -> NDArray[np.int32]:
-    """Return the rows that were learned from, in their order; all, where no file says which."""
-    if FITTED_ROWS not in manifest.files:
-        return np.arange(n, dtype=np.int32)
-    rows = open_array(folder, FITTED_ROWS, np.int32, (_count(manifest.counts, "fitted"),))
-    if rows[0] < 0 or rows[-1] >= n or (np.diff(rows) <= 0).any():
-        raise ArtifactError(f"{folder / FITTED_ROWS} does not hold rows in order; build again.")
-    return rows
+def _with_second(first: Artifact, shape: Shape, embedder: _OpenEmbedder) -> Artifact:
+    """Open what stands in; that its embedder cannot be loaded here is no reason to serve nothing.
 
-
-def _count(section: Mapping[str, Any], key: str) -> int:
-    """Return a whole number above 0 that the manifest states."""
-    value = section.get(key)
-    if not isinstance(value, int | float) or not 1 <= value < 2**31 or value != int(value):
-        raise ArtifactError(f"{MANIFEST} says {key}={value!r}, not a count; build again.")
-    return int(value)
+    What all embedders share is that of the first, mapped once.
+    """
+    manifest = first.manifest
+    record = manifest.second or {}
+    own, rows = open_second(first.folder, record, manifest.files, shape)
+    try:
+        loaded = embedder(record["embedder"], first.folder / SECOND / EMBEDDER)
+    except EmbedderError as error:
+        return replace(first, without_second=str(error))
+    known: Any = slice(None) if rows is None else rows
+    second = replace(
+        first,
+        manifest=manifest.model_copy(
+            update={"embedder": record["embedder"], "index": record["index"]}
+        ),
+        embeddings=own.embeddings,
+        correctness=first.correctness[known],
+        scores=None if first.scores is None else first.scores[known],
+        task=first.task[known],
+        guarded=own.guarded,
+        index=own.index,
+        embedder=loaded,
+        fitted_rows=own.fitted_rows,
+        rows=rows,
+    )
+    return replace(first, second=second)
 
 
 def _named_tasks(

@@ -9,29 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.array_file import write_array
 from litellm_benchrouter.artifact.json_file import write_json
 from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.artifact.named_tasks_file import to_json
+from litellm_benchrouter.artifact.of_embedder import write_of_embedder
+from litellm_benchrouter.artifact.second import SecondContents, write_second
 from litellm_benchrouter.core.decision import TaskChoice, TaskScores
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.estimators.guarded import Guarded
-from litellm_benchrouter.index.build import save_index
 from litellm_benchrouter.index.faiss_graph import FaissIndex
 from litellm_benchrouter.index.hnsw import HnswIndex
 
-EMBEDDINGS = "embeddings.npy"
 CORRECTNESS = "correctness.npy"
 SCORES = "scores.npy"
 TASK = "task.npy"
 TASK_ACCURACY = "task_accuracy.npy"
 SMOOTHER_U = "smoother_u.npy"
 SMOOTHER_P = "smoother_p.npy"
-FITTED_ROWS = "fitted_rows.npy"
 SAMPLE_IDS = "sample_ids.json"
 NAMED_TASKS = "named_tasks.json"
-EMBEDDER = "embedder"
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,8 @@ class Contents:
         Named tasks: P(better than the best on average).
     fitted_rows : ndarray of int32, shape (f,), or None
         The samples that were held out in turn and learned from; None where these are all.
+    second : SecondContents or None
+        What a second embedder decides by.
     """
 
     embeddings: NDArray[np.float32]
@@ -86,6 +85,7 @@ class Contents:
     choices: dict[str, TaskChoice] = field(default_factory=dict)
     better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     fitted_rows: NDArray[np.int32] | None = None
+    second: SecondContents | None = None
 
 
 def write_contents(
@@ -99,14 +99,10 @@ def write_contents(
         TASK_ACCURACY: contents.task_accuracy,
         SMOOTHER_U: contents.smoother.u,
         SMOOTHER_P: contents.smoother.p,
-        FITTED_ROWS: contents.fitted_rows,
     }
     for name, array in arrays.items():
         if array is not None:
             np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
-    # The graph of faiss finds by short vectors: half of the digits put what it found in order.
-    kind = np.float16 if isinstance(index, FaissIndex) else np.float32
-    write_array(folder / EMBEDDINGS, contents.embeddings, kind)
     write_json(folder / SAMPLE_IDS, contents.sample_ids)
     write_json(
         folder / NAMED_TASKS,
@@ -121,8 +117,13 @@ def write_contents(
             for name, scores in contents.named_tasks.items()
         },
     )
-    if contents.guarded is not None:
-        contents.guarded.save(folder)
-    save_index(folder, index)
-    (folder / EMBEDDER).mkdir()
-    embedder.save(folder / EMBEDDER)
+    write_of_embedder(
+        folder,
+        embeddings=contents.embeddings,
+        index=index,
+        guarded=contents.guarded,
+        fitted_rows=contents.fitted_rows,
+        embedder=embedder,
+    )
+    if contents.second is not None:
+        write_second(folder, contents.second)

@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 VERSION_ID = re.compile(r"[0-9a-f]{16}")
 _DECIDING = (
     *("schema_version", "files", "embedder", "parameters", "models", "tasks"),
-    *("named_tasks", "index"),
+    *("named_tasks", "index", "second"),
 )
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 
@@ -82,6 +82,8 @@ class Manifest(_Record):
     verdict : dict or None
         `Verdict.as_dict()`; None in versions that were built before there were verdicts. `passes`
         says whether it may serve, `forced` whether it does all the same.
+    second : dict or None
+        Of a second embedder; absent where there is none.
     """
 
     schema_version: int
@@ -101,6 +103,7 @@ class Manifest(_Record):
     guarded: dict[str, Any] | None = None
     verdict: dict[str, Any] | None = None
     embedder_measured: dict[str, Any] | None = None
+    second: dict[str, Any] | None = None
     libraries: dict[str, str]
     build_seconds: dict[str, float]
 
@@ -278,6 +281,7 @@ def _files_under(folder: Path) -> list[str]:
 
 
 def _content_id(document: dict[str, Any]) -> str:
+    # `second` is absent, not null, where there is none: so older versions keep their ids.
     deciding = {key: document[key] for key in _DECIDING if key in document}
     if document.get("verdict") is not None:
         # That somebody forced a version does not make it another.

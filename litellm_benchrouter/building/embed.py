@@ -112,6 +112,42 @@ def embed_benchmark(
     return _finished(vectors, made, made.n_new + n_new, folder)
 
 
+def embed_second(
+    config: BenchRouterConfig,
+    benchmark: Benchmark,
+    cache: Path,
+    stages: Silent,
+    engine: Engine = LOCAL,
+) -> tuple[EmbeddedBenchmark, NDArray[np.intp] | None]:
+    """Embed a benchmark whose samples are settled already with an embedder that stands in.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+        Whose `embedder` is the second one.
+    benchmark : Benchmark
+    cache : Path
+    stages : Silent or Bars
+    engine : Engine
+
+    Returns
+    -------
+    EmbeddedBenchmark
+        Of the samples that it knows anything of.
+    ndarray of int, or None
+        Which these are; None for all.
+    """
+    folder = cache if config.embedder.cache else None
+    made = make_and_check(config, benchmark, folder, stages)
+    with stages.stage("embedding again", len(benchmark)) as advance:
+        vectors, n_new = _embed_the_rest(made, benchmark.prompts, folder, advance, engine)
+    embedded = _finished(vectors, made, made.n_new + n_new, folder)
+    known = np.asarray(embedded.vectors.any(axis=1))
+    if known.all():
+        return embedded, None
+    return replace(embedded, vectors=embedded.vectors[known]), np.flatnonzero(known)
+
+
 def _embed_the_rest(
     made: MadeEmbedder,
     prompts: Sequence[str],

@@ -20,6 +20,7 @@ from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.estimators.guarded import Fitted
 from litellm_benchrouter.estimators.unseen import Z, group_mean
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.guarded import (
@@ -58,7 +59,7 @@ _Tables = Mapping[int, SmootherTable]
 
 def held_out_groups(prepared: Prepared) -> list[int]:
     """Return the groups of tasks that `prove` holds out in turn; none where they prove nothing."""
-    if _too_small(prepared) or prepared.n_groups < FEWEST_TASKS:
+    if too_small(prepared) or prepared.n_groups < FEWEST_TASKS:
         return []
     groups = np.unique(prepared.group)
     places = np.linspace(0, len(groups) - 1, min(len(groups), MOST_HELD_OUT)).round().astype(int)
@@ -99,19 +100,18 @@ def prove(
     Verdict
     """
     paper = method == "paper"
-    too_small = _too_small(prepared)
-    parts: dict[str, _Part] = dict.fromkeys(_UNPROVEN)
-    if not too_small:
-        runs = min(_MOST_RUNS, math.ceil(_ASKED / (TEST_SHARE * len(prepared.benchmark))))
+    small = too_small(prepared)
+    parts: dict[str, _Part] = dict.fromkeys(UNPROVEN)
+    if not small:
         with stages.stage("proof", len(parts)) as advance:
             parts["unseen"] = _unseen(prepared, tables, engine, paper=paper)
             advance(1)
-            parts["requests"] = _requests(prepared, runs, engine, paper=paper)
+            parts["requests"] = requests_gain(prepared, engine, paper=paper)
             advance(1)
             parts["cost"] = _cost(prepared, paper=paper)
             advance(1)
-    reasons = {part: too_small or why for part, why in _UNPROVEN.items() if parts[part] is None}
-    if not too_small and prepared.n_groups < FEWEST_TASKS:
+    reasons = {part: small or why for part, why in UNPROVEN.items() if parts[part] is None}
+    if not small and prepared.n_groups < FEWEST_TASKS:
         reasons["unseen"] = f"{FEWEST_TASKS} tasks are needed, there are {prepared.n_groups}"
     served: dict[Part, str] = {"unseen": "s3", "requests": "s1"}
     held_back: dict[Part, str | None] = {"unseen": None, "requests": None}
@@ -119,7 +119,7 @@ def prove(
         served = {"unseen": method, "requests": method}
         held_back = _held_back(fitted, parts["unseen"])
         if held_back["requests"] is None and loses(parts["requests"], publish):
-            held_back["requests"] = "held-out samples lose by it"
+            held_back["requests"] = LOSES
     if fitted is not None and parts["unseen"] is not None:
         parts["unseen"]["candidate"] = fitted.unseen.candidate
     if not embeds_prompts:
@@ -132,9 +132,9 @@ def prove(
     return Verdict(
         method=method,
         served=served,
-        unseen=_kept(parts["unseen"]),
-        requests=_kept(parts["requests"]),
-        cost=_kept(parts["cost"]),
+        unseen=kept(parts["unseen"]),
+        requests=kept(parts["requests"]),
+        cost=kept(parts["cost"]),
         unproven=reasons,
         required=publish.require,
         tolerance=publish.tolerance,
@@ -155,18 +155,24 @@ def _held_back(fitted: FittedGuarded | None, unseen: _Part) -> dict[Part, str | 
         by_task = "no candidate gains on the benchmark's own tasks"
     elif unseen is None or not unseen["gain"] - Z * unseen["standard_error"] > 0:
         by_task = f"{candidate} shows no gain on held-out tasks"
-    gate = None if fitted.requests.gate.routes else "the leave-one-out gain is not significant"
-    return {"unseen": by_task, "requests": gate}
+    return {"unseen": by_task, "requests": behind_gate(fitted.requests)}
 
 
-_UNPROVEN = {
+def behind_gate(fitted: Fitted) -> str | None:
+    """Why no request is routed; None where the gate is open."""
+    return None if fitted.gate.routes else "the leave-one-out gain is not significant"
+
+
+LOSES = "held-out samples lose by it"
+UNPROVEN = {
     "unseen": "no held-out task has labels of the models that were compared",
     "requests": "no held-out sample has labels of the models that were compared",
     "cost": "fewer than two models have a known cost or size; benchrouter.models can state prices",
 }
 
 
-def _too_small(prepared: Prepared) -> str | None:
+def too_small(prepared: Prepared) -> str | None:
+    """Why nothing can be proved; None where something can."""
     n_samples, n_models = len(prepared.benchmark), len(prepared.benchmark.models)
     if n_models < 2:
         return f"2 models are needed, there is {n_models}"
@@ -210,8 +216,9 @@ def _unseen(prepared: Prepared, tables: _Tables, engine: Engine, *, paper: bool)
     }
 
 
-def _requests(prepared: Prepared, runs: int, engine: Engine, *, paper: bool) -> _Part:
+def requests_gain(prepared: Prepared, engine: Engine, *, paper: bool) -> _Part:
     """Gain of the picks for held-out samples, as `run_request`; None where no gain is known."""
+    runs = min(_MOST_RUNS, math.ceil(_ASKED / (TEST_SHARE * len(prepared.benchmark))))
     on_scores = paper and prepared.routing.s1_on == "score"
     values = metric_values(prepared, "score" if on_scores else "correctness")
     pick = paper_picks if paper else request_picks
@@ -271,12 +278,12 @@ def _cost(prepared: Prepared, *, paper: bool) -> _Part:
     }
 
 
-def _kept(value: Any) -> Any:
+def kept(value: Any) -> Any:
     """Round what is kept; what is not known is None, as JSON has no NaN."""
     if isinstance(value, dict):
-        return {key: _kept(inner) for key, inner in value.items()}
+        return {key: kept(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_kept(inner) for inner in value]
+        return [kept(inner) for inner in value]
     if isinstance(value, float):
         return round(value, _DIGITS) if math.isfinite(value) else None
     return value

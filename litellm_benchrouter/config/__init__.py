@@ -237,13 +237,7 @@ def parse_config(
         raise ConfigError(first_problem(error, where, BLOCK, BenchRouterConfig)) from error
     return config.at(config.artifacts_url or str(config.artifacts), folder).model_copy(
         update={
-            "embedder": config.embedder.model_copy(
-                update={
-                    "model": _local_model(folder, config.embedder.model),
-                    "proxy_config": config.embedder.proxy_config
-                    and folder / config.embedder.proxy_config,
-                }
-            ),
+            "embedder": _from(folder, config.embedder),
             "sources": [
                 source.model_copy(
                     update={
@@ -265,6 +259,16 @@ def parse_config(
             },
         }
     )
+
+
+def _from(folder: Path, embedder: EmbedderConfig) -> EmbedderConfig:
+    """Return an embedder's configuration with every path absolute."""
+    changed: dict[str, Any] = {"model": _local_model(folder, embedder.model)}
+    if embedder.proxy_config is not None:
+        changed["proxy_config"] = folder / embedder.proxy_config
+    if embedder.second is not None:
+        changed["second"] = _from(folder, embedder.second)
+    return embedder.model_copy(update=changed)
 
 
 def _local_model(folder: Path, model: str) -> str:

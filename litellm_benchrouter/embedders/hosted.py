@@ -31,7 +31,9 @@ _PATIENCE = 60.0  # seconds for each try of a build
 _WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds between them
 _LONGEST_WAIT = 60.0
 _LATE = 2.0  # seconds: an answer that comes so late is still kept for the next such prompt
-_CALLS = 4  # under way at once, of one worker of the proxy
+CALLS = 8
+"""Under way at once, of one worker of the proxy."""
+
 _KEPT = 1_024  # vectors: 12 MB of 3,072 numbers
 _PROBE = "What is the capital of France?"
 
@@ -211,7 +213,7 @@ class _InTime:
         self._model, self._limit = model, limit
         self._kept: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
-        self._threads = DaemonThreads(_CALLS, "benchrouter-embed", longest_queue=_CALLS)
+        self._threads = DaemonThreads(CALLS, "benchrouter-embed", longest_queue=CALLS)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         keys = [hashlib.sha256(text.encode()).digest() for text in texts]

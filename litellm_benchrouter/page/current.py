@@ -68,7 +68,7 @@ class Current:
                 self._seen.problem is None or time.monotonic() < self._retry_at
             ):
                 return
-            known = serving.artifact.embedder if serving else None
+            known = serving.artifact if serving else None
             self._seen = Seen(BenchRouter(read_artifact(self.store.fetch(version), known=known)))
         except BenchRouterError as error:
             self._refuse(str(error))

@@ -90,6 +90,7 @@ class Estimate:
     probability : Scores
         They are weighed against cost.
     distance, embed_seconds : float or None
+    embedder : str or None
         As in `Decision`.
     """
 
@@ -97,6 +98,7 @@ class Estimate:
     probability: Scores
     distance: float | None = None
     embed_seconds: float | None = None
+    embedder: str | None = None
 
     @classmethod
     def same(cls, scores: Scores) -> Estimate:

@@ -68,10 +68,17 @@ class BenchRouter:
     Parameters
     ----------
     artifact : Artifact
+
+    Attributes
+    ----------
+    second : BenchRouter or None
+        Decides by the second embedder's vectors, where the version has one.
     """
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
+        self.second: BenchRouter | None
+        self.second = None if artifact.second is None else BenchRouter(artifact.second)
         parameters = artifact.manifest.parameters
         self._k = int(parameters["k"])
         self._on_scores = parameters["s1_on"] == "score" and artifact.scores is not None
@@ -92,6 +99,11 @@ class BenchRouter:
     def models(self) -> tuple[str, ...]:
         """The models that the benchmark knows."""
         return self.artifact.models
+
+    @property
+    def both(self) -> tuple[BenchRouter, ...]:
+        """This one, and the second where there is one."""
+        return (self,) if self.second is None else (self, self.second)
 
     def knows_task(self, task: str) -> bool:
         """Say whether a name is a task of the configuration or of the benchmark."""
@@ -120,6 +132,7 @@ class BenchRouter:
         task: str | None = None,
         models: Sequence[str] | None = None,
         terms: Terms = PLAIN,
+        vector: NDArray[np.float32] | None = None,
     ) -> Decision:
         """Rank the models on offer.
 
@@ -136,6 +149,8 @@ class BenchRouter:
             The models on offer, all of them known; default: all of the benchmark.
         terms : Terms
             The policy, and what the request costs.
+        vector : ndarray of float32, shape (1, d), optional
+            The prompt's, where the embedder was asked for it before.
 
         Returns
         -------
@@ -153,7 +168,7 @@ class BenchRouter:
             terms = replace(terms, characters=len(prompt))
         if task is not None and self.knows_task(task):
             return self._weighing.decide(offer, self._task(task, offer.models), terms, task)
-        estimate, _ = self._estimate(prompt, offer, weighed=terms.policy.saves)
+        estimate, _ = self._estimate(prompt, offer, vector, weighed=terms.policy.saves)
         decision = self._weighing.decide(offer, estimate, terms, task)
         if task is None:
             return decision
@@ -216,18 +231,24 @@ class BenchRouter:
         )
 
     def _estimate(
-        self, prompt: str, offer: Offer, *, weighed: bool
+        self,
+        prompt: str,
+        offer: Offer,
+        vector: NDArray[np.float32] | None = None,
+        *,
+        weighed: bool,
     ) -> tuple[Estimate, Neighbors | None]:
         """What the prompt's neighbours say, and the neighbours."""
         if not prompt.strip():
             return Estimate.by_average(offer, "no text to compare", "no_text"), None
         started = time.perf_counter()
-        vector = self.artifact.embedder.embed([prompt])
-        embed_seconds = time.perf_counter() - started
+        if vector is None:
+            vector = self.artifact.embedder.embed([prompt])
+        embed_seconds, kind = time.perf_counter() - started, self.artifact.embedder.kind
         if not np.isfinite(vector).all() or not vector.any():
             reason = "the embedder found nothing that it knows in the text"
             estimate = Estimate.by_average(offer, reason, "no_text")
-            return replace(estimate, embed_seconds=embed_seconds), None
+            return replace(estimate, embed_seconds=embed_seconds, embedder=kind), None
         found = self._search(vector, self._n_neighbors)
         neighbors = found.first(self._k)
         if self._guarded is not None:
@@ -237,7 +258,8 @@ class BenchRouter:
         else:
             estimate = self._s1(self._g(neighbors, offer), neighbors, offer)
         distance = float(found.distance.mean())
-        return replace(estimate, distance=distance, embed_seconds=embed_seconds), neighbors
+        estimate = replace(estimate, distance=distance)
+        return replace(estimate, embed_seconds=embed_seconds, embedder=kind), neighbors
 
     def _g(self, neighbors: Neighbors, offer: Offer) -> NDArray[np.float64]:
         """Mean correctness over the neighbours (eq. 7), of the models on offer."""

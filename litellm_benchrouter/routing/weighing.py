@@ -70,6 +70,7 @@ class Weighing:
             kind=scores.kind,
             distance=estimate.distance,
             embed_seconds=estimate.embed_seconds,
+            embedder=estimate.embedder,
             policy=str(policy),
             costs_usd=dict(zip(offer.models, expected.tolist(), strict=True))
             if expected is not None and costs is not None and costs.in_usd

@@ -41,6 +41,8 @@ class Breaker:
         Seconds from any start, never going back.
     on_change : callable, optional
         Called with `is_open` when it opens and when it closes.
+    what : str
+        What is tried, for the log.
 
     Attributes
     ----------
@@ -54,7 +56,9 @@ class Breaker:
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
         on_change: OnChange | None = None,
+        what: str = "decisions",
     ) -> None:
+        self._what = what
         self._limit = failures
         self._seconds = seconds
         self._clock = clock
@@ -78,7 +82,7 @@ class Breaker:
         """Note that a try went well. One from before it opened does not close it."""
         if number == self._probe:
             self._probe, self.state = None, State.CLOSED
-            logger.warning("benchrouter: decisions are taken again")
+            logger.warning("benchrouter: %s are taken again", self._what)
             self._tell(is_open=False)
         if self.state is State.CLOSED:
             self.failures_in_a_row = 0
@@ -90,9 +94,10 @@ class Breaker:
             self._open()
         elif self.state is State.CLOSED and self.failures_in_a_row >= self._limit:
             logger.warning(
-                "benchrouter: %d decisions in a row failed; the next are skipped, and one is tried "
+                "benchrouter: %d %s in a row failed; the next are skipped, and one is tried "
                 "every %g s",
                 self.failures_in_a_row,
+                self._what,
                 self._seconds,
             )
             self._tell(is_open=True)

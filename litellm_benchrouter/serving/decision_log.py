@@ -49,6 +49,8 @@ def log_decision(
         "reason": decision.reason,
         "task": decision.task,
         "policy": decision.policy,
+        "embedder": decision.embedder,
+        "no_answer": decision.no_answer,
         "distance": decision.distance,
         "seconds": decision.seconds,
         "embed_seconds": decision.embed_seconds,

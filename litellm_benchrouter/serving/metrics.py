@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from litellm_benchrouter.core.decision import KINDS, Decision
+from litellm_benchrouter.core.decision import KINDS, NO_ANSWERS, Decision
 
 if TYPE_CHECKING:
     from litellm_benchrouter.artifact.artifact import Artifact
@@ -58,6 +58,9 @@ class Metrics:
 
     def breaker(self, *, is_open: bool) -> None:
         """Note the breaker's state."""
+
+    def first_embedder(self, *, is_open: bool) -> None:
+        """Note the state of the breaker around the hosted embedder."""
 
     def shadowed(self, group: str, *, agrees: bool) -> None:
         """Count a decision that changed nothing, by whether it chose what was asked anyway."""
@@ -109,6 +112,11 @@ class PrometheusMetrics(Metrics):
             "What a request waited for its decision.",
             ("method",),
             buckets=_SECONDS,
+        )
+        self._second = Counter(
+            "benchrouter_second_embedder_total",
+            "Decisions by the second embedder, in one word why the hosted one gave none.",
+            ("group", "reason"),
         )
         self._embedding = Histogram(
             "benchrouter_embedding_seconds",
@@ -172,12 +180,19 @@ class PrometheusMetrics(Metrics):
             "1 while a worker's breaker is open.",
             multiprocess_mode="livemax",
         )
+        self._first_embedder = Gauge(
+            "benchrouter_hosted_embedder_breaker_open",
+            "1 while a worker does not ask the hosted embedder, because it kept failing.",
+            multiprocess_mode="livemax",
+        )
 
     @_never_raises
     def decided(self, group: str, decision: Decision) -> None:
         kind = decision.kind if decision.kind in KINDS else OTHER
         group = self._group(group)
         self._decisions.labels(group, decision.pick, decision.method, kind).inc()
+        if decision.no_answer in NO_ANSWERS:
+            self._second.labels(group, decision.no_answer).inc()
         if decision.seconds is not None:
             self._seconds.labels(decision.method).observe(decision.seconds)
         if decision.embed_seconds is not None:
@@ -219,6 +234,10 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def breaker(self, *, is_open: bool) -> None:
         self._breaker.set(is_open)
+
+    @_never_raises
+    def first_embedder(self, *, is_open: bool) -> None:
+        self._first_embedder.set(is_open)
 
     @_never_raises
     def shadowed(self, group: str, *, agrees: bool) -> None:

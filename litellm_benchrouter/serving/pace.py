@@ -41,13 +41,14 @@ class Pace:
         """The kinds of decisions that were taken, or prepared."""
         return list(self._kinds)
 
-    def is_quick(self, kind: Kind) -> bool:
-        """Say whether to decide in place.
+    def is_quick(self, kind: Kind, *, embedded: bool = False) -> bool:
+        """Say whether to decide in place; `embedded`: the prompt's vector is there already.
 
         The first decision of a kind is prepared by long computations that are remembered, so it is
         never quick. A named task needs no embedding.
         """
-        if kind not in self._kinds or (kind[0] is None and not self._only_computes):
+        only_computes = embedded or kind[0] is not None or self._only_computes
+        if kind not in self._kinds or not only_computes:
             return False
         return sum(self._recent) <= _SLOW_SHARE * _RECENT
 

@@ -13,7 +13,17 @@ NAME = "benchrouter_model"
 """Key of `model_info` in which a deployment says which benchmark model it is."""
 
 # What an answer costs is not every client's business.
-_HEADERS = ("virtual", "group", "model", "method", "reason", "task", "artifact", "policy")
+_HEADERS = (
+    "virtual",
+    "group",
+    "model",
+    "method",
+    "reason",
+    "task",
+    "artifact",
+    "policy",
+    "embedder",
+)
 _HEADER_LENGTH = 300
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _WHY_NOT_PICK = {"pick_failed": "failed", "pick_unavailable": "was not available"}
@@ -135,6 +145,7 @@ class Call:
             "task": decision.task,
             "artifact": decision.artifact,
             "policy": decision.policy,
+            "embedder": decision.embedder,
             "expected_cost_usd": (decision.costs_usd or {}).get(self.answered_by or ""),
             "distance": _rounded(decision.distance, 4),
             "seconds": _rounded(decision.seconds, 6),

@@ -8,9 +8,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.artifact import read_artifact
@@ -19,22 +22,22 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import (
     BenchRouterError,
-    EmbedderError,
     EmbedderUnavailableError,
     StoreUnavailableError,
 )
 from litellm_benchrouter.routing.policy import PLAIN, Terms
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.routing.second import NoAnswer, in_place_of_first
 from litellm_benchrouter.serving.breaker import Breaker
+from litellm_benchrouter.serving.first_embedder import FirstEmbedder
 from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.pace import Kind, Pace
 from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
+from litellm_benchrouter.serving.warm_up import warm_up
 
 logger = logging.getLogger("litellm_benchrouter")
 
 _THREADS = 2  # one may hang in an embedder without stopping the other
-_WARM_UP = "warm up"
-_WARM_UP_SECONDS = 60.0  # an embedder that hangs must not keep later versions from being loaded
 _RESTS = "decisions kept failing; they rest"
 _UNAVAILABLE = "unavailable"
 _SKIPPED_LOOKS = 20  # then a refused version is tried again: a network volume may be back
@@ -57,6 +60,8 @@ class Serving:
         Of the version that serves.
     breaker : Breaker
         Opens where decisions keep failing.
+    first : FirstEmbedder
+        Asks the embedder of a version that has a second one.
     """
 
     def __init__(
@@ -76,7 +81,8 @@ class Serving:
         self._threads = DaemonThreads(_THREADS, "benchrouter-decide")
         self._paces: WeakKeyDictionary[BenchRouter, Pace] = WeakKeyDictionary()
         breaker = config.serving.breaker
-        self.breaker = Breaker(breaker.failures, breaker.seconds, on_change=self._breaker_changed)
+        self.breaker = Breaker(breaker.failures, breaker.seconds, on_change=self._metrics.breaker)
+        self.first = FirstEmbedder.of(config, self._metrics.first_embedder)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self.router: BenchRouter | None = None
@@ -96,6 +102,7 @@ class Serving:
         """Stop looking, and let decisions under way end by themselves."""
         self._stopped.set()
         self._threads.stop()
+        self.first.stop()
 
     def refresh(self) -> None:
         """Load the version that CURRENT names, if it is not the one that serves.
@@ -130,12 +137,13 @@ class Serving:
 
     def _load(self, folder: Path) -> None:
         """Make the version of a folder the one that serves."""
-        known = self.router.artifact.embedder if self.router else None
+        known = self.router.artifact if self.router else None
         router = BenchRouter(read_artifact(folder, known=known, config=self._embedder))
-        _warm_up(router)
+        warm_up(router)
         self._prepare(router)
         self.router, self._refused = router, None
         self.breaker.retry()
+        self.first.breaker.retry()
         self._metrics.loaded(router.artifact)
         logger.info("benchrouter: version %s serves", router.artifact.manifest.version)
 
@@ -170,9 +178,7 @@ class Serving:
         """
         number = self.breaker.enter()
         if number is None:
-            return router.best_on_average(
-                models, "decisions kept failing; they rest", terms, "breaker"
-            )
+            return router.best_on_average(models, _RESTS, terms, "breaker")
         ended = self.breaker.dropped
         try:
             decision = await self._decide(router, text, task, models, terms)
@@ -203,24 +209,48 @@ class Serving:
         models: Sequence[str],
         terms: Terms,
     ) -> Decision:
+        """Decide by the embedder, or where there is a second one by that which answers."""
+        is_named = task is not None and router.knows_task(task)
+        if router.second is None or is_named or not text.strip():
+            return await self._in_time(self._limit, router, text, task, models, terms)
+        started = time.perf_counter()
+        vector = await self.first.vector(router.artifact.embedder, text)
+        took = time.perf_counter() - started
+        left = max(self._limit - took, 0.0)
+        if isinstance(vector, NoAnswer):
+            decision = await self._in_time(left, router.second, text, task, models, terms)
+            return in_place_of_first(decision, vector)
+        decision = await self._in_time(left, router, text, task, models, terms, vector)
+        return replace(decision, embed_seconds=took)
+
+    async def _in_time(
+        self,
+        limit: float,
+        router: BenchRouter,
+        text: str,
+        task: str | None,
+        models: Sequence[str],
+        terms: Terms,
+        vector: NDArray[np.float32] | None = None,
+    ) -> Decision:
         """Decide in place where that is quick, else in a thread; TimeoutError when time is up."""
 
         def timed() -> tuple[Decision, float]:
             # The thread's own time: the clock would count what others took of the processor.
             started = time.thread_time()
-            decision = router.decide(text, task=task, models=models, terms=terms)
+            decision = router.decide(text, task=task, models=models, terms=terms, vector=vector)
             return decision, time.thread_time() - started
 
         pace = self._paces.get(router) or self._paces.setdefault(router, Pace(router))
         known_task = task if task is not None and router.knows_task(task) else None
         kind: Kind = (known_task, *models)
-        if pace.is_quick(kind):
+        if pace.is_quick(kind, embedded=vector is not None):
             decision, seconds = timed()
         else:
             work = asyncio.wrap_future(self._threads.submit(timed))
             try:
                 # Not wait_for, which where the loop was held up can drop a result that is there.
-                await asyncio.wait([work], timeout=self._limit)
+                await asyncio.wait([work], timeout=limit)
                 if not work.done():
                     raise TimeoutError
                 decision, seconds = work.result()
@@ -231,20 +261,18 @@ class Serving:
 
     def _prepare(self, router: BenchRouter) -> None:
         """Prepare the decisions that will be asked for, so that the first ones are quick."""
-        pace = self._paces.setdefault(router, Pace(router))
         offers = () if self._on_load is None else self._on_load(router)
         kinds: list[Kind] = [(None, *offer) for offer in offers]
         if self.router is not None and self.router in self._paces:
             kinds += self._paces[self.router].kinds
         known = frozenset(router.models)
-        for task, *models in kinds:
-            offer = [model for model in models if model in known]
-            if offer and (task is None or router.knows_task(task)):
-                router.prepare(offer, task)
-                pace.prepared((task, *offer))
-
-    def _breaker_changed(self, *, is_open: bool) -> None:
-        self._metrics.breaker(is_open=is_open)
+        for each in router.both:
+            pace = self._paces.setdefault(each, Pace(each))
+            for task, *models in kinds:
+                offer = [model for model in models if model in known]
+                if offer and (task is None or each.knows_task(task)):
+                    each.prepare(offer, task)
+                    pace.prepared((task, *offer))
 
     def _watch(self) -> None:
         while not self._stopped.is_set():
@@ -260,26 +288,3 @@ class Serving:
             self._metrics.refused(results.get(state, "refused"))
             kept = "requests pass through" if self.router is None else "the old version serves on"
             logger.warning("benchrouter: %s; %s", reason, kept)
-
-
-def _warm_up(router: BenchRouter) -> None:
-    """Decide once, as the first decision takes longer than the others.
-
-    Raises
-    ------
-    EmbedderError
-        If it does not end: the version could not serve.
-    """
-    threads = DaemonThreads(1, "benchrouter-warm-up")
-    try:
-        threads.submit(lambda: router.decide(_WARM_UP)).result(_WARM_UP_SECONDS)
-    except EmbedderUnavailableError:
-        pass  # it may answer the next time
-    except TimeoutError as error:
-        version, kind = router.artifact.manifest.version, router.artifact.embedder.kind
-        raise EmbedderError(
-            f"the {kind} embedder of version {version} gave no vector within "
-            f"{_WARM_UP_SECONDS:g} s; see that its model can be loaded here."
-        ) from error
-    finally:
-        threads.stop()

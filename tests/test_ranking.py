@@ -193,7 +193,7 @@ def test_the_log_and_the_headers_say_who_answered_and_why():
     assert call.as_log() == {
         "model": "ant", "pick": "ant", "method": "s1", "reason": "they know best",
         "task": None, "artifact": "v1", "policy": "quality", "expected_cost_usd": 0.002,
-        "kind": "routed", "distance": None, "seconds": None,
+        "embedder": None, "kind": "routed", "distance": None, "seconds": None,
     }  # fmt: skip
     assert call.as_headers("x-") == {
         "x-model": "ant", "x-method": "s1", "x-reason": "they know best", "x-artifact": "v1",

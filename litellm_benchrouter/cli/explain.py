@@ -37,6 +37,12 @@ from litellm_benchrouter.routing.router import BenchRouter, Explanation
     help=f"{SPELLING}; default: what --config names for all groups, else quality.",
 )
 @click.option("--models", help="The models on offer, with commas between; default: all.")
+@click.option(
+    "--second",
+    "by_second",
+    is_flag=True,
+    help="Ask the second embedder, as the proxy does where the hosted one gives no answer.",
+)
 @json_option
 @click.argument("prompt", default="")
 def explain_command(
@@ -46,6 +52,7 @@ def explain_command(
     task: str | None,
     wanted: str | None,
     models: str | None,
+    by_second: bool,
     as_json: bool,
     prompt: str,
 ) -> None:
@@ -53,6 +60,8 @@ def explain_command(
     if not prompt and task is None:
         raise ConfigError("nothing to explain; give a PROMPT, or --task NAME.")
     router = BenchRouter(open_artifact(config_path, artifacts, version))
+    if by_second:
+        router = _second(router)
     named = [name for part in (models or "").split(",") if (name := part.strip())]
     offer = named or list(router.models)
     unknown = sorted(set(offer) - set(router.models))
@@ -76,6 +85,7 @@ def explain_command(
                 "task": decision.task,
                 "artifact": decision.artifact,
                 "policy": decision.policy,
+                "embedder": decision.embedder,
                 "ranking": list(decision.ranking),
                 "scores": dict(decision.scores or {}),
                 "g": explanation.g,
@@ -97,6 +107,18 @@ def explain_command(
     _show(explanation, labels)
 
 
+def _second(router: BenchRouter) -> BenchRouter:
+    if router.second is not None:
+        return router.second
+    artifact = router.artifact
+    if artifact.without_second is not None:
+        raise ConfigError(f"--second: {artifact.without_second}")
+    raise ConfigError(
+        f"--second: version {artifact.manifest.version} has no second embedder; a build with "
+        f"embedder.kind litellm makes one (docs/embedders.md)."
+    )
+
+
 def _policy(config_path: Path | None, wanted: str | None) -> Policy:
     if wanted is None:
         return QUALITY if config_path is None else load_config(config_path).policy
@@ -111,6 +133,8 @@ def _show(explanation: Explanation, labels: dict[str, dict[str, Any]]) -> None:
     out.print(f"Pick: {decision.pick}", style="bold", highlight=False)
     out.print(f"Why: {decision.method}; {decision.reason}", highlight=False)
     out.print(f"Policy: {decision.policy}", highlight=False)
+    if decision.embedder is not None:
+        out.print(f"Embedder: {decision.embedder}", highlight=False)
     if explanation.neighbors:
         near = table(
             "Nearest benchmark samples", "sample", "task", "cosine distance",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from litellm_benchrouter.artifact.second import SECOND
+from litellm_benchrouter.artifact.verdict import served_by_second
 from litellm_benchrouter.building.encoder_check import Agreement
 from litellm_benchrouter.cli.embedder_table import show_candidates
 from litellm_benchrouter.cli.options import (
@@ -86,12 +89,14 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
         f"{manifest.counts['labels']} labels, {manifest.counts['missing_labels']} missing",
         highlight=False,
     )
-    embedder = ", ".join(f"{key}={value}" for key, value in sorted(manifest.embedder.items()))
-    out.print(f"Embedder: {embedder}", highlight=False)
+    out.print(f"Embedder: {_told(manifest.embedder)}", highlight=False)
     measured = manifest.embedder_measured or {}
     if "auto" in measured:
         show_candidates(out, measured["auto"])
-    for found in measured.get("agreement", []):
+    if manifest.second is not None:
+        _show_second(out, manifest.second, artifact.without_second)
+    of_second = measured.get(SECOND) or {}
+    for found in [*measured.get("agreement", []), *of_second.get("agreement", [])]:
         agreement = Agreement(**found)
         out.print(f"{agreement.precision} beside the original: {agreement}", highlight=False)
     out.print(
@@ -154,6 +159,18 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
         show_verdict(out, manifest.verdict)
     for warning in manifest.warnings:
         out.print(f"Warning: {warning}", style="yellow", highlight=False)
+
+
+def _told(identity: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(identity.items()))
+
+
+def _show_second(out: Console, second: Mapping[str, Any], problem: str | None) -> None:
+    """Show what decides where the hosted embedder gives no answer."""
+    out.print(f"Second embedder: {_told(second['embedder'])}", highlight=False)
+    out.print(f"  where it decides: {served_by_second(second)}", highlight=False)
+    if problem is not None:
+        out.print(f"  it cannot be used here: {problem}", style="yellow", highlight=False)
 
 
 def _show_requests(found: dict[str, Any], out: Console) -> None:

@@ -86,8 +86,8 @@ class Decision:
     policy: str = "quality"
     costs_usd: Mapping[str, float] | None = None
     kind: str = "routed"
-    embedder: str | None = None
     no_answer: str | None = None
+    embedder: str | None = field(default=None, compare=False)
     distance: float | None = field(default=None, compare=False)
     embed_seconds: float | None = field(default=None, compare=False)
     seconds: float | None = field(default=None, compare=False)

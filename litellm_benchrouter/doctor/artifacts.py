@@ -19,7 +19,7 @@ from litellm_benchrouter.artifact.manifest import Manifest, verify_files
 from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.building.auto_kept import AUTO, settings_of
-from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
 from litellm_benchrouter.doctor.finding import Finding, Status, fail, listed, ok, warn
 from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError, EmbedderError
@@ -173,7 +173,9 @@ def _verdict(manifest: Manifest) -> Iterator[Finding]:
 
 def _differences(config: BenchRouterConfig, manifest: Manifest) -> Iterator[Finding]:
     wanted = json.loads(json.dumps(config.parameters))
-    changed = [*_changes(wanted, manifest.parameters), *_embedder_changes(config, manifest)]
+    changed = [*_changes(wanted, manifest.parameters)]
+    changed += _embedder_changes(config, manifest)
+    changed += _second_changes(config, manifest)
     missing = sorted(set(config.tasks) - set(manifest.named_tasks))
     if missing:
         changed.append(f"tasks lack {listed(missing)}")
@@ -195,11 +197,24 @@ def _changes(wanted: Mapping[str, Any], built: Mapping[str, Any], inside: str = 
 
 
 def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
-    embedder, built = config.embedder, manifest.embedder
-    if embedder.kind == AUTO:
+    if config.embedder.kind == AUTO:
         return _auto_changes(config, manifest)
+    return _changes_of(config.embedder, manifest.embedder, "embedder")
+
+
+def _second_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
+    """Of one that was asked for: the default one may be left out by the build."""
+    second, built = config.embedder.second, (manifest.second or {}).get("embedder")
+    if second is not None and built is not None:
+        return _changes_of(second, built, "embedder.second")
+    if config.embedder.stand_in is None and built is not None:
+        return [f"embedder.second was {built.get('kind')}, is none"]
+    return []
+
+
+def _changes_of(embedder: EmbedderConfig, built: Mapping[str, Any], name: str) -> list[str]:
     if built.get("kind") != embedder.kind:
-        return [f"embedder was {built.get('kind')}, is {embedder.kind}"]
+        return [f"{name} was {built.get('kind')}, is {embedder.kind}"]
     wanted: dict[str, Any] = {"model": embedder.model}
     if embedder.precision == "fp32" or embedder.on_disagreement == "refuse":
         wanted["precision"] = embedder.precision  # else fp32 may stand in for int8
@@ -209,7 +224,7 @@ def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str
         wanted["dimensions"] = embedder.dimensions  # of a hosted model
     if embedder.kind == LexicalEmbedder.kind:
         wanted["parameters"] = {"dimensions": embedder.dimensions}
-    return _changes(wanted, built, "embedder.")
+    return _changes(wanted, built, f"{name}.")
 
 
 def _auto_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:

@@ -155,10 +155,15 @@ def _hnswlib() -> Finding:
 
 
 def _extras(config: BenchRouterConfig) -> Iterator[Finding]:
-    kind = config.embedder.kind
-    if kind == "auto":
+    if config.embedder.kind == "auto":
         yield _candidates(config.embedder.candidates)
         return
+    yield from _extras_of(config.embedder.kind)
+    if (second := config.embedder.stand_in) is not None and second.kind in _TO_BUILD:
+        yield from _extras_of(second.kind)
+
+
+def _extras_of(kind: str) -> Iterator[Finding]:
     serving, building = _TO_SERVE.get(kind), _TO_BUILD.get(kind)
     if building is None:
         yield ok("extras", f"the embedder {kind} needs none")

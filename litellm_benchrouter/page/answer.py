@@ -159,6 +159,8 @@ def _facts(question: Question, explanation: Explanation) -> list[tuple[str, str]
     if question.task:
         facts.append(("Task", question.task))
     facts.append(("Policy", explanation.decision.policy))
+    if explanation.decision.embedder is not None:
+        facts.append(("Embedder", explanation.decision.embedder))
     if explanation.u is not None:
         facts.append(("Task distance", number(explanation.u)))
     facts.append(("Version", explanation.decision.artifact or NONE))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
-from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.errors import ConfigError, EmbedderUnavailableError
 from litellm_benchrouter.routing.policy import Policy, Terms
 from litellm_benchrouter.routing.router import BenchRouter, Explanation
+from litellm_benchrouter.routing.second import NoAnswer, in_place_of_first
 
 _MOST_FIELDS = 5_000  # a benchmark may have hundreds of models, and each is a field
 
@@ -88,9 +89,19 @@ def ask(router: BenchRouter, question: Question, policy: Policy) -> Explanation:
             policy = Policy.parse(question.policy)
         except ValueError as error:
             raise ConfigError(f"{error}.") from error
-    return router.explain(
-        question.prompt,
-        task=question.task or None,
-        models=question.offer(router.models),
-        terms=Terms(policy),
-    )
+
+    def explained(by: BenchRouter) -> Explanation:
+        return by.explain(
+            question.prompt,
+            task=question.task or None,
+            models=question.offer(router.models),
+            terms=Terms(policy),
+        )
+
+    try:
+        return explained(router)
+    except EmbedderUnavailableError as error:
+        if router.second is None:
+            raise
+        found, why = explained(router.second), NoAnswer(str(error), error.kind)
+        return replace(found, decision=in_place_of_first(found.decision, why))

@@ -148,7 +148,7 @@ async def test_a_slow_provider_costs_a_request_its_routing_and_nothing_else(
     upstream: FakeUpstream, tmp_path: Path
 ) -> None:
     tiny.write(tmp_path)
-    config = configure(tmp_path, upstream, time_limit_ms=100)
+    config = configure(tmp_path, upstream, time_limit_ms=100, second="none")
     limits = config.serving.model_copy(update={"time_limit_ms": 10_000.0})
     config = config.model_copy(update={"serving": limits})
     build(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from litellm_benchrouter.config import load_config
 
 from .conftest import RECORDER
 from .harness import ProxyProcess, deployment, eventually
-from .upstream import FakeUpstream, slow
+from .upstream import BROKEN, FakeUpstream, slow
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,20 @@ def hosted(
     embeds = deployment("vectors", "embed-1", api_base, mode="embedding")
     config: dict[str, Any] = {
         "model_list": [*group, embeds],
-        "litellm_settings": {"callbacks": ["litellm_benchrouter.hook.handler", "recorder.handler"]},
+        "litellm_settings": {
+            "callbacks": ["prometheus", "litellm_benchrouter.hook.handler", "recorder.handler"]
+        },
         "benchrouter": {
             "method": "paper",
             "publish": {"require": "nothing"},
             "sources": [{"path": "benchmark.csv"}],
             "routing": {"alphas": [0.0, 0.1], "repeats": 2},
             "embedder": {"kind": "litellm", "model": "vectors", "time_limit_ms": 1000},
-            "serving": {"poll_seconds": 0.5, "time_limit_ms": 8000},
+            "serving": {
+                "poll_seconds": 0.5,
+                "time_limit_ms": 8000,
+                "breaker": {"failures": 5, "seconds": 3},
+            },
         },
     }
     proxy = ProxyProcess(config, folder, env={"RECORD": str(folder / "record.jsonl")})
@@ -76,10 +82,52 @@ def test_requests_are_routed_by_hosted_vectors_that_no_callback_sees(
     assert "embed-1" not in records(hosted.folder)
 
 
-def test_a_provider_that_does_not_answer_leaves_requests_as_they_are(
+def test_while_the_provider_is_slow_or_down_requests_are_routed_by_the_second_embedder(
     hosted: ProxyProcess, upstream: FakeUpstream
 ) -> None:
     upstream.tell("embed-1", slow(60))
-    answer = ask(hosted, "Who sang this?")
-    assert answer.status_code == 200
-    assert answer.headers["x-benchrouter-reason"].startswith("the embedder did not answer in time")
+    answers = [ask(hosted, "Who sang this?")]
+    reason = answers[0].headers["x-benchrouter-reason"]
+    late = "the hosted embedder gave no answer within 1000 ms; decided by lexical: highest mean"
+    assert reason.startswith(late)
+
+    upstream.reset()
+    upstream.tell("embed-1", BROKEN)
+    answers += [ask(hosted, f"Who sang number {i}?") for i in range(8)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["x-benchrouter-method"] for answer in answers} == {"s1"}
+    assert {answer.headers["x-benchrouter-embedder"] for answer in answers} == {"lexical"}
+    rests = "the hosted embedder kept failing and rests; decided by lexical"
+    assert answers[-1].headers["x-benchrouter-reason"].startswith(rests)
+    n_asked = sum(request.path == "/v1/embeddings" for request in upstream.requests)
+    ask(hosted, "Who sang another?")
+    assert sum(request.path == "/v1/embeddings" for request in upstream.requests) == n_asked
+
+    found = hosted.http.get("/metrics/").text
+    for reason in ("breaker", "time_limit"):
+        assert f'benchrouter_second_embedder_total{{group="smart",reason="{reason}"}}' in found
+    assert "benchrouter_hosted_embedder_breaker_open 1.0" in found
+
+    upstream.reset()
+    back = eventually(
+        lambda: (
+            (answer := ask(hosted, "Who wrote it?")).headers["x-benchrouter-embedder"] == "litellm"
+            and answer
+        )
+    )
+    assert "decided by" not in back.headers["x-benchrouter-reason"]
+    assert "benchrouter_hosted_embedder_breaker_open 0.0" in hosted.http.get("/metrics/").text
+
+
+def test_explain_and_inspect_tell_of_the_second_embedder(
+    hosted: ProxyProcess, upstream: FakeUpstream, benchrouter: Callable[..., Any]
+) -> None:
+    config = ("--config", hosted.folder / "config.yaml")
+    asked = benchrouter("explain", *config, "--second", "--json", "Who sang this?")
+    assert asked.document["embedder"] == "lexical"
+    assert not upstream.requests, "the provider was not asked"
+    assert "Second embedder: dimension=" in benchrouter("inspect", *config).out
+    found = benchrouter("inspect", *config, "--json").document["second"]
+    assert found["embedder"]["kind"] == "lexical" and found["verdict"]["served"] == "s1"
+    checks = benchrouter("doctor", *config, "--json").document
+    assert "lexical decides where the provider gives no answer" in str(checks)

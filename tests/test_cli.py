@@ -57,7 +57,8 @@ def test_build_as_json_is_one_document_with_the_manifest(tmp_path, benchrouter):
     assert document["version"] == store.current()
     assert Path(document["folder"]) == store.folder(document["version"])
     assert document["unchanged"] is False
-    assert document["manifest"] == tiny.read_document(Path(document["folder"]))
+    written = tiny.read_document(Path(document["folder"]))
+    assert document["manifest"] == written | {"second": None}
     assert benchrouter("build", "--config", config, "--json").document["unchanged"] is True
 
 
@@ -101,7 +102,7 @@ def test_explain_as_json_holds_the_whole_decision(demo_built, benchrouter):
     assert set(document) == {
         *("pick", "method", "reason", "task", "artifact", "ranking", "scores", "g", "average"),
         *("task_scores", "u", "neighbors", "labels"),
-        *("policy", "probability", "expected_cost", "cost_basis", "cost_unit"),
+        *("policy", "probability", "expected_cost", "cost_basis", "cost_unit", "embedder"),
     }
     assert document["pick"] == document["ranking"][0] == "coder-14b"
     assert document["ranking"] == list(expected.decision.ranking)
@@ -201,7 +202,7 @@ def test_inspect_as_json_is_the_manifest_with_the_decisions(tiny_built, benchrou
     document = ended.document
     manifest = tiny.read_document(router.artifact.folder)
     assert (ended.code, ended.err) == (0, "")
-    assert set(document) == {*manifest, "task_accuracy"}
+    assert set(document) == {*manifest, "second", "task_accuracy"}
     for key in set(manifest) - {"named_tasks"}:
         assert document[key] == manifest[key]
     new, decision = document["named_tasks"]["new"], router.decide("", task="new")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.errors import ArtifactError, ConfigError, EmbedderError
+from litellm_benchrouter.page.about import about
+from litellm_benchrouter.page.question import Question
+from litellm_benchrouter.page.question import ask as put
+from litellm_benchrouter.routing.policy import QUALITY
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.breaker import State
 from litellm_benchrouter.serving.serving import Serving
@@ -344,3 +348,41 @@ async def test_a_version_is_loaded_and_routes_while_its_provider_is_down(
         assert (decision.method, decision.embedder) == ("s1", "lexical")
     finally:
         serving.stop()
+
+
+def test_the_page_answers_by_the_second_while_its_provider_is_down(
+    home: Path, upstream: FakeUpstream
+) -> None:
+    config = configure(home, upstream)
+    artifact = read_artifact(build(config).folder, config=config.embedder)
+    upstream.tell(MODEL, BROKEN)
+    found = put(BenchRouter(artifact), Question(prompt=TEXT), QUALITY).decision
+    assert found.embedder == "lexical" and "; decided by lexical: " in found.reason
+    facts = dict(about(artifact.manifest).facts)
+    assert facts["Second embedder"].startswith("lexical, ")
+
+
+def test_explain_says_that_there_is_no_second(
+    upstream: FakeUpstream, tmp_path: Path, benchrouter: Callable[..., Any]
+) -> None:
+    tiny.write(tmp_path)
+    build(configure(tmp_path, upstream, second="none"))
+    ended = benchrouter("explain", "--config", tmp_path / "proxy.yaml", "--second", TEXT)
+    assert ended.code == 2
+    assert "has no second embedder" in ended.err
+
+
+@pytest.mark.parametrize("kind", ["onnx", pytest.param("static", marks=pytest.mark.long)])
+def test_an_encoder_can_stand_in_too(
+    upstream: FakeUpstream, tmp_path: Path, minilm_folder: Path, kind: str
+) -> None:
+    tiny.write(tmp_path)
+    second = {"kind": kind, "model": str(minilm_folder)}
+    made = build(configure(tmp_path, upstream, second=second))
+    opened_here = opened(made)
+    assert opened_here.second is not None and opened_here.second.embedder.kind == kind
+    decision = BenchRouter(opened_here.second).decide(TEXT)
+    assert (decision.method, decision.embedder) == ("s1", kind)
+    assert build(load_config(tmp_path / "proxy.yaml")).unchanged
+    told = made.manifest.embedder_measured
+    assert (told is not None and "agreement" in told["second"]) is (kind == "onnx")

@@ -190,6 +190,28 @@ def test_a_second_that_loses_is_left_out_and_the_version_serves(
     assert any("so it is left out" in warning for warning in made.manifest.warnings)
 
 
+def test_an_open_gate_of_the_second_is_shut_where_held_out_samples_lose_by_it(
+    upstream: FakeUpstream, tmp_path: Path, shared: Path
+) -> None:
+    tiny.write(tmp_path)
+    configure(tmp_path, upstream, method="guarded")
+    path = tmp_path / "proxy.yaml"
+    document = yaml.safe_load(path.read_text())
+    source = {"path": str(shared / "raw" / "promptfoo"), "kind": "promptfoo"}
+    document["benchrouter"] |= {"sources": [source], "tasks": {}}
+    path.write_text(yaml.safe_dump(document))
+    made = build(load_config(path))
+    assert made.manifest.second is not None
+    verdict = made.manifest.second["verdict"]
+    assert verdict["requests"]["gain"] < -0.005
+    assert (verdict["served"], verdict["requests"]["expected_gain"]) == ("bma", 0.0)
+    assert verdict["requests"]["bma_because"] == "held-out samples lose by it"
+    second = opened(made).second
+    assert second is not None
+    for prompt in ("What is 3 times 4?", "the opposite of hot", "say it politely"):
+        assert BenchRouter(second).decide(prompt).method == "bma"
+
+
 def test_a_second_that_cannot_be_made_stops_a_build_only_if_it_was_asked_for(
     upstream: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,7 @@ def embed_benchmark(
         option = None if given is None else "--embeddings"
         vectors = _given(files, report, config, option, cache)
         made = _maker_of(config, vectors, benchmark, folder, stages)
-        return _finished(vectors, made, 0, folder)
+        return finished(vectors, made, 0, folder)
     if config.embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(
             "benchrouter.embedder.kind is 'precomputed', but no vectors are given; give "
@@ -108,47 +108,11 @@ def embed_benchmark(
     else:
         made = make_and_check(config, benchmark, folder, stages)
     with stages.stage("embedding", len(benchmark)) as advance:
-        vectors, n_new = _embed_the_rest(made, benchmark.prompts, folder, advance, engine)
-    return _finished(vectors, made, made.n_new + n_new, folder)
+        vectors, n_new = embed_prompts(made, benchmark.prompts, folder, advance, engine)
+    return finished(vectors, made, made.n_new + n_new, folder)
 
 
-def embed_second(
-    config: BenchRouterConfig,
-    benchmark: Benchmark,
-    cache: Path,
-    stages: Silent,
-    engine: Engine = LOCAL,
-) -> tuple[EmbeddedBenchmark, NDArray[np.intp] | None]:
-    """Embed a benchmark whose samples are settled already with an embedder that stands in.
-
-    Parameters
-    ----------
-    config : BenchRouterConfig
-        Whose `embedder` is the second one.
-    benchmark : Benchmark
-    cache : Path
-    stages : Silent or Bars
-    engine : Engine
-
-    Returns
-    -------
-    EmbeddedBenchmark
-        Of the samples that it knows anything of.
-    ndarray of int, or None
-        Which these are; None for all.
-    """
-    folder = cache if config.embedder.cache else None
-    made = make_and_check(config, benchmark, folder, stages)
-    with stages.stage("embedding again", len(benchmark)) as advance:
-        vectors, n_new = _embed_the_rest(made, benchmark.prompts, folder, advance, engine)
-    embedded = _finished(vectors, made, made.n_new + n_new, folder)
-    known = np.asarray(embedded.vectors.any(axis=1))
-    if known.all():
-        return embedded, None
-    return replace(embedded, vectors=embedded.vectors[known]), np.flatnonzero(known)
-
-
-def _embed_the_rest(
+def embed_prompts(
     made: MadeEmbedder,
     prompts: Sequence[str],
     cache: Path | None,
@@ -312,9 +276,10 @@ def without_unknown_prompts(
     return benchmark.rows(known), replace(embedded, vectors=embedded.vectors[known])
 
 
-def _finished(
+def finished(
     vectors: NDArray[np.float32], made: MadeEmbedder, n_new: int, cache: Path | None
 ) -> EmbeddedBenchmark:
+    """Return embedded prompts, with a warning of those that the embedder knows nothing of."""
     empty = int((~vectors.any(axis=1)).sum())
     if empty == len(vectors):
         raise SourceError(

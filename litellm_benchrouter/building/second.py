@@ -6,6 +6,7 @@ would be served. Named tasks are decided without embedding, by what the first em
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.second import SECOND, SecondContents
 from litellm_benchrouter.artifact.verdict import losses, points
-from litellm_benchrouter.building.embed import EmbeddedBenchmark, embed_second
+from litellm_benchrouter.building.embed import EmbeddedBenchmark, embed_prompts, finished
+from litellm_benchrouter.building.encoder_check import make_and_check
 from litellm_benchrouter.building.fitting import FittingSet
 from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES
 from litellm_benchrouter.building.proof import loses
@@ -88,7 +90,7 @@ def _build(
     engine: Engine,
 ) -> SecondContents | None:
     kind = config.embedder.kind
-    embedded, rows = embed_second(config, benchmark, cache, stages, engine)
+    embedded, rows = _embed(config, benchmark, cache, stages, engine)
     warnings += [f"second embedder: {warning}" for warning in embedded.warnings]
     known = benchmark if rows is None else benchmark.rows(rows)
     with stages.stage("second index", len(known)) as advance:
@@ -132,6 +134,42 @@ def _build(
         record=_record(embedded, measured, fitted, fitted_rows, verdict),
         measured=embedded.measured,
     )
+
+
+def _embed(
+    config: BenchRouterConfig,
+    benchmark: Benchmark,
+    cache: Path,
+    stages: Silent,
+    engine: Engine,
+) -> tuple[EmbeddedBenchmark, NDArray[np.intp] | None]:
+    """Embed a benchmark whose samples are settled already with an embedder that stands in.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+        Whose `embedder` is the second one.
+    benchmark : Benchmark
+    cache : Path
+    stages : Silent or Bars
+    engine : Engine
+
+    Returns
+    -------
+    EmbeddedBenchmark
+        Of the samples that it knows anything of.
+    ndarray of int, or None
+        Which these are; None for all.
+    """
+    folder = cache if config.embedder.cache else None
+    made = make_and_check(config, benchmark, folder, stages)
+    with stages.stage("embedding again", len(benchmark)) as advance:
+        vectors, n_new = embed_prompts(made, benchmark.prompts, folder, advance, engine)
+    embedded = finished(vectors, made, made.n_new + n_new, folder)
+    known = np.asarray(embedded.vectors.any(axis=1))
+    if known.all():
+        return embedded, None
+    return replace(embedded, vectors=embedded.vectors[known]), np.flatnonzero(known)
 
 
 def _fit(learned: FittingSet, index: Index) -> Fitted | None:

@@ -1,8 +1,8 @@
 """Memory of a proxy's workers with the hook and without it, for one worker and for several.
 
 RSS counts a page in every process that has it; PSS counts it once, divided among those that share
-it, so the sum of PSS is what the machine pays. The arrays of a version are mapped from its files, and
-so is a large index; a small one is copied into every worker by hnswlib.
+it, so the sum of PSS is what the machine pays. The arrays of a version are mapped from its files,
+and so is a large index; a small one is copied into every worker by hnswlib.
 """
 
 from __future__ import annotations

@@ -66,6 +66,9 @@ from litellm_benchrouter.progress import bars
 )
 @click.option("--test-share", type=click.FloatRange(0.01, 0.99), default=0.3, show_default=True)
 @click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Random splits.")
+@click.option(
+    "--samples", type=click.IntRange(100), help="At most so many samples, of each task alike."
+)
 @click.option("--hidden", default="1500,1500", show_default=True, help="The MLP's hidden layers.")
 @click.option("-k", "k", type=click.IntRange(1), help="Neighbours of the predictors (eq. 7).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random choice.")
@@ -86,6 +89,7 @@ def evaluate_command(
     metric: str,
     test_share: float,
     runs: int,
+    samples: int | None,
     hidden: str,
     k: int | None,
     seed: int | None,
@@ -109,6 +113,7 @@ def evaluate_command(
         test_share=test_share,
         runs=runs,
         hidden=_layers(hidden),
+        samples=samples,
     )
     with bars() as stages:
         result = evaluate(config, options, embeddings=embeddings, stages=stages)
@@ -120,7 +125,11 @@ def evaluate_command(
 
         _write(html_path, render_html(without_nan(result)))
     out = console()
-    show(documents_of(result), out)
+    documents = documents_of(result)
+    show(documents, out)
+    counts = next(iter(documents.values()))["protocol"]["samples"]
+    if counts["taken"] < counts["of"]:
+        out.print(f"{counts['taken']:,} of {counts['of']:,} samples, of each task alike.")
     for name, reason in result.get("skipped", {}).items():
         out.print(f"Skipped {name}: {reason}", style="yellow", markup=False, highlight=False)
 

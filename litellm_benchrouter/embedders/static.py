@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -165,7 +165,8 @@ def _distil(model: str, dimensions: int) -> tuple[NDArray[np.float16], str]:
             'pip install "litellm-benchrouter[static]"'
         ) from error
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # its own bar, beside ours
+        # Its own bar would stand beside ours; its last digits depend on the number of threads.
+        with contextlib.redirect_stderr(io.StringIO()), _one_thread():
             made: Any = distill(model, pca_dims=dimensions, quantize_to="float16")
     except Exception as error:  # of whatever class: torch, safetensors, huggingface_hub, ...
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -184,3 +185,17 @@ def _distil(model: str, dimensions: int) -> tuple[NDArray[np.float16], str]:
     if unknown is not None:
         vectors[unknown] = 0  # says nothing, and model2vec leaves it out
     return vectors.astype(np.float16), json.dumps(json.loads(made.tokenizer.to_str()))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(threads)

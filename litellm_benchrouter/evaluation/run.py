@@ -14,6 +14,7 @@ from litellm_benchrouter.building.embed import (
     embed_benchmark,
     without_unknown_prompts,
 )
+from litellm_benchrouter.building.fitting import FittingSet
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
@@ -64,6 +65,8 @@ class Options:
         Random splits in `request` and `cost`.
     hidden : tuple of int
         Hidden layers of the MLP.
+    samples : int or None
+        At most so many, of each task the same number where it has so many; None for all.
     """
 
     protocols: tuple[str, ...] = DEFAULT_PROTOCOLS
@@ -75,6 +78,7 @@ class Options:
     test_share: float = 0.3
     runs: int = 5
     hidden: tuple[int, ...] = (1500, 1500)
+    samples: int | None = None
 
 
 def evaluate(
@@ -128,9 +132,13 @@ def _evaluate(
         config, benchmark, report, embeddings, config.artifacts / "cache", stages, engine
     )
     benchmark, embedded = without_unknown_prompts(benchmark, embedded)
+    n_known = len(benchmark)
+    most = n_known if options.samples is None else options.samples
+    taken = FittingSet.of(benchmark, embedded.vectors, most, seed=config.seed)
+    benchmark = taken.benchmark
     whole = prepare(
         benchmark,
-        embedded.vectors,
+        taken.vectors,
         config.routing,
         seed=config.seed,
         stages=stages,
@@ -152,6 +160,7 @@ def _evaluate(
                 "max_params": options.max_params,
                 "without_top": options.without_top,
             },
+            "samples": {"taken": len(benchmark), "of": n_known},
             "embedder": embedded.embedder.identity(),
             "sources": [source.as_dict() for source in report.sources],
         }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from onnx import load as load_graph
 
 from litellm_benchrouter.config import EmbedderConfig
@@ -145,6 +146,20 @@ def test_exporting_and_distilling_again_give_the_same_fingerprint(
     kept = StaticEmbedder.distil(str(small_model), dimensions=16, cache=tmp_path)
     again = StaticEmbedder.distil(str(small_model), dimensions=16, cache=tmp_path)
     assert static.identity() == kept.identity() == again.identity()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_does_not_show_in_what_is_distilled(
+    small_model: Path, static: StaticEmbedder, threads: int
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        made = StaticEmbedder.distil(str(small_model), dimensions=16)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert made.identity() == static.identity()
 
 
 def test_texts_that_share_words_are_near_in_the_distilled_model(static: StaticEmbedder) -> None:

@@ -358,3 +358,15 @@ def test_a_policy_that_is_none_is_refused_in_one_sentence(demo_built, benchroute
     ended = benchrouter("explain", "--artifacts", artifacts, "--policy", "thrifty", CODE)
     assert ended.code == 2
     assert ended.err.startswith("Error: --policy: 'thrifty' is not a policy; write quality,")
+
+
+def test_evaluate_takes_some_samples_of_each_task_and_says_so(tmp_path, benchrouter):
+    config = tiny.write(tmp_path, n=400)
+    asked = ("evaluate", "--config", config, "--protocol", "request", "--runs", "1")
+    file = tmp_path / "found.json"
+    ended = benchrouter(*asked, "--samples", "120", "--json", file)
+    assert ended.code == 0, ended.err
+    assert "120 of 400 samples, of each task alike." in ended.out
+    protocol = json.loads(file.read_text())["protocol"]
+    assert protocol["samples"] == {"taken": 120, "of": 400}
+    assert "of each task alike" not in benchrouter(*asked).out

@@ -46,7 +46,7 @@ def hanging(self, texts, *, progress=None):
     return embed(self, texts, progress=progress)
 
 LexicalEmbedder.embed = hanging
-Pace.is_quick = lambda self, *of: not hang.exists() and is_quick(self, *of)
+Pace.is_quick = lambda self, *of, **how: not hang.exists() and is_quick(self, *of, **how)
 handler = CustomLogger()
 """
 

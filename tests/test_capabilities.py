@@ -46,7 +46,7 @@ def test_strange_messages_need_nothing(messages: object) -> None:
 
 
 def test_what_nobody_denies_is_given() -> None:
-    needs = Needs(frozenset({"images", "tools"}), 10)
+    needs = Needs(frozenset({"images", "tools"}), 40)
     assert lacking({}, needs) is None
     assert lacking({"supports_vision": True, "max_input_tokens": 10}, needs) is None
     assert lacking({"supports_vision": False}, needs) == "images"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.core.masked import mean, ratio
 
+CORRECT = 1
 MISSING = 255
 """The value of `Benchmark.correctness` where a model has no label for a sample."""
 

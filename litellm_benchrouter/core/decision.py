@@ -139,7 +139,7 @@ def preference(
 
 def rank_with(scores: Array, preferred: NDArray[np.intp]) -> NDArray[np.intp]:
     """Order models by score, NaN last; those that tie stay in the order of `preferred`."""
-    return preferred[np.argsort(-np.round(scores[preferred], DIGITS), kind="stable")]
+    return preferred[np.rint(scores[preferred] * -(10.0**DIGITS)).argsort(kind="stable")]
 
 
 def probability_better(n_inputs: int, s2_a: float, p_a: float, s2_b: float, p_b: float) -> float:

@@ -172,8 +172,8 @@ class LexicalEmbedder:
 
     def _embed_into(self, vector: NDArray[np.float32], text: str) -> None:
         hashes, counts = _hashed_counts(text[: self.parameters["max_characters"]])
-        position = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        known = self.hashes[position] == hashes
+        position = self.hashes.searchsorted(hashes)
+        known = self.hashes.take(position, mode="clip") == hashes
         weight = 1 + np.log(counts[known], dtype=np.float32)
         # einsum rather than a BLAS product: the same bits whatever the number of threads. The
         # norm of the TF-IDF row is left out, for it cancels in the scaling to unit length.
@@ -246,8 +246,16 @@ def _hashed_counts(text: str) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
     """
     tokens = _TOKEN.findall(_NUMBER.sub("0", text.lower()))
     tokens += [f"{first} {second}" for first, second in pairwise(tokens)]
-    hashes = [zlib.crc32(token.encode("utf-8", "surrogatepass")) for token in tokens]
-    return np.unique(np.array(hashes, dtype=np.uint32), return_counts=True)
+    # Not numpy.unique: on the few tokens of a prompt it takes several times as long.
+    counts: dict[int, int] = {}
+    for token in tokens:
+        key = zlib.crc32(token.encode("utf-8", "surrogatepass"))
+        counts[key] = counts.get(key, 0) + 1
+    hashes = sorted(counts)
+    return (
+        np.array(hashes, dtype=np.uint32),
+        np.array([counts[each] for each in hashes], dtype=np.intp),
+    )
 
 
 def _most_frequent(

@@ -15,6 +15,7 @@ errors. Everything is linear in the embedding but the neighbour sums.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,16 +79,29 @@ class RequestEstimator:
         near_task : ndarray of int, shape (q, K)
             Their tasks.
         """
-        share = task_share(near_task, len(self.task_bias))
-        probability = softmax(embeddings @ self.task_weights + self.task_bias)
         known = ~np.isnan(near_labels)
         total, count = np.where(known, near_labels, 0).sum(axis=1), known.sum(axis=1)
-        parts = [
-            (total + PRIOR_MASS * (mix @ self.task_accuracy)) / (count + PRIOR_MASS)
-            for mix in (share, probability)
-        ]
-        parts.append(embeddings @ self.ridge_weights + self.ridge_bias)
-        return combine(parts, self.stack)
+        share = task_share(near_task, len(self.task_bias))
+        return self.score(embeddings.astype(np.float64), total, count, share)
+
+    def score(self, embeddings: Floats, total: NDArray[Any], count: Ints, share: Floats) -> Floats:
+        """Score as `predict` does, from sums over the nearest training rows, shape (..., M).
+
+        Parameters
+        ----------
+        embeddings : ndarray of float64, shape (..., E)
+        total, count : ndarray, shape (..., M)
+            Sum and number of their labels that are known.
+        share : ndarray of float64, shape (..., D)
+            Of each task among them.
+        """
+        # The stack of the three estimates, written so that what they share is computed once.
+        knn_mix, knn_task, ridge = self.stack.tolist()
+        mix = knn_mix * share + knn_task * softmax(embeddings @ self.task_weights + self.task_bias)
+        prior = PRIOR_MASS * (mix @ self.task_accuracy)
+        near = ((knn_mix + knn_task) * total + prior) / (count + PRIOR_MASS)
+        scores: Floats = near + ridge * (embeddings @ self.ridge_weights + self.ridge_bias)
+        return scores
 
     def pool(self, models: Ints) -> RequestEstimator:
         """Return the same for some of the models (columns)."""
@@ -290,7 +304,7 @@ def task_share(near_task: Ints, n_tasks: int) -> Floats:
 
 
 def softmax(values: Floats) -> Floats:
-    """Row-wise softmax, shape kept."""
-    exponential = np.exp(values - values.max(axis=1, keepdims=True))
-    shares: Floats = exponential / exponential.sum(axis=1, keepdims=True)
+    """Softmax over the last axis, shape kept."""
+    exponential = np.exp(values - values.max(axis=-1, keepdims=True))
+    shares: Floats = exponential / exponential.sum(axis=-1, keepdims=True)
     return shares

@@ -130,7 +130,7 @@ class FaissIndex:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         near = self._embeddings[self._rows[nodes]].astype(np.float32, copy=False)
         distance = 1.0 - np.matmul(near, queries[:, :, None])[:, :, 0]
-        np.clip(distance, 0.0, 2.0, out=distance)
+        np.minimum(np.maximum(distance, 0.0, out=distance), 2.0, out=distance)
         if nodes.min() < 0:
             distance[nodes < 0] = np.inf
             if np.isfinite(distance).sum(axis=1).min() < wanted:

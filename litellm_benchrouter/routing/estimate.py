@@ -80,6 +80,26 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class LookUp:
+    """How a prompt was compared with the benchmark; None where it was not.
+
+    Attributes
+    ----------
+    embedder : str or None
+    embed_seconds, distance : float or None
+        As in `Decision`.
+    """
+
+    embedder: str | None = None
+    embed_seconds: float | None = None
+    distance: float | None = None
+
+
+NONE = LookUp()
+"""No prompt was compared."""
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What a decision rests on.
 
@@ -89,16 +109,10 @@ class Estimate:
         They rank by quality.
     probability : Scores
         They are weighed against cost.
-    distance, embed_seconds : float or None
-    embedder : str or None
-        As in `Decision`.
     """
 
     quality: Scores
     probability: Scores
-    distance: float | None = None
-    embed_seconds: float | None = None
-    embedder: str | None = None
 
     @classmethod
     def same(cls, scores: Scores) -> Estimate:

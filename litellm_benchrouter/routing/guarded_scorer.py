@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.artifact import Artifact
-from litellm_benchrouter.core.benchmark import labels
+from litellm_benchrouter.core.benchmark import CORRECT, MISSING, labels
 from litellm_benchrouter.core.decision import rank_with
-from litellm_benchrouter.core.neighbors import Neighbors
 from litellm_benchrouter.estimators import request
 from litellm_benchrouter.estimators.guarded import FAR_PERCENTILE, Guarded
 from litellm_benchrouter.estimators.request import GateVerdict, RequestEstimator, capped
@@ -49,15 +48,23 @@ class GuardedScorer:
         self._offer(tuple(offer.columns.tolist()))
 
     def estimate(
-        self, vector: NDArray[np.float32], neighbors: Neighbors, offer: Offer, *, weighed: bool
+        self,
+        vector: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        distance: float,
+        offer: Offer,
+        *,
+        weighed: bool,
     ) -> Estimate:
         """Estimate how good the models on offer are for a prompt.
 
         Parameters
         ----------
-        vector : ndarray of float32, shape (1, d)
-        neighbors : Neighbors
-            Of the prompt, `n_neighbors` of them where there are.
+        vector : ndarray of float32, shape (d,)
+        rows : ndarray of int64, shape (k,)
+            The nearest samples, `n_neighbors` of them where there are.
+        distance : float
+            Their mean distance.
         offer : Offer
         weighed : bool
             Whether anything but quality counts: then the probabilities are worth their time.
@@ -68,23 +75,22 @@ class GuardedScorer:
         """
         guarded, columns = self._guarded, offer.columns
         estimator, gate = self._offer(tuple(columns.tolist()))
-        distance = float(neighbors.distance.mean())
         if distance > guarded.far:
             reason = (
                 f"the prompt is farther from the benchmark (mean distance {distance:.2f}) than "
                 f"{FAR_PERCENTILE} % of its own samples"
             )
             return Estimate.same(Scores(estimator.average, "bma", reason, kind="far"))
-        reason = (
-            f"routing among these models gains {100 * gate.gain:.2f} +/- "
-            f"{100 * gate.standard_error:.2f} points on the benchmark: not significant"
-        )
-        closed = Scores(estimator.average, "bma", reason, kind="gate")
         if not gate.routes and not weighed:
-            return Estimate.same(closed)
-        rows = neighbors.index[0]
-        near = labels(self._correctness[rows[:, None], columns])
-        scores = estimator.predict(vector, near[None], self._task[rows][None])[0]
+            return Estimate.same(_closed(gate, estimator))
+        near = self._correctness[rows[:, None], columns]
+        share = np.bincount(self._task[rows], minlength=len(estimator.task_bias)) / len(rows)
+        scores = estimator.score(
+            vector.astype(np.float64),
+            (near == CORRECT).sum(axis=0),
+            (near != MISSING).sum(axis=0),
+            share,
+        )
         grounds = (
             f"{len(rows)} neighbours at mean distance {distance:.2f} "
             f"(percentile {guarded.percentile(distance):.0f})"
@@ -97,8 +103,8 @@ class GuardedScorer:
                 likely = capped(likely, star)
             probability = Scores(likely, "guarded", grounds)
         if not gate.routes:
-            return Estimate(closed, probability)
-        best = int(np.argmax(scores))
+            return Estimate(_closed(gate, estimator), probability)
+        best = int(scores.argmax())
         chance = guarded.calibration.column(int(columns[best]), float(scores[best]))
         reason = f"right with probability {chance:.2f} by {grounds}"
         return Estimate(Scores(scores, "guarded", reason), probability)
@@ -114,3 +120,12 @@ class GuardedScorer:
             estimator.average,
         )
         return estimator, gate
+
+
+def _closed(gate: GateVerdict, estimator: RequestEstimator) -> Scores:
+    """What ranks the models where the gate is closed: their averages."""
+    reason = (
+        f"routing among these models gains {100 * gate.gain:.2f} +/- "
+        f"{100 * gate.standard_error:.2f} points on the benchmark: not significant"
+    )
+    return Scores(estimator.average, "bma", reason, kind="gate")

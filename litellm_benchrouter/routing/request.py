@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 TASK_HEADER = "x-benchrouter-task"
@@ -104,7 +104,8 @@ def characters(messages: object, request: Mapping[str, Any]) -> int:
         `MOST_PARTS` parts.
     """
     turns = (messages, request.get("input"), request.get("instructions"), request.get("system"))
-    return sum(sum(islice(_lengths(part), MOST_PARTS)) for part in turns)
+    found = (islice(_lengths(part), MOST_PARTS) for part in turns if part is not None)
+    return sum(chain.from_iterable(found))
 
 
 def _lengths(part: object, depth: int = 4) -> Iterator[int]:
@@ -118,7 +119,7 @@ def _lengths(part: object, depth: int = 4) -> Iterator[int]:
         for key in ("content", "text"):
             yield from _lengths(part.get(key), depth - 1)
     else:
-        yield 0
+        yield 0  # it counts among the parts that are looked at
 
 
 def _header(request: Mapping[str, Any], wanted: str) -> str | None:
@@ -126,7 +127,9 @@ def _header(request: Mapping[str, Any], wanted: str) -> str | None:
     headers = metadata_of(request).get("headers")
     if isinstance(headers, Mapping):
         for name, value in headers.items():
-            if isinstance(name, str) and name.lower() == wanted and isinstance(value, str):
+            # The length first: there are a dozen headers, and this one is seldom among them.
+            is_it = isinstance(name, str) and len(name) == len(wanted) and name.lower() == wanted
+            if is_it and isinstance(value, str):
                 return value.strip() or None
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from litellm_benchrouter.artifact.artifact import Artifact
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.core.neighbors import Neighbors, nearest
 from litellm_benchrouter.core.scores import correctness_predictor
-from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
+from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
 from litellm_benchrouter.routing.guarded_scorer import GuardedScorer
 from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
 from litellm_benchrouter.routing.policy import PLAIN, QUALITY, Terms
@@ -168,8 +169,8 @@ class BenchRouter:
             terms = replace(terms, characters=len(prompt))
         if task is not None and self.knows_task(task):
             return self._weighing.decide(offer, self._task(task, offer.models), terms, task)
-        estimate, _ = self._estimate(prompt, offer, vector, weighed=terms.policy.saves)
-        decision = self._weighing.decide(offer, estimate, terms, task)
+        estimate, look_up, _ = self._estimate(prompt, offer, vector, weighed=terms.policy.saves)
+        decision = self._weighing.decide(offer, estimate, terms, task, look_up)
         if task is None:
             return decision
         reason = f"the task is not in the artifact; {decision.reason}"
@@ -200,7 +201,8 @@ class BenchRouter:
     ) -> Explanation:
         """Decide, and show what the decision rests on; parameters as for `decide`."""
         offer = self._offered(models)
-        estimate, neighbors = self._estimate(prompt, offer, weighed=True)
+        estimate, _, found = self._estimate(prompt, offer, weighed=True)
+        neighbors = None if found is None else found.first(self._k)
         g = np.full(len(offer.models), np.nan) if neighbors is None else self._g(neighbors, offer)
         if task is not None and self.knows_task(task):
             estimate = self._task(task, offer.models)
@@ -237,29 +239,31 @@ class BenchRouter:
         vector: NDArray[np.float32] | None = None,
         *,
         weighed: bool,
-    ) -> tuple[Estimate, Neighbors | None]:
-        """What the prompt's neighbours say, and the neighbours."""
+    ) -> tuple[Estimate, LookUp, Neighbors | None]:
+        """What the prompt's neighbours say, how they were found, and the neighbours."""
         if not prompt.strip():
-            return Estimate.by_average(offer, "no text to compare", "no_text"), None
+            return Estimate.by_average(offer, "no text to compare", "no_text"), NONE, None
         started = time.perf_counter()
         if vector is None:
             vector = self.artifact.embedder.embed([prompt])
-        embed_seconds, kind = time.perf_counter() - started, self.artifact.embedder.kind
-        if not np.isfinite(vector).all() or not vector.any():
+        look_up = LookUp(self.artifact.embedder.kind, time.perf_counter() - started)
+        query = vector[0]
+        total = float(query.sum())  # not finite where any of them is not
+        if not math.isfinite(total) or (total == 0.0 and not query.any()):
             reason = "the embedder found nothing that it knows in the text"
-            estimate = Estimate.by_average(offer, reason, "no_text")
-            return replace(estimate, embed_seconds=embed_seconds, embedder=kind), None
+            return Estimate.by_average(offer, reason, "no_text"), look_up, None
         found = self._search(vector, self._n_neighbors)
-        neighbors = found.first(self._k)
+        rows = found.index[0]
+        # numpy.mean takes ten times as long on so few numbers
+        distance = float(found.distance.sum()) / len(rows)
         if self._guarded is not None:
-            estimate = self._guarded.estimate(vector, found, offer, weighed=weighed)
+            estimate = self._guarded.estimate(query, rows, distance, offer, weighed=weighed)
         elif not self._paper:
             estimate = Estimate.by_average(offer, TOO_SMALL, "no_evidence")
         else:
-            estimate = self._s1(self._g(neighbors, offer), neighbors, offer)
-        distance = float(found.distance.mean())
-        estimate = replace(estimate, distance=distance)
-        return replace(estimate, embed_seconds=embed_seconds, embedder=kind), neighbors
+            estimate = self._s1(self._g(found, offer), len(rows), distance, offer)
+        look_up = LookUp(look_up.embedder, look_up.embed_seconds, distance)
+        return estimate, look_up, found
 
     def _g(self, neighbors: Neighbors, offer: Offer) -> NDArray[np.float64]:
         """Mean correctness over the neighbours (eq. 7), of the models on offer."""
@@ -269,9 +273,8 @@ class BenchRouter:
         g = correctness_predictor(self._values[rows[:, None], offer.columns], near)[0]
         return g
 
-    def _s1(self, g: NDArray[np.float64], neighbors: Neighbors, offer: Offer) -> Estimate:
-        """S1 of a single input, which is its g (eqs. 1 and 7)."""
-        n = len(neighbors.index[0])
+    def _s1(self, g: NDArray[np.float64], n: int, distance: float, offer: Offer) -> Estimate:
+        """S1 of a single input, which is its g over n neighbours (eqs. 1 and 7)."""
         if np.isnan(g).all():
             reason = f"the {n} nearest benchmark samples have no label of a model on offer"
             return Estimate.by_average(offer, reason, "no_evidence")
@@ -279,7 +282,7 @@ class BenchRouter:
         values = np.where(np.isnan(g), offer.average, g)
         grounds = (
             f"mean {'score' if self._on_scores else 'correctness'} over the {n} "
-            f"nearest benchmark samples, at mean distance {neighbors.distance.mean():.2f}"
+            f"nearest benchmark samples, at mean distance {distance:.2f}"
         )
         return Estimate(Scores(values, "s1", f"highest {grounds}"), Scores(values, "s1", grounds))
 

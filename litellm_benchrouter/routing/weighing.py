@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from litellm_benchrouter.artifact.artifact import Artifact
 from litellm_benchrouter.core.decision import Decision, rank_with
-from litellm_benchrouter.routing.estimate import Estimate, Offer, Positions, Scores
+from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
 from litellm_benchrouter.routing.expected_cost import CostModel, Lengths, cost_model
 from litellm_benchrouter.routing.policy import QUALITY, Terms
 from litellm_benchrouter.routing.prices import Prices
@@ -42,7 +40,12 @@ class Weighing:
         self.costs = remembered(self._cost_model, _KEPT)
 
     def decide(
-        self, offer: Offer, estimate: Estimate, terms: Terms, task: str | None = None
+        self,
+        offer: Offer,
+        estimate: Estimate,
+        terms: Terms,
+        task: str | None = None,
+        look_up: LookUp = NONE,
     ) -> Decision:
         """Weigh what is expected against what it costs."""
         costs = self.costs(offer.models, terms.prices)
@@ -54,23 +57,23 @@ class Weighing:
             why = policy.explain(order, scores.values, expected, offer.preferred, offer.models)
             reason = f"{why}; {costs.basis}; {scores.reason}"
         else:
-            by_score = rank_with(scores.values, offer.preferred)
-            order = by_score if scores.order is None else scores.order
-            reason = scores.reason + _ties(scores, order)
+            ready = scores.order
+            order = rank_with(scores.values, offer.preferred) if ready is None else ready
+            reason = scores.reason + _ties(scores, int(order[0]))
             if policy.saves:
                 reason = f"nothing tells the costs of all models on offer; {reason}"
                 policy = QUALITY
         return Decision(
-            ranking=tuple(offer.models[m] for m in order),
+            ranking=tuple([offer.models[m] for m in order.tolist()]),
             method=scores.method,
             reason=f"{terms.note}; {reason}" if terms.note else reason,
             task=task,
             scores=dict(zip(offer.models, scores.values.tolist(), strict=True)),
             artifact=self._version,
             kind=scores.kind,
-            distance=estimate.distance,
-            embed_seconds=estimate.embed_seconds,
-            embedder=estimate.embedder,
+            distance=look_up.distance,
+            embed_seconds=look_up.embed_seconds,
+            embedder=look_up.embedder,
             policy=str(policy),
             costs_usd=dict(zip(offer.models, expected.tolist(), strict=True))
             if expected is not None and costs is not None and costs.in_usd
@@ -81,6 +84,9 @@ class Weighing:
         return cost_model(self._facts, models, self._lengths, dict(prices))
 
 
-def _ties(scores: Scores, order: Positions) -> str:
-    tied = int(np.count_nonzero(np.abs(scores.values - scores.values[order[0]]) <= _TIE))
-    return f"; best on average of {tied} that tie" if tied > 1 and scores.method != "bma" else ""
+def _ties(scores: Scores, best: int) -> str:
+    if scores.method == "bma":
+        return ""
+    values = scores.values.tolist()
+    tied = sum(abs(value - values[best]) <= _TIE for value in values)
+    return f"; best on average of {tied} that tie" if tied > 1 else ""

@@ -39,12 +39,17 @@ class Needs:
     ----------
     kinds : frozenset of str
         Keys of `ABILITIES`.
-    tokens : int
-        Its length, estimated from its characters.
+    characters : int
+        Length of its text.
     """
 
     kinds: frozenset[str]
-    tokens: int
+    characters: int
+
+    @property
+    def tokens(self) -> int:
+        """Its length, estimated from its characters."""
+        return int(self.characters / CHARACTERS_PER_TOKEN)
 
 
 def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
@@ -60,7 +65,7 @@ def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
     asked = request.get("response_format") or _part(request.get("text"), "format")
     if isinstance(asked, Mapping) and asked.get("type") == "json_schema":
         kinds.add("a response schema")
-    return Needs(frozenset(kinds), int(characters(messages, request) / CHARACTERS_PER_TOKEN))
+    return Needs(frozenset(kinds), characters(messages, request))
 
 
 def lacking(abilities: Mapping[str, Any], needs: Needs) -> str | None:

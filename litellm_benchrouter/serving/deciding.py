@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
@@ -17,7 +18,6 @@ from litellm_benchrouter.routing.policy import QUALITY, Terms
 from litellm_benchrouter.routing.prices import Prices
 from litellm_benchrouter.routing.request import (
     asked_policy,
-    characters,
     first_user_turn,
     last_user_turn,
     named_task,
@@ -48,22 +48,27 @@ class Offer:
         The benchmark model of each.
     unable : dict of str to str
         By the id of those that cannot serve the request: what they lack.
+    characters : int or None
+        Length of the request's text; None where it is that of the prompt.
     """
 
     deployments: Sequence[Any]
     models: Sequence[str | None]
     unable: Mapping[str, str]
+    characters: int | None = None
 
-    @property
+    @cached_property
     def able(self) -> Offer:
         """Those that can serve the request; all of them where none is known to."""
+        if not self.unable:
+            return self
         rows = [row for row, d in enumerate(self.deployments) if id_of(d) not in self.unable]
         if not any(self.models[row] for row in rows):
             return self
         chosen = [self.deployments[row] for row in rows]
         return Offer(chosen, [self.models[row] for row in rows], {})
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The benchmark models, sorted."""
         return sorted({model for model in self.models if model is not None})
@@ -71,6 +76,8 @@ class Offer:
     @property
     def note(self) -> str:
         """Say which models cannot serve the request."""
+        if not self.unable:
+            return ""
         lacks = {
             model: self.unable[deployment_id]
             for deployment, model in zip(self.deployments, self.models, strict=True)
@@ -144,7 +151,7 @@ class Deciding:
             lacks = lacking(self._abilities(deployment, model), needs)
             if lacks is not None:
                 unable[str(id_of(deployment))] = lacks
-        return Offer(deployments, models, unable)
+        return Offer(deployments, models, unable, needs.characters)
 
     async def decide(
         self,
@@ -174,7 +181,7 @@ class Deciding:
         names = able.names
         policy, note = self._config.policy_of(group, asked_policy(request))
         prices = self._prices(able.deployments, able.models)
-        terms = Terms(policy, note, prices, characters(messages, request))
+        terms = Terms(policy, note, prices, offer.characters)
         # By its first turn every worker decides alike for a conversation that it does not hold.
         by_turn = first_user_turn if self._is_sticky(call) else last_user_turn
         text = by_turn(messages, request)

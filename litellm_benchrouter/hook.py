@@ -64,6 +64,8 @@ class BenchRouterHook(CustomLogger):
 
     def start(self) -> None:
         """Read the proxy's configuration and load the artifact, in a thread."""
+        if self._started:
+            return
         with self._lock:
             if not self._started:
                 self._started = True

@@ -254,14 +254,23 @@ async def test_a_decision_is_taken_in_place_once_it_is_known_to_be_quick(
 def test_slow_decisions_go_to_threads_until_they_are_quick_again(serving: Serving) -> None:
     pace = Pace(serving.router)
     these, others = (None, "a", "b"), (None, "a")
-    pace.note(these, 9.0)  # the first says nothing
+
+    def took(seconds: float, n: int) -> None:
+        for _ in range(n):
+            pace.note(these, seconds, pace.clock)
+
+    took(9.0, 1)  # the first says nothing
     assert pace.is_quick(these)
     assert not pace.is_quick(others)
-    for _ in range(6):
-        pace.note(these, 0.003)
+    took(0.001, 1)
+    took(0.003, 1)  # by a clock that counts what others took of the processor, this says nothing
+    assert pace.clock is time.thread_time
+    took(0.003, 5)
+    assert pace.is_quick(these)
+    took(0.003, 1)
     assert not pace.is_quick(these)
-    for _ in range(50):
-        pace.note(these, 0.001)
+    took(0.001, 50)
+    assert pace.clock is time.perf_counter
     assert pace.is_quick(these)
 
 

@@ -182,10 +182,13 @@ class BenchRouterConfig(Block):
 
     def policy_of(self, group: str, asked: str | None = None) -> tuple[Policy, str]:
         """Return the policy of a request to a group; see `settle`."""
-        of_group = self.groups.get(group, GroupConfig())
+        of_group = self.groups.get(group, _ANY_GROUP)
         policy = self.policy if of_group.policy is None else of_group.policy
         limits = of_group.request_policies
         return settle(policy, self.request_policies if limits is None else limits, asked)
+
+
+_ANY_GROUP = GroupConfig()
 
 
 def load_config(path: Path) -> BenchRouterConfig:

@@ -7,7 +7,9 @@ computes are taken in place once they have shown that they are quick; all others
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 
 from litellm_benchrouter.embedders import LexicalEmbedder, PrecomputedEmbedder, StaticEmbedder
 from litellm_benchrouter.routing.router import BenchRouter
@@ -29,12 +31,20 @@ class Pace:
     Parameters
     ----------
     router : BenchRouter
+
+    Attributes
+    ----------
+    clock : callable
+        What the next decision is timed by.
     """
+
+    clock: Callable[[], float]
 
     def __init__(self, router: BenchRouter) -> None:
         self._only_computes = router.artifact.embedder.kind in _ONLY_COMPUTE
         self._recent: deque[bool] = deque(maxlen=_RECENT)
         self._kinds: dict[Kind, None] = {}
+        self.clock = time.perf_counter
 
     @property
     def kinds(self) -> list[Kind]:
@@ -52,12 +62,19 @@ class Pace:
             return False
         return sum(self._recent) <= _SLOW_SHARE * _RECENT
 
-    def note(self, kind: Kind, seconds: float) -> None:
-        """Note how much time of its thread a decision took."""
-        if kind in self._kinds:
-            self._recent.append(seconds > _SLOW)
-        else:
+    def note(self, kind: Kind, seconds: float, clock: Callable[[], float]) -> None:
+        """Note how long a decision took by the clock that it was timed by.
+
+        A clock also counts what others took of the processor. To ask for the thread's own time is
+        a system call, which costs a good part of a decision, so that only what follows on a slow
+        one is timed by it.
+        """
+        is_slow = seconds > _SLOW
+        self.clock = time.thread_time if is_slow else time.perf_counter
+        if kind not in self._kinds:
             self.prepared(kind)
+        elif not is_slow or clock is time.thread_time:
+            self._recent.append(is_slow)
 
     def prepared(self, kind: Kind) -> None:
         """Note that what the first decision of a kind needs is there."""

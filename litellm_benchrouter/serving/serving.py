@@ -235,13 +235,14 @@ class Serving:
     ) -> Decision:
         """Decide in place where that is quick, else in a thread; TimeoutError when time is up."""
 
-        def timed() -> tuple[Decision, float]:
-            # The thread's own time: the clock would count what others took of the processor.
-            started = time.thread_time()
-            decision = router.decide(text, task=task, models=models, terms=terms, vector=vector)
-            return decision, time.thread_time() - started
-
         pace = self._paces.get(router) or self._paces.setdefault(router, Pace(router))
+        clock = pace.clock
+
+        def timed() -> tuple[Decision, float]:
+            started = clock()
+            decision = router.decide(text, task=task, models=models, terms=terms, vector=vector)
+            return decision, clock() - started
+
         known_task = task if task is not None and router.knows_task(task) else None
         kind: Kind = (known_task, *models)
         if pace.is_quick(kind, embedded=vector is not None):
@@ -256,7 +257,7 @@ class Serving:
                 decision, seconds = work.result()
             finally:
                 work.cancel()
-        pace.note(kind, seconds)
+        pace.note(kind, seconds, clock)
         return decision
 
     def _prepare(self, router: BenchRouter) -> None:

@@ -22,9 +22,11 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from support.proxies import (
+    MODELS,
     Measured,
     ProxyProcess,
     ask_in_turns,
+    body,
     deployment,
     eventually,
     provider,
@@ -33,9 +35,8 @@ from support.timing import spread
 
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import PROMPTS, copy_files
+from litellm_benchrouter.demo.run import copy_files
 
-_MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
 _CALLBACKS = {
     "none": None,
     "empty": "empty.handler",
@@ -63,7 +64,7 @@ def main(concurrency: tuple[int, ...], rounds: int, requests: int) -> None:
             for name, callback in _CALLBACKS.items()
         }
         measured = ask_in_turns(
-            proxies, _body, concurrency=concurrency, rounds=rounds, requests=requests
+            proxies, body, concurrency=concurrency, rounds=rounds, requests=requests
         )
     _show(measured)
 
@@ -75,7 +76,7 @@ def _proxy(folder: Path, api_base: str, callback: str | None) -> Iterator[ProxyP
     (folder / "empty.py").write_text(_EMPTY, encoding="utf-8")
     config: dict[str, Any] = {
         "model_list": [
-            deployment("smart", model, api_base, benchrouter_model=model) for model in _MODELS
+            deployment("smart", model, api_base, benchrouter_model=model) for model in MODELS
         ],
         "benchrouter": {"sources": [{"path": "benchmark.csv"}]},
     }
@@ -92,12 +93,7 @@ def _proxy(folder: Path, api_base: str, callback: str | None) -> Iterator[ProxyP
 
 
 def _one(proxy: ProxyProcess) -> httpx.Headers:
-    return proxy.http.post("/v1/chat/completions", json=_body(0)).raise_for_status().headers
-
-
-def _body(number: int) -> dict[str, Any]:
-    prompt = PROMPTS[number % len(PROMPTS)][0]
-    return {"model": "smart", "messages": [{"role": "user", "content": f"{number}: {prompt}"}]}
+    return proxy.http.post("/v1/chat/completions", json=body(0)).raise_for_status().headers
 
 
 def _show(measured: Measured) -> None:

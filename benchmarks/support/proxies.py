@@ -20,16 +20,23 @@ from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 from rich.progress import Progress
 
+from litellm_benchrouter.demo.run import PROMPTS
+
 __all__ = [
+    "MODELS",
     "FakeUpstream",
     "Measured",
     "ProxyProcess",
     "Turn",
     "ask_in_turns",
+    "body",
     "deployment",
     "eventually",
     "provider",
 ]
+
+MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
+"""Of the demo's benchmark, which the proxies route by."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _METHOD, _MODEL = "x-benchrouter-method", "x-litellm-model-id"
@@ -73,6 +80,12 @@ Measured = dict[tuple[int, str], list[Turn]]
 
 Body = Callable[[int], dict[str, Any]]
 """The body of the n-th request of a turn."""
+
+
+def body(number: int) -> dict[str, Any]:
+    """Return the n-th request: no two have the same prompt."""
+    prompt = PROMPTS[number % len(PROMPTS)][0]
+    return {"model": "smart", "messages": [{"role": "user", "content": f"{number}: {prompt}"}]}
 
 
 def ask_in_turns(

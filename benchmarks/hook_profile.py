@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 import numpy as np
+import support.one_thread
 import support.timed_hook
 from peers_run.our_hook import by_the_hook
 from rich.box import SIMPLE

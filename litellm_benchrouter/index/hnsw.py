@@ -33,10 +33,11 @@ class HnswIndex:
     def __init__(self, graph: Any, ef: int) -> None:
         self._graph = graph
         self.ef = ef
+        self._n = int(graph.element_count)
         graph.set_num_threads(1)  # one query at a time; threads would only add their start
 
     def __len__(self) -> int:
-        return int(self._graph.element_count)
+        return self._n
 
     @property
     def ef(self) -> int:
@@ -72,6 +73,7 @@ class HnswIndex:
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
             self._graph.add_items(embeddings[batch], batch, num_threads=1)
+            self._n += len(batch)
             progress(len(batch))
 
     def save(self, path: Path) -> None:
@@ -112,7 +114,7 @@ class HnswIndex:
 
     def search(self, queries: NDArray[np.float32], n_neighbors: int) -> Neighbors:
         """See `Index.search`."""
-        wanted = min(n_neighbors, len(self))
+        wanted = min(n_neighbors, self._n)
         if self._ef < wanted:
             self.ef = wanted
         label, distance = self._graph.knn_query(queries, k=wanted, num_threads=1)

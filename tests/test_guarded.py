@@ -13,6 +13,7 @@ from litellm_benchrouter.artifact.artifact import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import copy_files
+from litellm_benchrouter.routing.policy import Policy, Terms
 from litellm_benchrouter.routing.router import BenchRouter
 
 MATH = "Amira has 120 tickets and gives away 15 percent of them. How many are left?"
@@ -66,6 +67,14 @@ def test_where_routing_gains_nothing_the_best_on_average_answers(tmp_path: Path)
     assert decision.kind == "gate"
     assert noise.artifact.manifest.guarded["request"]["routes"] is False
     assert noise.decide("", task="report-queries").pick == "atlas-70b"
+
+    # Nothing could come of comparing the prompt, so that it is not embedded ...
+    assert not noise.compares(noise.models)
+    assert (decision.embedder, decision.embed_seconds, decision.distance) == (None, None, None)
+    # ... but where a cheaper model may be as good, it is.
+    saving = Terms(Policy.parse("within:0.05"))
+    assert noise.compares(noise.models, saving)
+    assert noise.decide(MATH, terms=saving).embedder == "lexical"
 
 
 def test_a_benchmark_that_is_too_small_proves_nothing(tmp_path: Path):

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.estimators.filled import Cells, filled_labels, sparse_models
+from litellm_benchrouter.estimators.linear import fit_ridge, fit_task_classifier
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -29,10 +30,6 @@ Ints = NDArray[np.integer]
 K = 20
 PRIOR_MASS = 100.0
 TASK_MASS = 5.0
-RIDGE = 0.1
-SHRINKAGE = 0.1
-_LEAST_SPREAD = 1e-12
-N_COMPONENTS = 96
 GATE = 1.0
 BLOCK = 4096
 """Rows gathered at once: K * M * BLOCK labels stay in the cache."""
@@ -241,46 +238,6 @@ def fit_stack(parts: list[Floats], labels: Labels, weight: Floats) -> Floats:
     factor = np.linalg.cholesky(gram + 1e-9 * np.eye(len(parts)))
     solution: Floats = nnls(factor.T, np.linalg.solve(factor, design.T @ target))[0]
     return solution if solution.sum() > 0 else np.full(len(parts), 1.0 / len(parts))
-
-
-def fit_task_classifier(
-    embeddings: NDArray[np.float32], task: Ints, n_tasks: int
-) -> tuple[Floats, Floats]:
-    """Linear discriminant of the task on 96 components, covariance shrunk by 0.1 to its mean."""
-    data = embeddings.astype(np.float64)
-    components = np.linalg.eigh(np.atleast_2d(np.cov(data.T)))[1][:, ::-1][:, :N_COMPONENTS]
-    reduced = data @ components
-    size = np.bincount(task, minlength=n_tasks)
-    means = np.zeros((n_tasks, reduced.shape[1]))
-    np.add.at(means, task, reduced)
-    means /= np.maximum(size, 1)[:, None]
-    residual = reduced - means[task]
-    covariance = residual.T @ residual / len(task)
-    # Prompts that all embed alike have no spread; then the shares of the tasks decide.
-    spread = max(float(np.trace(covariance)) / len(covariance), _LEAST_SPREAD)
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * spread * np.eye(len(covariance))
-    weights = np.linalg.solve(covariance, means.T)
-    log_share = np.log(np.maximum(size, 1) / len(task))
-    return components @ weights, log_share - 0.5 * (means * weights.T).sum(axis=1)
-
-
-def fit_ridge(
-    embeddings: NDArray[np.float32], targets: Floats, weight: Floats, strength: float = RIDGE
-) -> tuple[Floats, Floats, Floats]:
-    """Ridge with a free intercept: weights (E, M), bias (M,), leave-one-out scores (n, M)."""
-    centre = weight @ embeddings / weight.sum()
-    centred = embeddings - centre
-    scatter = (centred * weight[:, None]).T @ centred
-    components = np.linalg.eigh(scatter)[1][:, ::-1][:, :N_COMPONENTS]
-    features = np.hstack([centred @ components, np.ones((len(embeddings), 1))])
-    penalty = strength * np.eye(features.shape[1])
-    penalty[-1, -1] = 0.0
-    inverse = np.linalg.inv((features * weight[:, None]).T @ features + penalty)
-    solution = inverse @ ((features * weight[:, None]).T @ targets)
-    leverage = weight * np.einsum("ij,jk,ik->i", features, inverse, features, optimize=True)
-    left_out = (features @ solution - leverage[:, None] * targets) / (1 - leverage[:, None])
-    weights = components @ solution[:-1]
-    return weights, solution[-1] - centre @ weights, left_out
 
 
 def neighbor_sums(neighbors: Ints, labels: Labels) -> tuple[Floats, Floats]:

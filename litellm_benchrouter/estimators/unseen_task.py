@@ -11,7 +11,7 @@ from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.core.neighbors import Neighbors
 from litellm_benchrouter.core.scores import correctness_predictor, s1
 from litellm_benchrouter.estimators.filled import Cells, filled_labels
-from litellm_benchrouter.estimators.request import fit_ridge
+from litellm_benchrouter.estimators.linear import fit_ridge
 
 Floats = NDArray[np.float64]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
 from litellm_benchrouter.errors import ConfigError, EmbedderUnavailableError
+from litellm_benchrouter.routing.explanation import Explanation
 from litellm_benchrouter.routing.policy import Policy, Terms
-from litellm_benchrouter.routing.router import BenchRouter, Explanation
+from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.routing.second import NoAnswer, in_place_of_first
 
 _MOST_FIELDS = 5_000  # a benchmark may have hundreds of models, and each is a field

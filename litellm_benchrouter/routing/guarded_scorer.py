@@ -47,6 +47,15 @@ class GuardedScorer:
         """Do what the first estimate over some models would wait for."""
         self._offer(tuple(offer.columns.tolist()))
 
+    def routes(self, offer: Offer) -> bool:
+        """Say whether the gate is open over the models on offer."""
+        return self._offer(tuple(offer.columns.tolist()))[1].routes
+
+    def closed(self, offer: Offer) -> Estimate:
+        """Return what every prompt gets where the gate is closed."""
+        estimator, gate = self._offer(tuple(offer.columns.tolist()))
+        return Estimate.same(_closed(gate, estimator))
+
     def estimate(
         self,
         vector: NDArray[np.float32],
@@ -81,8 +90,6 @@ class GuardedScorer:
                 f"{FAR_PERCENTILE} % of its own samples"
             )
             return Estimate.same(Scores(estimator.average, "bma", reason, kind="far"))
-        if not gate.routes and not weighed:
-            return Estimate.same(_closed(gate, estimator))
         near = self._correctness[rows[:, None], columns]
         share = np.bincount(self._task[rows], minlength=len(estimator.task_bias)) / len(rows)
         scores = estimator.score(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.core.neighbors import Neighbors, nearest
 from litellm_benchrouter.core.scores import correctness_predictor
 from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
+from litellm_benchrouter.routing.explanation import Explanation
 from litellm_benchrouter.routing.guarded_scorer import GuardedScorer
 from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
 from litellm_benchrouter.routing.policy import PLAIN, QUALITY, Terms
@@ -22,45 +23,6 @@ from litellm_benchrouter.routing.remember import remembered
 from litellm_benchrouter.routing.weighing import Weighing
 
 _KEPT = 1024  # sets of models on offer, and tasks over them
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A decision with what it rests on.
-
-    Attributes
-    ----------
-    decision : Decision
-    neighbors : list of (str, str, float)
-        Id, task and cosine distance (in [0, 2]) of the nearest benchmark samples.
-    g : dict of str to float
-        Mean correctness over them, by model (eq. 7); NaN where none of them has a label.
-    average : dict of str to float
-        Mean accuracy over the benchmark's tasks.
-    probability : dict of str to float
-        P(success), by model, as policies weigh it against cost.
-    cost : dict of str to float
-        Expected cost of the request, by model; empty where no basis covers all of them.
-    cost_basis : str or None
-        What the costs rest on.
-    cost_unit : str or None
-        `usd`, or `params_b` (billions of parameters).
-    task_scores : dict of str to dict
-        For a named task: s1, s2, s3 and p of each model.
-    u : float or None
-        For a named task: its distance from the benchmark (eq. 8).
-    """
-
-    decision: Decision
-    neighbors: list[tuple[str, str, float]]
-    g: dict[str, float]
-    average: dict[str, float]
-    probability: dict[str, float]
-    cost: dict[str, float]
-    cost_basis: str | None
-    cost_unit: str | None
-    task_scores: dict[str, dict[str, float]]
-    u: float | None
 
 
 class BenchRouter:
@@ -169,12 +131,26 @@ class BenchRouter:
             terms = replace(terms, characters=len(prompt))
         if task is not None and self.knows_task(task):
             return self._weighing.decide(offer, self._task(task, offer.models), terms, task)
-        estimate, look_up, _ = self._estimate(prompt, offer, vector, weighed=terms.policy.saves)
+        if self._guarded is not None and not self._compares(offer, terms):
+            estimate, look_up = self._guarded.closed(offer), NONE
+        else:
+            estimate, look_up, _ = self._estimate(prompt, offer, vector, weighed=terms.policy.saves)
         decision = self._weighing.decide(offer, estimate, terms, task, look_up)
         if task is None:
             return decision
         reason = f"the task is not in the artifact; {decision.reason}"
         return replace(decision, reason=reason, kind="unknown_task")
+
+    def compares(self, models: Sequence[str], terms: Terms = PLAIN) -> bool:
+        """Say whether a prompt is compared with the benchmark.
+
+        Where the gate is closed and quality alone counts, nothing could come of it: such a prompt
+        is not embedded, and no provider of embeddings is asked.
+        """
+        return self._compares(self._offered(models), terms)
+
+    def _compares(self, offer: Offer, terms: Terms) -> bool:
+        return self._guarded is None or terms.policy.saves or self._guarded.routes(offer)
 
     def best_on_average(
         self, models: Sequence[str], reason: str, terms: Terms = PLAIN, kind: str = "error"

@@ -51,6 +51,10 @@ class Pace:
         """The kinds of decisions that were taken, or prepared."""
         return list(self._kinds)
 
+    def knows(self, kind: Kind) -> bool:
+        """Say whether what the decisions of a kind need is there."""
+        return kind in self._kinds
+
     def is_quick(self, kind: Kind, *, embedded: bool = False) -> bool:
         """Say whether to decide in place; `embedded`: the prompt's vector is there already.
 

@@ -213,6 +213,8 @@ class Serving:
         is_named = task is not None and router.knows_task(task)
         if router.second is None or is_named or not text.strip():
             return await self._in_time(self._limit, router, text, task, models, terms)
+        if self._pace(router).knows((None, *models)) and not router.compares(models, terms):
+            return await self._in_time(self._limit, router, text, task, models, terms)
         started = time.perf_counter()
         vector = await self.first.vector(router.artifact.embedder, text)
         took = time.perf_counter() - started
@@ -234,8 +236,7 @@ class Serving:
         vector: NDArray[np.float32] | None = None,
     ) -> Decision:
         """Decide in place where that is quick, else in a thread; TimeoutError when time is up."""
-
-        pace = self._paces.get(router) or self._paces.setdefault(router, Pace(router))
+        pace = self._pace(router)
         clock = pace.clock
 
         def timed() -> tuple[Decision, float]:
@@ -245,7 +246,10 @@ class Serving:
 
         known_task = task if task is not None and router.knows_task(task) else None
         kind: Kind = (known_task, *models)
-        if pace.is_quick(kind, embedded=vector is not None):
+        is_quick = pace.is_quick(kind, embedded=vector is not None)
+        if not is_quick and pace.is_quick(kind, embedded=True):
+            is_quick = not router.compares(models, terms)
+        if is_quick:
             decision, seconds = timed()
         else:
             work = asyncio.wrap_future(self._threads.submit(timed))
@@ -259,6 +263,9 @@ class Serving:
                 work.cancel()
         pace.note(kind, seconds, clock)
         return decision
+
+    def _pace(self, router: BenchRouter) -> Pace:
+        return self._paces.get(router) or self._paces.setdefault(router, Pace(router))
 
     def _prepare(self, router: BenchRouter) -> None:
         """Prepare the decisions that will be asked for, so that the first ones are quick."""

@@ -299,6 +299,24 @@ async def test_a_provider_that_is_well_decides_and_its_vector_is_asked_for_once(
     assert len(upstream.requests) == 1
 
 
+async def test_behind_a_closed_gate_the_provider_is_not_asked(
+    home: Path, upstream: FakeUpstream
+) -> None:
+    config = configure(home, upstream, method="guarded")
+    build(config)
+    serving = Serving(config, lambda router: [tiny.MODELS])
+    serving.refresh()
+    assert serving.router is not None
+    assert not serving.router.compares(tiny.MODELS), "the prompts say nothing of their tasks"
+    upstream.reset()
+    upstream.tell(MODEL, BROKEN)
+    decision = await ask(serving, TEXT)
+    assert (decision.kind, decision.embedder, decision.no_answer) == ("gate", None, None)
+    assert decision.pick == serving.router.best_on_average(tiny.MODELS, "").pick
+    assert len(upstream.requests) == 0
+    serving.stop()
+
+
 @is_short
 async def test_a_slow_provider_is_not_waited_for_and_the_second_decides(
     serving: Serving, upstream: FakeUpstream

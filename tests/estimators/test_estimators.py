@@ -10,7 +10,14 @@ import pytest
 from litellm_benchrouter.core.benchmark import task_accuracy
 from litellm_benchrouter.core.neighbors import nearest_outside_task, normalize
 from litellm_benchrouter.core.smoother import smoother_table
-from litellm_benchrouter.estimators import calibration, few_labels, request, task_prior, unseen
+from litellm_benchrouter.estimators import (
+    calibration,
+    few_labels,
+    linear,
+    request,
+    task_prior,
+    unseen,
+)
 from litellm_benchrouter.estimators.filled import filled_accuracy
 from litellm_benchrouter.estimators.guarded import fit_request, neighbors_of_each
 from litellm_benchrouter.estimators.left_out_s3 import confident_s3, left_out_s3
@@ -203,12 +210,12 @@ def test_s3_is_among_the_candidates_that_are_weighed():
 def test_leave_one_out_ridge_equals_fitting_again_without_the_row():
     vectors, task, _, labels = benchmark(n=60)
     weight = 1.0 / np.bincount(task)[task]
-    weights, bias, left_out = request.fit_ridge(vectors, labels.astype(np.float64), weight)
+    weights, bias, left_out = linear.fit_ridge(vectors, labels.astype(np.float64), weight)
     np.testing.assert_allclose(left_out.mean(), (vectors @ weights + bias).mean(), atol=0.05)
     row = 17
     small = weight.copy()  # a weight of almost nothing keeps the principal components as they are
     small[row] *= 1e-9
-    again, again_bias, _ = request.fit_ridge(vectors, labels.astype(np.float64), small)
+    again, again_bias, _ = linear.fit_ridge(vectors, labels.astype(np.float64), small)
     np.testing.assert_allclose(vectors[row] @ again + again_bias, left_out[row], atol=2e-3)
 
 

@@ -21,6 +21,7 @@ import click
 import support.one_thread  # noqa: F401
 from peers_run import decisions, proxies, semantic, tables, texts
 from peers_run.decisions import Sizes
+from peers_run.merge import merge
 from peers_run.picture import draw
 from peers_run.result import bars, whole
 from rich.console import Console
@@ -50,12 +51,17 @@ QUICK: dict[str, Any] = {
     type=int,
     default=(1_000, 10_000, 36_000, 100_000),
     show_default=True,
-    help="Sizes of the decisions without embedding; 1000000 takes an hour.",
+    help="Sizes of the decisions without embedding; of 1000000 the graph takes 20 minutes.",
 )
 @click.option("--dimension", default=384, show_default=True)
 @click.option("--models", "n_models", default=18, show_default=True)
 @click.option("--k", default=5, show_default=True, help="Neighbours that a decision rests on.")
-@click.option("--peer-cap", default=100_000, show_default=True, help="Most rows of the peers.")
+@click.option("--peer-cap", default=1_000_000, show_default=True, help="Most rows of the peers.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder in which our graphs are kept for later runs.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -85,15 +91,16 @@ QUICK: dict[str, Any] = {
 @click.option(
     "--from",
     "earlier",
-    type=click.Path(path_type=Path, exists=True),
-    help="Show and draw the result of an earlier run; measure nothing.",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Show, draw and write an earlier run's result, or that of several as one.",
 )
-def main(earlier: Path | None, **options: Any) -> None:
+def main(earlier: tuple[Path, ...], **options: Any) -> None:
     """Measure, or read what was measured, and show it."""
     options["kinds"] = options["kinds"] or KINDS
     if options["quick"]:
         options |= QUICK
-    result = measure(**options) if earlier is None else json.loads(earlier.read_text())
+    result = read(earlier, options["result"]) if earlier else measure(**options)
     if options["as_json"]:
         click.echo(json.dumps(result, indent=1))
     elif options["markdown"]:
@@ -104,6 +111,17 @@ def main(earlier: Path | None, **options: Any) -> None:
         tables.show(result, console)
     if options["picture"]:
         draw(result, options["picture"])
+
+
+def read(paths: tuple[Path, ...], merged_into: Path | None) -> dict[str, Any]:
+    """Read results of earlier runs as one; later ones replace what earlier ones have too."""
+    try:
+        result = merge([json.loads(path.read_text()) for path in paths])
+    except ValueError as error:
+        raise click.UsageError(f"{', '.join(map(str, paths))}: {error}") from error
+    if merged_into:
+        _write(merged_into, result)
+    return result
 
 
 def measure(parts: tuple[str, ...], **options: Any) -> dict[str, Any]:
@@ -118,16 +136,25 @@ def measure(parts: tuple[str, ...], **options: Any) -> dict[str, Any]:
             result |= _MEASURES[part](options | {"models": Path(folder)}, console)
             result["parts"][part] = {
                 "seconds": time.perf_counter() - start,
-                "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+                "peak_memory_gib": _peak_gib(resource.RUSAGE_SELF),
+                "peak_memory_gib_of_a_child": _peak_gib(resource.RUSAGE_CHILDREN),
             }
             result["bars"] = [bar.as_json() for bar in bars(result)]
             if options["result"]:
-                options["result"].write_text(json.dumps(result, indent=1) + "\n")
+                _write(options["result"], result)
     return result
 
 
+def _peak_gib(who: int) -> float:
+    return resource.getrusage(who).ru_maxrss / 2**20
+
+
+def _write(path: Path, result: dict[str, Any]) -> None:
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
 def _decisions(options: dict[str, Any], console: Console) -> dict[str, Any]:
-    names = ("rows", "dimension", "n_models", "k", "rounds", "turn_ms", "peer_cap")
+    names = ("rows", "dimension", "n_models", "k", "rounds", "turn_ms", "peer_cap", "keep")
     sizes = Sizes(**{name: options[name] for name in names})
     other = semantic.find(options["semantic_router_python"])
     return {"decisions": decisions.measure(sizes, other, console)}
@@ -156,6 +183,7 @@ def _proxies(options: dict[str, Any], console: Console) -> dict[str, Any]:
         concurrency=options["concurrency"],
         rounds=options["rounds"],
         requests=options["requests"],
+        semantic_router=semantic.find(options["semantic_router_python"]),
         models=options["models"],
         console=console,
     )

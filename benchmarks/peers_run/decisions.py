@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -29,7 +30,7 @@ from litellm_benchrouter.index.build import ROWS_FILE, build_index, open_index, 
 from litellm_benchrouter.index.graph import Index, recall
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
-from peers_run.result import CLASSIFIER, COSINE, OURS, PAPER, Timed
+from peers_run.result import CLASSIFIER, COSINE, EXACT, OURS, PAPER, Timed
 from peers_run.semantic import SEMANTIC_ROUTER, SemanticRouter
 
 N_QUERIES = 1_000
@@ -55,6 +56,8 @@ class Sizes:
         About how long a turn takes.
     peer_cap : int
         Peers that read every row for a decision are not asked beyond it.
+    keep : Path or None
+        Where our graphs are kept, so that a later run need not build them.
     """
 
     rows: tuple[int, ...]
@@ -64,6 +67,7 @@ class Sizes:
     rounds: int
     turn_ms: float
     peer_cap: int
+    keep: Path | None
 
 
 def measure(sizes: Sizes, semantic_router: Path | None, console: Console) -> list[dict[str, Any]]:
@@ -74,13 +78,14 @@ def measure(sizes: Sizes, semantic_router: Path | None, console: Console) -> lis
         base, queries = labelled(every[:rows], cluster, sizes.n_models), every[rows:]
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-")))
-            asks, notes = _ours(folder, base, queries, sizes.k)
+            asks, notes = _ours(folder, base, queries, sizes)
             left_out = {}
             if rows > sizes.peer_cap:
                 reason = f"reads every row for a decision; not asked beyond {sizes.peer_cap:,} rows"
-                left_out = dict.fromkeys((COSINE, CLASSIFIER, SEMANTIC_ROUTER), reason)
+                left_out = dict.fromkeys((EXACT, COSINE, CLASSIFIER, SEMANTIC_ROUTER), reason)
             else:
-                peers = scikit_learn(base.vectors, base.labels, sizes.k)
+                peers = {EXACT: faiss_exact(base.vectors, base.labels, sizes.k)}
+                peers |= scikit_learn(base.vectors, base.labels, sizes.k)
                 asks |= {name: _of_row(peer, queries) for name, peer in peers.items()}
                 if semantic_router is None:
                     left_out[SEMANTIC_ROUTER] = "no --semantic-router-python that has it"
@@ -151,8 +156,18 @@ def labelled(vectors: Vectors, cluster: NDArray[np.intp], n_models: int) -> Labe
     return Labelled(vectors, labels.astype(np.int8))
 
 
-def served_index(folder: Path, base: Vectors) -> tuple[Index, NDArray[np.floating], str]:
+def served_index(
+    folder: Path, base: Vectors, keep: Path | None = None
+) -> tuple[Index, NDArray[np.floating], str]:
     """Build and write the index that serves this many rows, and open it as a proxy would.
+
+    Parameters
+    ----------
+    folder : Path
+    base : ndarray of float32, shape (n, d)
+    keep : Path, optional
+        A folder with the graph of an earlier run, which is taken where it is over the same rows,
+        and where this one's is kept; a run that was ended goes on with what is there.
 
     Returns
     -------
@@ -163,13 +178,29 @@ def served_index(folder: Path, base: Vectors) -> tuple[Index, NDArray[np.floatin
         The engine.
     """
     with bars() as stages, stages.stage("index", len(base)) as advance:
-        index, about = build_index(base, IndexConfig(), k=_NEIGHBORS, seed=0, progress=advance)
+        cache = None if keep is None else keep / f"{len(base)}x{base.shape[1]}"
+        index, about = build_index(
+            base, IndexConfig(), k=_NEIGHBORS, seed=0, progress=advance, cache=cache
+        )
     save_index(folder, index)
     np.save(folder / "embeddings.npy", base.astype(about.get("vectors", "float32")))
     kept = np.load(folder / "embeddings.npy", mmap_mode="r")
     rows = folder / ROWS_FILE
     order = np.load(rows) if rows.exists() else None
     return open_index(folder, int(about["ef"]), kept, order), kept, str(about["engine"])
+
+
+def faiss_exact(base: Vectors, labels: Labels, k: int) -> Callable[[Vectors], int]:
+    """Decide by the mean score of the neighbours, as below, found among all rows by faiss.
+
+    The fastest search of every row that is installed here; it reads the vectors where they are.
+    """
+
+    def by_mean_score(query: Vectors) -> int:
+        _, rows = faiss.knn(query, base, k, metric=faiss.METRIC_INNER_PRODUCT)
+        return int(labels[rows[0]].mean(axis=0).argmax())
+
+    return by_mean_score
 
 
 def scikit_learn(base: Vectors, labels: Labels, k: int) -> dict[str, Callable[[Vectors], int]]:
@@ -191,10 +222,10 @@ def scikit_learn(base: Vectors, labels: Labels, k: int) -> dict[str, Callable[[V
 
 
 def _ours(
-    folder: Path, base: Labelled, queries: Vectors, k: int
+    folder: Path, base: Labelled, queries: Vectors, sizes: Sizes
 ) -> tuple[dict[str, Ask], dict[str, str]]:
     """Routers of the default method and of the paper over all rows, and what to know of them."""
-    index, kept, engine = served_index(folder, base.vectors)
+    index, kept, engine = served_index(folder, base.vectors, sizes.keep)
     some = queries[:200]
     found = recall(index, some, nearest(some, base.vectors, _NEIGHBORS))
     asks: dict[str, Ask] = {}
@@ -202,7 +233,9 @@ def _ours(
     for name, method in ((OURS, "guarded"), (PAPER, "paper")):
         (folder / method).mkdir()
         small = artifact_over(
-            folder / method, base.vectors[:_FITTED], base.labels[:_FITTED], method=method, k=k
+            *(folder / method, base.vectors[:_FITTED], base.labels[:_FITTED]),
+            method=method,
+            k=sizes.k,
         )
         artifact = replace(
             _over(small, kept, base.labels, index), embedder=PreparedVectors(queries)

@@ -11,6 +11,7 @@ from proxy.harness import deployment
 GROUP = "smart"
 MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
 _CHEAP, _MIDDLE, _GOOD, _BEST = "spark-3b", "mathsmith-8b", "coder-14b", "atlas-70b"
+DEFAULT = _MIDDLE
 _TIERS = {_CHEAP: 1, "polyglot-12b": 1, _MIDDLE: 2, _GOOD: 3, _BEST: 4}
 
 _ROUTERS: dict[str, dict[str, Any]] = {
@@ -18,14 +19,14 @@ _ROUTERS: dict[str, dict[str, Any]] = {
         "complexity_router_config": {
             "tiers": {"SIMPLE": _CHEAP, "MEDIUM": _MIDDLE, "COMPLEX": _GOOD, "REASONING": _BEST}
         },
-        "complexity_router_default_model": _MIDDLE,
+        "complexity_router_default_model": DEFAULT,
     },
     "quality": {
-        "quality_router_config": {"available_models": list(MODELS), "default_model": _MIDDLE}
+        "quality_router_config": {"available_models": list(MODELS), "default_model": DEFAULT}
     },
     "adaptive": {
         "adaptive_router_config": {"available_models": list(MODELS)},
-        "adaptive_router_default_model": _MIDDLE,
+        "adaptive_router_default_model": DEFAULT,
     },
 }
 KINDS = tuple(_ROUTERS)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from peers_run.result import OURS
+from peers_run.result import OURS, note_of
 
 Result = dict[str, Any]
 
@@ -54,7 +54,7 @@ def _decisions(axis: Any, part: Result) -> None:
     for name, colour in zip(names, _colours(tuple(names)), strict=True):
         found = [
             (at["rows"], each["p50_ms"])
-            for at in part["at"]
+            for at in sorted(part["at"], key=lambda at: at["rows"])
             for each in at["systems"]
             if each["system"] == name
         ]
@@ -89,7 +89,8 @@ def _proxies(axis: Any, part: Result) -> None:
     every = sorted({each["at_once"] for each in part["systems"]})
     at_once = 8 if 8 in every else every[0]
     systems = [each for each in part["systems"] if each["at_once"] == at_once][::-1]
-    names = [each["proxy"] for each in systems]
+    notes = {each["proxy"]: note_of(each) for each in systems if note_of(each)}
+    names = [each["proxy"] + "*" * (each["proxy"] in notes) for each in systems]
     ratios = [each["rate_ratio"] for each in systems]
     error = [each["rate_ratio_half_width"] for each in systems]
     colours = [
@@ -101,7 +102,9 @@ def _proxies(axis: Any, part: Result) -> None:
         axis.annotate(f"{each['cpu_ms']:.1f} ms CPU", (0, name), xytext=(4, 0),
                       color="white", **_BESIDE)  # fmt: skip
     axis.axvline(1.0, color=_GREY, linewidth=0.8, linestyle=":")
-    axis.set(xlabel="throughput, relative to no router")
+    stars = [f"* {name}: {note}" for name, note in notes.items()]
+    under = "\n".join(["throughput, relative to no router", *stars])
+    axis.set_xlabel(under, loc="right" if stars else "center", fontsize=8)
     axis.set_title(f"The LiteLLM proxy at concurrency {at_once}")
 
 

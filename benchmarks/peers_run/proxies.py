@@ -22,12 +22,15 @@ from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.errors import BenchRouterError
-from peers_run import litellm_routers
+from peers_run import litellm_routers, litellm_semantic
 from peers_run.litellm_routers import GROUP, MODELS
 from peers_run.result import whole
 
 NONE = "no router"
-NAMES = (NONE, *map(whole, KINDS), *map(litellm_routers.named, litellm_routers.KINDS))
+_OURS = tuple(map(whole, KINDS))
+_THEIRS = tuple(map(litellm_routers.named, litellm_routers.KINDS))
+NAMES = (NONE, *_OURS, *_THEIRS, litellm_semantic.NAME)
+_NOTES = {litellm_semantic.NAME: litellm_semantic.NOTE}
 _WARM_UP = 60
 _KIND_OF = {
     "onnx int8": {"kind": "onnx", "precision": "int8"},
@@ -43,6 +46,7 @@ def measure(
     concurrency: tuple[int, ...],
     rounds: int,
     requests: int,
+    semantic_router: Path | None,
     models: Path,
     console: Console,
 ) -> dict[str, Any]:
@@ -56,6 +60,8 @@ def measure(
         The sentence-transformers model of our embedders.
     texts : list of str
         The prompts, asked one after the other, of all the same.
+    semantic_router : Path or None
+        A Python that has it, for LiteLLM's router that needs it.
     models : Path
         Where exported and distilled models are kept.
     """
@@ -69,7 +75,7 @@ def measure(
             with console.status(f"starting a proxy: {name}"):
                 try:
                     proxies[name] = stack.enter_context(
-                        _proxy(folder, name, api_base, model, models)
+                        _proxy(folder, name, api_base, model, models, semantic_router)
                     )
                 except BenchRouterError as error:
                     left_out[name] = str(error)
@@ -103,6 +109,7 @@ def _summaries(measured: Measured) -> Iterator[dict[str, Any]]:
         methods = sum((turn.methods for turn in turns), Counter[str]())
         found["decided"] = {method: count / n for method, count in sorted(methods.items())}
         found["models"] = len({model for turn in turns for model in turn.models})
+        found["note"] = _NOTES.get(name, "")
         yield found
 
 
@@ -120,20 +127,28 @@ def _median(turn: Turn) -> float:
 
 @contextmanager
 def _proxy(
-    folder: Path, name: str, api_base: str, model: str | None, models: Path
+    folder: Path,
+    name: str,
+    api_base: str,
+    model: str | None,
+    models: Path,
+    semantic_router: Path | None,
 ) -> Iterator[ProxyProcess]:
     folder.mkdir()
-    kind = name.partition(", ")[2]
-    ours = name in map(whole, KINDS)
+    kind, python = name.partition(", ")[2], None
+    ours = name in _OURS
     config: dict[str, Any] = {
         "model_list": [deployment(GROUP, each, api_base, benchrouter_model=each) for each in MODELS]
     }
-    if kind in litellm_routers.KINDS:
+    if name == litellm_semantic.NAME:
+        python = litellm_semantic.python_of(semantic_router)
+        config["model_list"] = litellm_semantic.model_list(api_base)
+    elif name in _THEIRS:
         config["model_list"] = litellm_routers.model_list(kind, api_base)
     elif ours:
         config |= _plugin(kind, model)
     copy_files(folder)
-    proxy = ProxyProcess(config, folder)
+    proxy = ProxyProcess(config, folder, python=python)
     if ours:
         built = load_config(folder / "config.yaml")
         Store(built.artifacts).cache.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +157,8 @@ def _proxy(
     with proxy:
         for _ in range(_WARM_UP):
             _one(proxy)
+        if name == litellm_semantic.NAME:
+            litellm_semantic.check(proxy.log)
         if ours:
             eventually(lambda: "x-benchrouter-artifact" in _one(proxy), within=60)
         yield proxy

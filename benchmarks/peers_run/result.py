@@ -83,6 +83,7 @@ class Bar:
 
 
 ROWS_OF_THE_BAR = 36_000
+EXACT = "faiss, exact"
 COSINE, CLASSIFIER = "scikit-learn, cosine", "scikit-learn, classifier"
 OURS, PAPER = "benchrouter", "benchrouter, paper's S1"
 
@@ -114,3 +115,11 @@ def bars(result: dict[str, Any]) -> Iterator[Bar]:
 def whole(kind: str) -> str:
     """Name our system with an embedder."""
     return f"{OURS}, {kind}"
+
+
+def note_of(proxy: dict[str, Any]) -> str:
+    """Say what a reader has to know of a proxy's figures."""
+    without = proxy["decided"].get("bma", 0.0)
+    if without > 0.1:
+        return f"no decision for {without:.0%}: the best on average answered"
+    return str(proxy.get("note", ""))

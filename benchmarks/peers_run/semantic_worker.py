@@ -30,7 +30,8 @@ class NoEncoder(DenseEncoder):
 
 def load(folder: Path, k: int) -> tuple[SemanticRouter, np.ndarray]:
     base, best, queries = (
-        np.load(folder / f"semantic-{name}.npy") for name in ("base", "best", "queries")
+        np.load(folder / f"semantic-{name}.npy", mmap_mode="r")
+        for name in ("base", "best", "queries")
     )
     names = [f"model-{m:02d}" for m in best]
     index = LocalIndex(dimensions=base.shape[1])

@@ -9,30 +9,27 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from peers_run.result import OURS, ROWS_OF_THE_BAR, bars
+from peers_run.merge import runs
+from peers_run.result import OURS, ROWS_OF_THE_BAR, bars, note_of
 
 Result = dict[str, Any]
+
+_OF_ONE_RUN = "Measured in several runs on one machine; every ratio is of one of them."
 
 
 def show(result: Result, console: Console) -> None:
     """Print everything that a run found."""
-    about = result["machine"]
-    versions = ", ".join(f"{name} {found}" for name, found in about["versions"].items())
-    console.print(
-        f"{about['cores']} cores ({about['processor']}), {about['memory_gib']} GiB, load "
-        f"{about['load_average']:.1f} at the start; Python {about['python']}, {versions}. "
-        f"One thread each.",
-        highlight=False,
-    )
+    several = runs(result)
+    for run in several:
+        _show_run(run, console)
+    if len(several) > 1:
+        console.print(_OF_ONE_RUN, highlight=False)
     for at in result.get("decisions", ()):
         _show_decisions(at, console)
     if "texts" in result:
         _show_texts(result["texts"], console)
     if "proxies" in result:
         _show_proxies(result["proxies"], console)
-    for name, part in result.get("parts", {}).items():
-        shown = f"{part['seconds']:.0f} s, at most {part['peak_memory_gib']:.1f} GiB so far"
-        console.print(f"{name}: {shown}", highlight=False)
     table = _table("bar", "found", "wanted", "", numbers=(1, 2))
     for bar in bars(result):
         sign = ">=" if bar.at_least else "<="
@@ -40,6 +37,23 @@ def show(result: Result, console: Console) -> None:
         table.add_row(bar.says, f"{bar.found:.2f}", f"{sign} {bar.wanted:g}", verdict)
     if table.row_count:
         console.print(table)
+
+
+def _show_run(run: Result, console: Console) -> None:
+    about = run["machine"]
+    versions = ", ".join(f"{name} {found}" for name, found in about["versions"].items())
+    lines = [
+        f"{about['cores']} cores ({about['processor']}), {about['memory_gib']} GiB, load "
+        f"{about['load_average']:.1f} at the start; Python {about['python']}, {versions}. "
+        f"One thread each: {', '.join(run['of'])}."
+    ]
+    for name, part in run["parts"].items():
+        child = part.get("peak_memory_gib_of_a_child", 0.0)
+        lines.append(
+            f"{name}: {part['seconds']:.0f} s, at most {part['peak_memory_gib']:.1f} GiB so far, "
+            f"and {child:.1f} GiB of a process beside it"
+        )
+    console.print("\n".join(lines), highlight=False)
 
 
 def _show_decisions(at: Result, console: Console) -> None:
@@ -96,6 +110,9 @@ def _show_proxies(proxies: Result, console: Console) -> None:
             *(str(each["models"]), decided),
         )
     console.print(table)
+    for name, note in {each["proxy"]: each.get("note") for each in systems}.items():
+        if note:
+            console.print(f"{name}: {note}", highlight=False)
     _show_left_out(proxies, console)
 
 
@@ -120,8 +137,9 @@ def _relative(found: Result, key: str = "ratio") -> str:
 def markdown(result: Result) -> str:
     """Return the one table for the README: what the parts say of each system, side by side."""
     lines = ["| | p50 (ms) | p99 (ms) | relative |", "| --- | ---: | ---: | ---: |"]
-    for at in result.get("decisions", ()):
-        if at["rows"] == ROWS_OF_THE_BAR or len(result["decisions"]) == 1:
+    decisions = result.get("decisions", ())
+    for at in decisions:
+        if at["rows"] in (ROWS_OF_THE_BAR, max(at["rows"] for at in decisions)):
             lines.append(f"| **a decision without the embedding**, {at['rows']:,} rows | | | |")
             lines += _lines(at["systems"])
     if "texts" in result:
@@ -134,10 +152,13 @@ def markdown(result: Result) -> str:
         lines.append(f"| **the proxy at concurrency {at_once}**; relative throughput | | | |")
         for each in systems:
             if each["at_once"] == at_once:
+                note = f" ({note_of(each)})" if note_of(each) else ""
                 lines.append(
-                    f"| {each['proxy']} | {each['p50_ms']:.1f} | {each['p99_ms']:.1f} | "
+                    f"| {each['proxy']}{note} | {each['p50_ms']:.1f} | {each['p99_ms']:.1f} | "
                     f"{each['rate_ratio']:.2f} |"
                 )
+    if len(runs(result)) > 1:
+        lines += ["", _OF_ONE_RUN]
     return "\n".join(lines)
 
 

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 from rich.progress import Progress
@@ -39,6 +41,7 @@ MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
 """Of the demo's benchmark, which the proxies route by."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_WORDS, _DIMENSION = 4_096, 384
 _METHOD, _MODEL = "x-benchrouter-method", "x-litellm-model-id"
 
 
@@ -161,9 +164,25 @@ def provider() -> Iterator[str]:
 
 
 def _serve(pipe: Connection) -> None:
-    with FakeUpstream() as upstream:
+    with FakeUpstream(_embedding()) as upstream:
         pipe.send(upstream.base_url)
         pipe.recv()
+
+
+def _embedding() -> Callable[[str], list[float]]:
+    """Return vectors as long as a small encoder's, near each other for texts that share words."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    words = HashingVectorizer(n_features=_WORDS)
+    directions = np.random.default_rng(0).normal(size=(_WORDS, _DIMENSION))
+
+    @cache
+    def embed(text: str) -> list[float]:
+        vector = (words.transform([text]) @ directions)[0]
+        unit: list[float] = (vector / max(np.linalg.norm(vector), 1e-9)).tolist()
+        return unit
+
+    return embed
 
 
 def _cpu_seconds(pid: int) -> float:

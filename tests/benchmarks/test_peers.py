@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import venv
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from litellm_benchrouter.errors import BenchRouterError
 
 PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "peers.py"
 
@@ -50,6 +54,109 @@ def test_a_quick_run_asks_real_proxies() -> None:
     assert systems["no router"]["rate_ratio"] == 1.0
     assert systems["benchrouter, lexical"]["decided"] == {"guarded": 1.0}
     assert systems["litellm, complexity"]["models"] > 1
+
+
+def run_of(*rows: int, processor: str = "one", ratio: float = 60.0) -> dict[str, Any]:
+    """Return what a run of these sizes finds."""
+    times = {"p50_ms": 1.0, "p99_ms": 2.0, "n": 9, "ratio_half_width": 0.0, "note": ""}
+    systems = [
+        {"system": "benchrouter", "ratio": 1.0, **times},
+        {"system": "scikit-learn, cosine", "ratio": ratio, **times},
+    ]
+    versions = {"litellm-benchrouter": "0.1.0"}
+    machine = {"processor": processor, "cores": 2, "memory_gib": 8.0, "load_average": 0.1}
+    return {
+        "machine": machine | {"python": "3.11", "versions": versions},
+        "parts": {"decisions": {"seconds": 1.0, "peak_memory_gib": 1.0}},
+        "decisions": [
+            {"rows": each, "dimension": 384, "systems": systems, "left_out": {}} for each in rows
+        ],
+    }
+
+
+def test_results_of_several_runs_become_one_that_says_what_was_measured_when(
+    tmp_path: Path,
+) -> None:
+    paths = [tmp_path / f"{number}.json" for number in range(3)]
+    found = (run_of(1_000_000), run_of(1_000, 36_000, ratio=40), run_of(36_000))
+    for path, each in zip(paths, found, strict=True):
+        path.write_text(json.dumps(each))
+    merged = tmp_path / "merged.json"
+    printed = peers("--from", paths[0], "--from", paths[1], "--result", merged, "--markdown")
+    assert "36,000 rows" in printed and "1,000,000 rows" in printed
+    assert "every ratio is of one" in printed
+    peers("--from", merged, "--from", paths[2], "--result", merged, "--json")
+    result = json.loads(merged.read_text())
+    assert [at["rows"] for at in result["decisions"]] == [1_000, 36_000, 1_000_000]
+    assert [run["of"] for run in result["runs"]] == [
+        ["decisions at 1,000,000 rows"],
+        ["decisions at 1,000 rows"],
+        ["decisions at 36,000 rows"],
+    ]
+    assert [bar["found"] for bar in result["bars"]] == [60.0]
+
+
+def test_results_of_different_machines_are_not_put_together(tmp_path: Path) -> None:
+    paths = [tmp_path / "one.json", tmp_path / "other.json"]
+    paths[0].write_text(json.dumps(run_of(1_000, processor="one")))
+    paths[1].write_text(json.dumps(run_of(10_000, processor="other")))
+    command = [sys.executable, str(PROGRAM), "--from", str(paths[0]), "--from", str(paths[1])]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "one.json" in ended.stderr and "2 cores of other" in ended.stderr
+
+
+def test_a_graph_that_was_kept_is_not_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(PROGRAM.parent)
+    from peers_run.decisions import served_index
+    from support.vectors import synthetic
+
+    base, _ = synthetic(16_000, 128)
+    listed, written = [], []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        index, _, engine = served_index(tmp_path / name, base, tmp_path / "keep")
+        assert engine == "faiss"
+        listed.append(index.search(base[:50], 5).index.tolist())
+        (graph,) = (tmp_path / "keep").glob("*/graph.faiss")
+        written.append(graph.stat().st_mtime_ns)
+    assert listed[0] == listed[1]
+    assert written[0] == written[1]
+
+
+def test_litellms_semantic_router_needs_the_same_proxy_as_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(PROGRAM.parent)
+    from peers_run.litellm_semantic import python_of
+
+    with pytest.raises(BenchRouterError, match="no --semantic-router-python"):
+        python_of(None)
+    assert python_of(Path(sys.executable)) == Path(sys.executable)
+    venv.create(tmp_path / "bare")
+    bare = tmp_path / "bare" / "bin" / "python"
+    with pytest.raises(BenchRouterError, match=r"has litellm \(none\).*install \"litellm=="):
+        python_of(bare)
+
+
+def test_litellms_semantic_router_has_every_prompt_of_the_benchmark_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(PROGRAM.parent)
+    from peers_run.litellm_routers import MODELS
+    from peers_run.litellm_semantic import model_list
+
+    *deployments, router = model_list("http://127.0.0.1:1/v1")
+    routes = json.loads(router["litellm_params"]["auto_router_config"])["routes"]
+    groups = {each["model_name"] for each in deployments}
+    names = [route["name"] for route in routes]
+    assert len(set(names)) == len(names) > 1 and set(names) <= set(MODELS) <= groups
+    assert router["litellm_params"]["auto_router_embedding_model"] in groups
+    prompts = [prompt for route in routes for prompt in route["utterances"]]
+    rows = (resources.files("litellm_benchrouter.demo") / "benchmark.csv").read_text().splitlines()
+    assert len(prompts) == len(rows) - 1
 
 
 @pytest.mark.parametrize(("ratio", "met"), [(49.9, False), (50.0, True)])

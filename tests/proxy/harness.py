@@ -93,6 +93,8 @@ class ProxyProcess:
         More environment variables for the process.
     workers : int
         How many worker processes to start (`--num_workers`).
+    python : Path, optional
+        Of the environment whose LiteLLM it is; default: this one.
 
     Attributes
     ----------
@@ -118,6 +120,7 @@ class ProxyProcess:
         *,
         env: Mapping[str, str] | None = None,
         workers: int = 1,
+        python: Path | None = None,
     ) -> None:
         self.folder = folder
         self._config = folder / "config.yaml"
@@ -125,6 +128,7 @@ class ProxyProcess:
         self._log = folder / "proxy.log"
         self._env = env or {}
         self._workers = workers
+        self._python = python or Path(sys.executable)
         self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
@@ -169,7 +173,7 @@ class ProxyProcess:
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         command = [
-            *(sys.executable, "-m", "litellm.proxy.proxy_cli"),
+            *(str(self._python), "-m", "litellm.proxy.proxy_cli"),
             *("--config", str(self._config)),
             *("--host", "127.0.0.1", "--port", str(port)),
             *("--num_workers", str(self._workers)),

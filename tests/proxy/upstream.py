@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
@@ -55,6 +55,11 @@ class Request:
     headers: dict[str, str]
 
 
+def embedding(text: str) -> list[float]:
+    """Return the vector of a text: eight numbers that depend on nothing else."""
+    return [byte / 255 - 0.5 for byte in hashlib.sha256(text.encode()).digest()[:8]]
+
+
 @dataclass
 class _Plan:
     answer: Answer
@@ -63,6 +68,7 @@ class _Plan:
 
 @dataclass
 class _State:
+    embed: Callable[[str], list[float]]
     requests: list[Request] = field(default_factory=list)
     plans: dict[str, _Plan] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -72,14 +78,19 @@ class _State:
 class FakeUpstream:
     """The provider, in threads of this process; a context manager.
 
+    Parameters
+    ----------
+    embed : callable
+        Returns the vector of a text.
+
     Attributes
     ----------
     base_url : str
         What a deployment's `api_base` has to be.
     """
 
-    def __init__(self) -> None:
-        self._state = _State()
+    def __init__(self, embed: Callable[[str], list[float]] = embedding) -> None:
+        self._state = _State(embed)
         self._server = _Server(self._state)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
@@ -174,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             message = f"{model} was told to answer {answer.status}"
             self._json(answer.status, {"error": {"message": message, "type": "fake_upstream"}})
         elif self.path == "/v1/embeddings":
-            self._json(200, _embeddings(model, body))
+            self._json(200, _embeddings(model, body, self.server.state.embed))
         elif self.path == "/v1/chat/completions" and body.get("stream"):
             self._events(_chat_events(model))
         elif self.path == "/v1/chat/completions":
@@ -252,18 +263,15 @@ def _text_completion(model: str) -> dict[str, Any]:
     }
 
 
-def embedding(text: str) -> list[float]:
-    """Return the vector of a text: eight numbers that depend on nothing else."""
-    return [byte / 255 - 0.5 for byte in hashlib.sha256(text.encode()).digest()[:8]]
-
-
-def _embeddings(model: str, body: dict[str, Any]) -> dict[str, Any]:
+def _embeddings(
+    model: str, body: dict[str, Any], embed: Callable[[str], list[float]]
+) -> dict[str, Any]:
     texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
     return {
         "object": "list",
         "model": model,
         "data": [
-            {"object": "embedding", "index": index, "embedding": embedding(str(text))}
+            {"object": "embedding", "index": index, "embedding": embed(str(text))}
             for index, text in enumerate(texts)
         ],
         "usage": _USAGE,

@@ -29,17 +29,17 @@ class NoEncoder(DenseEncoder):
 
 
 def load(folder: Path, k: int) -> tuple[SemanticRouter, np.ndarray]:
-    base, best, queries = (
-        np.load(folder / f"semantic-{name}.npy", mmap_mode="r")
-        for name in ("base", "best", "queries")
-    )
-    names = [f"model-{m:02d}" for m in best]
-    index = LocalIndex(dimensions=base.shape[1])
-    prompts = [f"prompt {i}" for i in range(len(base))]
-    index.add(base.astype(np.float64), names, prompts)
+    names = [f"model-{m:02d}" for m in _read(folder, "best")]
+    vectors = _read(folder, "base").astype(np.float64)
+    index = LocalIndex(dimensions=vectors.shape[1])
+    index.add(vectors, names, [f"prompt {i}" for i in range(len(vectors))])
     routes = [Route(name=name, utterances=["prompt"]) for name in sorted(set(names))]
     router = SemanticRouter(encoder=NoEncoder(), routes=routes, index=index, top_k=k)
-    return router, queries.astype(np.float64)
+    return router, _read(folder, "queries").astype(np.float64)
+
+
+def _read(folder: Path, name: str) -> np.ndarray:
+    return np.load(folder / f"semantic-{name}.npy")
 
 
 async def main() -> None:

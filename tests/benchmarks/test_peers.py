@@ -75,35 +75,36 @@ def run_of(*rows: int, processor: str = "one", ratio: float = 60.0) -> dict[str,
 
 
 def test_results_of_several_runs_become_one_that_says_what_was_measured_when(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = [tmp_path / f"{number}.json" for number in range(3)]
-    found = (run_of(1_000_000), run_of(1_000, 36_000, ratio=40), run_of(36_000))
-    for path, each in zip(paths, found, strict=True):
-        path.write_text(json.dumps(each))
+    monkeypatch.syspath_prepend(PROGRAM.parent)
+    from peers_run.merge import merge
+
+    paths = [tmp_path / "million.json", tmp_path / "small.json"]
+    for path, found in zip(paths, (run_of(1_000_000), run_of(1_000, 36_000)), strict=True):
+        path.write_text(json.dumps(found))
     merged = tmp_path / "merged.json"
     printed = peers("--from", paths[0], "--from", paths[1], "--result", merged, "--markdown")
     assert "36,000 rows" in printed and "1,000,000 rows" in printed
     assert "every ratio is of one" in printed
-    peers("--from", merged, "--from", paths[2], "--result", merged, "--json")
-    result = json.loads(merged.read_text())
+    result = merge([json.loads(merged.read_text()), run_of(36_000, ratio=40.0)])
     assert [at["rows"] for at in result["decisions"]] == [1_000, 36_000, 1_000_000]
     assert [run["of"] for run in result["runs"]] == [
         ["decisions at 1,000,000 rows"],
         ["decisions at 1,000 rows"],
         ["decisions at 36,000 rows"],
     ]
-    assert [bar["found"] for bar in result["bars"]] == [60.0]
+    assert [bar["found"] for bar in result["bars"]] == [40.0]  # the later run replaces the earlier
 
 
-def test_results_of_different_machines_are_not_put_together(tmp_path: Path) -> None:
-    paths = [tmp_path / "one.json", tmp_path / "other.json"]
-    paths[0].write_text(json.dumps(run_of(1_000, processor="one")))
-    paths[1].write_text(json.dumps(run_of(10_000, processor="other")))
-    command = [sys.executable, str(PROGRAM), "--from", str(paths[0]), "--from", str(paths[1])]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 2
-    assert "one.json" in ended.stderr and "2 cores of other" in ended.stderr
+def test_results_of_different_machines_are_not_put_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(PROGRAM.parent)
+    from peers_run.merge import merge
+
+    with pytest.raises(ValueError, match=r"their machine differs .*2 cores of other"):
+        merge([run_of(1_000, processor="one"), run_of(10_000, processor="other")])
 
 
 def test_a_graph_that_was_kept_is_not_built_again(

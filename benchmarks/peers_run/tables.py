@@ -14,6 +14,7 @@ from peers_run.result import OURS, ROWS_OF_THE_BAR, bars, note_of
 
 Result = dict[str, Any]
 
+_FEWEST_OF_P99 = 100  # decisions, below which the slowest of them is all that it would say
 _OF_ONE_RUN = "Measured in several runs on one machine; every ratio is of one of them."
 
 
@@ -167,7 +168,8 @@ def _lines(systems: Sequence[Result]) -> Iterator[str]:
         name = f"{each['system']}"
         shown = f"**{name}**" if name == OURS else name
         ratio = each["ratio"]
+        p99 = f"{each['p99_ms']:.2f}" if each["n"] >= _FEWEST_OF_P99 else "-"
         yield (
-            f"| {shown} | {each['p50_ms']:.2f} | {each['p99_ms']:.2f} | "
+            f"| {shown} | {each['p50_ms']:.2f} | {p99} | "
             f"{ratio:.{0 if ratio >= 20 else 1 if ratio >= 2 else 2}f} |"
         )

@@ -54,7 +54,7 @@ def write_array(path: Path, array: NDArray[Any], dtype: type) -> None:
 def first_not_unit(vectors: NDArray[np.floating], tolerance: float) -> int | None:
     """Return the first row whose squared length is further than `tolerance` from 1, if any."""
     for start in range(0, len(vectors), _BLOCK):
-        block = vectors[start : start + _BLOCK].astype(np.float32, copy=False)
+        block = _magnitudes(vectors[start : start + _BLOCK])
         with np.errstate(over="ignore", invalid="ignore"):
             unit = np.abs(np.einsum("nd,nd->n", block, block) - 1.0) < tolerance
         if not unit.all():
@@ -62,9 +62,24 @@ def first_not_unit(vectors: NDArray[np.floating], tolerance: float) -> int | Non
     return None
 
 
+def _magnitudes(block: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return a block as float32; of float16 without the signs, and what is infinite or NaN is huge.
+
+    numpy converts float16 number by number; moving the bits of all at once takes a quarter of that.
+    """
+    if block.dtype != np.float16:
+        return block.astype(np.float32, copy=False)
+    bits = (block.view(np.uint16) << 1).astype(np.uint32)
+    bits <<= 12
+    found = bits.view(np.float32)
+    found *= np.float32(2.0**112)  # the exponents of the two are counted from 15 and from 127
+    return found
+
+
 def holds_only(array: NDArray[np.uint8], values: tuple[int, ...]) -> bool:
     """Say whether an array holds nothing but some values."""
-    allowed = np.zeros(256, dtype=bool)
-    allowed[list(values)] = True
-    blocks = range(0, len(array), _BLOCK)
-    return all(allowed[array[start : start + _BLOCK]].all() for start in blocks)
+    return all(
+        np.logical_or.reduce([block == value for value in values]).all()
+        for start in range(0, len(array), _BLOCK)
+        for block in [array[start : start + _BLOCK]]
+    )

@@ -137,11 +137,12 @@ def read_artifact(
         If the embedder cannot be loaded here, or is not the one that the version was built with.
     """
     parts = (known, known.second) if known is not None else ()
-    loaded = [part.embedder for part in parts if part is not None]
+    # By what their manifests say, as asking an embedder itself may mean hashing its files again.
+    loaded = [(part.manifest.embedder, part.embedder) for part in parts if part is not None]
 
     def embedder(identity: Mapping[str, Any], saved: Path) -> Embedder:
-        for each in loaded:
-            if each.identity() == identity:
+        for described, each in loaded:
+            if described == identity:
                 return each
         return load_embedder(identity, saved, config)
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from litellm_benchrouter.artifact.digests import file_digest
 from litellm_benchrouter.artifact.manifest import (
     MANIFEST,
     VERSION_ID,
     FileRecord,
     Manifest,
-    file_digest,
     read_manifest,
     verify_files,
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from litellm_benchrouter.artifact.digests import file_digests
 from litellm_benchrouter.core.benchmark import ModelFacts
 from litellm_benchrouter.errors import ArtifactError, VersionError
 
@@ -230,40 +231,46 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
 def differences(folder: Path, manifest: Manifest) -> Iterator[str]:
     """Say of each file in which it differs from the manifest; nothing where all is well.
 
-    Hidden files are passed over: network file systems make them, and nothing of ours reads them.
+    Sizes come first, as they cost nothing. Hidden files are passed over: network file systems make
+    them, and nothing of ours reads them.
     """
+    whole: dict[Path, FileRecord] = {}
     for name, record in sorted(manifest.files.items()):
         path = folder / name
         try:
             found = path.stat()
-            if not stat.S_ISREG(found.st_mode):  # a pipe would be read for ever
-                yield f"{path} is not a file"
-            elif found.st_size != record.bytes:
-                yield f"{path} has {found.st_size} bytes, the manifest says {record.bytes}"
-            elif (digest := file_digest(path)) != record.sha256:
-                yield (
-                    f"{path} has SHA-256 {digest[:12]}..., the manifest says "
-                    f"{record.sha256[:12]}..."
-                )
         except OSError as error:
             yield f"{path} cannot be read ({error.strerror})"
+            continue
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be read for ever
+            yield f"{path} is not a file"
+        elif found.st_size != record.bytes:
+            yield f"{path} has {found.st_size} bytes, the manifest says {record.bytes}"
+        else:
+            whole[path] = record
     for name in _files_under(folder):
         if name not in manifest.files and not any(part[0] == "." for part in name.split("/")):
             yield f"{folder / name} is not in the manifest, so nothing vouches for it"
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digests = file_digests(whole)
+    for path, record in whole.items():
+        digest = digests[path]
+        if isinstance(digest, Exception):
+            yield f"{path} cannot be read ({getattr(digest, 'strerror', None) or digest})"
+        elif digest != record.sha256:
+            yield f"{path} has SHA-256 {digest[:12]}..., the manifest says {record.sha256[:12]}..."
 
 
 def describe_files(folder: Path) -> dict[str, FileRecord]:
     """Digest and size of every file under a folder but the manifest."""
-    return {
-        name: FileRecord(sha256=file_digest(folder / name), bytes=(folder / name).stat().st_size)
-        for name in _files_under(folder)
-    }
+    names = _files_under(folder)
+    digests = file_digests([folder / name for name in names])
+    described = {}
+    for name in names:
+        digest = digests[folder / name]
+        if isinstance(digest, Exception):
+            raise digest
+        described[name] = FileRecord(sha256=digest, bytes=(folder / name).stat().st_size)
+    return described
 
 
 def finite(value: float) -> float | None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from litellm_benchrouter.artifact.copies import Copies
+from litellm_benchrouter.artifact.digests import file_digest
 from litellm_benchrouter.artifact.history import (
     How,
     Publication,
@@ -34,7 +35,6 @@ from litellm_benchrouter.artifact.manifest import (
     VERSION_ID,
     FileRecord,
     Manifest,
-    file_digest,
     parse_manifest,
 )
 from litellm_benchrouter.artifact.remote import OvertakenError, Remote

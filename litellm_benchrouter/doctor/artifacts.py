@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
-from litellm_benchrouter.artifact.manifest import Manifest, verify_files
+from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.building.auto_kept import AUTO, settings_of
@@ -66,7 +66,7 @@ def check_version(config: BenchRouterConfig) -> Generator[Finding, None, Artifac
             return None
         folder = versions.fetch(version)
         manifest = versions.manifest(version)
-        verify_files(folder, manifest)
+        opened = _opened(folder, config)
     except ArtifactError as error:
         yield fail("version", str(error), f"benchrouter rollback --config FILE, or {_BUILD}")
         return None
@@ -74,15 +74,18 @@ def check_version(config: BenchRouterConfig) -> Generator[Finding, None, Artifac
     yield _age(manifest)
     yield from _verdict(manifest)
     yield from _differences(config, manifest)
+    if isinstance(opened, EmbedderError):
+        yield fail("embedder", str(opened), f"install what it names, or run {_BUILD}")
+        return None
+    return opened
+
+
+def _opened(folder: Path, config: BenchRouterConfig) -> Artifact | EmbedderError:
+    """Open a version, or say why its embedder cannot be loaded, which is the last thing done."""
     try:
-        artifact = read_artifact(folder, config=config.embedder)
+        return read_artifact(folder, config=config.embedder)
     except EmbedderError as error:
-        yield fail("embedder", str(error), f"install what it names, or run {_BUILD}")
-    except ArtifactError as error:
-        yield fail("version", str(error), f"benchrouter rollback --config FILE, or {_BUILD}")
-    else:
-        return artifact
-    return None
+        return error
 
 
 def _store(config: BenchRouterConfig) -> Finding:

@@ -105,8 +105,6 @@ def check_faiss_file(path: Path, rows: NDArray[np.int32], embeddings: NDArray[np
     links = reader.values("<i4")
     if first[0] != 0 or first[-1] != len(links):
         _refuse(path, "its links are not those of its rows")
-    if not np.array_equal(np.diff(first), upto[levels].astype(np.uint64)):
-        _refuse(path, "its links are not those of its rows")
     start, top_level, _, _, _ = reader.take(_SEARCH)
     if not 0 <= start < n or top_level != levels.max() - 1 or levels[start] != levels.max():
         _refuse(path, "its search would start at a row that is not on the highest level")
@@ -141,10 +139,13 @@ def _check_links(
     levels: NDArray[np.int32],
     upto: NDArray[np.int32],
 ) -> None:
-    """See that every link leads to a row that is there, and on that level."""
+    """See that each row has its links, and that these lead to rows of that level."""
     n = len(levels)
     for start in range(0, n, _BLOCK):
         end = min(start + _BLOCK, n)
+        counts = upto[levels[start:end]].astype(np.uint64)
+        if not np.array_equal(np.diff(first[start : end + 1]), counts):
+            _refuse(path, "its links are not those of its rows")
         part = links[int(first[start]) : int(first[end])]
         if len(part) and (part.min() < -1 or part.max() >= n):
             _refuse(path, "a link leads to a row that is not there")

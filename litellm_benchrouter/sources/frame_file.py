@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
-from polars import selectors
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.sources.frames import (
+    POLARS_FAULTS,
     format_of,
+    jsonl_as_text,
+    jsonl_names,
+    jsonl_schema,
     read_frame,
     refuse_a_short_last_row,
     refuse_names_of_two,
     refusing,
+    scan_jsonl,
 )
 from litellm_benchrouter.sources.results import BATCH
 
 
-class FrameFile:
-    """A file whose rows come in batches, or whose columns come a few at a time.
+class MixedTypesError(Exception):
+    """A JSONL file holds values that the type of their column does not take.
 
-    Of Parquet and CSV a batch is in memory at once, of Parquet also a few columns; any other
-    reading needs the whole file.
+    Attributes
+    ----------
+    path : Path
+        The file, which can still be read as text.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class FrameFile:
+    """A file whose rows come in batches, of which one is in memory at once.
 
     Parameters
     ----------
     path : Path
         As in `read_frame`.
+    as_text : bool
+        Read JSONL as text, whatever its values are.
 
     Attributes
     ----------
@@ -44,61 +61,59 @@ class FrameFile:
         As of `read_frame`; what is damaged further on is found when it is read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, as_text: bool = False) -> None:
         self.path = path
         self.task: str | None = None
         self._format = format_of(path)
-        self._whole: pl.DataFrame | None = None
-        names = [] if self._format == "JSONL" else self._begun()
-        if not names:  # read as a whole, or refused there
-            self._whole = read_frame(path)
-            names = self._whole.columns
-        self._columns = names
-        self.names = dict(zip(names, names, strict=True))
+        self._schema: pl.Schema | None = None  # of JSONL that polars reads
+        self._columns = self._begun(as_text)
+        if not self._columns:
+            read_frame(path)  # which says so where there are no rows
+        self.names = {name: name for name in self._columns}
 
     @property
     def columns(self) -> list[str]:
         """Our names of the columns."""
         return [*self.names, *(["task"] if self.task is not None else [])]
 
-    def take(self, names: Sequence[str]) -> pl.DataFrame:
-        """Return whole columns, each of which is asked for once."""
-        theirs = {name: self.names[name] for name in names if name in self.names}
-        if self._format == "Parquet":
-            with refusing(self.path, self._format):
-                wanted = selectors.by_name(set(theirs.values()))
-                frame = self._scan().select(wanted).collect()
-        else:
-            if self._whole is None:
-                self._whole = read_frame(self.path)
-            frame = self._whole.select(selectors.by_name(set(theirs.values())))
-            others = (their for name, their in self.names.items() if name not in theirs)
-            gone = {*theirs.values()}.difference(others)  # what was taken need not stay in memory
-            self._whole = self._whole.drop(selectors.by_name(gone))
-        return self._ours(frame, theirs, with_task="task" in names)
-
     def batches(self) -> Iterator[pl.DataFrame]:
-        """Yield the rows, some after the other, with all columns."""
-        if self._whole is not None:
-            parts: Iterator[pl.DataFrame] = self._whole.iter_slices(BATCH)
-        else:
-            parts = iter(self._scan().collect_batches(chunk_size=BATCH, maintain_order=True))
+        """Yield the rows, some after the other, with all columns.
+
+        Raises
+        ------
+        SourceError
+            If the file is damaged.
+        MixedTypesError
+            Of JSONL that has to be read again, as text.
+        """
+        parts = self._parts()
         n_read = 0
         while True:
             with refusing(self.path, self._format):
                 part = next(parts, None)
                 if part is None:
                     break
-                ours = self._ours(part, self.names, with_task=True)
+                ours = self._ours(part)
             n_read += ours.height
             yield ours
         self._refuse_fewer_rows(n_read)
         if self._format == "CSV":
             refuse_a_short_last_row(self.path, len(self._columns))
 
+    def _parts(self) -> Iterator[pl.DataFrame]:
+        if self._is_text:
+            yield from jsonl_as_text(self.path, dict.fromkeys(self._columns, pl.String), BATCH)
+            return
+        try:
+            yield from self._scan().collect_batches(chunk_size=BATCH, maintain_order=True)
+        except POLARS_FAULTS as error:
+            if self._format == "JSONL":
+                raise MixedTypesError(self.path) from error
+            raise
+
     def _refuse_fewer_rows(self, n_read: int) -> None:
         """Refuse a file of which polars gave less than there is, as it may after a panic."""
-        if self._whole is not None:
+        if self._is_text:
             return
         with refusing(self.path, self._format):
             n_rows = self._scan().select(pl.len()).collect().item()
@@ -108,15 +123,20 @@ class FrameFile:
                 f"{n_rows} rows came; see that it is complete."
             )
 
-    def _ours(self, frame: pl.DataFrame, names: dict[str, str], with_task: bool) -> pl.DataFrame:
-        ours = pl.DataFrame({name: frame[their] for name, their in names.items()})
-        if self.task is None or not with_task:
-            return ours
-        return ours.with_columns(task=pl.lit(self.task))
+    @property
+    def _is_text(self) -> bool:
+        return self._format == "JSONL" and self._schema is None
 
-    def _begun(self) -> list[str]:
+    def _ours(self, frame: pl.DataFrame) -> pl.DataFrame:
+        ours = pl.DataFrame({name: frame[their] for name, their in self.names.items()})
+        return ours if self.task is None else ours.with_columns(task=pl.lit(self.task))
+
+    def _begun(self, as_text: bool) -> list[str]:
         """Return the names of the columns; none where there is no row."""
         with refusing(self.path, self._format):
+            if self._format == "JSONL":
+                self._schema = None if as_text else jsonl_schema(self.path)
+                return list(jsonl_names(self.path) if self._schema is None else self._schema)
             scan = self._scan()
             try:
                 names = scan.collect_schema().names()
@@ -131,4 +151,6 @@ class FrameFile:
     def _scan(self) -> pl.LazyFrame:
         if self._format == "CSV":
             return pl.scan_csv(self.path, infer_schema=False, glob=False)
+        if self._format == "JSONL":
+            return scan_jsonl(self.path, self._schema)
         return pl.scan_parquet(self.path, glob=False, hive_partitioning=False)

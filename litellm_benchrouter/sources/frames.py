@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import glob
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,11 @@ from litellm_benchrouter.errors import SourceError
 FORMATS = {".parquet": "Parquet", ".csv": "CSV", ".jsonl": "JSONL", ".ndjson": "JSONL"}
 """What `read_frame` reads, by the ending of the file's name."""
 
+POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What polars raises where it cannot read a file."""
+
 _TAIL_BYTES = 1 << 16
+_ROWS = 1 << 14
 
 
 def read_frame(path: Path) -> pl.DataFrame:
@@ -70,7 +76,7 @@ def refusing(path: Path, known: str) -> Iterator[None]:
     """Turn what polars says of a file of a known format into one sentence."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+    except (*POLARS_FAULTS, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         if known == "CSV" and not isinstance(error, OSError):
             reason = _csv_fault(path) or reason
@@ -144,16 +150,46 @@ def _csv_fault(path: Path) -> str:
 
 
 def _read_jsonl(path: Path) -> pl.DataFrame:
-    try:
-        with path.open("rb") as file:  # polars would take "[1]" in a path for a pattern
-            return pl.read_ndjson(file, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        # Slower, but knows NaN and mixed types, and says in which line the fault is.
-        return _read_jsonl_as_text(path)
+    schema = jsonl_schema(path)
+    if schema is not None:
+        with suppress(*POLARS_FAULTS):
+            return scan_jsonl(path, schema).collect()
+    names = jsonl_names(path)
+    return pl.concat([pl.DataFrame(schema=names), *jsonl_as_text(path, names, _ROWS)])
 
 
-def _read_jsonl_as_text(path: Path) -> pl.DataFrame:
-    rows: list[dict[str, Any]] = []
+def scan_jsonl(path: Path, schema: pl.Schema | None = None) -> pl.LazyFrame:
+    """Return the rows of a JSONL file, of these types, or of those that all its rows show."""
+    pattern = glob.escape(str(path))
+    return pl.scan_ndjson(pattern, schema=schema, infer_schema_length=None)
+
+
+def jsonl_schema(path: Path) -> pl.Schema | None:
+    """Return what polars takes the columns for; None where only `jsonl_as_text` may read them."""
+    with suppress(*POLARS_FAULTS):
+        return scan_jsonl(path).collect_schema()
+    return None
+
+
+def jsonl_names(path: Path) -> dict[str, type[pl.String]]:
+    """Return the columns of `jsonl_as_text`; raises a SourceError that names the line at fault."""
+    return dict.fromkeys((name for row in _objects(path) for name in row), pl.String)
+
+
+def jsonl_as_text(
+    path: Path, names: dict[str, type[pl.String]], n_rows: int
+) -> Iterator[pl.DataFrame]:
+    """Yield so many rows after the other, all of it text.
+
+    Slower than polars, but it knows NaN and mixed types.
+    """
+    rows = _objects(path)
+    while part := list(islice(rows, n_rows)):
+        columns = {name: [_text(row.get(name)) for row in part] for name in names}
+        yield pl.DataFrame(columns, schema=names)
+
+
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -170,12 +206,7 @@ def _read_jsonl_as_text(path: Path) -> pl.DataFrame:
                     f"{path}, line {number}, holds a {type(row).__name__}, not an object; write "
                     "one JSON object a line."
                 )
-            rows.append(row)
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pl.DataFrame(
-        {name: [_text(row.get(name)) for row in rows] for name in names},
-        schema=dict.fromkeys(names, pl.String),
-    )
+            yield row
 
 
 def _text(value: object) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import polars as pl
 
 from litellm_benchrouter.core.benchmark import ModelFacts
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.frame_file import FrameFile
+from litellm_benchrouter.sources.frame_file import FrameFile, MixedTypesError
 from litellm_benchrouter.sources.frames import FORMATS, listed
 from litellm_benchrouter.sources.source_table import SourceTable
 from litellm_benchrouter.sources.table_long import LongScores, folder_scores, read_long
@@ -75,14 +75,31 @@ def read(
     SourceError
         If the path, a file, a column or a task is missing or unreadable, or nothing is left.
     """
+    as_text: set[Path] = set()
+    while True:
+        try:
+            return _read(path, metric, rankers or [], tasks, task, columns or {}, as_text)
+        except MixedTypesError as error:  # rare, and known only where the file has been read
+            as_text.add(error.path)
+
+
+def _read(
+    path: Path,
+    metric: str | None,
+    rankers: list[str],
+    tasks: list[str] | None,
+    task: str | None,
+    columns: dict[str, str],
+    as_text: Collection[Path],
+) -> SourceTable:
+    """Read a table, of which JSONL files `as_text` are read as text."""
     dropped: Counter[str] = Counter()
-    theirs = dict(columns or {}) | {
-        f"ranker:{name.removeprefix('ranker:')}": name for name in rankers or []
-    }
+    theirs = columns | {f"ranker:{name.removeprefix('ranker:')}": name for name in rankers}
     facts: dict[str, ModelFacts] = {}
     found: LongScores | WideScores
     if path.is_dir():
-        files = [FrameFile(_file_in(path, "samples")), FrameFile(_file_in(path, "scores"))]
+        paths = [_file_in(path, stem) for stem in ("samples", "scores")]
+        files = [FrameFile(each, as_text=each in as_text) for each in paths]
         _rename(files, theirs, path)
         _set_task(files[0], task)
         samples, n_rows = _folder_samples(files[0], dropped)
@@ -91,7 +108,7 @@ def read(
         if (path / "models.json").exists():
             facts = _read_facts(path / "models.json", dropped)
     else:
-        file = FrameFile(path)
+        file = FrameFile(path, as_text=path in as_text)
         _rename([file], theirs, path)
         _set_task(file, task)
         if "model" in file.columns or "score" in file.columns:
@@ -165,9 +182,10 @@ def _choose_metric(file: FrameFile, metric: str | None) -> None:
 def _folder_samples(file: FrameFile, dropped: Counter[str]) -> tuple[pl.DataFrame, int]:
     """Return the samples of a folder, and how many rows their file has."""
     require(file.path, file.columns, ("sample_id", "task", "prompt"))
-    frame = known(file.take(file.columns), SAMPLE, dropped).with_row_index("source_row")
+    parts = [as_text(known(part, SAMPLE, dropped), file.path) for part in file.batches()]
+    frame = pl.concat(parts).with_row_index("source_row")
     n_rows = frame.height
-    frame = complete(as_text(frame, file.path), ("sample_id", "task"), dropped)
+    frame = complete(frame, ("sample_id", "task"), dropped)
     frame = one_prompt_an_id(frame, dropped)
     samples = frame.unique("sample_id", keep="first", maintain_order=True)
     count(dropped, "repeated samples", frame.height - samples.height)

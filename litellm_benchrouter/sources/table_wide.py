@@ -1,4 +1,4 @@
-"""The wide form of a table: a row a sample and a column a model, which are read one by one."""
+"""The wide form of a table: a row a sample and a column a model, gathered as it is read."""
 
 from __future__ import annotations
 
@@ -79,31 +79,55 @@ def read_wide(file: FrameFile, dropped: Counter[str]) -> tuple[pl.DataFrame, Wid
             "routerbench."
         )
     require(file.path, file.columns, ("task", "prompt"))
-    scores = WideScores(_scores(file, dropped))
-    frame = file.take([name for name in file.columns if name in SAMPLE])
-    frame = as_text(frame.with_row_index("source_row"), file.path)
+    columns = [_Column(name) for name in file.columns if name not in SAMPLE]
+    texts = [name for name in file.columns if name in SAMPLE]
+    parts = []
+    for batch in file.batches():
+        parts.append(as_text(batch.select(texts), file.path))
+        for column in columns:
+            column.add(batch[column.name])
+    scores = WideScores(_scores(file, columns, dropped))
+    frame = pl.concat(parts).with_row_index("source_row")
     frame = identified(complete(frame, ("sample_id", "task"), dropped), dropped)
     samples = frame.unique("sample_id", keep="first", maintain_order=True)
     scores.lines, scores.sample_of = frame["source_row"].to_numpy(), positions_of(frame, samples)
     return samples, scores
 
 
-def _scores(file: FrameFile, dropped: Counter[str]) -> list[pl.Series]:
-    """Read the columns with numbers, one after the other."""
-    found = []
-    for name in file.columns:
-        if name in SAMPLE:
-            continue
-        values = file.take([name]).to_series()
+class _Column:
+    """A column that may hold a model's scores, gathered batch by batch."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.n_values = self.n_other = 0
+        self._parts: list[pl.Series] = []
+
+    def add(self, values: pl.Series) -> None:
+        """Add the values of some rows."""
         numbers, is_other = as_numbers(values)
-        is_model = name not in ("", "source_row") and not is_number(name)
-        if not is_model or not numbers.count():  # else it is a text about the sample
-            dropped[f'values in the unknown column "{name}"'] += values.count()
+        self.n_values += values.count()
+        self.n_other += int(is_other.sum())
+        self._parts.append(narrowed(numbers))
+
+    def scores(self) -> pl.Series:
+        """Return all numbers, as Float32 where that loses nothing; asked for once."""
+        frames = [part.to_frame() for part in self._parts]
+        self._parts.clear()
+        return pl.concat(frames, how="vertical_relaxed", rechunk=True).to_series()
+
+
+def _scores(file: FrameFile, columns: list[_Column], dropped: Counter[str]) -> list[pl.Series]:
+    """Return the columns that hold a model's scores."""
+    found = []
+    for column in columns:
+        scores = column.scores()
+        is_model = column.name not in ("", "source_row") and not is_number(column.name)
+        if not is_model or not scores.count():  # else it is a text about the sample
+            dropped[f'values in the unknown column "{column.name}"'] += column.n_values
             continue
-        n_other = int(is_other.sum())
-        count(dropped, "scores that are not numbers", n_other)
-        count(dropped, "empty scores", numbers.null_count() - n_other)
-        found.append(narrowed(numbers))
+        count(dropped, "scores that are not numbers", column.n_other)
+        count(dropped, "empty scores", scores.null_count() - column.n_other)
+        found.append(scores)
     if not found:
         raise SourceError(
             f"{file.path} has no column with a model's scores (it has {listed(file.columns)}); a "

@@ -27,7 +27,7 @@ from litellm_benchrouter.artifact.contents import (
 )
 from litellm_benchrouter.artifact.json_file import read_json
 from litellm_benchrouter.artifact.labelled_task import LabelledTask
-from litellm_benchrouter.artifact.manifest import Manifest, read_manifest, verify_files
+from litellm_benchrouter.artifact.manifest import Manifest, read_manifest
 from litellm_benchrouter.artifact.named_tasks_file import from_json
 from litellm_benchrouter.artifact.of_embedder import (
     EMBEDDER,
@@ -37,6 +37,7 @@ from litellm_benchrouter.artifact.of_embedder import (
     open_of_embedder,
 )
 from litellm_benchrouter.artifact.second import SECOND, open_second
+from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.core.benchmark import MISSING, ModelFacts, average_accuracy
 from litellm_benchrouter.core.decision import TaskScores

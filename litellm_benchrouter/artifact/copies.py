@@ -16,9 +16,9 @@ from litellm_benchrouter.artifact.manifest import (
     FileRecord,
     Manifest,
     read_manifest,
-    verify_files,
 )
 from litellm_benchrouter.artifact.store import sync
+from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.errors import ArtifactError
 
 _FETCHING = ".fetching-"

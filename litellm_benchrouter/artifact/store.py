@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from litellm_benchrouter.artifact.history import How, append_history, to_record
-from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest, verify_files
+from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest
+from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.artifact.versions import CURRENT, HISTORY, Versions
 from litellm_benchrouter.errors import ArtifactError, VersionError
 

@@ -18,13 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from litellm_benchrouter.artifact.history import Publication, not_undone, read_history
-from litellm_benchrouter.artifact.manifest import (
-    MANIFEST,
-    VERSION_ID,
-    Manifest,
-    differences,
-    read_manifest,
-)
+from litellm_benchrouter.artifact.manifest import MANIFEST, VERSION_ID, Manifest, read_manifest
+from litellm_benchrouter.artifact.version_files import differences
 from litellm_benchrouter.errors import ArtifactError, VersionError
 
 CURRENT = "CURRENT"

@@ -15,15 +15,11 @@ from threadpoolctl import threadpool_limits
 from litellm_benchrouter.artifact.artifact import read_artifact
 from litellm_benchrouter.artifact.contents import Contents, write_contents
 from litellm_benchrouter.artifact.history import How
-from litellm_benchrouter.artifact.manifest import (
-    MANIFEST,
-    SCHEMA_VERSION,
-    Manifest,
-    describe_files,
-)
+from litellm_benchrouter.artifact.manifest import MANIFEST, SCHEMA_VERSION, Manifest
 from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.artifact.records import model_records, task_records
 from litellm_benchrouter.artifact.second import SECOND, SecondContents
+from litellm_benchrouter.artifact.version_files import describe_files
 from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_benchmark,

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 from typing import Any, Self
 
 import boto3
@@ -37,7 +38,8 @@ class S3Server:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             self._wait()
-            self.client.create_bucket(Bucket=BUCKET)
+            with self._client() as client:
+                client.create_bucket(Bucket=BUCKET)
         except BaseException:
             self.kill()
             raise
@@ -46,10 +48,17 @@ class S3Server:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    @property
-    def client(self) -> Any:
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def read(self, key: str) -> bytes:
+        with self._client() as client:
+            return bytes(client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+    def _client(self) -> contextlib.closing[Any]:
         """Another client than the one under test."""
-        return boto3.client(
+        client = boto3.client(
             "s3",
             endpoint_url=self.url,
             region_name="us-east-1",
@@ -57,20 +66,7 @@ class S3Server:
             aws_secret_access_key=SECRET,
             config=Config(retries={"total_max_attempts": 1}, proxies={}),
         )
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def read(self, key: str) -> bytes:
-        return bytes(self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
-
-    def write(self, key: str, content: bytes) -> None:
-        self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
-
-    def keys(self, prefix: str) -> list[str]:
-        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
-        return [each["Key"] for each in found.get("Contents", [])]
+        return contextlib.closing(client)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _STARTUP_LIMIT
@@ -118,25 +114,29 @@ class Relay:
         self._action = cut or self.cut
         self._mute = mute
         self._lock = threading.Lock()
-        self._open: list[socket.socket] = []
+        self._open: set[socket.socket] = set()
         self.carried = 0
         self._at = at
         self.is_cut = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._server = _Server(("127.0.0.1", 0), self._serve)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cut()
-        _close(self._listener)
+        self._server.shutdown()
+        self._server.server_close()  # ends when every connection has
+        self._thread.join()
 
     def cut(self) -> None:
-        self.is_cut = True
-        while self._open:
-            _close(self._open.pop())
+        with self._lock:
+            self.is_cut = True
+            for connection in self._open:
+                _shut(connection)
 
     def cut_after(self, n_bytes: int) -> None:
         """Cut after so many bytes more."""
@@ -150,40 +150,43 @@ class Relay:
         self._at = sys.maxsize
         self.is_cut = False
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
+    def _serve(self, client: socket.socket, *_: object) -> None:
+        """Carry a connection to its end, in a thread of its own; the server closes `client`."""
+        with contextlib.suppress(OSError), self._cuttable(client):
             if self._mute:
-                self._open.append(client)
-                continue
+                while client.recv(1024):
+                    pass
+                return
+            address = ("127.0.0.1", self._port)
+            with socket.create_connection(address) as server, self._cuttable(server):
+                back = threading.Thread(target=self._carry, args=(server, client, not self._sent))
+                back.start()
+                self._carry(client, server, self._sent)
+                back.join()
+
+    @contextlib.contextmanager
+    def _cuttable(self, connection: socket.socket) -> Iterator[None]:
+        """Let `cut` end a connection; where all are cut already, end it now."""
+        with self._lock:
             if self.is_cut:
-                _close(client)
-                continue
-            try:
-                server = socket.create_connection(("127.0.0.1", self._port))
-            except OSError:
-                _close(client)
-                continue
-            self._open += [client, server]
-            for source, target, counts in (
-                (client, server, self._sent),
-                (server, client, not self._sent),
-            ):
-                threading.Thread(
-                    target=self._carry, args=(source, target, counts), daemon=True
-                ).start()
+                raise ConnectionAbortedError
+            self._open.add(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.remove(connection)
 
     def _carry(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
-        with contextlib.suppress(OSError):
-            while block := source.recv(1024):
-                if counts and self._passes(len(block)):
-                    self._action()
-                target.sendall(block)
-        _close(source)
-        _close(target)
+        try:
+            with contextlib.suppress(OSError):
+                while block := source.recv(1024):
+                    if counts and self._passes(len(block)):
+                        self._action()
+                    target.sendall(block)
+        finally:
+            _shut(source)
+            _shut(target)
 
     def _passes(self, n_bytes: int) -> bool:
         """Count bytes; say whether it is now that the connection is to be cut."""
@@ -193,10 +196,14 @@ class Relay:
             return before < self._at <= self.carried
 
 
-def _close(connection: socket.socket) -> None:
+class _Server(ThreadingTCPServer):
+    request_queue_size = 128  # the default of 5 makes concurrent connections wait for a second
+
+
+def _shut(connection: socket.socket) -> None:
+    """End a connection for both sides; whoever opened the socket closes it."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
 
 
 def environment() -> dict[str, str]:

@@ -28,6 +28,14 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture(autouse=True)
+def tries(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let s3fs try twice; with its five times, each in five, what is cut takes ten seconds."""
+    n: int = getattr(request, "param", 2)
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", n)
+    return n
+
+
 @pytest.fixture
 def configured(tmp_path: Path) -> Callable[..., BenchRouterConfig]:
     """Return a function that configures the tiny benchmark with artifacts behind a URL."""
@@ -44,15 +52,32 @@ def configured(tmp_path: Path) -> Callable[..., BenchRouterConfig]:
     return configure
 
 
-@pytest.fixture(params=["memory", pytest.param("file", marks=pytest.mark.long), "s3"])
+def _kinds(*in_default: str) -> list[Any]:
+    long = [kind for kind in ("memory", "file", "s3") if kind not in in_default]
+    return [*in_default, *(pytest.param(kind, marks=pytest.mark.long) for kind in long)]
+
+
+@pytest.fixture(params=_kinds("memory", "s3"))
+def kind(request: pytest.FixtureRequest) -> str:
+    """Return a kind of store; in short, tests of local copies take one, with `of_copies`."""
+    return str(request.param)
+
+
+of_copies = pytest.mark.parametrize("kind", _kinds("memory"))
+
+
+@pytest.fixture
 def config(
-    request: pytest.FixtureRequest, configured: Callable[..., BenchRouterConfig], tmp_path: Path
+    kind: str,
+    request: pytest.FixtureRequest,
+    configured: Callable[..., BenchRouterConfig],
+    tmp_path: Path,
 ) -> BenchRouterConfig:
     """Return a configuration whose artifacts are behind a URL of each kind."""
-    if request.param == "s3":
+    if kind == "s3":
         server = request.getfixturevalue("s3_server")
         return configured(f"s3://{BUCKET}/{tmp_path.name}", endpoint=server.url)
-    if request.param == "file":
+    if kind == "file":
         return configured(f"file://{tmp_path}/far/away")
     return configured(f"memory://{tmp_path.name}/far")
 

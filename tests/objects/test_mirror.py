@@ -21,7 +21,7 @@ from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ArtifactError, VersionError
-from objects.conftest import elsewhere, mirror
+from objects.conftest import elsewhere, mirror, of_copies
 
 
 def built(config: BenchRouterConfig, seed: int = 0) -> str:
@@ -74,21 +74,22 @@ def test_a_rollback_on_one_machine_is_seen_on_the_next_look_of_another(
 def test_prune_keeps_the_last_versions_behind_the_url_and_those_a_rollback_needs(
     config: BenchRouterConfig,
 ) -> None:
-    config = config.model_copy(update={"keep_versions": 5})
-    versions = [built(config, seed) for seed in range(7)]
+    config = config.model_copy(update={"keep_versions": 3})
+    versions = [built(config, seed) for seed in range(5)]
     store = elsewhere(config)
     assert store.versions() == sorted(versions[2:], key=store.versions().index)
     assert set(store.versions()) == set(versions[2:])
-    assert set(store.prune(1)) == set(versions[2:5])
-    assert set(store.versions()) == set(versions[5:])  # the current and the one before it
+    assert set(store.prune(1)) == set(versions[2:3])
+    assert set(store.versions()) == set(versions[3:])  # the current and the one before it
     with pytest.raises(VersionError, match="holds no version"):
         store.publish(versions[0])
 
 
+@of_copies
 def test_few_copies_stay_here_and_what_versions_share_is_downloaded_once(
     config: BenchRouterConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    versions = [built(config, seed) for seed in range(5)]
+    versions = [built(config, seed) for seed in range(4)]
     other = elsewhere(config)
     downloads: list[str] = []
     plain = Mirror._download
@@ -140,6 +141,7 @@ def test_a_file_that_is_not_what_the_manifest_says_is_never_used(
     assert other.fetch(version).is_dir()
 
 
+@of_copies
 def test_a_damaged_copy_is_replaced_by_what_is_behind_the_url(config: BenchRouterConfig) -> None:
     version = built(config)
     other = elsewhere(config)
@@ -149,6 +151,7 @@ def test_a_damaged_copy_is_replaced_by_what_is_behind_the_url(config: BenchRoute
     assert (other.fetch(version) / "task.npy").read_bytes() == whole
 
 
+@of_copies
 def test_what_killed_downloads_left_is_removed_by_the_next(config: BenchRouterConfig) -> None:
     version = built(config)
     other = elsewhere(config)
@@ -222,6 +225,7 @@ def test_a_version_published_by_force_says_so_behind_the_url_and_in_every_copy(
     assert (read_manifest(other.fetch(losing.version)).verdict or {})["forced"]
 
 
+@of_copies
 def test_many_workers_of_one_machine_share_one_download(
     config: BenchRouterConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +247,7 @@ def test_many_workers_of_one_machine_share_one_download(
     assert len(downloads) == len(set(downloads)) > 0
 
 
+@of_copies
 def test_a_folder_that_cannot_be_written_is_named(config: BenchRouterConfig) -> None:
     version = built(config)
     other = elsewhere(config, "blocked")

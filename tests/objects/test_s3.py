@@ -136,6 +136,7 @@ def test_a_server_that_is_killed_in_the_middle_of_an_upload_ends_the_build_with_
     assert leftovers(config) == []
 
 
+@pytest.mark.parametrize("tries", [2, pytest.param(5, marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize("kill", [False, True], ids=["cut", "killed"])
 def test_a_download_that_ends_in_the_middle_leaves_nothing_and_the_copies_as_they_were(
     mortal: S3Server, configured: Configured, place: str, kill: bool

@@ -25,6 +25,7 @@ from litellm_benchrouter.building.embed import (
     embed_benchmark,
     without_unknown_prompts,
 )
+from litellm_benchrouter.building.indexing import index_vectors
 from litellm_benchrouter.building.inputs import read_task_inputs
 from litellm_benchrouter.building.labelled_build import read_task_labels
 from litellm_benchrouter.building.learn import learn
@@ -36,7 +37,6 @@ from litellm_benchrouter.core.benchmark import (
 )
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.index.build import build_index
 from litellm_benchrouter.progress import Silent
 
 _LIBRARIES = ("hnswlib", "faiss-cpu", "numpy", "scikit-learn", "litellm", "litellm-benchrouter")
@@ -119,15 +119,7 @@ def _build(
             config, benchmark, report, embeddings, store.cache, stages, engine
         )
         benchmark, embedded = without_unknown_prompts(benchmark, embedded)
-        with stages.stage("index", len(benchmark)) as advance:
-            index, measured = build_index(
-                embedded.vectors,
-                config.index,
-                k=config.routing.k,
-                seed=config.seed,
-                progress=advance,
-                cache=store.cache,
-            )
+        index, measured = index_vectors(config, embedded.vectors, store.cache, stages)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
             contents = learn(config, benchmark, embedded, index, inputs, given, stages, engine)
         second = build_second(config, benchmark, store.cache, stages, embedded.warnings, engine)

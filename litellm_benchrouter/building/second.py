@@ -20,6 +20,7 @@ from litellm_benchrouter.building.embed import EmbeddedBenchmark, embed_prompts,
 from litellm_benchrouter.building.encoder_check import make_and_check
 from litellm_benchrouter.building.fitting import FittingSet
 from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES
+from litellm_benchrouter.building.indexing import index_vectors
 from litellm_benchrouter.building.proof import loses
 from litellm_benchrouter.building.proof_second import prove_requests
 from litellm_benchrouter.config import BenchRouterConfig
@@ -30,7 +31,6 @@ from litellm_benchrouter.errors import ArtifactError, EmbedderError, SourceError
 from litellm_benchrouter.estimators.guarded import Fitted, fit_request, neighbors_of_each
 from litellm_benchrouter.estimators.request import K
 from litellm_benchrouter.evaluation.prepared import Prepared
-from litellm_benchrouter.index.build import build_index
 from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.progress import Silent
 
@@ -93,15 +93,9 @@ def _build(
     embedded, rows = _embed(config, benchmark, cache, stages, engine)
     warnings += [f"second embedder: {warning}" for warning in embedded.warnings]
     known = benchmark if rows is None else benchmark.rows(rows)
-    with stages.stage("second index", len(known)) as advance:
-        index, measured = build_index(
-            embedded.vectors,
-            config.index,
-            k=config.routing.k,
-            seed=config.seed,
-            progress=advance,
-            cache=cache / SECOND,
-        )
+    index, measured = index_vectors(
+        config, embedded.vectors, cache / SECOND, stages, "second index"
+    )
     with stages.stage("second embedder", 2) as advance, threadpool_limits(limits=1):
         learned = FittingSet.of(known, embedded.vectors, config.fit_samples, seed=config.seed)
         fitted = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import (
     Field,
     ModelWrapValidatorHandler,
@@ -17,6 +16,7 @@ from pydantic import (
 
 from litellm_benchrouter.config.artifacts import DIRECTORY, checked, is_url, mirror_folder
 from litellm_benchrouter.config.block import Block
+from litellm_benchrouter.config.document import read_document
 from litellm_benchrouter.config.offline import (
     EmbedderConfig,
     IndexConfig,
@@ -209,17 +209,8 @@ def load_config(path: Path) -> BenchRouterConfig:
     ConfigError
         If the file or the block is missing or wrong; names the key's path and the value.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the configuration {path}: {error.strerror}; give --config FILE."
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{path}{where} is not valid YAML; mend the syntax there.") from error
-    if not isinstance(document, dict) or BLOCK not in document:
+    document = read_document(path, "give --config FILE")
+    if BLOCK not in document:
         raise ConfigError(
             f"{path} has no top-level `{BLOCK}:` block; add one (config.example.yaml shows it)."
         )

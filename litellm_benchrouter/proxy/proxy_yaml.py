@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
+from litellm_benchrouter.config.document import read_document
 
-from litellm_benchrouter.errors import ConfigError
+_WAY_OUT = "mend the `include:` or `proxy_config:` that names it"
 
 
 def read_proxy_yaml(path: Path) -> dict[str, Any]:
@@ -18,16 +18,16 @@ def read_proxy_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If a file cannot be read.
+        If a file cannot be read, or is not valid YAML.
     """
-    document = _document(path)
+    document = read_document(path, _WAY_OUT)
     pending, read = _included(document, path), {path.resolve()}
     while pending:
         file = pending.pop(0)
         if file.resolve() in read:
             continue
         read.add(file.resolve())
-        included = _document(file)
+        included = read_document(file, _WAY_OUT)
         pending += _included(included, file)
         for key, value in included.items():
             before = document.get(key)
@@ -41,15 +41,3 @@ def read_proxy_yaml(path: Path) -> dict[str, Any]:
 def _included(document: dict[str, Any], path: Path) -> list[Path]:
     names = document.pop("include", None) or []
     return [path.parent / str(name) for name in names] if isinstance(names, list) else []
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path} ({error.strerror}), which `include:` names."
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid YAML; mend the syntax there.") from error
-    return document if isinstance(document, dict) else {}

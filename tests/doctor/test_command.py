@@ -65,6 +65,27 @@ def test_a_configuration_that_cannot_be_read_ends_with_2(tmp_path, benchrouter, 
     assert len(ended.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory; mend the `include:`"),
+        ("model_list: [\n", "line 2 is not valid YAML"),
+    ],
+)
+def test_an_included_file_that_cannot_be_read_is_named(
+    demo_built, tmp_path, benchrouter, content, said
+):
+    shutil.copytree(demo_built, tmp_path, dirs_exist_ok=True)
+    if content is not None:
+        (tmp_path / "more.yaml").write_text(content)
+    with (tmp_path / "config.yaml").open("a") as config:
+        config.write("\ninclude: [more.yaml]\n")
+    ended = benchrouter("doctor", "--config", tmp_path / "config.yaml")
+    assert (ended.code, ended.out) == (2, "")
+    assert "more.yaml" in ended.err
+    assert said in ended.err
+
+
 def test_deployments_of_included_files_count(demo_built, tmp_path, benchrouter):
     shutil.copytree(demo_built, tmp_path, dirs_exist_ok=True)
     whole = yaml.safe_load((tmp_path / "config.yaml").read_text())

@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from litellm_benchrouter.core.decision import KINDS
-from proxy.harness import ProxyProcess
+from proxy.conftest import ask
+from proxy.harness import ProxyProcess, eventually
+from proxy.upstream import FakeUpstream
 
 HERE = Path(__file__).parent
 DEPLOY = HERE.parents[1] / "deploy"
@@ -70,7 +72,11 @@ def test_every_reason_that_is_counted_is_explained() -> None:
     assert sorted(words) == sorted(KINDS)
 
 
-def test_each_label_of_a_query_is_one_that_its_metric_has(routed: ProxyProcess) -> None:
+def test_each_label_of_a_query_is_one_that_its_metric_has(
+    routed: ProxyProcess, upstream: FakeUpstream
+) -> None:
+    ask(routed, "How many are left of 12 tickets?")  # what counts nothing yet shows no labels
+    eventually(lambda: "benchrouter_answers_total{" in routed.http.get("/metrics/").text)
     text = routed.http.get("/metrics/").text
     labels = {"job", "instance", "le"}
     labels |= set(re.findall(r'(\w+)="', "\n".join(re.findall(r"^benchrouter.*", text, re.M))))

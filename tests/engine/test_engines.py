@@ -268,11 +268,12 @@ def test_without_ray_the_way_out_is_said(
 def listening(answer: bytes | None) -> Iterator[int]:
     """Listen on a port; None: accept nobody's words and say nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)  # should nobody come
 
         def serve() -> None:
             try:
                 connection, _ = server.accept()
-            except OSError:
+            except TimeoutError:
                 return
             with connection:
                 if answer is None:
@@ -284,8 +285,10 @@ def listening(answer: bytes | None) -> Iterator[int]:
 
         serving = threading.Thread(target=serve)
         serving.start()
-        yield server.getsockname()[1]
-        serving.join()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            serving.join()
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", None])

@@ -273,11 +273,14 @@ def proxy_metrics(answer: Answer) -> Iterator[str]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.daemon_threads = False  # so that its end waits for them
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}/metrics"
         finally:
             server.shutdown()
+            thread.join()
 
 
 def text(content: str, status: int = 200, **headers: str) -> Answer:

@@ -3,8 +3,10 @@
 Three proxies serve the same deployments of a fake provider on loopback: one without a callback,
 one with a callback that does nothing, which shows what LiteLLM itself spends on having one, and one
 with the hook. They are asked in short turns, there and back (A B C C B A ...), and compared within
-each round, so that whatever else the machine does slows all of them. The processor time of a
-proxy's process, which says how many requests a core can serve, is disturbed less than the clock.
+each round, so that whatever else the machine does slows all of them. And they are started several
+times: of the same proxy, two processes differ by some percent for as long as they live. The
+processor time of a proxy's process, which says how many requests a core can serve, is disturbed less
+than the clock.
 """
 
 from __future__ import annotations
@@ -52,10 +54,21 @@ _WARM_UP = 100
 
 @click.command()
 @click.option("--concurrency", multiple=True, type=int, default=(1, 8, 32), show_default=True)
-@click.option("--rounds", default=24, show_default=True, help="Turns of each proxy.")
+@click.option("--starts", default=4, show_default=True, help="Of every proxy.")
+@click.option("--rounds", default=8, show_default=True, help="Turns of each proxy and start.")
 @click.option("--requests", default=64, show_default=True, help="Of each proxy and round.")
-def main(concurrency: tuple[int, ...], rounds: int, requests: int) -> None:
+def main(concurrency: tuple[int, ...], starts: int, rounds: int, requests: int) -> None:
     """Ask all proxies, with several requests at once, and compare them."""
+    measured: Measured = {}
+    for _ in range(starts):
+        found = _measure(concurrency, rounds, requests)
+        for key, turns in found.items():
+            measured.setdefault(key, []).extend(turns)
+    _show(measured)
+
+
+def _measure(concurrency: tuple[int, ...], rounds: int, requests: int) -> Measured:
+    """Start the proxies, and ask them."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-proxy-")))
         api_base = stack.enter_context(provider())
@@ -63,10 +76,9 @@ def main(concurrency: tuple[int, ...], rounds: int, requests: int) -> None:
             name: stack.enter_context(_proxy(root / name.replace(" ", "-"), api_base, callback))
             for name, callback in _CALLBACKS.items()
         }
-        measured = ask_in_turns(
+        return ask_in_turns(
             proxies, body, concurrency=concurrency, rounds=rounds, requests=requests
         )
-    _show(measured)
 
 
 @contextmanager

@@ -5,8 +5,8 @@ one with a callback that does nothing, which shows what LiteLLM itself spends on
 with the hook. They are asked in short turns, there and back (A B C C B A ...), and compared within
 each round, so that whatever else the machine does slows all of them. And they are started several
 times: of the same proxy, two processes differ by some percent for as long as they live. The
-processor time of a proxy's process, which says how many requests a core can serve, is disturbed less
-than the clock.
+processor time of a proxy's process, which says how many requests a core can serve, is disturbed
+less than the clock.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """Latency and throughput of the real LiteLLM proxy with the hook and without it, in one run.
 
-Three proxies serve the same deployments of a fake provider on loopback: one without a callback,
-one with a callback that does nothing, which shows what LiteLLM itself spends on having one, and one
-with the hook. They are asked in short turns, there and back (A B C C B A ...), and compared within
-each round, so that whatever else the machine does slows all of them. And they are started several
-times: of the same proxy, two processes differ by some percent for as long as they live. The
-processor time of a proxy's process, which says how many requests a core can serve, is disturbed
-less than the clock.
+Four proxies serve the same deployments of a fake provider on loopback: one without a callback, one
+with a callback that does nothing, which shows what LiteLLM itself spends on having one, and two
+with the hook: one that decides in a process of its own, and one in the proxy's. They are asked in
+short turns, there and back (A B C D D C B A ...), and compared within each round, so that whatever
+else the machine does slows all of them. And they are started several times: of the same proxy, two
+processes differ by some percent for as long as they live. The processor time of a proxy's process,
+which says how many requests a core can serve, is disturbed less than the clock.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,16 +40,15 @@ from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import copy_files
 
-_CALLBACKS = {
-    "none": None,
-    "empty": "empty.handler",
-    "the hook": "litellm_benchrouter.hook.handler",
-}
+_HOOK = "litellm_benchrouter.hook.handler"
+_CALLBACKS = {"none": None, "empty": "empty.handler", "the hook": _HOOK, "without a process": _HOOK}
+_DECIDE_IN = {"the hook": "process", "without a process": "proxy"}
 _EMPTY = """
 from litellm.integrations.custom_logger import CustomLogger
 
 handler = CustomLogger()
 """
+_DECIDES = re.compile(r"process \d+ decides")
 _WARM_UP = 100
 
 
@@ -73,8 +73,8 @@ def _measure(concurrency: tuple[int, ...], rounds: int, requests: int) -> Measur
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-proxy-")))
         api_base = stack.enter_context(provider())
         proxies = {
-            name: stack.enter_context(_proxy(root / name.replace(" ", "-"), api_base, callback))
-            for name, callback in _CALLBACKS.items()
+            name: stack.enter_context(_proxy(root / name.replace(" ", "-"), api_base, name))
+            for name in _CALLBACKS
         }
         return ask_in_turns(
             proxies, body, concurrency=concurrency, rounds=rounds, requests=requests
@@ -82,7 +82,8 @@ def _measure(concurrency: tuple[int, ...], rounds: int, requests: int) -> Measur
 
 
 @contextmanager
-def _proxy(folder: Path, api_base: str, callback: str | None) -> Iterator[ProxyProcess]:
+def _proxy(folder: Path, api_base: str, name: str) -> Iterator[ProxyProcess]:
+    callback = _CALLBACKS[name]
     folder.mkdir()
     copy_files(folder)
     (folder / "empty.py").write_text(_EMPTY, encoding="utf-8")
@@ -90,7 +91,10 @@ def _proxy(folder: Path, api_base: str, callback: str | None) -> Iterator[ProxyP
         "model_list": [
             deployment("smart", model, api_base, benchrouter_model=model) for model in MODELS
         ],
-        "benchrouter": {"sources": [{"path": "benchmark.csv"}]},
+        "benchrouter": {
+            "sources": [{"path": "benchmark.csv"}],
+            "serving": {"decide_in": _DECIDE_IN.get(name, "auto"), "log_level": "info"},
+        },
     }
     if callback is not None:
         config["litellm_settings"] = {"callbacks": [callback]}
@@ -99,8 +103,10 @@ def _proxy(folder: Path, api_base: str, callback: str | None) -> Iterator[ProxyP
     with proxy:
         for _ in range(_WARM_UP):
             _one(proxy)
-        if callback == _CALLBACKS["the hook"]:
+        if callback == _HOOK:
             eventually(lambda: "x-benchrouter-artifact" in _one(proxy))
+        if name == "the hook":
+            eventually(lambda: (_one(proxy), _DECIDES.search(proxy.log))[1])
         yield proxy
 
 

@@ -36,12 +36,14 @@ class Pace:
     ----------
     clock : callable
         What the next decision is timed by.
+    only_computes : bool
+        Whether the embedder waits for no model and no network.
     """
 
     clock: Callable[[], float]
 
     def __init__(self, router: BenchRouter) -> None:
-        self._only_computes = router.artifact.embedder.kind in _ONLY_COMPUTE
+        self.only_computes = router.artifact.embedder.kind in _ONLY_COMPUTE
         self._recent: deque[bool] = deque(maxlen=_RECENT)
         self._kinds: dict[Kind, None] = {}
         self.clock = time.perf_counter
@@ -61,7 +63,7 @@ class Pace:
         The first decision of a kind is prepared by long computations that are remembered, so it is
         never quick. A named task needs no embedding.
         """
-        only_computes = embedded or kind[0] is not None or self._only_computes
+        only_computes = embedded or kind[0] is not None or self.only_computes
         if kind not in self._kinds or not only_computes:
             return False
         return sum(self._recent) <= _SLOW_SHARE * _RECENT

@@ -28,6 +28,7 @@ from litellm_benchrouter.errors import (
 from litellm_benchrouter.routing.policy import PLAIN, Terms
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.routing.second import NoAnswer, in_place_of_first
+from litellm_benchrouter.serving.aside import Aside
 from litellm_benchrouter.serving.breaker import Breaker
 from litellm_benchrouter.serving.first_embedder import FirstEmbedder
 from litellm_benchrouter.serving.metrics import Metrics
@@ -62,6 +63,8 @@ class Serving:
         Opens where decisions keep failing.
     first : FirstEmbedder
         Asks the embedder of a version that has a second one.
+    aside : Aside
+        Takes the short decisions in a process of their own, once `start` was called.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Serving:
         breaker = config.serving.breaker
         self.breaker = Breaker(breaker.failures, breaker.seconds, on_change=self._metrics.breaker)
         self.first = FirstEmbedder.of(config, self._metrics.first_embedder)
+        self.aside = Aside(config.serving.decide_in, self._limit)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self.router: BenchRouter | None = None
@@ -103,6 +107,7 @@ class Serving:
         self._stopped.set()
         self._threads.stop()
         self.first.stop()
+        self.aside.stop()
 
     def refresh(self) -> None:
         """Load the version that CURRENT names, if it is not the one that serves.
@@ -212,7 +217,12 @@ class Serving:
         """Decide by the embedder, or where there is a second one by that which answers."""
         is_named = task is not None and router.knows_task(task)
         if router.second is None or is_named or not text.strip():
-            return await self._in_time(self._limit, router, text, task, models, terms)
+            started = time.perf_counter()
+            decided = await self.aside.decide(router, text, task, models, terms)
+            if decided is not None:
+                return decided
+            left = self._limit - (time.perf_counter() - started)
+            return await self._in_time(left, router, text, task, models, terms)
         if self._pace(router).knows((None, *models)) and not router.compares(models, terms):
             return await self._in_time(self._limit, router, text, task, models, terms)
         started = time.perf_counter()
@@ -285,6 +295,8 @@ class Serving:
     def _watch(self) -> None:
         while not self._stopped.is_set():
             self.refresh()
+            if self.router is not None:
+                self.aside.tend(self.router, self._pace(self.router))
             # Workers that started together should not read the disk together for ever.
             self._stopped.wait(self._poll_seconds * random.uniform(0.8, 1.2))
 

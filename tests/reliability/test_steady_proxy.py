@@ -6,8 +6,12 @@ import asyncio
 import csv
 import itertools
 import json
-from collections.abc import Iterator
+import os
+import re
+import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,10 +36,11 @@ import time
 from pathlib import Path
 from litellm.integrations.custom_logger import CustomLogger
 from litellm_benchrouter.embedders import LexicalEmbedder
+from litellm_benchrouter.serving.aside import Aside
 from litellm_benchrouter.serving.pace import Pace
 
 hang, entered = Path("hang"), Path("entered")
-embed, is_quick = LexicalEmbedder.embed, Pace.is_quick
+embed, is_quick, decide_aside = LexicalEmbedder.embed, Pace.is_quick, Aside.decide
 
 def hanging(self, texts, *, progress=None):
     if hang.exists():
@@ -45,7 +50,11 @@ def hanging(self, texts, *, progress=None):
             time.sleep(0.01)
     return embed(self, texts, progress=progress)
 
+async def never_aside(self, *of):
+    return None if hang.exists() else await decide_aside(self, *of)
+
 LexicalEmbedder.embed = hanging
+Aside.decide = never_aside
 Pace.is_quick = lambda self, *of, **how: not hang.exists() and is_quick(self, *of, **how)
 handler = CustomLogger()
 """
@@ -97,6 +106,8 @@ def steady(
                 "publish": {"require": "nothing"},
                 "sources": [{"path": "benchmark.csv"}],
                 "serving": {
+                    "decide_in": "process",
+                    "log_level": "info",
                     "poll_seconds": 0.1,
                     "time_limit_ms": 300,
                     "breaker": {"failures": 3, "seconds": 3.0},
@@ -182,6 +193,38 @@ async def test_versions_swapped_every_second_under_load_leave_no_trace_but_their
     assert swaps >= seconds - 2
     assert "passed through" not in steady.proxy.log
     print(f"{len(answers)} answers in {seconds} s, {swaps} changes of version")
+
+
+async def test_a_process_that_decides_and_hangs_or_dies_under_load_costs_no_request(
+    steady: Steady, upstream: FakeUpstream
+) -> None:
+    stop = asyncio.Event()
+    loading = asyncio.create_task(load(steady.proxy, 8, stop))
+    seen = []
+    for _ in range(2):
+        seen.append(await process_that_decides(steady, seen))
+        os.kill(seen[-1], signal.SIGSTOP)
+        await asyncio.sleep(0.5)  # longer than the limit: decisions are taken in the proxy
+        os.kill(seen[-1], signal.SIGKILL)
+    await process_that_decides(steady, seen)
+    stop.set()
+    answers = await loading
+
+    assert {answer.status for answer in answers} == {200}
+    assert [a.model for a in answers] == [steady.pick(a) for a in answers]
+    assert "passed through" not in steady.proxy.log
+    assert steady.proxy.log.count("the process that decides is left (it ended)") >= 2
+
+
+async def process_that_decides(steady: Steady, before: Sequence[int]) -> int:
+    """Return the number of the process that has begun to decide after others."""
+    async with asyncio.timeout(60):
+        while True:
+            said = re.findall(r"process (\d+) decides", steady.proxy.log)
+            alive = [n for n in map(int, said) if n not in before and Path(f"/proc/{n}").exists()]
+            if alive:
+                return alive[-1]
+            await asyncio.sleep(0.05)
 
 
 BODIES: list[tuple[str, Any]] = [

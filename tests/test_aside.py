@@ -51,8 +51,13 @@ def router(folder: Path) -> BenchRouter:
 
 
 @pytest.fixture
-async def aside(router: BenchRouter) -> AsyncIterator[Aside]:
-    made = Aside("process", LIMIT)
+def changes() -> list[bool]:
+    return []
+
+
+@pytest.fixture
+async def aside(router: BenchRouter, changes: list[bool]) -> AsyncIterator[Aside]:
+    made = Aside("process", LIMIT, lambda *, decides: changes.append(decides))
     tend(made, router)
     await until_it_decides(made, router)
     yield made
@@ -157,7 +162,7 @@ async def test_an_error_there_is_left_to_be_found_here(aside, router):
 
 
 async def test_where_it_is_killed_decisions_under_way_and_later_ones_are_taken_here(
-    aside, router, caplog
+    aside, router, changes, caplog
 ):
     process = aside.process
     os.kill(process.pid, signal.SIGSTOP)
@@ -175,6 +180,7 @@ async def test_where_it_is_killed_decisions_under_way_and_later_ones_are_taken_h
     tend(aside, router)
     assert await until_it_decides(aside, router) == router.decide(MATH, models=MODELS)
     assert aside.process.pid != process.pid
+    assert changes == [True, False, True]
 
 
 async def test_what_keeps_ending_is_started_again_after_a_rest(router, monkeypatch):

@@ -13,7 +13,7 @@ from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.routing.policy import Terms
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.pace import Pace
-from litellm_benchrouter.serving.process import DecisionProcess
+from litellm_benchrouter.serving.process import DecisionProcess, OnChange
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -34,12 +34,15 @@ class Aside:
         As `serving.decide_in`.
     limit : float
         Seconds that a decision may take.
+    on_change : callable, optional
+        Called with `decides` when a process begins to decide, and when it ends after that.
     """
 
-    def __init__(self, where: DecideIn, limit: float) -> None:
+    def __init__(self, where: DecideIn, limit: float, on_change: OnChange | None = None) -> None:
         # With one processor, a second process would only take turns with the first.
         self._wanted = where == "process" or (where == "auto" and joblib.cpu_count() > 1)
         self._limit = _SHARE * limit
+        self._on_change = on_change or (lambda *, decides: None)
         self._router: BenchRouter | None = None
         self._process: DecisionProcess | None = None
         self._starts = 0
@@ -67,7 +70,7 @@ class Aside:
         self._starts, self._started = self._starts + 1, now
         offers = {tuple(models) for task, *models in pace.kinds if task is None}
         try:
-            self._process = DecisionProcess(router, offers, self._limit)
+            self._process = DecisionProcess(router, offers, self._limit, self._on_change)
         except OSError as error:
             self._starts = _STARTS
             logger.warning(

@@ -62,6 +62,9 @@ class Metrics:
     def first_embedder(self, *, is_open: bool) -> None:
         """Note the state of the breaker around the hosted embedder."""
 
+    def aside(self, *, decides: bool) -> None:
+        """Note whether a process of its own takes the short decisions."""
+
     def shadowed(self, group: str, *, agrees: bool) -> None:
         """Count a decision that changed nothing, by whether it chose what was asked anyway."""
 
@@ -186,6 +189,12 @@ class PrometheusMetrics(Metrics):
             multiprocess_mode="livemax",
         )
 
+        self._aside = Gauge(
+            "benchrouter_decision_processes",
+            "Workers whose short decisions are taken in a process of their own.",
+            multiprocess_mode="livesum",
+        )
+
     @_never_raises
     def decided(self, group: str, decision: Decision) -> None:
         kind = decision.kind if decision.kind in KINDS else OTHER
@@ -238,6 +247,10 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def first_embedder(self, *, is_open: bool) -> None:
         self._first_embedder.set(is_open)
+
+    @_never_raises
+    def aside(self, *, decides: bool) -> None:
+        self._aside.set(decides)
 
     @_never_raises
     def shadowed(self, group: str, *, agrees: bool) -> None:

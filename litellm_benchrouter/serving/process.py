@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.routing.policy import Terms
@@ -32,10 +32,17 @@ Models = tuple[str, ...]
 
 LONGEST_MESSAGE = 2**17  # bytes, less than what a socket takes at once
 _LONGEST_PROMPT = 20_000  # characters; six bytes each at most, as JSON writes them
+_MOST_OFFERS = 256  # sets of models
 _SILENT_SECONDS = 10.0  # without an answer that is late: it hangs
 _MAIN = "litellm_benchrouter.serving.process_main"
 # Its search for libraries is the proxy's; keys of providers are none of its business.
 _VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT")
+
+
+class OnChange(Protocol):
+    """Is told when a process begins to decide, and when it does so no more."""
+
+    def __call__(self, *, decides: bool) -> None: ...
 
 
 class DecisionProcess:
@@ -51,6 +58,8 @@ class DecisionProcess:
         Sets of models, sorted, whose decisions are prepared there before the first is asked for.
     limit : float
         Seconds after which an answer is not waited for.
+    on_change : callable
+        Called with `decides` when it begins to decide, and when it ends after that.
 
     Raises
     ------
@@ -63,10 +72,18 @@ class DecisionProcess:
     has_ended : bool
     """
 
-    def __init__(self, router: BenchRouter, offers: Iterable[Models], limit: float) -> None:
+    def __init__(
+        self,
+        router: BenchRouter,
+        offers: Iterable[Models],
+        limit: float,
+        on_change: OnChange,
+    ) -> None:
         self.router = router
         self.has_ended = False
         self._limit = limit
+        self._on_change = on_change
+        self._lock = threading.Lock()
         self._is_ready = False
         self._late_since: float | None = None
         self._numbers = count()
@@ -102,7 +119,7 @@ class DecisionProcess:
         offer = tuple(models)
         if self._is_ready and offer in self._prepared:
             return True
-        if offer not in self._asked_for:
+        if offer not in self._asked_for and len(self._asked_for) < _MOST_OFFERS:
             self._asked_for.add(offer)
             self._send({"prepare": offer})
         return False
@@ -145,8 +162,9 @@ class DecisionProcess:
 
     def stop(self) -> None:
         """End the process; whoever waits for an answer decides here. From any thread."""
-        self.has_ended = True
-        loop = self._loop
+        with self._lock:
+            self.has_ended = True
+            loop = self._loop
         if loop is None or loop.is_closed():
             self._release()
             return
@@ -158,6 +176,9 @@ class DecisionProcess:
         if self._loop is not None and self._ending.alive:
             self._loop.remove_reader(self._socket)
         self._release()
+        if self._is_ready:
+            self._is_ready = False
+            self._on_change(decides=False)
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_result(None)
@@ -173,8 +194,11 @@ class DecisionProcess:
         """Say whether answers arrive in this event loop; the first that asks is the one."""
         loop = asyncio.get_running_loop()
         if self._loop is None:
-            self._loop = loop
-            loop.add_reader(self._socket, self._receive)
+            with self._lock:  # what is stopped meanwhile must not be listened to
+                if self.has_ended:
+                    return False
+                loop.add_reader(self._socket, self._receive)
+                self._loop = loop
         return self._loop is loop
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -208,6 +232,7 @@ class DecisionProcess:
             self._prepared.add(tuple(message["prepared"]))
         elif "ready" in message:
             self._is_ready = True
+            self._on_change(decides=True)
             logger.info("benchrouter: process %d decides", self.pid)
         else:
             self._leave(str(message["failed"]))

@@ -86,7 +86,7 @@ class Serving:
         breaker = config.serving.breaker
         self.breaker = Breaker(breaker.failures, breaker.seconds, on_change=self._metrics.breaker)
         self.first = FirstEmbedder.of(config, self._metrics.first_embedder)
-        self.aside = Aside(config.serving.decide_in, self._limit)
+        self.aside = Aside(config.serving.decide_in, self._limit, self._metrics.aside)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self.router: BenchRouter | None = None

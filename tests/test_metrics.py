@@ -154,6 +154,12 @@ def test_the_breaker_is_shown(metrics, registry):
         assert registry.get_sample_value("benchrouter_breaker_open") == is_open
 
 
+def test_where_short_decisions_are_taken_is_shown(metrics, registry):
+    for decides in (True, False):
+        metrics.aside(decides=decides)
+        assert registry.get_sample_value("benchrouter_decision_processes") == decides
+
+
 def test_metrics_that_count_nothing_take_the_same_calls(metrics):
     nothing = Metrics()
     nothing.decided("smart", DECISION)

@@ -70,7 +70,10 @@ def _prepared(root: Path) -> dict[str, Any]:
     copy_files(root)
     shutil.copy(support.timed_hook.__file__, root)
     config = {
-        "benchrouter": {"sources": [{"path": "benchmark.csv"}]},
+        "benchrouter": {
+            "sources": [{"path": "benchmark.csv"}],
+            "serving": {"decide_in": "proxy"},  # where its steps can be timed
+        },
         "litellm_settings": {"callbacks": ["timed_hook.handler"]},
     }
     (root / "config.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-import support.one_thread  # noqa: F401  # before litellm
+import support.one_thread  # before litellm
 import support.switched_hook
 from rich.box import SIMPLE
 from rich.console import Console

@@ -28,7 +28,7 @@ def load_benchmark(
         raise ConfigError("benchrouter.sources is empty; name at least one benchmark.")
     with stages.stage("reading sources", len(config.sources)) as advance:
         tables = []
-        found = engine.map(_read, list(enumerate(config.sources)), reads_files=True)
+        found = engine.read(_read, list(enumerate(config.sources)))
         for source, table in zip(config.sources, found, strict=True):
             judgement = SourceJudgement(
                 name=source.name or source.path.name,

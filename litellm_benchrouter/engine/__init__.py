@@ -28,9 +28,7 @@ LOCAL = LocalEngine()
 class Engine(Protocol):
     """Works on pieces that do not depend on each other; the results are the same bytes in each."""
 
-    def map(
-        self, function: Callable[[P], R], pieces: Sequence[P], /, *, reads_files: bool = False
-    ) -> Iterator[R]:
+    def map(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
         """Apply a function to pieces, each on one thread; the results come in their order.
 
         Parameters
@@ -38,13 +36,18 @@ class Engine(Protocol):
         function : callable
             May be copied to another process, once, with what it holds; arrays are read-only there.
         pieces : sequence
-        reads_files : bool
-            Whether it reads files that the command line names, which may be on this machine alone.
 
         Raises
         ------
         BenchRouterError
             What the function raises, or `EngineError` where the pieces cannot be worked on.
+        """
+        ...
+
+    def read(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
+        """Apply a function that reads files, as `map` does, on the machine of the command.
+
+        Another machine may have other files under the same names, or none.
         """
         ...
 

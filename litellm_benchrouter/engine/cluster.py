@@ -86,12 +86,13 @@ def cpus() -> float:
     return float(ray.cluster_resources().get("CPU", 1.0))
 
 
-def node_of_this_process() -> Any:
-    """Return the strategy that keeps a task on this machine."""
+def resource_of_this_machine() -> str | None:
+    """Return the resource that keeps work on this machine; None where it has no processors."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    own = ray.get_runtime_context().get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == own)
+    return f"node:{node['NodeManagerAddress']}" if node["Resources"].get("CPU") else None
 
 
 def check_workers() -> None:

@@ -19,15 +19,17 @@ R = TypeVar("R")
 class LocalEngine:
     """Works on pieces in the order in which their results are asked for; see `Engine`."""
 
-    def map(
-        self, function: Callable[[P], R], pieces: Sequence[P], /, *, reads_files: bool = False
-    ) -> Iterator[R]:
+    def map(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
         """See `Engine.map`."""
         libraries = ThreadpoolController()
         for piece in pieces:
             with libraries.limit(limits=1):  # or the last bits depend on the number of cores
                 result = function(piece)
             yield result
+
+    def read(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
+        """See `Engine.read`."""
+        return self.map(function, pieces)
 
     def embed(
         self, embedder: Embedder, batches: Sequence[Sequence[str]], /

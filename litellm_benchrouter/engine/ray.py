@@ -1,26 +1,21 @@
 """Pieces worked on by the workers of a Ray cluster: the user's, or one for this command alone.
 
-Ray's tasks are tried again where a worker dies, and their results do not depend on who works on
-them, so that changes nothing. Only this process writes caches and artifacts.
+Reading and embedding go through Ray Data, everything else is Ray's tasks. Both are tried again
+where a worker dies, and results do not depend on who works on them, so that changes nothing. Only
+this process writes caches and artifacts.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
 import ray
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.embedders.cache import in_order
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
@@ -29,23 +24,15 @@ from litellm_benchrouter.engine.cluster import (
     check_workers,
     connect,
     cpus,
-    node_of_this_process,
+    resource_of_this_machine,
 )
+from litellm_benchrouter.engine.failures import RETRIES, failures, result, work
 from litellm_benchrouter.engine.local import LocalEngine
-from litellm_benchrouter.errors import BenchRouterError, EngineError
 
 P = TypeVar("P")
 R = TypeVar("R")
 
-_RETRIES = 10  # of a piece whose worker died
 _AHEAD = 4  # pieces a processor that are handed out before the first result is taken
-
-
-@dataclass(frozen=True)
-class _Failed:
-    """What a function raised on purpose; Ray would wrap it in a traceback."""
-
-    error: BenchRouterError
 
 
 class RayEngine:
@@ -67,7 +54,7 @@ class RayEngine:
         self._owned = connect(address)
         try:
             check_workers()
-            self._here = node_of_this_process()
+            self._here = resource_of_this_machine()
         except BaseException:
             self.close()
             raise
@@ -90,25 +77,19 @@ class RayEngine:
         if self._owned:
             ray.shutdown()
 
-    def map(
-        self, function: Callable[[P], R], pieces: Sequence[P], /, *, reads_files: bool = False
-    ) -> Iterator[R]:
+    def map(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
         """See `Engine.map`; a single piece is worked on here."""
         if len(pieces) < 2:
             yield from self._local.map(function, pieces)
             return
-        # Another machine may have other files under the same names.
-        where = self._here if reads_files else "DEFAULT"
-        work = ray.remote(_work).options(
-            num_cpus=1, max_retries=_RETRIES, scheduling_strategy=where
-        )
+        with_retries = ray.remote(work).options(num_cpus=1, max_retries=RETRIES)
         waiting: deque[Any] = deque()
-        with _failures():
+        with failures():
             shared = ray.put(function)  # once, with the arrays that it holds
             ahead = max(2, int(_AHEAD * cpus()))
         try:
             for piece in pieces:
-                waiting.append(work.remote(shared, piece))
+                waiting.append(with_retries.remote(shared, piece))
                 if len(waiting) >= ahead:
                     yield _result(waiting.popleft())
             while waiting:
@@ -118,119 +99,26 @@ class RayEngine:
                 with contextlib.suppress(Exception):  # of what nobody waits for any more
                     ray.cancel(left)
 
+    def read(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
+        """See `Engine.read`; here, too, where the cluster has no processors on this machine."""
+        if self._here is None or len(pieces) < 2:
+            return self._local.read(function, pieces)
+        from litellm_benchrouter.engine import ray_data
+
+        return ray_data.read(function, pieces, self._here)
+
     def embed(
         self, embedder: Embedder, batches: Sequence[Sequence[str]], /
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """See `Engine.embed`; hosted embedders are asked from here, within their rate limits."""
         if isinstance(embedder, HostedEmbedder) or len(batches) < 2:
-            yield from in_order(embedder, batches)
-            return
-        import ray.data
+            return in_order(embedder, batches)
+        from litellm_benchrouter.engine import ray_data
 
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # importing it has set another
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False  # ours is shown
-        with _failures():
-            stored = ray.put(_as_files(embedder))
-            # Bytes, as Arrow's text has no lone surrogates.
-            rows = [
-                {
-                    "number": number,
-                    "texts": [text.encode("utf-8", "surrogatepass") for text in texts],
-                }
-                for number, texts in enumerate(batches)
-            ]
-            data = ray.data.from_items(rows, override_num_blocks=min(len(rows), 1_000))
-            embedded = data.map(partial(_embedded, [stored]), num_cpus=1)
-            for row in embedded.iter_rows():
-                if row["error"]:
-                    raise EngineError(row["error"])
-                vectors = np.frombuffer(row["vectors"], dtype="<f4")
-                yield int(row["number"]), vectors.reshape(-1, embedder.dimension)
-
-
-def _work(function: Callable[[P], R], piece: P) -> R | _Failed:
-    try:
-        with threadpool_limits(limits=1):  # as `LocalEngine` does
-            return function(piece)
-    except BenchRouterError as error:
-        return _Failed(error)
+        return ray_data.embed(embedder, batches)
 
 
 def _result(waited_for: Any) -> Any:
-    with _failures():
-        result = ray.get(waited_for)
-    if isinstance(result, _Failed):
-        raise result.error
-    return result
-
-
-@contextlib.contextmanager
-def _failures() -> Iterator[None]:
-    """Say in a sentence what the cluster did not manage; a bug of ours keeps its traceback."""
-    try:
-        yield
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause or error from error
-    except ray.exceptions.RayError as error:
-        raise EngineError(
-            f"the Ray cluster gave up ({_first_line(error)}); see its logs, or run the command "
-            f"again with --engine local."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line), type(error).__name__)
-
-
-@dataclass(frozen=True)
-class _EmbedderFiles:
-    """An embedder as an artifact holds it, which every one of them can be loaded from."""
-
-    identity: dict[str, object]
-    files: dict[str, bytes]
-
-
-def _as_files(embedder: Embedder) -> _EmbedderFiles:
-    with TemporaryDirectory(prefix="benchrouter-") as name:
-        folder = Path(name)
-        embedder.save(folder)
-        files = {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-    return _EmbedderFiles(embedder.identity(), files)
-
-
-_loaded: dict[str, Embedder] = {}  # in a worker: by fingerprint
-
-
-def _embedded(stored: list[Any], row: dict[str, Any]) -> dict[str, Any]:
-    texts = [bytes(text).decode("utf-8", "surrogatepass") for text in row["texts"]]
-    try:
-        embedder = _embedder(ray.get(stored[0]))
-        with threadpool_limits(limits=1):
-            vectors = embedder.embed(texts)
-    except BenchRouterError as error:
-        return {"number": row["number"], "vectors": b"", "error": str(error)}
-    return {
-        "number": row["number"],
-        "vectors": vectors.astype("<f4", copy=False).tobytes(),
-        "error": "",
-    }
-
-
-def _embedder(stored: _EmbedderFiles) -> Embedder:
-    from litellm_benchrouter.embedders import load_embedder
-
-    fingerprint = str(stored.identity["fingerprint"])
-    if fingerprint not in _loaded:
-        _loaded.clear()
-        with TemporaryDirectory(prefix="benchrouter-") as name:
-            folder = Path(name)
-            for file, content in stored.files.items():
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                (folder / file).write_bytes(content)
-            _loaded[fingerprint] = load_embedder(stored.identity, folder)
-    return _loaded[fingerprint]
+    with failures():
+        found = ray.get(waited_for)
+    return result(found)

@@ -108,10 +108,10 @@ def test_workers_that_are_killed_change_nothing(
     config = worded(tmp_path / "there", N_WORDED)
     options = ["--engine", "ray", "--ray-address", cluster.address, "--json"]
 
-    with killing(cluster, "ray::_work", "ray::Map") as killed:
+    with killing(cluster, "ray::Map(_read", "ray::Map(_embed", "ray::work") as killed:
         ended = benchrouter("build", "--config", config, *options)
 
-    assert sorted(killed) == ["ray::Map", "ray::_work"]
+    assert sorted(killed) == ["ray::Map(_embed", "ray::Map(_read", "ray::work"]
     assert ended.code == 0, ended.err
     assert ended.document["version"] == built_here.version
     assert ended.document["manifest"]["counts"] == built_here.counts

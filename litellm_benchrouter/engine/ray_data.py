@@ -1,7 +1,7 @@
 """Reading and embedding by Ray Data: a row a piece goes to the workers, and comes back worked on.
 
-Ray Data hands out what its part of the object store holds the results of, and does again what a
-worker had that died. It does so without end, so that the beginnings of each row are counted.
+Ray Data works ahead as far as its part of the object store holds the results. What a worker had
+that died it does again, without end, so that we count how often each row was begun.
 """
 
 from __future__ import annotations

@@ -257,6 +257,16 @@ async def test_it_knows_no_key_of_a_provider(router, monkeypatch):
     aside.stop()
 
 
+async def test_where_no_process_can_be_had_decisions_go_on_here(router, monkeypatch, caplog):
+    monkeypatch.delattr("socket.SOCK_SEQPACKET")
+    aside = Aside("process", LIMIT)
+    for _ in range(2):
+        tend(aside, router)
+    assert aside.process is None
+    assert await aside.decide(router, MATH, None, MODELS, PLAIN) is None
+    assert caplog.text.count("no process to decide in can be had") == 1
+
+
 async def test_an_embedder_that_waits_for_something_is_asked_here(router):
     aside = Aside("process", LIMIT)
     pace = Pace(router)

@@ -71,7 +71,7 @@ class Aside:
         offers = {tuple(models) for task, *models in pace.kinds if task is None}
         try:
             self._process = DecisionProcess(router, offers, self._limit, self._on_change)
-        except OSError as error:
+        except Exception as error:  # not every system has such sockets; versions come all the same
             self._starts = _STARTS
             logger.warning(
                 "benchrouter: no process to decide in can be had (%s); decisions are taken in the "

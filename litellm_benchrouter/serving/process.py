@@ -63,8 +63,8 @@ class DecisionProcess:
 
     Raises
     ------
-    OSError
-        If there is no such process to be had here.
+    OSError, AttributeError
+        If there is no such process, or no such socket, to be had here.
 
     Attributes
     ----------

@@ -5,18 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
+from clock import Clock
 
 from litellm_benchrouter.serving.breaker import Breaker, State
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -20,16 +20,19 @@ def threads() -> Iterator[DaemonThreads]:
     made = DaemonThreads(2, "test-decide", longest_queue=8)
     yield made
     made.stop()
+    for thread in ours():  # or the next test counts them
+        thread.join()
+
+
+def ours() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("test-decide")]
 
 
 def test_no_thread_is_started_before_there_is_work_and_no_more_than_said(threads: DaemonThreads):
-    def ours() -> int:
-        return sum(thread.name.startswith("test-decide") for thread in threading.enumerate())
-
-    assert ours() == 0
+    assert len(ours()) == 0
     together = threading.Barrier(2)  # passed only by two threads at once
     wait([threads.submit(together.wait) for _ in range(8)], timeout=20)
-    assert ours() == 2
+    assert len(ours()) == 2
 
 
 def test_a_result_and_an_error_come_back(threads: DaemonThreads):
@@ -63,8 +66,8 @@ def test_an_idle_thread_keeps_nothing_of_what_it_did(threads: DaemonThreads):
     kept = weakref.ref(prompt)
     threads.submit(lambda prompt=prompt: None).result(20)
     del prompt
-    for _ in range(2):  # each thread has taken something else since
-        threads.submit(lambda: None).result(20)
+    together = threading.Barrier(2)  # passed when each thread has taken something else
+    wait([threads.submit(together.wait) for _ in range(2)])
     gc.collect()
     assert kept() is None
 

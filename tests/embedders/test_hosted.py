@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
 import yaml
+from proxy.harness import eventually
 from proxy.upstream import BROKEN, RATE_LIMITED, Answer, FakeUpstream, embedding, slow
 
 from litellm_benchrouter.artifact.artifact import read_artifact
@@ -94,18 +96,20 @@ def test_a_build_that_is_killed_pays_for_no_batch_twice(
     configure(tmp_path, upstream)
     path = tmp_path / "proxy.yaml"
     command = [*tiny.COMMAND, "build", "--config", str(path)]
-    upstream.tell(MODEL, slow(0.1))
+    upstream.tell(MODEL, slow(3600), after=8)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        while len(upstream.requests) < 8 and process.poll() is None:
-            time.sleep(0.01)
-        process.kill()
-    assert 8 <= len(upstream.requests) < 20, "killed in the middle"
+        try:
+            eventually(lambda: len(upstream.requests) == 9, within=60)
+        finally:
+            process.kill()
+            process.communicate()
+    assert process.returncode == -signal.SIGKILL
     before = inputs(upstream)
 
     upstream.reset()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    paid = [text for batch in before[1:-1] for text in batch]  # the last one may not have ended
+    paid = [text for batch in before[1:-1] for text in batch]  # the last one had not ended
     again = [text for batch in inputs(upstream)[1:] for text in batch]
     assert not set(paid) & set(again)
     assert {*paid, *before[-1], *again} == {f"What is number {i}?" for i in range(80)}
@@ -116,29 +120,32 @@ def test_a_build_that_is_killed_pays_for_no_batch_twice(
 
 
 def test_serving_waits_no_longer_than_the_limit_and_keeps_what_comes_late(
-    upstream: FakeUpstream, tmp_path: Path
+    upstream: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configure(tmp_path, upstream, time_limit_ms=1000)
+    # The answer comes when the test lets it, which is not to be too late for being kept.
+    monkeypatch.setattr("litellm_benchrouter.embedders.hosted._LATE", 3600.0)
+    config = configure(tmp_path, upstream, time_limit_ms=100)
     made = HostedEmbedder.make(config.embedder)
     serving = loaded(made, config)
+    upstream.reset()
+    upstream.tell(MODEL, slow(3600))
     with pytest.raises(EmbedderUnavailableError) as caught:
-        upstream.tell(MODEL, slow(30))
         serving.embed(["slow"])
     assert str(caught.value) == "the embedder did not answer in time"
     assert caught.value.kind == "time_limit"
 
+    eventually(lambda: upstream.requests)
     upstream.tell(MODEL, BROKEN)
     upstream.release()
-    for _ in range(500):  # until the answer that nobody waits for is kept
+
+    def kept() -> bool:
         try:
-            vector = serving.embed(["slow"])
-            break
+            return bool(serving.embed(["slow"]).any())
         except EmbedderUnavailableError:
-            time.sleep(0.01)
-    else:
-        pytest.fail("the late answer was not kept")
-    assert vector.any()
-    waits = loaded(made, configure(tmp_path, upstream, time_limit_ms=60_000))
+            return False
+
+    assert eventually(kept)
+    waits = loaded(made, configure(tmp_path, upstream, time_limit_ms=3_600_000))
     with pytest.raises(EmbedderUnavailableError, match=r"did not answer \(InternalServerError\)$"):
         waits.embed(["another"])
     assert serving.embed(["slow"]).any(), "remembered while the provider is down"
@@ -149,7 +156,8 @@ async def test_a_slow_provider_costs_a_request_its_routing_and_nothing_else(
 ) -> None:
     tiny.write(tmp_path)
     config = configure(tmp_path, upstream, time_limit_ms=100, second="none")
-    limits = config.serving.model_copy(update={"time_limit_ms": 10_000.0})
+    patient = config.serving.breaker.model_copy(update={"failures": 1_000_000})
+    limits = config.serving.model_copy(update={"time_limit_ms": 3_600_000.0, "breaker": patient})
     config = config.model_copy(update={"serving": limits})
     build(config)
 
@@ -163,12 +171,9 @@ async def test_a_slow_provider_costs_a_request_its_routing_and_nothing_else(
     assert decision.reason.startswith("the embedder did not answer in time")
 
     upstream.reset()
-    for _ in range(100):  # the threads that waited are free again
-        decision = await serving.decide(serving.router, "What is number 3?", None, tiny.MODELS)
-        if decision.method == "s1":
-            break
-        time.sleep(0.02)
-    assert decision.method == "s1"
+    async with asyncio.timeout(60):
+        while decision.method != "s1":  # once an answer has come in time, or late and was kept
+            decision = await serving.decide(serving.router, "What is number 3?", None, tiny.MODELS)
     serving.stop()
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny
 import yaml
+from clock import Clock
 from proxy.upstream import BROKEN, FakeUpstream, slow
 
 from litellm_benchrouter.artifact.artifact import Artifact, read_artifact, verify_artifact
@@ -26,7 +27,7 @@ from litellm_benchrouter.page.question import Question
 from litellm_benchrouter.page.question import ask as put
 from litellm_benchrouter.routing.policy import QUALITY
 from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.serving.breaker import State
+from litellm_benchrouter.serving.breaker import Breaker, State
 from litellm_benchrouter.serving.serving import Serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly")  # pydantic, of LiteLLM's types
@@ -56,19 +57,23 @@ def configure(
 
 
 @pytest.fixture(scope="module")
-def home(upstream_server: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the tiny benchmark, built with a hosted embedder and its second."""
+def guarded(upstream_server: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a version of the tiny benchmark, with a hosted embedder and a second."""
     folder = tmp_path_factory.mktemp("second")
     tiny.write(folder)
-    build(configure(folder, upstream_server, method="guarded"))
-    return folder
+    return build(configure(folder, upstream_server, method="guarded")).folder
 
 
 @pytest.fixture
-def built(home: Path, tmp_path: Path) -> Path:
+def home(guarded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the folder that it was built in, to build in."""
+    return Path(shutil.copytree(guarded.parents[2], tmp_path_factory.mktemp("home") / "second"))
+
+
+@pytest.fixture
+def built(guarded: Path, tmp_path: Path) -> Path:
     """Return the folder of that version, copied to be damaged."""
-    (version,) = (home / "router_artifacts" / "versions").iterdir()
-    return Path(shutil.copytree(version, tmp_path / version.name))
+    return Path(shutil.copytree(guarded, tmp_path / guarded.name))
 
 
 def opened(made: Built) -> Artifact:
@@ -265,20 +270,30 @@ def test_a_second_that_cannot_stand_in_is_refused(
 @pytest.fixture
 def limit() -> float:
     """Return for how long the provider is waited for, in ms."""
-    return 20_000.0
+    return 1_800_000.0
 
 
 is_short = pytest.mark.parametrize("limit", [300.0])
 
 
+def unhurried(config: BenchRouterConfig) -> BenchRouterConfig:
+    """Return a configuration whose decisions have all the time that a busy machine takes."""
+    limits = config.serving.model_copy(update={"time_limit_ms": 3_600_000.0})
+    return config.model_copy(update={"serving": limits})
+
+
 @pytest.fixture
-def serving(home: Path, upstream: FakeUpstream, limit: float) -> Iterator[Serving]:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def serving(home: Path, upstream: FakeUpstream, limit: float, clock: Clock) -> Iterator[Serving]:
     """Serve with S1, so that both embedders decide, and a breaker that opens after three."""
     config = configure(home, upstream, time_limit_ms=limit)
     build(config)
-    breaker = config.serving.breaker.model_copy(update={"failures": 3, "seconds": 0.5})
-    limits = config.serving.model_copy(update={"time_limit_ms": 40_000.0, "breaker": breaker})
-    made = Serving(config.model_copy(update={"serving": limits}))
+    made = Serving(unhurried(config))
+    made.first.breaker = Breaker(3, 10.0, clock, what="calls of the hosted embedder")
     made.refresh()
     upstream.reset()
     yield made
@@ -304,7 +319,7 @@ async def test_behind_a_closed_gate_the_provider_is_not_asked(
 ) -> None:
     config = configure(home, upstream, method="guarded")
     build(config)
-    serving = Serving(config, lambda router: [tiny.MODELS])
+    serving = Serving(unhurried(config), lambda router: [tiny.MODELS])
     serving.refresh()
     assert serving.router is not None
     assert not serving.router.compares(tiny.MODELS), "the prompts say nothing of their tasks"
@@ -332,7 +347,7 @@ async def test_a_slow_provider_is_not_waited_for_and_the_second_decides(
 
 
 async def test_a_provider_that_keeps_failing_rests_and_one_probe_lets_it_back(
-    serving: Serving, upstream: FakeUpstream, caplog: pytest.LogCaptureFixture
+    serving: Serving, upstream: FakeUpstream, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream.tell(MODEL, BROKEN)
     with caplog.at_level(logging.WARNING):
@@ -347,7 +362,7 @@ async def test_a_provider_that_keeps_failing_rests_and_one_probe_lets_it_back(
     assert "3 calls of the hosted embedder in a row failed" in caplog.text
 
     upstream.reset()
-    await asyncio.sleep(0.5)
+    clock.now += 10
     assert (await ask(serving, "What is number 70?")).embedder == "litellm"
     assert serving.first.breaker.state is State.CLOSED
     assert serving.breaker.state is State.CLOSED
@@ -380,8 +395,10 @@ async def test_what_needs_no_vector_asks_nobody(serving: Serving, upstream: Fake
 async def test_a_version_is_loaded_and_routes_while_its_provider_is_down(
     home: Path, upstream: FakeUpstream
 ) -> None:
+    config = unhurried(configure(home, upstream, time_limit_ms=1_800_000.0))
+    build(config)
     upstream.tell(MODEL, BROKEN)
-    serving = Serving(configure(home, upstream))
+    serving = Serving(config)
     serving.refresh()
     try:
         decision = await ask(serving, TEXT)

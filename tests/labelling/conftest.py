@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,16 +80,21 @@ class Lab:
         """Run and agree to the cost; the outcome is JSON."""
         return self.label("--yes", "--json", *more, **how)
 
-    def start(self, *more: object) -> subprocess.Popen[str]:
-        """Run in a process of its own, which may be killed."""
+    @contextmanager
+    def start(self, *more: object) -> Iterator[subprocess.Popen[str]]:
+        """Run in a process of its own, which is killed at the latest when the context ends."""
         arguments = self.arguments("--yes", "--json", *self._with_metric(more))
-        return subprocess.Popen(
+        with subprocess.Popen(
             [*tiny.COMMAND, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def _with_metric(self, more: tuple[object, ...]) -> tuple[object, ...]:
         given = {"--metric", "--labels"} & set(map(str, more))

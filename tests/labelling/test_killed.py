@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 
+import tiny
 from filelock import FileLock
 from proxy.harness import eventually
 from proxy.upstream import saying, slow
@@ -17,21 +18,21 @@ CONCURRENCY = 4
 def hold(lab: Lab, *models: str) -> None:
     """Let these models keep their callers waiting until the provider is reset."""
     for model in models:
-        lab.upstream.tell(model, slow(60))
+        lab.upstream.tell(model, slow(3600))
 
 
 def test_a_run_that_is_killed_keeps_every_answer_and_the_next_asks_only_the_rest(lab: Lab):
-    lab.upstream.tell("dog", slow(0.2))
+    lab.upstream.tell("dog", slow(3600), after=3)
     with lab.start("--concurrency", CONCURRENCY, "--retries", 0) as process:
-        eventually(lambda: len(lab.upstream.requests) >= 15, within=60)
+        eventually(lambda: lab.upstream.models.count("dog") == 3 + CONCURRENCY, within=60)
         process.kill()
         process.communicate()
     assert process.returncode == -signal.SIGKILL
     first = lab.asked
     kept = set(lab.cells("answer"))
     # What is not there was on its way when the process ended.
-    assert len(first) - len(kept) <= CONCURRENCY
-    assert len(kept) >= 15 - CONCURRENCY
+    assert len(first) - len(kept) == CONCURRENCY
+    assert len(kept) >= 3 * len(tiny.MODELS)
     with lab.journal.open("a") as file:
         file.write('{"prompt_sha256": "12')  # killed while it wrote
 

@@ -64,6 +64,7 @@ def embedding(text: str) -> list[float]:
 class _Plan:
     answer: Answer
     times: int | None
+    after: int
 
 
 @dataclass
@@ -110,10 +111,15 @@ class FakeUpstream:
         self._server.server_close()
         self._thread.join()
 
-    def tell(self, model: str, answer: Answer, *, times: int | None = None) -> None:
-        """Make `model` give `answer`, for its next `times` requests or until told otherwise."""
+    def tell(
+        self, model: str, answer: Answer, *, times: int | None = None, after: int = 0
+    ) -> None:
+        """Make `model` give `answer`, for its next `times` requests or until told otherwise.
+
+        Before that, the model is well for `after` requests.
+        """
         with self._state.lock:
-            self._state.plans[model] = _Plan(answer, times)
+            self._state.plans[model] = _Plan(answer, times, after)
 
     def release(self) -> None:
         """Let who is slow answer now; what was recorded and told stays."""
@@ -175,6 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
             state.requests.append(Request(model, self.path, body, headers))
             plan = state.plans.get(model)
             if plan is None or plan.times == 0:
+                return OK, state.released
+            if plan.after > 0:
+                plan.after -= 1
                 return OK, state.released
             if plan.times is not None:
                 plan.times -= 1

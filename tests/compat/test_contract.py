@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import litellm
 import pytest
 from litellm.integrations.custom_logger import CustomLogger
-from proxy.harness import ProxyProcess, deployment, eventually
+from proxy.harness import ProxyProcess, deployment, eventually, json_lines
 from proxy.upstream import BROKEN, FakeUpstream
 
 from litellm_benchrouter.hook import BenchRouterHook
@@ -320,9 +318,7 @@ def probed(
 
 
 def notes(proxy: ProxyProcess, hook: str) -> list[dict[str, Any]]:
-    path: Path = proxy.folder / "probe.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [line for line in map(json.loads, lines) if line["hook"] == hook]
+    return [line for line in json_lines(proxy.folder / "probe.jsonl") if line["hook"] == hook]
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from proxy.harness import reserved_port
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -64,6 +64,7 @@ def cluster() -> Iterator[Cluster]:
         # Short: its sockets' paths may have 107 characters.
         tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as name,
         tempfile.TemporaryFile() as log,
+        reserved_port() as port,
     ):
         # Before this process imports Ray, which reads them then.
         for variable, value in {
@@ -73,7 +74,6 @@ def cluster() -> Iterator[Cluster]:
         }.items():
             patch.setenv(variable, value)
         patch.delenv("RAY_ADDRESS", raising=False)
-        port = _free_port()
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
         options = {
             "port": port,
@@ -106,13 +106,6 @@ def _wait(head: subprocess.Popen[bytes], port: int) -> None:
         assert head.poll() is None, "the cluster has ended"
         assert time.monotonic() < end, "the cluster has not started"
         time.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @pytest.fixture

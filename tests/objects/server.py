@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import boto3
 from botocore.config import Config
-from proxy.harness import free_port
+from proxy.harness import reserved_port
 
 KEY, SECRET = "benchrouter-test", "qJ7-not-for-any-eyes-3f"
 BUCKET = "models"
@@ -28,25 +28,24 @@ class S3Server:
     """moto's server; a context manager. What it holds is gone when it ends."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / "s3.log"
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
+        with contextlib.ExitStack() as stack:  # undone when anything below fails
+            self.port = stack.enter_context(reserved_port())
+            self.url = f"http://127.0.0.1:{self.port}"
+            command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            stack.callback(self.kill)
             self._wait()
             with self._client() as client:
                 client.create_bucket(Bucket=BUCKET)
-        except BaseException:
-            self.kill()
-            raise
+            self._ended = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        self._ended.close()
 
     def kill(self) -> None:
         self._process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from proxy.harness import free_port
+from proxy.harness import reserved_port
 
 _HERE = Path(__file__).parent / "query_engine"
 _STARTUP_LIMIT = 30.0
@@ -44,13 +45,14 @@ class Database:
         self._programs = _postgres_programs()
         self._cache = cache
         self._folder = Path(tempfile.mkdtemp(prefix="benchrouter-postgres-"))
-        self._port = free_port()
+        self._reserved = contextlib.ExitStack()
         self._server: subprocess.Popen[bytes] | None = None
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         try:
             self.environment = _prisma(self._cache)
+            self._port = self._reserved.enter_context(reserved_port())
             self._start()
             self._make_tables()
         except BaseException:
@@ -96,6 +98,8 @@ class Database:
         )
         deadline = time.monotonic() + _STARTUP_LIMIT
         while self._client("pg_isready", check=False).returncode:
+            if self._server.poll() is not None:
+                raise RuntimeError(f"PostgreSQL ended with {self._server.returncode}")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"PostgreSQL was not ready after {_STARTUP_LIMIT} s")
             time.sleep(0.05)
@@ -122,6 +126,7 @@ class Database:
         if self._server is not None:
             self._server.send_signal(signal.SIGINT)  # ends without waiting for its clients
             self._server.wait()
+        self._reserved.close()
         shutil.rmtree(self._folder)
 
 

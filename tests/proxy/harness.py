@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -132,9 +133,9 @@ class ProxyProcess:
         self._cleanup = ExitStack()
 
     def __enter__(self) -> Self:
-        port = free_port()
-        self.base_url = f"http://127.0.0.1:{port}"
         with ExitStack() as stack:  # undone when anything below fails
+            port = stack.enter_context(reserved_port())
+            self.base_url = f"http://127.0.0.1:{port}"
             process = self._start(port)
             stack.callback(_stop, process)
             self.pid = process.pid
@@ -223,11 +224,29 @@ class ProxyProcess:
         raise TimeoutError(f"the proxy was not ready after {_STARTUP_LIMIT} s:\n{self.log}")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Yield a port of loopback that one server may listen on, and that nobody else is given.
+
+    It stays bound here and is not listened on, so that connecting to it is refused until the server
+    is there. Linux lets the server bind it too, as both sockets say SO_REUSEADDR.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        if sys.platform != "linux":
+            held.close()
+        yield port
+
+
+def json_lines(path: Path) -> list[Any]:
+    """Return the lines of a file that a proxy writes; none where there is no file yet.
+
+    A line of which only a part is there may be read while it is written; it is left out.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.rpartition("\n")[0].splitlines()]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 
 from .conftest import RECORDER
-from .harness import ProxyProcess, deployment, eventually
+from .harness import ProxyProcess, deployment, eventually, json_lines
+from .told_time import TOLD_TIME, an_hour_later, limited
 from .upstream import BROKEN, FakeUpstream, slow
 
 
@@ -26,12 +26,16 @@ def hosted(
     folder, api_base = tmp_path_factory.mktemp("hosted"), upstream_server.base_url
     tiny.write(folder)
     (folder / "recorder.py").write_text(RECORDER, encoding="utf-8")
+    (folder / "told_time.py").write_text(TOLD_TIME, encoding="utf-8")
     group = [deployment("smart", name, api_base, benchrouter_model=name) for name in tiny.MODELS]
     embeds = deployment("vectors", "embed-1", api_base, mode="embedding")
     config: dict[str, Any] = {
         "model_list": [*group, embeds],
         "litellm_settings": {
-            "callbacks": ["prometheus", "litellm_benchrouter.hook.handler", "recorder.handler"]
+            "callbacks": [
+                *("prometheus", "told_time.handler"),
+                *("litellm_benchrouter.hook.handler", "recorder.handler"),
+            ]
         },
         "benchrouter": {
             "method": "paper",
@@ -42,7 +46,7 @@ def hosted(
             "serving": {
                 "poll_seconds": 0.5,
                 "time_limit_ms": 8000,
-                "breaker": {"failures": 5, "seconds": 3},
+                "breaker": {"failures": 5, "seconds": 60},
             },
         },
     }
@@ -60,9 +64,7 @@ def ask(proxy: ProxyProcess, prompt: str) -> Any:
 
 def records(folder: Path) -> list[str]:
     """Return the deployments that the proxy's logging callback has seen."""
-    path = folder / "record.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line)["id"] for line in lines]
+    return [line["id"] for line in json_lines(folder / "record.jsonl")]
 
 
 def test_requests_are_routed_by_hosted_vectors_that_no_callback_sees(
@@ -86,7 +88,8 @@ def test_while_the_provider_is_slow_or_down_requests_are_routed_by_the_second_em
     hosted: ProxyProcess, upstream: FakeUpstream
 ) -> None:
     upstream.tell("embed-1", slow(60))
-    answers = [ask(hosted, "Who sang this?")]
+    with limited(hosted):
+        answers = [ask(hosted, "Who sang this?")]
     reason = answers[0].headers["x-benchrouter-reason"]
     late = "the hosted embedder gave no answer within 1000 ms; decided by lexical: highest mean"
     assert reason.startswith(late)
@@ -109,12 +112,9 @@ def test_while_the_provider_is_slow_or_down_requests_are_routed_by_the_second_em
     assert "benchrouter_hosted_embedder_breaker_open 1.0" in found
 
     upstream.reset()
-    back = eventually(
-        lambda: (
-            (answer := ask(hosted, "Who wrote it?")).headers["x-benchrouter-embedder"] == "litellm"
-            and answer
-        )
-    )
+    an_hour_later(hosted)
+    back = ask(hosted, "Who wrote it?")
+    assert back.headers["x-benchrouter-embedder"] == "litellm"
     assert "decided by" not in back.headers["x-benchrouter-reason"]
     assert "benchrouter_hosted_embedder_breaker_open 0.0" in hosted.http.get("/metrics/").text
 

@@ -50,7 +50,7 @@ def total(found: Samples, name: str) -> float:
 
 
 def decision_lines(proxy: ProxyProcess) -> list[dict[str, Any]]:
-    lines = proxy.log.splitlines()
+    lines = proxy.log.rpartition("\n")[0].splitlines()
     return [json.loads(line) for line in lines if line.startswith('{"event": "benchrouter')]
 
 
@@ -105,7 +105,7 @@ def test_a_fallback_out_of_our_groups_is_counted_as_one(
 
 
 def test_metrics_ask_for_a_key(routed: ProxyProcess) -> None:
-    assert httpx.get(f"{routed.base_url}/metrics/", trust_env=False).status_code == 401
+    assert httpx.get(f"{routed.base_url}/metrics/", timeout=60, trust_env=False).status_code == 401
 
 
 def test_each_decision_is_a_line_that_the_call_id_finds(
@@ -183,16 +183,16 @@ def test_two_workers_show_their_sum_whichever_is_asked(
             trust_env=False,
         ).raise_for_status()
 
-    sent = 0
+    before, sent = samples(scrape(pair)), 0
     with ThreadPoolExecutor(8) as pool:
         while sum(n > 0 for n in decided_by_worker(pair.folder / "prometheus")) < 2:
-            assert sent < 400
+            assert sent < 10_000
             list(pool.map(post, range(8)))
             sent += 8
     for _ in range(4):
         found = samples(scrape(pair))
-        assert total(found, "decisions_total") == total(found, "answers_total") == sent
-        assert total(found, "decision_seconds_count") == sent
+        for name in ("decisions_total", "answers_total", "decision_seconds_count"):
+            assert total(found, name) - total(before, name) == sent
         assert value(found, "loads_total", result="loaded") == 2
         assert total(found, "artifact_info") == 2
         assert value(found, "ready") == 1

@@ -36,7 +36,7 @@ def configured(api_base: str, s3_url: str, cache: Path) -> dict[str, Any]:
             "method": "paper",
             "publish": {"require": "nothing"},
             "sources": [{"path": "benchmark.csv"}],
-            "serving": {"poll_seconds": 0.3, "time_limit_ms": 5000},
+            "serving": {"poll_seconds": 0.3, "time_limit_ms": 3_600_000},
         },
     }
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from proxy.conftest import ask
-from proxy.harness import ProxyProcess, eventually
+from proxy.harness import ProxyProcess, eventually, json_lines
 from proxy.upstream import BROKEN, RATE_LIMITED, Answer, FakeUpstream, slow
 
 MATH = "Amira has 120 tickets and gives away 15 percent of them. How many are left?"
@@ -204,7 +203,7 @@ def test_tags_filter_among_the_ranked(routed: ProxyProcess, upstream: FakeUpstre
 
 
 def test_replicas_of_the_pick_share_the_load(routed: ProxyProcess, upstream: FakeUpstream) -> None:
-    for _ in range(20):
+    for _ in range(40):
         assert ask(routed, CODE, model="replicas").status_code == 200
     assert set(upstream.models) == {"coder-a", "coder-b"}
 
@@ -232,6 +231,7 @@ def test_a_fallback_to_our_group_is_routed_and_named_right(
 def test_a_fallback_to_a_group_that_is_not_ours_is_not_called_ours(
     routed: ProxyProcess, upstream: FakeUpstream
 ) -> None:
+    before = len(record(routed))
     upstream.tell("frail", BROKEN)
     upstream.tell("frail-2", BROKEN)
     response = ask(routed, CODE, model="frail", headers={"x-litellm-spend-logs-metadata": "{}"})
@@ -239,13 +239,13 @@ def test_a_fallback_to_a_group_that_is_not_ours_is_not_called_ours(
     assert upstream.models[-1] in ("plain-a", "plain-b")
     assert ours(response) == {}
     served = eventually(
-        lambda: next((line for line in reversed(record(routed)) if line["id"][:5] == "plain"), None)
+        lambda: next((line for line in record(routed)[before:] if line["id"][:5] == "plain"), None)
     )
     assert "benchrouter" not in (served["spend"] or {})
 
 
 def test_embeddings_are_untouched(routed: ProxyProcess, upstream: FakeUpstream) -> None:
-    for _ in range(12):
+    for _ in range(40):  # so that by chance it is always the same once in 5 * 10^11 runs
         response = routed.http.post("/v1/embeddings", json={"model": "vectors", "input": MATH})
         assert response.status_code == 200
         assert ours(response) == {}
@@ -304,10 +304,7 @@ def test_no_prompt_reaches_the_log(routed: ProxyProcess, upstream: FakeUpstream)
 
 
 def record(proxy: ProxyProcess) -> list[dict[str, Any]]:
-    path = proxy.folder / "record.jsonl"
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return json_lines(proxy.folder / "record.jsonl")
 
 
 def spend_log(proxy: ProxyProcess, reason: str) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def proxy(
             "keep_versions": 2,
             "sources": [{"path": "benchmark.csv"}],
             "tasks": {"report-queries": {"inputs": "report-queries.txt"}},
-            "serving": {"poll_seconds": 0.3, "time_limit_ms": 5000},
+            "serving": {"poll_seconds": 0.3, "time_limit_ms": 3_600_000},
         },
     }
     with ProxyProcess(config, folder, env={"LITELLM_LOG": "INFO"}) as running:

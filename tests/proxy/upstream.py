@@ -111,9 +111,7 @@ class FakeUpstream:
         self._server.server_close()
         self._thread.join()
 
-    def tell(
-        self, model: str, answer: Answer, *, times: int | None = None, after: int = 0
-    ) -> None:
+    def tell(self, model: str, answer: Answer, *, times: int | None = None, after: int = 0) -> None:
         """Make `model` give `answer`, for its next `times` requests or until told otherwise.
 
         Before that, the model is well for `after` requests.

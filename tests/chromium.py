@@ -95,10 +95,12 @@ class Page:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._number = 0
+        self._loaded: set[str] = set()
         self.problems: list[str] = []
         self.requests: list[str] = []
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol."""
@@ -113,9 +115,17 @@ class Page:
 
     def open(self, url: str) -> None:
         """Open an address and wait until it has loaded."""
-        self.call("Page.navigate", url=url)
-        while self.evaluate("document.readyState") != "complete":
-            time.sleep(0.05)
+        document = self.call("Page.navigate", url=url)["loaderId"]
+        while document not in self._loaded:
+            self._receive()
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Wait until the document that what is done here leads to has loaded."""
+        before = set(self._loaded)
+        yield
+        while self._loaded <= before:
+            self._receive()
 
     def look(self, *, width: int, dark: bool, height: int = 900) -> None:
         """Set the width in pixels and whether the reader prefers dark pages."""
@@ -145,6 +155,8 @@ class Page:
         message: dict[str, Any] = json.loads(self._socket.recv(timeout=_SECONDS))
         params = message.get("params", {})
         match message.get("method"):
+            case "Page.lifecycleEvent" if params["name"] == "load":
+                self._loaded.add(params["loaderId"])
             case "Runtime.exceptionThrown":
                 self.problems.append(str(params["exceptionDetails"]))
             case "Runtime.consoleAPICalled" if params["type"] in ("error", "assert"):
@@ -173,7 +185,10 @@ def chromium() -> Iterator[Page]:
                 yield Page(socket)
         finally:
             process.terminate()
-            process.wait(timeout=_SECONDS)
+            try:
+                process.wait(timeout=_SECONDS)
+            finally:
+                process.kill()
 
 
 def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:
@@ -185,6 +200,10 @@ def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:
         assert time.monotonic() < end, "Chromium did not start"
         time.sleep(0.05)
     port = said.read_text().split()[0]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
-        tabs = json.load(answer)
-    return str(next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"))
+    while True:  # it listens before it has opened its tab
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+            tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
+        if tabs:
+            return str(tabs[0]["webSocketDebuggerUrl"])
+        assert time.monotonic() < end, "Chromium opened no tab"
+        time.sleep(0.05)

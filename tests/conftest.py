@@ -13,10 +13,17 @@ from typing import Any
 
 import pytest
 import tiny
+from hypothesis import HealthCheck, settings
 from proxy.upstream import FakeUpstream
 
 # Before anything imports litellm: or it asks GitHub for prices when it is imported.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+# The same examples in every run, however long a busy machine takes for one.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

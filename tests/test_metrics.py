@@ -14,6 +14,7 @@ from typing import Any
 
 import prometheus_client
 import pytest
+import yaml
 
 from litellm_benchrouter.artifact.artifact import read_artifact
 from litellm_benchrouter.artifact.store import Store
@@ -174,7 +175,12 @@ def test_where_metrics_cannot_be_kept_everything_else_goes_on(
     missing: str, demo_built: Path, tmp_path: Path
 ):
     """The hook ranks without prometheus-client, and where its folder for workers is not there."""
-    environment = {**os.environ, "CONFIG_FILE_PATH": str(demo_built / "config.yaml")}
+    config = yaml.safe_load((demo_built / "config.yaml").read_text())
+    config["benchrouter"] |= {
+        "artifacts": str(demo_built / "router_artifacts"), "serving": {"time_limit_ms": 3_600_000},
+    }  # fmt: skip
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    environment = {**os.environ, "CONFIG_FILE_PATH": str(tmp_path / "config.yaml")}
     environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
     if missing == "folder":
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(tmp_path / "nowhere")

@@ -41,7 +41,7 @@ def test_eight_threads_at_once_give_the_vectors_of_one_after_the_other(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     for order, vectors in zip(orders, found, strict=True):
         assert len(vectors) == len(calls), "no thread ended early"
         for i, vector in zip(order, vectors, strict=True):
@@ -53,12 +53,12 @@ import json, os, sys, threading
 from pathlib import Path
 from litellm_benchrouter.embedders import load_embedder
 folder = Path(sys.argv[1])
-threads = lambda: len(os.listdir("/proc/self/task"))
+threads = lambda: set(os.listdir("/proc/self/task"))
 embedder = load_embedder(json.loads((folder / "identity.json").read_text()), folder)
 loaded = threads()
 for _ in range(3):
     embedder.embed(["What is the capital of France? " * 30])
-grown = threads() - loaded
+grown = len(threads() - loaded)  # one of loading may end meanwhile
 caps = []
 if "torch" in sys.modules:
     import torch

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -275,7 +275,7 @@ def listening(answer: bytes | None) -> Iterator[int]:
                 connection, _ = server.accept()
             except TimeoutError:
                 return
-            with connection:
+            with connection, suppress(OSError):  # whoever came may leave at any time
                 if answer is None:
                     connection.settimeout(20)
                     while connection.recv(100):

@@ -43,13 +43,19 @@ class ServedPage:
         )
         assert self.process.stdout is not None
         self.out = self.process.stdout.readline()
-        assert "http://" in self.out, self.process.communicate()[1]
+        if "http://" not in self.out:
+            self.process.kill()
+            raise AssertionError(self.process.communicate())
         self.url = next(word for word in self.out.split() if word.startswith("http://"))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.end(signal.SIGTERM)
+        with self.process:  # which closes its pipes
+            try:
+                if self.process.poll() is None:
+                    self.end(signal.SIGTERM)
+            finally:
+                self.process.kill()
 
     def end(self, how: signal.Signals) -> int:
         """End it, keep what it wrote, and return its exit code."""
@@ -74,6 +80,12 @@ class ServedPage:
         """Post a form: given as it is, or by its fields."""
         form = urlencode(fields, doseq=True).encode() if body is None else body
         return self.request("POST", "/", form, Content_Type="application/x-www-form-urlencoded")
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the metrics of a proxy as long as a busy machine takes."""
+    monkeypatch.setattr("litellm_benchrouter.page.metrics_reader._SECONDS", 3600.0)
 
 
 @pytest.fixture(scope="module")

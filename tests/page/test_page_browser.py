@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -37,13 +36,10 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[chromium.P
         page.evaluate("document.querySelector('#prompt').focus()")
         page.call("Input.insertText", text=PROMPT)
         page.evaluate("document.querySelector('[name=model][value=spark-3b]').click()")
-        page.evaluate("document.querySelector('button').click()")
-        end = time.monotonic() + 60
-        while not page.evaluate(
-            "document.readyState === 'complete' && !!document.querySelector('.pick')"
-        ):
-            assert time.monotonic() < end, page.evaluate("document.body.innerText")
-            time.sleep(0.05)
+        with page.leaving():
+            page.evaluate("document.querySelector('button').click()")
+        text = page.evaluate("document.body.innerText")
+        assert page.evaluate("!!document.querySelector('.pick')"), text
         yield page, served
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import tiny
+from proxy.harness import reserved_port
 
 from litellm_benchrouter.artifact.artifact import read_artifact
 from litellm_benchrouter.artifact.store import Store
@@ -369,15 +370,17 @@ def test_a_proxy_that_says_nothing_useful_is_a_sentence(answer: Answer, said: st
 
 
 def test_a_proxy_that_is_away_is_a_sentence_on_the_page(demo_built: Path) -> None:
-    with proxy_metrics(text(SCRAPED)) as url:
-        pass
-
-    shown = Page(Store(demo_built / "router_artifacts"), metrics=MetricsSource(url)).show()
+    with reserved_port() as port:  # where nobody listens
+        url = f"http://127.0.0.1:{port}/metrics"
+        shown = Page(Store(demo_built / "router_artifacts"), metrics=MetricsSource(url)).show()
 
     assert f"The proxy cannot be reached at {url}." in shown
 
 
-def test_a_proxy_that_never_ends_its_answer_does_not_hold_the_page() -> None:
+def test_a_proxy_that_never_ends_its_answer_does_not_hold_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("litellm_benchrouter.page.metrics_reader._SECONDS", 1.0)
     stop = threading.Event()
 
     def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -389,11 +392,13 @@ def test_a_proxy_that_never_ends_its_answer_does_not_hold_the_page() -> None:
             pass
 
     with proxy_metrics(drip) as url:
-        problem = read_live(url).problem
-        stop.set()
+        try:
+            problem = read_live(url).problem
+        finally:
+            stop.set()
 
     assert problem is not None
-    assert "within 2 seconds" in problem
+    assert "within 1 seconds" in problem
 
 
 def _table(html: str, caption: str) -> list[str]:

@@ -172,9 +172,8 @@ def test_a_prompt_is_kept_nowhere(demo_built: Path, tmp_path: Path) -> None:
         page.request("GET", f"/?prompt={SECRET}")
         page.request("GET", f"/{SECRET}")
         page.request("POST", "/", f"prompt={SECRET}", Host="evil.example")
-        connection = socket.create_connection((urlsplit(page.url).hostname, _port(page)))
-        connection.sendall(f"{SECRET} nonsense\r\n\r\n".encode())
-        connection.close()
+        with socket.create_connection((urlsplit(page.url).hostname, _port(page))) as connection:
+            connection.sendall(f"{SECRET} nonsense\r\n\r\n".encode())
         assert page.end(signal.SIGINT) == 0
 
     written = [path for folder in (demo_built, tmp_path) for path in folder.rglob("*")]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from litellm_benchrouter.page.metrics_reader import Line, read_live
 from proxy.conftest import ask
 from proxy.harness import MASTER_KEY, ProxyProcess
 
 
-def test_the_page_reads_the_decisions_of_a_real_proxy(routed: ProxyProcess) -> None:
+def test_the_page_reads_the_decisions_of_a_real_proxy(
+    routed: ProxyProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litellm_benchrouter.page.metrics_reader._SECONDS", 3600.0)
     url = f"{routed.base_url}/metrics"
 
     def translations(lines: Sequence[Line]) -> int:

@@ -29,7 +29,7 @@ class Logging:
 def hook_of(folder: Path, **serving: Any) -> BenchRouterHook:
     """Return a hook that serves the version in a folder; end it by `close`."""
     config = load_config(folder / "config.yaml")
-    limits = config.serving.model_copy(update={"time_limit_ms": 10_000.0} | serving)
+    limits = config.serving.model_copy(update={"time_limit_ms": 3_600_000.0} | serving)
     hook = BenchRouterHook()
     hook._started = True  # it would look for a proxy's configuration
     hook._names = ModelNames(config.aliases, frozenset())

@@ -23,13 +23,16 @@ PROMPTS = ("Join two tables by customer", "Translate this sentence into Dutch", 
 
 
 def held() -> dict[str, int]:
+    for thread in threading.enumerate():
+        if thread.name.startswith("benchrouter-warm-up"):
+            thread.join()  # it has been told to end
     routers = sum(isinstance(found, BenchRouter) for found in gc.get_objects())
     gc.collect()
     rollup = Path("/proc/self/smaps_rollup").read_text()
     memory = {line.split()[0].rstrip(":"): line.split()[1] for line in rollup.splitlines()[1:]}
     return {
-        "kilobytes": int(memory["Pss"]),
-        "private": int(memory["Private_Dirty"]) + int(memory["Private_Clean"]),
+        # Of this process alone: what it shares of libraries changes with who else runs.
+        "kilobytes": int(memory["Anonymous"]) + int(memory["Swap"]),
         "threads": threading.active_count(),
         "files": len(list(Path("/proc/self/fd").iterdir())),
         "maps": len(Path("/proc/self/maps").read_text().splitlines()),
@@ -38,7 +41,9 @@ def held() -> dict[str, int]:
 
 
 async def main(config: Path, times: int) -> None:
-    serving = Serving(load_config(config))
+    loaded = load_config(config)
+    limits = loaded.serving.model_copy(update={"time_limit_ms": 3_600_000.0})
+    serving = Serving(loaded.model_copy(update={"serving": limits}))
     versions = serving._store.versions()
     held_after = []
     for number, version in zip(range(times), itertools.cycle(versions), strict=False):

@@ -23,6 +23,33 @@ BUCKET = "models"
 
 _STARTUP_LIMIT = 60.0
 
+# S3 compares and replaces in one step; moto does one after the other, in threads.
+_PROGRAM = """
+import os, sys, threading
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+)
+from werkzeug.serving import run_simple
+
+one_at_a_time = threading.Lock()
+
+class Server(DomainDispatcherApplication):
+    def __call__(self, environ, start_response):
+        if not {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"} & environ.keys():
+            return super().__call__(environ, start_response)
+        with one_at_a_time:
+            return super().__call__(environ, start_response)
+
+os.environ["MOTO_PORT"] = sys.argv[1]
+run_simple(
+    "127.0.0.1",
+    int(sys.argv[1]),
+    Server(create_backend_app),
+    threaded=True,
+    request_handler=MotoRequestHandler,
+)
+"""
+
 
 class S3Server:
     """moto's server; a context manager. What it holds is gone when it ends."""
@@ -34,7 +61,7 @@ class S3Server:
         with contextlib.ExitStack() as stack:  # undone when anything below fails
             self.port = stack.enter_context(reserved_port())
             self.url = f"http://127.0.0.1:{self.port}"
-            command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+            command = [sys.executable, "-c", _PROGRAM, str(self.port)]
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
             stack.callback(self.kill)

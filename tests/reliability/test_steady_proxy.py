@@ -42,6 +42,10 @@ from litellm_benchrouter.serving.pace import Pace
 
 hang, entered = Path("hang"), Path("entered")
 embed, is_quick, decide_aside = LexicalEmbedder.embed, Pace.is_quick, Aside.decide
+made = Aside.__init__
+
+def soon_late(self, where, limit, on_change):
+    made(self, where, 0.1, on_change)
 
 def hanging(self, texts, *, progress=None):
     if hang.exists():
@@ -55,7 +59,7 @@ async def never_aside(self, *of):
     return None if hang.exists() else await decide_aside(self, *of)
 
 LexicalEmbedder.embed = hanging
-Aside.decide = never_aside
+Aside.__init__, Aside.decide = soon_late, never_aside
 Pace.is_quick = lambda self, *of, **how: not hang.exists() and is_quick(self, *of, **how)
 handler = CustomLogger()
 """
@@ -210,17 +214,23 @@ async def test_versions_swapped_every_second_under_load_leave_no_trace_but_their
 async def test_a_process_that_decides_and_hangs_or_dies_under_load_costs_no_request(
     steady: Steady, upstream: FakeUpstream
 ) -> None:
-    stop = asyncio.Event()
-    loading = asyncio.create_task(load(steady.proxy, 8, stop))
-    seen = []
-    for _ in range(2):
-        seen.append(await process_that_decides(steady, seen))
-        os.kill(seen[-1], signal.SIGSTOP)
-        await asyncio.sleep(0.5)  # longer than the limit: decisions are taken in the proxy
-        os.kill(seen[-1], signal.SIGKILL)
-    await process_that_decides(steady, seen)
-    stop.set()
-    answers = await loading
+    stop, answers = asyncio.Event(), list[Answer]()
+
+    async def disturb() -> None:
+        seen: list[int] = []
+        for _ in range(2):
+            seen.append(await process_that_decides(steady, seen))
+            os.kill(seen[-1], signal.SIGSTOP)
+            n_before = len(answers)
+            while len(answers) < n_before + 20:  # some that waited for it, and some later ones
+                await asyncio.sleep(0.02)
+            os.kill(seen[-1], signal.SIGKILL)
+        await process_that_decides(steady, seen)
+        stop.set()
+
+    async with asyncio.timeout(300), asyncio.TaskGroup() as group:
+        group.create_task(load(steady.proxy, 8, answers, stop))
+        group.create_task(disturb())
 
     assert {answer.status for answer in answers} == {200}
     assert [a.model for a in answers] == [steady.pick(a) for a in answers]
@@ -230,13 +240,12 @@ async def test_a_process_that_decides_and_hangs_or_dies_under_load_costs_no_requ
 
 async def process_that_decides(steady: Steady, before: Sequence[int]) -> int:
     """Return the number of the process that has begun to decide after others."""
-    async with asyncio.timeout(60):
-        while True:
-            said = re.findall(r"process (\d+) decides", steady.proxy.log)
-            alive = [n for n in map(int, said) if n not in before and Path(f"/proc/{n}").exists()]
-            if alive:
-                return alive[-1]
-            await asyncio.sleep(0.05)
+    while True:
+        said = re.findall(r"process (\d+) decides\n", steady.proxy.log)
+        alive = [n for n in map(int, said) if n not in before and Path(f"/proc/{n}").exists()]
+        if alive:
+            return alive[-1]
+        await asyncio.sleep(0.05)
 
 
 BODIES: list[tuple[str, Any]] = [

@@ -213,7 +213,7 @@ def test_a_cluster_of_its_own_is_ended_with_the_command(
         env=plain_environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,  # of a command that hangs
         check=False,
     )
 
@@ -234,7 +234,7 @@ def test_the_local_engine_imports_nothing_of_ray(tiny_built: Path):
         [sys.executable, "-c", program, str(tiny_built / "config.yaml")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,  # of a command that hangs
         check=False,
     )
 
@@ -253,7 +253,7 @@ def test_without_ray_the_way_out_is_said(
         env=plain_environment | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,  # of a command that hangs
         check=False,
     )
 

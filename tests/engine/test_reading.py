@@ -190,19 +190,31 @@ def one_machine_more(cluster: Cluster) -> Iterator[None]:
                 os.kill(pid, signal.SIGKILL)
 
 
-def test_files_are_read_on_the_machine_of_the_command(engine: Engine, cluster: Cluster):
+def test_files_are_read_on_the_machine_of_the_command(
+    tmp_path: Path, engine: Engine, cluster: Cluster
+):
     def where(number: int) -> str:
         import ray
 
-        time.sleep(0.3)  # so that one machine's processors do not suffice
         return str(ray.get_runtime_context().get_node_id())
+
+    def where_two_meet(number: int) -> str:
+        import ray
+
+        node = str(ray.get_runtime_context().get_node_id())
+        (tmp_path / node).touch()
+        end = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2:
+            assert time.monotonic() < end, "the other machine is given no work"
+            time.sleep(0.01)
+        return node
 
     with one_machine_more(cluster):
         import ray
 
         own = ray.get_runtime_context().get_node_id()
         read = set(engine.read(where, range(12)))
-        mapped = set(engine.map(where, range(12)))
+        mapped = set(engine.map(where_two_meet, range(12)))
 
     assert read == {own}
     assert len(mapped) == 2

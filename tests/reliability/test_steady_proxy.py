@@ -240,12 +240,19 @@ async def test_a_process_that_decides_and_hangs_or_dies_under_load_costs_no_requ
 
 async def process_that_decides(steady: Steady, before: Sequence[int]) -> int:
     """Return the number of the process that has begun to decide after others."""
+    version = str(steady.store.current())  # not one of the version before, which is being ended
     while True:
-        said = re.findall(r"process (\d+) decides\n", steady.proxy.log)
-        alive = [n for n in map(int, said) if n not in before and Path(f"/proc/{n}").exists()]
-        if alive:
-            return alive[-1]
+        for said in re.findall(r"process (\d+) decides\n", steady.proxy.log):
+            if int(said) not in before and version in command_of(int(said)):
+                return int(said)
         await asyncio.sleep(0.05)
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 BODIES: list[tuple[str, Any]] = [

@@ -318,7 +318,7 @@ def test_an_embedder_that_hangs_costs_each_request_the_limit_and_then_nothing(
         return answer.headers["x-benchrouter-reason"]
 
     hang, entered = steady.proxy.folder / "hang", steady.proxy.folder / "entered"
-    entered.touch()
+    entered.write_text("")
     assert reason() not in (ANSWERS_IN_TIME, RESTS)
     with limited(steady.proxy):
         hang.touch()

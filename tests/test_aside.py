@@ -243,6 +243,12 @@ async def test_a_version_that_it_cannot_open_is_left_with_the_reason(tmp_path, c
     aside.stop()
 
 
+async def test_once_stopped_it_starts_nothing_more(aside, router):
+    aside.stop()
+    tend(aside, router)
+    assert aside.process is None
+
+
 async def test_it_knows_no_key_of_a_provider(router, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-never-there")
     aside = Aside("process", LIMIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 
@@ -42,6 +43,7 @@ class Aside:
         # With one processor, a second process would only take turns with the first.
         self._wanted = where == "process" or (where == "auto" and joblib.cpu_count() > 1)
         self._limit = _SHARE * limit
+        self._lock = threading.Lock()  # a watcher may look once more while all is stopped
         self._on_change = on_change or (lambda *, decides: None)
         self._router: BenchRouter | None = None
         self._process: DecisionProcess | None = None
@@ -55,8 +57,12 @@ class Aside:
 
     def tend(self, router: BenchRouter, pace: Pace) -> None:
         """Start a process for the router that serves, if there is none, and end that of another."""
+        with self._lock:
+            self._tend(router, pace)
+
+    def _tend(self, router: BenchRouter, pace: Pace) -> None:
         if self._router is not router:
-            self.stop()
+            self._end_process()
             self._router, self._starts = router, 0
         if not self._wanted or not pace.only_computes:
             return
@@ -97,7 +103,12 @@ class Aside:
         return await process.decide(prompt, task, models, terms)
 
     def stop(self) -> None:
-        """End the process; decisions under way are taken here."""
+        """End the process, and start no other; decisions under way are taken here."""
+        with self._lock:
+            self._wanted = False
+            self._end_process()
+
+    def _end_process(self) -> None:
         if self._process is not None:
             self._process.stop()
             self._process = None

@@ -14,6 +14,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,8 +33,8 @@ from support.proxies import (
     eventually,
     provider,
 )
-from support.switched_hook import OFF, PORT, STATES
-from support.timing import spread
+from support.switched_hook import OFF, PORT, STATES, read_at_random
+from support.timing import elapsed_ms, spread
 
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
@@ -61,6 +62,8 @@ def main(concurrency: int, starts: int, rounds: int, requests: int) -> None:
                     switch.recv(64)
                     measured[state].append(_turn(proxy, concurrency, requests))
     _show(measured)
+    reading = [elapsed_ms(partial(read_at_random, number)) for number in range(200)]
+    Console().print(f"To read 1 MB at random: {np.median(reading):.2f} ms alone.", highlight=False)
 
 
 @contextmanager

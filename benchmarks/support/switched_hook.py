@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.hook import BenchRouterHook
 from litellm_benchrouter.serving.aside import Aside
@@ -17,15 +19,19 @@ from litellm_benchrouter.serving.serving import Serving
 PORT = "BENCHROUTER_SWITCH"
 """Variable with the file that a proxy writes the number of the switch's port to."""
 
-OFF, LIST, PROXY, PROCESS = "off", "list", "proxy", "process"
+OFF, LIST, READ, PROXY, PROCESS = "off", "list", "read", "proxy", "process"
 STATES = {
     OFF: "the hook does nothing",
     LIST: "decisions come from a list",
+    READ: "... and 1 MB is read",
     PROXY: "they are taken in the proxy",
     PROCESS: "... in a process of their own",
 }
 
 _LISTED = 20  # decisions, the first that are taken
+_LINE = 16  # float32 in a line of the processor's caches
+_MEMORY = np.ones(16_000_000, dtype=np.float32)  # more than the caches hold
+_PLACES = np.random.default_rng(0).integers(0, len(_MEMORY) // _LINE, (50, 16_384)) * _LINE
 _state = PROCESS
 
 
@@ -70,8 +76,11 @@ _numbers = itertools.count()
 
 
 async def _decide_or_repeat(self: Serving, *args: Any, **options: Any) -> Decision:
-    if _state == LIST and len(_taken) == _LISTED:
-        return _taken[next(_numbers) % _LISTED]
+    if _state in (LIST, READ) and len(_taken) == _LISTED:
+        number = next(_numbers)
+        if _state == READ:
+            read_at_random(number)
+        return _taken[number % _LISTED]
     decision = await _decide(self, *args, **options)
     if len(_taken) < _LISTED:
         _taken.append(decision)
@@ -80,6 +89,11 @@ async def _decide_or_repeat(self: Serving, *args: Any, **options: Any) -> Decisi
 
 async def _decide_aside_or_not(self: Aside, *args: Any) -> Decision | None:
     return await _decide_aside(self, *args) if _state == PROCESS else None
+
+
+def read_at_random(number: int) -> None:
+    """Read a line of memory at each of 16,384 places, as much as a core's second cache holds."""
+    _MEMORY[_PLACES[number % len(_PLACES)]].sum()
 
 
 def _listen(file: Path) -> None:

@@ -262,7 +262,8 @@ class DecisionProcess:
 def _start(connection: socket.socket, folder: Path) -> subprocess.Popen[bytes]:
     found = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     return subprocess.Popen(
-        [sys.executable, "-m", _MAIN, str(connection.fileno()), str(folder)],
+        # -P: what lies in the working directory is not taken for a library
+        [sys.executable, "-P", "-m", _MAIN, str(connection.fileno()), str(folder)],
         pass_fds=[connection.fileno()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

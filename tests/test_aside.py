@@ -149,6 +149,14 @@ async def test_what_is_quicker_taken_here_or_too_long_is_not_asked_for(aside, ro
     assert await aside.decide(router, "素" * 20_000, None, MODELS, PLAIN) is not None
 
 
+@pytest.mark.parametrize("n", [9_000, 12_000, 19_000])
+async def test_what_json_makes_too_long_is_decided_here_and_ends_nothing(aside, router, n):
+    process = aside.process
+    await aside.decide(router, "\U0001f600" * n, None, MODELS, PLAIN)  # twelve bytes each
+    assert await aside.decide(router, MATH, None, MODELS, PLAIN) is not None
+    assert aside.process is process
+
+
 async def test_another_version_is_not_asked_of_it(aside, router):
     another = BenchRouter(router.artifact)
     assert await aside.decide(another, MATH, None, MODELS, PLAIN) is None

@@ -30,8 +30,10 @@ logger = logging.getLogger("litellm_benchrouter")
 
 Models = tuple[str, ...]
 
-LONGEST_MESSAGE = 2**17  # bytes, less than what a socket takes at once
-_LONGEST_PROMPT = 20_000  # characters; six bytes each at most, as JSON writes them
+LONGEST_MESSAGE = 2**17
+"""Bytes, less than what a socket takes at once; what is longer would arrive cut."""
+
+_LONGEST_PROMPT = 20_000  # characters; of most texts they fit in a message
 _MOST_OFFERS = 256  # sets of models
 _SILENT_SECONDS = 10.0  # without an answer that is late: it hangs
 _MAIN = "litellm_benchrouter.serving.process_main"
@@ -133,7 +135,7 @@ class DecisionProcess:
         answer = self._waiting[number] = loop.create_future()
         late = loop.call_later(self._limit, self._late, number)
         try:
-            self._send(
+            sent = self._send(
                 {
                     "number": number,
                     "prompt": prompt,
@@ -145,7 +147,7 @@ class DecisionProcess:
                     "characters": terms.characters,
                 }
             )
-            fields = await answer
+            fields = await answer if sent else None
         finally:
             late.cancel()
             self._waiting.pop(number, None)
@@ -201,11 +203,16 @@ class DecisionProcess:
                 self._loop = loop
         return self._loop is loop
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> bool:
+        """Return whether it was sent: it may be too long, too much may wait, or it has ended."""
+        data = json.dumps(message).encode()
+        if len(data) > LONGEST_MESSAGE:
+            return False
         try:
-            self._socket.send(json.dumps(message).encode())
-        except OSError:  # too long, or too much waits there, or it has ended, which is heard of
-            self._answer(message.get("number"), None)
+            self._socket.send(data)
+        except OSError:
+            return False
+        return True
 
     def _receive(self) -> None:
         try:
@@ -237,8 +244,8 @@ class DecisionProcess:
         else:
             self._leave(str(message["failed"]))
 
-    def _answer(self, number: int | None, fields: dict[str, Any] | None) -> None:
-        answer = self._waiting.get(-1 if number is None else number)
+    def _answer(self, number: int, fields: dict[str, Any] | None) -> None:
+        answer = self._waiting.get(number)
         if answer is not None and not answer.done():
             answer.set_result(fields)
 

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def _prepare(connection: socket.socket, router: BenchRouter, models: list[str]) 
 def _answered(router: BenchRouter, asked: Mapping[str, Any]) -> bytes:
     """Decide; without a decision the proxy's process takes it, and reports what is wrong."""
     number = asked["number"]
-    try:
+    with suppress(Exception):
         terms = Terms(
             Policy(*asked["policy"]),
             asked["note"],
@@ -68,9 +69,10 @@ def _answered(router: BenchRouter, asked: Mapping[str, Any]) -> bytes:
         decision = router.decide(
             asked["prompt"], task=asked["task"], models=asked["models"], terms=terms
         )
-        return json.dumps({"number": number, "decision": vars(decision)}).encode()
-    except Exception:
-        return json.dumps({"number": number, "decision": None}).encode()
+        answer = json.dumps({"number": number, "decision": vars(decision)}).encode()
+        if len(answer) <= LONGEST_MESSAGE:
+            return answer
+    return json.dumps({"number": number, "decision": None}).encode()
 
 
 def _say(connection: socket.socket, message: Mapping[str, Any]) -> None:

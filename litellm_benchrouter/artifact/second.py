@@ -20,7 +20,7 @@ from litellm_benchrouter.artifact.of_embedder import (
 )
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.estimators.guarded import Guarded
+from litellm_benchrouter.guarded.guarded import Guarded
 from litellm_benchrouter.index.faiss_graph import FaissIndex
 from litellm_benchrouter.index.hnsw import HnswIndex
 

@@ -14,8 +14,8 @@ from litellm_benchrouter.building.proof import (
 )
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import Engine
-from litellm_benchrouter.estimators.guarded import Fitted
-from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.guarded.guarded import Fitted
+from litellm_benchrouter.validation.folds import Prepared
 
 
 def prove_requests(

@@ -18,21 +18,21 @@ from litellm_benchrouter.artifact.second import SECOND, SecondContents
 from litellm_benchrouter.artifact.verdict import losses, points
 from litellm_benchrouter.building.embed import EmbeddedBenchmark, embed_prompts, finished
 from litellm_benchrouter.building.encoder_check import make_and_check
-from litellm_benchrouter.building.fitting import FittingSet
 from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES
 from litellm_benchrouter.building.indexing import index_vectors
 from litellm_benchrouter.building.proof import loses
 from litellm_benchrouter.building.proof_second import prove_requests
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.benchmark import Benchmark, labels
-from litellm_benchrouter.core.neighbors import Neighbors
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ArtifactError, EmbedderError, SourceError
-from litellm_benchrouter.estimators.guarded import Fitted, fit_request, neighbors_of_each
-from litellm_benchrouter.estimators.request import K
-from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.guarded.guarded import Fitted, fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.request import K
 from litellm_benchrouter.index.graph import Index
+from litellm_benchrouter.paper.benchmark import Benchmark, labels
+from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.fitting import FittingSet
+from litellm_benchrouter.validation.folds import Prepared
 
 
 def build_second(

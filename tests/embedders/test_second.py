@@ -16,16 +16,16 @@ import yaml
 from clock import Clock
 from proxy.upstream import BROKEN, FakeUpstream, slow
 
-from litellm_benchrouter.artifact.artifact import Artifact, read_artifact, verify_artifact
+from litellm_benchrouter.artifact.version import Artifact, read_artifact, verify_artifact
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.costs.policy import QUALITY
 from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.errors import ArtifactError, ConfigError, EmbedderError
 from litellm_benchrouter.page.about import about
 from litellm_benchrouter.page.question import Question
 from litellm_benchrouter.page.question import ask as put
-from litellm_benchrouter.routing.policy import QUALITY
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.breaker import Breaker, State
 from litellm_benchrouter.serving.serving import Serving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from pathlib import Path
@@ -17,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from litellm_benchrouter.config.base import Block, first_problem, read_document
+from litellm_benchrouter.config.base import Block, first_problem, read_document, without_retired
 from litellm_benchrouter.config.builder import (
     EmbedderConfig,
     IndexConfig,
@@ -59,6 +60,8 @@ __all__ = [
     "mirror_folder",
     "parse_config",
 ]
+
+_log = logging.getLogger(__name__)
 
 BLOCK = "benchrouter"
 DIRECTORY = "router_artifacts"
@@ -111,6 +114,7 @@ class BenchRouterConfig(Block):
 
     _url: str | None = PrivateAttr(None)
     _folder: Path = PrivateAttr(Path())
+    _warnings: list[str] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -155,6 +159,11 @@ class BenchRouterConfig(Block):
         if self.mode != "groups" and self.virtual_models:
             raise ValueError("virtual_models need `mode: groups`; set it, or take them out")
         return self
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about keys that no longer have an effect."""
+        return self._warnings
 
     @property
     def artifacts_url(self) -> str | None:
@@ -241,10 +250,17 @@ def parse_config(
     block: object, *, folder: Path, where: str = "the configuration"
 ) -> BenchRouterConfig:
     """Check a `benchrouter:` block that has been read already; see `load_config`."""
+    block = {} if block is None else block
+    warnings: list[str] = []
+    if isinstance(block, dict):
+        block, warnings = without_retired(block, BenchRouterConfig, where)
     try:
-        config = BenchRouterConfig.model_validate({} if block is None else block)
+        config = BenchRouterConfig.model_validate(block)
     except ValidationError as error:
         raise ConfigError(first_problem(error, where, BLOCK, BenchRouterConfig)) from error
+    config._warnings = warnings
+    for warning in warnings:
+        _log.warning(warning)
     return config.at(config.artifacts_url or str(config.artifacts), folder).model_copy(
         update={
             "embedder": _from(folder, config.embedder),

@@ -17,6 +17,39 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 _WAY_OUT = "mend the `include:` or `proxy_config:` that names it"
 
 
+RETIRED = {
+    "embedder.candidates": "`benchrouter evaluate --embedders lexical,static` compares embedders",
+    "embedder.on_disagreement": "models are exported in full precision only",
+    "embedder.precision": "models are exported in full precision only",
+    "embedder.second": "requests go to the best model on average while a hosted embedder is late",
+    "embedder.tolerance": "`benchrouter evaluate --embedders lexical,static` compares embedders",
+    "serving.decide_in": "all decisions are taken in the proxy's own process",
+}
+"""Keys that are accepted for one release without effect -> what stands in for each."""
+
+RETIRED_VALUES = {
+    ("embedder.kind", "auto"): (
+        "choose one kind; `benchrouter evaluate --embedders lexical,static` compares them"
+    ),
+}
+"""Values that are refused -> what stands in for each."""
+
+
+def without_retired(
+    block: dict[str, Any], model: type[BaseModel], where: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Leave out the keys of `RETIRED` that the model no longer has, with a warning for each."""
+    warnings = []
+    for path, stand_in in RETIRED.items():
+        section, _, key = path.partition(".")
+        part, of_section = block.get(section), model.model_fields[section].annotation
+        fields = getattr(of_section, "model_fields", {})
+        if isinstance(part, dict) and key in part and key not in fields:
+            block = block | {section: {name: part[name] for name in part if name != key}}
+            warnings.append(f"{where}: `benchrouter.{path}` has no effect: {stand_in}. Remove it.")
+    return block, warnings
+
+
 class Block(BaseModel):
     """A part of the configuration: a key it does not know is refused, not ignored."""
 
@@ -108,6 +141,9 @@ def first_problem(error: ValidationError, where: str, block: str, model: type[Ba
     if problem["type"] == "extra_forbidden":
         known = _known_keys(model, problem["loc"][:-1])
         return f"{where}: unknown key `{key}`; known here: {known}{more}."
+    retired = RETIRED_VALUES.get((key.removeprefix(f"{block}."), str(problem["input"])))
+    if retired is not None:
+        return f"{where}: `{key}: {problem['input']}` is no longer there: {retired}{more}."
     if problem["type"] == "missing":
         return f"{where}: `{key}` is missing; add it{more}."
     if problem["type"] == "value_error":

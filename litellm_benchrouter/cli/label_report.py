@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litellm_benchrouter.cli.options import console, number, print_json, table
-from litellm_benchrouter.labelling.given import Imported
+from litellm_benchrouter.labelling.journal import Imported
 from litellm_benchrouter.labelling.run import Run
 from litellm_benchrouter.labelling.task import LabelTask
 

@@ -26,8 +26,7 @@ from litellm_benchrouter.config import BLOCK, VirtualModel, load_config
 from litellm_benchrouter.conversation.text import asks_for_text, metadata_of
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.proxy import access, running
-from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
-from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.deciding import Deciding
 from litellm_benchrouter.serving.decision_log import set_log_level
@@ -238,13 +237,8 @@ class BenchRouterHook(CustomLogger):
         self._names = ModelNames(config.aliases, frozenset())
         serving = Serving(config, self._loaded, metrics=self._metrics)
         stated = {name: model.model_dump() for name, model in config.models.items()}
-        self._deciding = Deciding(
-            config,
-            serving,
-            DeploymentPrices().of,
-            DeploymentAbilities(stated).of,
-            self._metrics,
-        )
+        facts = DeploymentFacts(stated)
+        self._deciding = Deciding(config, serving, facts.prices, facts.abilities, self._metrics)
         serving.start()
 
     def _loaded(self, router: BenchRouter) -> list[list[str]]:

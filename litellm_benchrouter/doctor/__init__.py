@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.doctor import proxy, version
 from litellm_benchrouter.doctor.finding import Finding, Status
 from litellm_benchrouter.doctor.libraries import check_libraries
-from litellm_benchrouter.proxy.proxy_yaml import read_proxy_yaml
 
 __all__ = ["Finding", "Status", "diagnose"]
 

@@ -41,7 +41,7 @@ def check_libraries(config: BenchRouterConfig, proxy: Mapping[str, Any]) -> Iter
         yield fail("python", f"{running}, {wanted} is needed", "use another interpreter")
     serving, building = _EXTRAS.get(config.embedder.kind, ("", ""))
     yield _needs("libraries", "", "the package")
-    yield _needs("proxy", "proxy", "the proxy")
+    yield _needs("litellm", "proxy", "the proxy")
     if serving:
         yield _needs("extras", serving, f"serving with the embedder {config.embedder.kind}")
     if building and building != serving:

@@ -46,7 +46,7 @@ _MOST_SECONDS = 3.0
 def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
     """Check access, builds that run or were killed, and room for the next build."""
     root = config.artifacts
-    there = next(folder for folder in (root, *root.parents) if folder.exists())
+    there = next(folder for folder in (root, *root.parents) if os.path.exists(folder))
     if config.artifacts_url is not None:
         yield _store(config)
     access = _access(root, there)
@@ -57,6 +57,8 @@ def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
             "name another folder in benchrouter.artifacts_cache",
         )
     yield access
+    if access.status is Status.FAIL:
+        return
     yield _builds(root)
     versions = Versions(root)
     served = versions.served()
@@ -137,9 +139,9 @@ def _access(root: Path, there: Path) -> Finding:
     def may(mode: int) -> bool:
         return os.access(there, mode | os.X_OK, effective_ids=True)
 
-    if there == root and not may(os.R_OK):
+    if not may(os.R_OK if there == root else os.F_OK):
         return fail(
-            "directory", f"{root} cannot be read by {user}", "give it to the proxy's user to read"
+            "directory", f"{there} cannot be read by {user}", "give it to the proxy's user to read"
         )
     if not may(os.W_OK):
         return warn(

@@ -20,7 +20,7 @@ def found_for(kind: str = "lexical") -> list[Finding]:
 def test_an_installation_that_runs_its_tests_is_well() -> None:
     found = found_for()
     assert [(finding.check, finding.status) for finding in found] == [
-        (check, "ok") for check in ("python", "libraries", "proxy", "hnswlib")
+        (check, "ok") for check in ("python", "libraries", "litellm", "hnswlib")
     ]
 
 

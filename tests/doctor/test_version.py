@@ -195,25 +195,28 @@ def test_a_user_without_a_name_is_told_by_its_number(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_the_command_runs_for_a_user_without_a_passwd_entry(tiny_folder: Path) -> None:
-    """As in a container whose user is a number, without a home."""
-    tiny.configure(tiny_folder)
-    code = f"""
-import os
-os.environ |= {{"LITELLM_LOCAL_MODEL_COST_MAP": "True"}}
-for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
-    os.environ.pop(name, None)
-from pathlib import Path
-from litellm_benchrouter.config import load_config
-from litellm_benchrouter.doctor import version
-config = load_config(Path({str(tiny_folder / "config.yaml")!r}))
-os.setuid(1000740000)
-print(*(found.check for found in version.check_directory(config)))
-"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (ran.stdout.strip(), ran.returncode) == ("['directory', 'builds', 'disk']", 0), (
-        ran.stderr
-    )
+@pytest.mark.parametrize(
+    ("mode", "checks"), [(0o755, "directory builds disk"), (0o700, "directory")]
+)
+def test_a_user_without_a_passwd_entry_or_a_home_is_looked_after(mode: int, checks: str) -> None:
+    code = """if True:
+        import os, sys
+        from pathlib import Path
+        from litellm_benchrouter.config import load_config
+        from litellm_benchrouter.doctor import version
+        config = load_config(Path(sys.argv[1]))
+        os.setuid(1000740000)
+        print(*(finding.check for finding in version.check_directory(config)))
+        """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "config.yaml").write_text("benchrouter: {}\n")
+        folder.chmod(mode)
+        command = [sys.executable, "-c", code, str(folder / "config.yaml")]
+        names = ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME")
+        env = {key: value for key, value in os.environ.items() if key not in names}
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert (ran.stdout.strip(), ran.stderr) == (checks, "")
 
 
 def test_what_is_behind_a_url_is_not_downloaded(tiny_folder: Path, tmp_path: Path) -> None:

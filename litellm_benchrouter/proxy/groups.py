@@ -64,6 +64,11 @@ class Groups(dict[str, Sequence[Any]]):
         """The benchmark models of each group, which may be none."""
         return {g: frozenset(filter(None, map(self._names.of, self[g]))) for g in self}
 
+    @cached_property
+    def by_id(self) -> dict[str, str | None]:
+        """The benchmark model of each deployment, by the deployment's id."""
+        return {str(id_of(d)): m for d, m in zip(self.deployments, self.models, strict=True)}
+
     def only(self, allowed: Collection[str]) -> Groups:
         """Return those that are allowed."""
         if len(allowed) == len(self):

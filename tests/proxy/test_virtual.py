@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from litellm_benchrouter.demo.run import copy_files
 
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.test_routing import CODE, MATH, ours
 from proxy.upstream import BROKEN, FakeUpstream
@@ -94,9 +94,7 @@ def proxy(unbuilt: tuple[ProxyProcess, dict[str, Any]]) -> ProxyProcess:
 
 def ask(proxy: ProxyProcess, prompt: str, model: str, **body: Any) -> Any:
     turns = [{"role": "user", "content": prompt}]
-    return proxy.http.post(
-        "/v1/chat/completions", json={"model": model, "messages": turns, **body}
-    )
+    return proxy.http.post("/v1/chat/completions", json={"model": model, "messages": turns, **body})
 
 
 def change(proxy: ProxyProcess, **metadata: Any) -> None:
@@ -136,7 +134,9 @@ def test_a_better_model_that_is_added_is_used_at_once_and_no_more_when_it_goes(
 ) -> None:
     before, *_ = ours(ask(proxy, MATH, "smart"))["group"], None
     assert before != "mathsmith"
-    added = deployment("mathsmith", "mathsmith", upstream.base_url, benchrouter_model="mathsmith-8b")
+    added = deployment(
+        "mathsmith", "mathsmith", upstream.base_url, benchrouter_model="mathsmith-8b"
+    )
     change(proxy, change=added)
     assert ours(ask(proxy, MATH, "smart"))["group"] == "mathsmith"
 

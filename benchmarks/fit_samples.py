@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import parse_config
-from litellm_benchrouter.core.benchmark import Benchmark, labels
-from litellm_benchrouter.core.neighbors import normalize
+from litellm_benchrouter.paper.benchmark import Benchmark, labels
+from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Silent, bars
 from litellm_benchrouter.routing.router import BenchRouter
 

@@ -36,7 +36,7 @@ from support.proxies import (
 from support.timed_hook import FILE, medians
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import copy_files

@@ -21,13 +21,13 @@ from rich.table import Table
 from support.vectors import PreparedVectors, benchmark_config, synthetic
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.versions import Versions
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.neighbors import nearest
+from litellm_benchrouter.paper.neighbors import nearest
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.versions import Versions
 
 _QUERIES, _EXACT = 2_000, 200
 _BARS = {"open": 2.0, "p50": 1.0, "p99": 3.0, "recall": 0.95}

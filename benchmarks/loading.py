@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from support.vectors import benchmark_config, random_labels, synthetic
 
-from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.store.versions import Versions
 
 _TICK = 0.001  # seconds
 _ROUNDS = 5

@@ -26,8 +26,6 @@ from litellm_benchrouter.building.embedder_quality import Held, Quality, condens
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.building.sample import sample_rows
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.benchmark import Benchmark
-from litellm_benchrouter.core.scores import s1
 from litellm_benchrouter.embedders import (
     Embedder,
     LexicalEmbedder,
@@ -35,9 +33,11 @@ from litellm_benchrouter.embedders import (
     StaticEmbedder,
 )
 from litellm_benchrouter.embedders.tokens import Tokens
-from litellm_benchrouter.evaluation.prepared import prepare
 from litellm_benchrouter.evaluation.task import knn
+from litellm_benchrouter.paper.benchmark import Benchmark
+from litellm_benchrouter.paper.scores import s1
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.folds import prepare
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 DATA = tuple(SHARED / name for name in ("bfcl", "openllm_v2", "reasoning_gym", "routerbench"))

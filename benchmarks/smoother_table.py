@@ -21,11 +21,11 @@ from rich.table import Table
 from litellm_benchrouter.building.embed import embed_benchmark
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import RoutingConfig, parse_config
-from litellm_benchrouter.core.neighbors import nearest
-from litellm_benchrouter.core.scores import correctness_predictor, predictor_accuracy
-from litellm_benchrouter.core.smoother import n_moved, task_distance
-from litellm_benchrouter.evaluation.prepared import Prepared, prepare
+from litellm_benchrouter.paper.neighbors import nearest
+from litellm_benchrouter.paper.scores import correctness_predictor, predictor_accuracy
+from litellm_benchrouter.paper.smoother import n_moved, task_distance
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.folds import Prepared, prepare
 
 
 @click.command()

@@ -4,11 +4,8 @@ What serving needs is here; building is `litellm_benchrouter.building.build`, so
 workers do not load what only the builder uses.
 """
 
-from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.core.benchmark import Benchmark, ModelFacts
-from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.errors import (
     ArtifactError,
     BenchRouterError,
@@ -17,7 +14,10 @@ from litellm_benchrouter.errors import (
     SourceError,
     VersionError,
 )
+from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
 
 __all__ = [
     "Artifact",

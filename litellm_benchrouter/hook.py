@@ -23,11 +23,11 @@ from weakref import WeakKeyDictionary
 from litellm.integrations.custom_logger import CustomLogger
 
 from litellm_benchrouter.config import BLOCK, VirtualModel, load_config
+from litellm_benchrouter.conversation.text import asks_for_text, metadata_of
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.proxy import access, running
 from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
 from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
-from litellm_benchrouter.routing.request import asks_for_text, metadata_of
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.deciding import Deciding
 from litellm_benchrouter.serving.decision_log import set_log_level

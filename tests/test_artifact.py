@@ -13,16 +13,16 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.core.benchmark import average_accuracy, labels, task_accuracy
-from litellm_benchrouter.core.neighbors import nearest, normalize
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.index.hnsw import HnswIndex
+from litellm_benchrouter.paper.benchmark import average_accuracy, labels, task_accuracy
+from litellm_benchrouter.paper.neighbors import nearest, normalize
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.store.directory import Store
 
 
 def version_in(folder: Path) -> Path:

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.costs.policy import PLAIN, Policy, Terms
+from litellm_benchrouter.costs.prices import Prices
 from litellm_benchrouter.demo.run import copy_files
-from litellm_benchrouter.routing.policy import PLAIN, Policy, Terms
-from litellm_benchrouter.routing.prices import Prices
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.aside import Aside
 from litellm_benchrouter.serving.pace import Pace
 from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.store.directory import Store
 
 MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b")
 MATH = "Amira has 120 tickets and gives away 15 percent of them. How many are left?"
@@ -300,7 +300,7 @@ import os
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{n_processors}])
 import test_aside as t
 from pathlib import Path
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.store.directory import Store
 store = Store(Path({str(folder)!r}) / "router_artifacts")
 aside = t.Aside({where!r}, 1.0)
 t.tend(aside, t.BenchRouter(t.read_artifact(store.folder(store.current()))))

@@ -15,31 +15,31 @@ import polars as pl
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.core.benchmark import (
+from litellm_benchrouter.errors import ArtifactError, ConfigError, SourceError
+from litellm_benchrouter.paper.benchmark import (
     MISSING,
     Benchmark,
     average_accuracy,
     labels,
     task_accuracy,
 )
-from litellm_benchrouter.core.decision import rank
-from litellm_benchrouter.core.neighbors import nearest, nearest_outside_task, normalize
-from litellm_benchrouter.core.scores import (
+from litellm_benchrouter.paper.neighbors import nearest, nearest_outside_task, normalize
+from litellm_benchrouter.paper.scores import (
     correctness_predictor,
     predictor_accuracy,
     s1,
     s2,
     s3,
 )
-from litellm_benchrouter.core.smoother import kernel_smoother, smoother_table, task_distance
-from litellm_benchrouter.errors import ArtifactError, ConfigError, SourceError
+from litellm_benchrouter.paper.smoother import kernel_smoother, smoother_table, task_distance
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.routing.decision import rank
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
 
 
 def built(config: Path | BenchRouterConfig, **options: Any) -> Artifact:

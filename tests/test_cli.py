@@ -12,9 +12,9 @@ import pytest
 import tiny
 import yaml
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
 
 CODE = "Write a Python function that reverses a queue of seeds without recursion."
 

@@ -9,15 +9,15 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import IndexConfig, load_config
-from litellm_benchrouter.core.neighbors import nearest, normalize
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.index import growth
 from litellm_benchrouter.index.build import build_index, engine_of, open_index, save_index
 from litellm_benchrouter.index.faiss_graph import FaissIndex
 from litellm_benchrouter.index.graph import recall
+from litellm_benchrouter.paper.neighbors import nearest, normalize
 from litellm_benchrouter.routing.router import BenchRouter
 
 Vectors = NDArray[np.float32]

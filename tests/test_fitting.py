@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_benchrouter.building.fitting import FittingSet, fitting_rows
-from litellm_benchrouter.core.benchmark import Benchmark
-from litellm_benchrouter.core.neighbors import normalize
-from litellm_benchrouter.estimators.guarded import neighbors_of_each
+from litellm_benchrouter.guarded.guarded import neighbors_of_each
 from litellm_benchrouter.index.graph import ExactIndex
+from litellm_benchrouter.paper.benchmark import Benchmark
+from litellm_benchrouter.paper.neighbors import normalize
+from litellm_benchrouter.validation.fitting import FittingSet, fitting_rows
 
 
 @settings(deadline=None, max_examples=50)

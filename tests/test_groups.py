@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.serving.groups import named_fallbacks, put_first, rank_groups, rewritten
 
 DECISION = Decision(ranking=("b", "c", "a"), method="s1", reason="because")

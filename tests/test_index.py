@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import IndexConfig
-from litellm_benchrouter.core.neighbors import Neighbors, nearest, normalize
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.index.build import build_index
 from litellm_benchrouter.index.graph import ExactIndex, recall
 from litellm_benchrouter.index.hnsw import HnswIndex
+from litellm_benchrouter.paper.neighbors import Neighbors, nearest, normalize
 
 Vectors = NDArray[np.float32]
 

@@ -12,15 +12,15 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.core.masked import mean
-from litellm_benchrouter.core.neighbors import normalize
+from litellm_benchrouter.costs.policy import Policy, Terms
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.labelling.labels import labels_path, prompt_key
-from litellm_benchrouter.routing.policy import Policy, Terms
+from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.sources.tasks import labels_path, prompt_key
 
 INPUTS = [f"Who is number {i}?" for i in range(24)]
 
@@ -260,7 +260,7 @@ def test_labelled_inputs_are_embedded_once(tmp_path: Path, monkeypatch: pytest.M
     made = "litellm_benchrouter.building.encoder_check.make_embedder"
     monkeypatch.setattr(made, lambda *_, **__: embedder)
     monkeypatch.setattr(
-        "litellm_benchrouter.artifact.artifact.load_embedder", lambda *_, **__: embedder
+        "litellm_benchrouter.artifact.version.load_embedder", lambda *_, **__: embedder
     )
     assert build(load_config(config)).manifest.counts["embedded_now"] == 160
     label(config, 24, {"ant": 1.0, "bee": 0.0})

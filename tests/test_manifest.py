@@ -11,9 +11,9 @@ import pytest
 import tiny
 
 from litellm_benchrouter.artifact.manifest import read_manifest
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.errors import ArtifactError, VersionError
+from litellm_benchrouter.store.directory import Store
 
 
 @pytest.fixture

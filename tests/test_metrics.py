@@ -16,13 +16,13 @@ import prometheus_client
 import pytest
 import yaml
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.core.decision import KINDS, Decision
+from litellm_benchrouter.routing.decision import KINDS, Decision
 from litellm_benchrouter.serving.decision_log import log_decision
 from litellm_benchrouter.serving.metrics import Metrics, PrometheusMetrics
 from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.store.directory import Store
 
 DECISION = Decision(
     ranking=("ant", "bee"), method="s1", reason="they know best", artifact="v1",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.routing.router import BenchRouter

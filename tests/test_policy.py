@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_benchrouter.routing.policy import QUALITY, Policy
+from litellm_benchrouter.costs.policy import QUALITY, Policy
 
 NAMES = ("ant", "bee", "cat")
 PREFERRED = np.array([0, 1, 2])

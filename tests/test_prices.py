@@ -8,15 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from litellm_benchrouter.core.benchmark import Benchmark, ModelFacts, cost_ranks
-from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices, price_of
-from litellm_benchrouter.routing.expected_cost import OUTPUT_TOKENS, Lengths, cost_model
-from litellm_benchrouter.routing.prices import (
+from litellm_benchrouter.costs.expected_cost import OUTPUT_TOKENS, Lengths, cost_model
+from litellm_benchrouter.costs.prices import (
     Prices,
     bundled_cost_map,
     in_cost_map,
     with_known_prices,
 )
+from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, cost_ranks
+from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices, price_of
 
 COST_MAP = {
     "gpt-9": {
@@ -54,7 +54,7 @@ def test_a_model_is_found_in_the_cost_map_by_its_provider(model, provider, price
 def test_the_cost_map_is_read_without_importing_litellm():
     code = (
         "import sys\n"
-        "from litellm_benchrouter.routing.prices import bundled_cost_map, in_cost_map\n"
+        "from litellm_benchrouter.costs.prices import bundled_cost_map, in_cost_map\n"
         "print(in_cost_map(bundled_cost_map(), 'gpt-4o').input, 'litellm' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,10 +13,9 @@ import tiny
 import yaml
 from evaluation.cases import prepared_of
 
-from litellm_benchrouter.artifact.artifact import read_artifact
 from litellm_benchrouter.artifact.manifest import read_manifest
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.artifact.verdict import losses, points, sentence
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.building.embed import embed_benchmark
 from litellm_benchrouter.building.load import load_benchmark
@@ -25,12 +24,13 @@ from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_con
 from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
-from litellm_benchrouter.evaluation.guarded import DEFAULT, request_picks, request_scores
-from litellm_benchrouter.evaluation.prepared import prepare
 from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.task import run_task
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
+from litellm_benchrouter.validation.folds import prepare
+from litellm_benchrouter.validation.methods import DEFAULT, request_picks, request_scores
 
 BEST_EVERYWHERE = (0.7, 0.65, 0.65, 0.65, 0.65)
 ALL_ALIKE = (0.6, 0.6, 0.6, 0.6, 0.6)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.serving.ranking import Call, ModelNames, id_of, order_deployments
 
 NAMES = ModelNames(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from litellm_benchrouter.routing.request import (
+from litellm_benchrouter.conversation.text import (
     asks_for_text,
     last_user_turn,
     metadata_of,

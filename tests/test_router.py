@@ -15,27 +15,27 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.core.benchmark import (
+from litellm_benchrouter.paper.benchmark import (
     MISSING,
     Benchmark,
     average_accuracy,
     labels,
     task_accuracy,
 )
-from litellm_benchrouter.core.decision import probability_better
-from litellm_benchrouter.core.neighbors import (
+from litellm_benchrouter.paper.neighbors import (
     Neighbors,
     nearest,
     nearest_outside_task,
     normalize,
 )
-from litellm_benchrouter.core.scores import correctness_predictor, s2, s3
-from litellm_benchrouter.core.smoother import kernel_smoother, smoother_table, task_distance
+from litellm_benchrouter.paper.scores import correctness_predictor, s2, s3
+from litellm_benchrouter.paper.smoother import kernel_smoother, smoother_table, task_distance
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.routing.decision import probability_better
 from litellm_benchrouter.routing.router import BenchRouter
 
 Vectors = NDArray[np.float32]

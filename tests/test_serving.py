@@ -18,17 +18,17 @@ import pytest
 from clock import Clock
 from proxy.harness import eventually
 
-from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig, ServingConfig, load_config
-from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.embedders import Embedder
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.breaker import Breaker, State
 from litellm_benchrouter.serving.pace import Pace
 from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.store.directory import Store
 
 MODELS = ["atlas-70b", "coder-14b", "mathsmith-8b"]
 UNLIMITED = {"time_limit_ms": 3_600_000.0}  # or a busy machine decides what is tested

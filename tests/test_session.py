@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_benchrouter.serving.session import Sessions, session_of, share_of
+from litellm_benchrouter.conversation.state import Sessions, session_of, share_of
 
 
 def turns(*texts: str) -> list[dict[str, str]]:

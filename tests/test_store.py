@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact.artifact import read_artifact
 from litellm_benchrouter.artifact.manifest import read_manifest
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.errors import ArtifactError, VersionError
+from litellm_benchrouter.store.directory import Store
 
 ABSENT = "0123456789abcdef"
 

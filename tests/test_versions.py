@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.history import How
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ArtifactError, ConfigError, VersionError
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
+from litellm_benchrouter.store.history import How
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +132,7 @@ def test_a_line_about_a_publication_that_failed_does_no_harm(store, ids):
 
 
 def test_publishing_while_another_command_does_is_refused_with_the_reason(store, ids, monkeypatch):
-    monkeypatch.setattr("litellm_benchrouter.artifact.store._PUBLISH_SECONDS", 0)
+    monkeypatch.setattr("litellm_benchrouter.store.directory._PUBLISH_SECONDS", 0)
     with store._publisher, pytest.raises(ArtifactError, match="another command is writing to"):
         Store(store.root).publish(ids[0])
     assert store.current() == ids[2]

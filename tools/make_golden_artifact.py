@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
 from litellm_benchrouter.artifact.manifest import SCHEMA_VERSION
+from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo import run

@@ -23,11 +23,11 @@ from support.vectors import (
     synthetic,
 )
 
-from litellm_benchrouter.artifact.artifact import Artifact
+from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.config import IndexConfig
-from litellm_benchrouter.core.neighbors import nearest
 from litellm_benchrouter.index.build import ROWS_FILE, build_index, open_index, save_index
 from litellm_benchrouter.index.graph import Index, recall
+from litellm_benchrouter.paper.neighbors import nearest
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
 from peers_run.result import CLASSIFIER, COSINE, EXACT, OURS, PAPER, Timed

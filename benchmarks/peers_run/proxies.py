@@ -17,11 +17,11 @@ from support.encoders import KINDS
 from support.proxies import Measured, Turn, ask_in_turns, provider
 from support.timing import percentiles, spread
 
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.errors import BenchRouterError
+from litellm_benchrouter.store.directory import Store
 from peers_run import litellm_routers, litellm_semantic
 from peers_run.litellm_routers import GROUP, MODELS
 from peers_run.result import whole

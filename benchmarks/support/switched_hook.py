@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from litellm_benchrouter.core.decision import Decision
 from litellm_benchrouter.hook import BenchRouterHook
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.serving.aside import Aside
 from litellm_benchrouter.serving.serving import Serving
 

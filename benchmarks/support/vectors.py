@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
+from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig, parse_config
-from litellm_benchrouter.core.neighbors import normalize
+from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import bars
 
 _CLUSTERS, _INTRINSIC = 300, 24  # text vectors lie near a surface of few dimensions

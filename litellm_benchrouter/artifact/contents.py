@@ -13,12 +13,12 @@ from litellm_benchrouter.artifact.json_file import write_json
 from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.artifact.named_tasks_file import to_json
 from litellm_benchrouter.artifact.of_embedder import write_of_embedder
-from litellm_benchrouter.core.decision import TaskChoice, TaskScores
-from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.embedders import Embedder
-from litellm_benchrouter.estimators.guarded import Guarded
+from litellm_benchrouter.guarded.guarded import Guarded
 from litellm_benchrouter.index.faiss_graph import FaissIndex
 from litellm_benchrouter.index.hnsw import HnswIndex
+from litellm_benchrouter.paper.smoother import SmootherTable
+from litellm_benchrouter.routing.decision import TaskChoice, TaskScores
 
 CORRECTNESS = "correctness.npy"
 SCORES = "scores.npy"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.decision import Decision, rank_with
-from litellm_benchrouter.estimators.few_labels import LIMIT, Posterior, required_probability
+from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
+from litellm_benchrouter.routing.decision import Decision, rank_with
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from litellm_benchrouter.core.benchmark import ModelFacts
 from litellm_benchrouter.errors import ArtifactError, VersionError
+from litellm_benchrouter.paper.benchmark import ModelFacts
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

@@ -14,8 +14,8 @@ from litellm_benchrouter.artifact.array_file import first_not_unit, open_array, 
 from litellm_benchrouter.artifact.manifest import MANIFEST
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.estimators import guarded
-from litellm_benchrouter.estimators.guarded import Guarded
+from litellm_benchrouter.guarded import guarded
+from litellm_benchrouter.guarded.guarded import Guarded
 from litellm_benchrouter.index.build import ROWS_FILE, open_index, save_index
 from litellm_benchrouter.index.faiss_graph import FaissIndex
 from litellm_benchrouter.index.graph import Index

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.manifest import ModelRecord, TaskRecord, finite
-from litellm_benchrouter.core.benchmark import MISSING, Benchmark, ModelFacts, average_accuracy
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts, average_accuracy
 
 
 def model_records(benchmark: Benchmark, accuracy: NDArray[np.float64]) -> list[ModelRecord]:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.building.auto_kept import (
     AUTO,
     FILE,
@@ -33,10 +32,11 @@ from litellm_benchrouter.building.embedder_quality import (
 from litellm_benchrouter.building.encoder_check import MadeEmbedder, make_and_check
 from litellm_benchrouter.building.sample import sample_rows
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.benchmark import Benchmark
 from litellm_benchrouter.embedders import Embedder, embed_with_cache
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError, EmbedderError
+from litellm_benchrouter.paper.benchmark import Benchmark
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.store.opening import open_store
 
 SAMPLES = 3_000
 """Prompts that candidates are tried on; of a larger benchmark a sample, drawn by hash."""

@@ -15,10 +15,10 @@ import numpy as np
 from litellm_benchrouter.building.auto_rule import Tried
 from litellm_benchrouter.building.encoder_check import MadeEmbedder
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.benchmark import Benchmark
 from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.embedders.model_files import model_digest
 from litellm_benchrouter.errors import EmbedderError
+from litellm_benchrouter.paper.benchmark import Benchmark
 
 AUTO = "auto"
 FILE = "auto.json"

@@ -11,29 +11,29 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.artifact.artifact import read_artifact
 from litellm_benchrouter.artifact.contents import Contents, write_contents
-from litellm_benchrouter.artifact.history import How
 from litellm_benchrouter.artifact.manifest import MANIFEST, SCHEMA_VERSION, Manifest
-from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.artifact.records import model_records, task_records
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.artifact.version_files import describe_files
 from litellm_benchrouter.building.embed import (
     embed_benchmark,
     without_unknown_prompts,
 )
 from litellm_benchrouter.building.indexing import index_vectors
-from litellm_benchrouter.building.inputs import read_task_inputs
 from litellm_benchrouter.building.labelled_build import read_task_labels
 from litellm_benchrouter.building.learn import learn
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.benchmark import (
-    MISSING,
-)
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.paper.benchmark import (
+    MISSING,
+)
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.sources.inputs import read_task_inputs
+from litellm_benchrouter.store.history import How
+from litellm_benchrouter.store.opening import open_store
 
 _LIBRARIES = ("hnswlib", "faiss-cpu", "numpy", "scikit-learn", "litellm", "litellm-benchrouter")
 

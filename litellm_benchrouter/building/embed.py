@@ -14,14 +14,14 @@ from litellm_benchrouter.building.auto import choose_embedder
 from litellm_benchrouter.building.auto_kept import AUTO
 from litellm_benchrouter.building.encoder_check import MadeEmbedder, make_and_check
 from litellm_benchrouter.config import BenchRouterConfig, TaskConfig
-from litellm_benchrouter.core.benchmark import Benchmark
-from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders import Embedder, embed_with_cache
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.embedders.room import room_for
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.paper.benchmark import Benchmark
+from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.merge_report import MergeReport
 

@@ -19,19 +19,19 @@ from threadpoolctl import threadpool_limits
 from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES, FEWEST_TASKS
 from litellm_benchrouter.building.proof import TEST_SHARE, held_out_groups, paper_picks
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.benchmark import MISSING, Benchmark
-from litellm_benchrouter.core.masked import mean
-from litellm_benchrouter.evaluation.guarded import request_picks, unseen_choices
-from litellm_benchrouter.evaluation.prepared import Prepared, prepare
-from litellm_benchrouter.evaluation.resample import bootstrap_samples
-from litellm_benchrouter.evaluation.splits import (
+from litellm_benchrouter.evaluation.task import paper_choices
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark
+from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.folds import Prepared, prepare
+from litellm_benchrouter.validation.methods import request_picks, unseen_choices
+from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.splits import (
     achieved,
     choose_splits,
     metric_values,
     training,
 )
-from litellm_benchrouter.evaluation.task import paper_choices
-from litellm_benchrouter.progress import Silent
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]

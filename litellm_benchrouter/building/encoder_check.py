@@ -18,8 +18,6 @@ from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.building.sample import sample_rows
 from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
-from litellm_benchrouter.core.benchmark import Benchmark, labels
-from litellm_benchrouter.core.decision import preference, rank_with
 from litellm_benchrouter.embedders import (
     Embedder,
     OnnxEmbedder,
@@ -28,8 +26,10 @@ from litellm_benchrouter.embedders import (
     make_embedder,
 )
 from litellm_benchrouter.errors import EmbedderError
-from litellm_benchrouter.estimators.guarded import fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.guarded import fit_request, neighbors_of_each
+from litellm_benchrouter.paper.benchmark import Benchmark, labels
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.routing.decision import preference, rank_with
 
 EQUAL_PICKS = 0.98
 """Share of equal picks below which an exported encoder is not the original's stand-in."""

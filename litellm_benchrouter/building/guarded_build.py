@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.building.trade_offs import trade_offs
-from litellm_benchrouter.core.decision import TaskScores
-from litellm_benchrouter.core.neighbors import Neighbors
-from litellm_benchrouter.core.smoother import SmootherTable
-from litellm_benchrouter.estimators.guarded import Fitted, Guarded, fit_request, neighbors_of_each
-from litellm_benchrouter.estimators.left_out_s3 import confident_s3
-from litellm_benchrouter.estimators.unseen import Evidence, UnseenChoice
-from litellm_benchrouter.estimators.unseen_task import NEIGHBORS, TaskPredictors
-from litellm_benchrouter.evaluation.guarded import unseen_choice
-from litellm_benchrouter.evaluation.prepared import Prepared
+from litellm_benchrouter.guarded.guarded import Fitted, Guarded, fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.left_out_s3 import confident_s3
+from litellm_benchrouter.guarded.unseen import Evidence, UnseenChoice
+from litellm_benchrouter.guarded.unseen_task import NEIGHBORS, TaskPredictors
+from litellm_benchrouter.paper.neighbors import Neighbors
+from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.routing.decision import TaskScores
+from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.methods import unseen_choice
+from litellm_benchrouter.validation.trade_offs import trade_offs
 
 FEWEST_SAMPLES = 50
 """With fewer, nothing can be shown to be better than the best model on average."""

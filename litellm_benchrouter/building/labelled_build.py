@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from litellm_benchrouter.artifact.labelled_task import LabelledTask, TaskPosterior
 from litellm_benchrouter.building.guarded_build import FittedGuarded, GuardedTask
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.benchmark import MISSING, average_accuracy
-from litellm_benchrouter.core.decision import TaskScores
-from litellm_benchrouter.core.masked import mean
-from litellm_benchrouter.core.neighbors import Neighbors
-from litellm_benchrouter.core.scores import correctness_predictor, predictor_accuracy, s3
-from litellm_benchrouter.estimators.few_labels import labels_needed, update
-from litellm_benchrouter.estimators.filled import filled_accuracy
-from litellm_benchrouter.estimators.task_prior import (
+from litellm_benchrouter.guarded.few_labels import labels_needed, update
+from litellm_benchrouter.guarded.filled import filled_accuracy
+from litellm_benchrouter.guarded.task_prior import (
     LearnedPrior,
     TaskPrior,
     beta_prior,
     label_covariances,
     learn_prior,
 )
-from litellm_benchrouter.estimators.unseen import candidate_scores
-from litellm_benchrouter.evaluation.prepared import Prepared
-from litellm_benchrouter.labelling.labels import labels_path, read_labels
+from litellm_benchrouter.guarded.unseen import candidate_scores
+from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy
+from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.neighbors import Neighbors
+from litellm_benchrouter.paper.scores import correctness_predictor, predictor_accuracy, s3
+from litellm_benchrouter.routing.decision import TaskScores
+from litellm_benchrouter.sources.tasks import labels_path, read_labels
+from litellm_benchrouter.validation.folds import Prepared
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]

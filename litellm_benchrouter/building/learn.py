@@ -12,35 +12,35 @@ from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_task_inputs,
 )
-from litellm_benchrouter.building.fitting import FittingSet
 from litellm_benchrouter.building.guarded_build import fit_guarded
 from litellm_benchrouter.building.labelled_build import Labels, TaskLabels
 from litellm_benchrouter.building.proof import held_out_groups, loses, prove
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.benchmark import (
+from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.engine import LOCAL, Engine
+from litellm_benchrouter.guarded.filled import filled_accuracy
+from litellm_benchrouter.guarded.request import K
+from litellm_benchrouter.index.graph import Index
+from litellm_benchrouter.paper.benchmark import (
     Benchmark,
     average_accuracy,
     labels,
     task_accuracy,
 )
-from litellm_benchrouter.core.decision import TaskScores, choose, probabilities_better
-from litellm_benchrouter.core.neighbors import (
+from litellm_benchrouter.paper.neighbors import (
     Neighbors,
     nearest,
 )
-from litellm_benchrouter.core.scores import correctness_predictor, s1, s2, s3
-from litellm_benchrouter.core.smoother import (
+from litellm_benchrouter.paper.scores import correctness_predictor, s1, s2, s3
+from litellm_benchrouter.paper.smoother import (
     SmootherTable,
     kernel_smoother,
     task_distance,
 )
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
-from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.estimators.filled import filled_accuracy
-from litellm_benchrouter.estimators.request import K
-from litellm_benchrouter.evaluation.prepared import prepare
-from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.routing.decision import TaskScores, choose, probabilities_better
+from litellm_benchrouter.validation.fitting import FittingSet
+from litellm_benchrouter.validation.folds import prepare
 
 
 def learn(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from litellm_benchrouter.config import BenchRouterConfig, SourceConfig
-from litellm_benchrouter.core.benchmark import Benchmark
+from litellm_benchrouter.costs.prices import with_known_prices
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.paper.benchmark import Benchmark
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.prices import with_known_prices
 from litellm_benchrouter.sources import SourceTable, read
 from litellm_benchrouter.sources.merge import MergeReport, SourceJudgement, merge
 

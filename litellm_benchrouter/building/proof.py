@@ -16,23 +16,25 @@ import numpy as np
 from litellm_benchrouter.artifact.verdict import BMA, Part, Verdict
 from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES, FEWEST_TASKS, FittedGuarded
 from litellm_benchrouter.config import PublishConfig
-from litellm_benchrouter.core.masked import mean
-from litellm_benchrouter.core.smoother import SmootherTable
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.estimators.guarded import Fitted
-from litellm_benchrouter.estimators.unseen import Z, group_mean
 from litellm_benchrouter.evaluation.cost import run_cost
-from litellm_benchrouter.evaluation.guarded import (
+from litellm_benchrouter.evaluation.task import paper_choices
+from litellm_benchrouter.guarded.guarded import Fitted
+from litellm_benchrouter.guarded.unseen import Z, group_mean
+from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.smoother import SmootherTable
+from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.methods import (
     DEFAULT,
     request_picks,
     request_scores,
     unseen_choices,
 )
-from litellm_benchrouter.evaluation.metrics import bootstrap_mean
-from litellm_benchrouter.evaluation.prepared import Prepared
-from litellm_benchrouter.evaluation.resample import bootstrap_samples
-from litellm_benchrouter.evaluation.splits import (
+from litellm_benchrouter.validation.metrics import bootstrap_mean
+from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.splits import (
     Array,
     Rows,
     Split,
@@ -42,8 +44,6 @@ from litellm_benchrouter.evaluation.splits import (
     metric_values,
     training,
 )
-from litellm_benchrouter.evaluation.task import paper_choices
-from litellm_benchrouter.progress import Silent
 
 MOST_HELD_OUT = 20
 """Tasks that are held out in turn; of more, so many at even distances in the list."""

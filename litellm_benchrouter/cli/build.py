@@ -6,9 +6,6 @@ from pathlib import Path
 
 import click
 
-from litellm_benchrouter.artifact.opening import open_store
-from litellm_benchrouter.artifact.storage_options import without_password
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.cli.embedder_table import show_candidates
@@ -28,6 +25,9 @@ from litellm_benchrouter.cli.verdict import show_verdict
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import PublishError
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.store.directory import Store
+from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store.storage_options import without_password
 
 
 @click.command("build")

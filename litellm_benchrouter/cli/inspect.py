@@ -24,8 +24,8 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.cli.task_labels import described, labels_table
 from litellm_benchrouter.cli.verdict import show_verdict
-from litellm_benchrouter.core.decision import probabilities_better
-from litellm_benchrouter.routing.prices import LITELLM
+from litellm_benchrouter.costs.prices import LITELLM
+from litellm_benchrouter.routing.decision import probabilities_better
 from litellm_benchrouter.routing.router import BenchRouter
 
 

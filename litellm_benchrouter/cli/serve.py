@@ -13,10 +13,10 @@ import click
 
 from litellm_benchrouter.cli.options import artifacts_option, config_option, open_store
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.costs.policy import QUALITY
 from litellm_benchrouter.errors import BenchRouterError, ConfigError
 from litellm_benchrouter.page.server import PageServer, is_loopback
 from litellm_benchrouter.page.views import MetricsSource, Page
-from litellm_benchrouter.routing.policy import QUALITY
 
 
 @click.command("serve")

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from litellm_benchrouter.artifact.artifact import verify_artifact
-from litellm_benchrouter.artifact.versions import Versions
+from litellm_benchrouter.artifact.version import verify_artifact
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     asked_for,
@@ -21,6 +20,7 @@ from litellm_benchrouter.cli.options import (
     version_option,
 )
 from litellm_benchrouter.errors import ArtifactError, ConfigError
+from litellm_benchrouter.store.versions import Versions
 
 
 @click.command("verify")

@@ -7,9 +7,7 @@ from typing import Any
 
 import click
 
-from litellm_benchrouter.artifact.history import Publication
 from litellm_benchrouter.artifact.manifest import Manifest
-from litellm_benchrouter.artifact.versions import Versions
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     config_option,
@@ -20,6 +18,8 @@ from litellm_benchrouter.cli.options import (
     table,
 )
 from litellm_benchrouter.errors import ArtifactError, VersionError
+from litellm_benchrouter.store.history import Publication
+from litellm_benchrouter.store.versions import Versions
 
 
 @click.command("versions")

@@ -29,8 +29,8 @@ from litellm_benchrouter.config.offline import (
 from litellm_benchrouter.config.online import DecideIn, ServingConfig, VirtualModel
 from litellm_benchrouter.config.policies import GroupConfig, PolicyField, PolicyLimits, settle
 from litellm_benchrouter.config.problem import first_problem
+from litellm_benchrouter.costs.policy import QUALITY, Policy
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.routing.policy import QUALITY, Policy
 
 __all__ = [
     "BLOCK",

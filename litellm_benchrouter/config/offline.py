@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from litellm_benchrouter.config.block import Block, Probability
-from litellm_benchrouter.core.benchmark import ModelFacts
-from litellm_benchrouter.core.smoother import ALPHAS
+from litellm_benchrouter.paper.benchmark import ModelFacts
+from litellm_benchrouter.paper.smoother import ALPHAS
 
 Candidate = Literal["lexical", "static", "onnx", "sentence-transformers"]
 """What `auto` can choose among, by default in this order: what runs locally and costs no call."""

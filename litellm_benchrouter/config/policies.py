@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import PlainValidator, model_validator
 
 from litellm_benchrouter.config.block import Block
-from litellm_benchrouter.routing.policy import RANGES, SPELLING, Policy
+from litellm_benchrouter.costs.policy import RANGES, SPELLING, Policy
 
 _ANY = (0.0, math.inf)
 

@@ -14,15 +14,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from litellm_benchrouter.artifact.artifact import Artifact, read_artifact
 from litellm_benchrouter.artifact.manifest import Manifest
-from litellm_benchrouter.artifact.opening import open_store
-from litellm_benchrouter.artifact.versions import Versions
+from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.auto_kept import AUTO, settings_of
 from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
 from litellm_benchrouter.doctor.finding import Finding, Status, fail, listed, ok, warn
 from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError, EmbedderError
+from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store.versions import Versions
 
 _OLD_DAYS = 90
 _LEAST_FREE = 100_000_000  # bytes

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from litellm_benchrouter.artifact.artifact import Artifact
+from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.deployments import offers
 from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn

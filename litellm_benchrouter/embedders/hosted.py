@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import EmbedderConfig
-from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders.hosted_model import HostedError, HostedModel
 from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.errors import EmbedderError, EmbedderUnavailableError
+from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
 
 Ask = Callable[[Sequence[str]], NDArray[np.float32]]

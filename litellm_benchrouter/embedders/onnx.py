@@ -19,11 +19,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders.model_files import cached_folder, model_digest
 from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.embedders.tokens import DEFAULT_CUT, Tokens
 from litellm_benchrouter.errors import EmbedderError
+from litellm_benchrouter.paper.neighbors import normalize
 
 Precision = Literal["int8", "fp32"]
 

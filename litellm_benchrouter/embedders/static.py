@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.embedders.tokens import DEFAULT_CUT, Tokens
 from litellm_benchrouter.errors import EmbedderError
+from litellm_benchrouter.paper.neighbors import normalize
 
 _TOKENS_FILE = "static_tokens.npy"
 _TOKENIZER_FILE = "static_tokenizer.json"

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.cost_metrics import non_decreasing_hull
-from litellm_benchrouter.evaluation.cost_run import (
+from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.cost import (
     SHARES,
     TARGETS,
     CostRun,
@@ -18,11 +19,11 @@ from litellm_benchrouter.evaluation.cost_run import (
     Predictor,
     share_of,
 )
-from litellm_benchrouter.evaluation.costs import costs_of
-from litellm_benchrouter.evaluation.metrics import bootstrap_mean
-from litellm_benchrouter.evaluation.prepared import Prepared
-from litellm_benchrouter.evaluation.resample import bootstrap_samples
-from litellm_benchrouter.evaluation.splits import (
+from litellm_benchrouter.validation.costs import costs_of
+from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.metrics import bootstrap_mean
+from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.splits import (
     Array,
     Rows,
     Split,
@@ -31,7 +32,6 @@ from litellm_benchrouter.evaluation.splits import (
     describe_splits,
     metric_values,
 )
-from litellm_benchrouter.progress import Silent
 
 _SMALLEST, _LARGEST, _PER_DECADE = -3, 4, 8  # of lambda, in powers of ten over the cost range
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from litellm_benchrouter.core.masked import mean
-from litellm_benchrouter.evaluation.metrics import spearman
+from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.validation.metrics import spearman
 
 _BINS = 8
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.masked import mean
+from litellm_benchrouter.paper.masked import mean
 
 _STEPS = 20  # points of the curve
 

@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.estimators.few_labels import required_probability, update
-from litellm_benchrouter.estimators.task_prior import (
+from litellm_benchrouter.evaluation.task import describe
+from litellm_benchrouter.guarded.few_labels import required_probability, update
+from litellm_benchrouter.guarded.task_prior import (
     BETA_MASS,
     TaskPrior,
     label_covariances,
     learn_prior,
 )
-from litellm_benchrouter.estimators.unseen import Evidence, candidate_scores, select
-from litellm_benchrouter.evaluation.guarded import DEFAULT, evidence_without
-from litellm_benchrouter.evaluation.metrics import bootstrap_mean
-from litellm_benchrouter.evaluation.prepared import Prepared
-from litellm_benchrouter.evaluation.task import describe
+from litellm_benchrouter.guarded.unseen import Evidence, candidate_scores, select
+from litellm_benchrouter.paper.masked import mean
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.methods import DEFAULT, evidence_without
+from litellm_benchrouter.validation.metrics import bootstrap_mean
 
 LABELS = (5, 10, 20, 50)
 METHODS = ("raw", "beta20", DEFAULT)

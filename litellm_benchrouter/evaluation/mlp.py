@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.benchmark import MISSING
-from litellm_benchrouter.core.masked import mean
-from litellm_benchrouter.core.neighbors import task_rows
-from litellm_benchrouter.core.scores import predictor_accuracy
-from litellm_benchrouter.core.smoother import SmootherTable, draws
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.prepared import Prepared
 from litellm_benchrouter.evaluation.task import describe, hold_out, smoothed
+from litellm_benchrouter.paper.benchmark import MISSING
+from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.neighbors import task_rows
+from litellm_benchrouter.paper.scores import predictor_accuracy
+from litellm_benchrouter.paper.smoother import SmootherTable, draws
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.folds import Prepared
 
 if TYPE_CHECKING:
     from litellm_benchrouter.evaluation.nets import Recipe

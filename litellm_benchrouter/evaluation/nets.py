@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.benchmark import MISSING
+from litellm_benchrouter.paper.benchmark import MISSING
 
 Array = NDArray[np.float64]
 

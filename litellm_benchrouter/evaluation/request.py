@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.benchmark import labels
-from litellm_benchrouter.core.masked import mean
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.distance_curve import curve_over_distance
-from litellm_benchrouter.evaluation.metrics import (
+from litellm_benchrouter.paper.benchmark import labels
+from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.metrics import (
     bootstrap_mean,
     brier,
     expected_calibration_error,
     half_split_oracle,
     reliability,
 )
-from litellm_benchrouter.evaluation.prepared import Prepared
-from litellm_benchrouter.evaluation.resample import bootstrap_samples
-from litellm_benchrouter.evaluation.splits import (
+from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.splits import (
     NO_PICK,
     Array,
     Rows,
@@ -36,7 +37,6 @@ from litellm_benchrouter.evaluation.splits import (
     metrics_of,
     training,
 )
-from litellm_benchrouter.progress import Silent
 
 PerRequestMethod = Callable[[Training, Rows], Rows]
 """Picks a model for each test sample: (training part, rows of the test samples) -> positions."""

@@ -14,7 +14,6 @@ from litellm_benchrouter.building.embed import (
     embed_benchmark,
     without_unknown_prompts,
 )
-from litellm_benchrouter.building.fitting import FittingSet
 from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
@@ -23,20 +22,21 @@ from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.distance import run_distance
 from litellm_benchrouter.evaluation.few_labels import run_few_labels
-from litellm_benchrouter.evaluation.guarded import (
+from litellm_benchrouter.evaluation.labels import run_labels
+from litellm_benchrouter.evaluation.mlp import run_mlp
+from litellm_benchrouter.evaluation.request import run_request
+from litellm_benchrouter.evaluation.robustness import run_robustness
+from litellm_benchrouter.evaluation.task import describe, run_task
+from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.fitting import FittingSet
+from litellm_benchrouter.validation.folds import Prepared, choose_pool, prepare
+from litellm_benchrouter.validation.methods import (
     DEFAULT,
     request_picks,
     request_probabilities,
     request_router,
     request_scores,
 )
-from litellm_benchrouter.evaluation.labels import run_labels
-from litellm_benchrouter.evaluation.mlp import run_mlp
-from litellm_benchrouter.evaluation.prepared import Prepared, choose_pool, prepare
-from litellm_benchrouter.evaluation.request import run_request
-from litellm_benchrouter.evaluation.robustness import run_robustness
-from litellm_benchrouter.evaluation.task import describe, run_task
-from litellm_benchrouter.progress import Silent
 
 PROTOCOLS = ("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness")
 DEFAULT_PROTOCOLS = ("task", "request", "cost", "robustness")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.evaluation.metrics import (
+from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.metrics import (
     bootstrap_mean,
     bootstrap_within_tasks,
     half_split_oracle,
@@ -17,7 +18,6 @@ from litellm_benchrouter.evaluation.metrics import (
     rank_of,
     spearman,
 )
-from litellm_benchrouter.evaluation.prepared import Prepared
 
 
 @dataclass(frozen=True)

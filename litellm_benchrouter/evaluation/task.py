@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.decision import TaskScores, choose
-from litellm_benchrouter.core.scores import correctness_predictor, predictor_accuracy, s1, s2, s3
-from litellm_benchrouter.core.smoother import SmootherTable, kernel_smoother, task_distance
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.guarded import DEFAULT, unseen_choices
-from litellm_benchrouter.evaluation.metrics import (
+from litellm_benchrouter.evaluation.summary import Choice, baselines, summarise, task_rows
+from litellm_benchrouter.paper.scores import correctness_predictor, predictor_accuracy, s1, s2, s3
+from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, task_distance
+from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.routing.decision import TaskScores, choose
+from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.methods import DEFAULT, unseen_choices
+from litellm_benchrouter.validation.metrics import (
     brier,
     expected_calibration_error,
     reliability,
 )
-from litellm_benchrouter.evaluation.prepared import Prepared
-from litellm_benchrouter.evaluation.summary import Choice, baselines, summarise, task_rows
-from litellm_benchrouter.progress import Silent
 
 _FEWEST_GROUPS = 3  # one to hold out, and two whose own predictions say how far to trust them
 

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import IndexConfig
-from litellm_benchrouter.core.neighbors import Neighbors, nearest, smallest
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.index.faiss_file import check_faiss_file
 from litellm_benchrouter.index.graph import raise_ef
 from litellm_benchrouter.index.growth import CHUNK, Growth
+from litellm_benchrouter.paper.neighbors import Neighbors, nearest, smallest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.neighbors import Neighbors, nearest
+from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 
 
 class Index(Protocol):

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import IndexConfig
-from litellm_benchrouter.core.neighbors import Neighbors, nearest
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.index.graph import raise_ef
 from litellm_benchrouter.index.hnsw_file import check_index_file
+from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 
 _RECALL_QUERIES = 1_000
 _BATCH = 1_000  # rows added between two steps of the progress bar

@@ -8,17 +8,17 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.building.embed import read_vectors
-from litellm_benchrouter.building.inputs import read_inputs
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError, EmbedderError
-from litellm_benchrouter.estimators.few_labels import herd
-from litellm_benchrouter.labelling.labels import prompt_key
+from litellm_benchrouter.guarded.few_labels import herd
 from litellm_benchrouter.labelling.questions import Question
+from litellm_benchrouter.paper.neighbors import normalize
+from litellm_benchrouter.sources.inputs import read_inputs
+from litellm_benchrouter.sources.tasks import prompt_key
+from litellm_benchrouter.store.directory import Store
 
 
 def choose(

@@ -10,9 +10,9 @@ from typing import Any
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.labelling.journal import GIVEN, Journal
-from litellm_benchrouter.labelling.labels import prompt_key
 from litellm_benchrouter.labelling.questions import Question
 from litellm_benchrouter.sources.frames import listed, read_frame
+from litellm_benchrouter.sources.tasks import prompt_key
 
 _TRUTH = {"true": 1.0, "false": 0.0}
 

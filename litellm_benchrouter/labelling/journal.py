@@ -25,9 +25,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from litellm_benchrouter.building.inputs import JSON_LINES
 from litellm_benchrouter.errors import ConfigError, LabellingError, SourceError
-from litellm_benchrouter.labelling.labels import prompt_key
+from litellm_benchrouter.sources.inputs import JSON_LINES
+from litellm_benchrouter.sources.tasks import prompt_key
 
 ANSWER, FAILURE, SCORE, GIVEN = "answer", "failure", "score", "given"
 

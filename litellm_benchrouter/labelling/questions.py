@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from litellm_benchrouter.building.inputs import JSON_LINES, read_inputs
+from litellm_benchrouter.conversation.text import last_user_turn
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.labelling.labels import prompt_key
-from litellm_benchrouter.routing.request import last_user_turn
+from litellm_benchrouter.sources.inputs import JSON_LINES, read_inputs
+from litellm_benchrouter.sources.tasks import prompt_key
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import threading
 import time
 from dataclasses import dataclass
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
 
 _RETRY_SECONDS = 10.0  # a network volume may be back
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from litellm_benchrouter.artifact.manifest import Manifest
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.page.verdict import verdict_view
 from litellm_benchrouter.page.words import NONE, moment, number
+from litellm_benchrouter.store.directory import Store
 
 _MOST = 20
 

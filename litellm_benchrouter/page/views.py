@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.costs.policy import QUALITY, SPELLING, Policy
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.page.about import about
 from litellm_benchrouter.page.answer import Answer, answer
@@ -17,8 +17,8 @@ from litellm_benchrouter.page.metrics_reader import Live, read_live
 from litellm_benchrouter.page.past import past
 from litellm_benchrouter.page.question import Question, ask
 from litellm_benchrouter.page.words import breakable
-from litellm_benchrouter.routing.policy import QUALITY, SPELLING, Policy
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
 
 _THEME = "evaluation/report/templates"  # the report's colours; its code is not imported
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.artifact import Artifact
-from litellm_benchrouter.core.benchmark import cost_ranks
-from litellm_benchrouter.core.decision import preference
+from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.paper.benchmark import cost_ranks
+from litellm_benchrouter.routing.decision import preference
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.routing.decision import Decision
 
 
 @dataclass(frozen=True)

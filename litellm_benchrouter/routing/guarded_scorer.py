@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.artifact import Artifact
-from litellm_benchrouter.core.benchmark import CORRECT, MISSING, labels
-from litellm_benchrouter.core.decision import rank_with
-from litellm_benchrouter.estimators import request
-from litellm_benchrouter.estimators.guarded import FAR_PERCENTILE, Guarded
-from litellm_benchrouter.estimators.request import GateVerdict, RequestEstimator, capped
+from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.guarded import request
+from litellm_benchrouter.guarded.guarded import FAR_PERCENTILE, Guarded
+from litellm_benchrouter.guarded.request import GateVerdict, RequestEstimator, capped
+from litellm_benchrouter.paper.benchmark import CORRECT, MISSING, labels
+from litellm_benchrouter.routing.decision import rank_with
 from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
 from litellm_benchrouter.routing.remember import remembered
 

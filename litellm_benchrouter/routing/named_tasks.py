@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from litellm_benchrouter.artifact.artifact import Artifact
 from litellm_benchrouter.artifact.labelled_task import (
     LabelledTask,
     TaskPosterior,
     decide_by_posterior,
 )
-from litellm_benchrouter.core.decision import TaskScores, choose
-from litellm_benchrouter.estimators.request import capped
-from litellm_benchrouter.estimators.unseen import MARGIN
+from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.guarded.request import capped
+from litellm_benchrouter.guarded.unseen import MARGIN
+from litellm_benchrouter.routing.decision import TaskScores, choose
 from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
 
 TOO_SMALL = "the benchmark has too few samples to show that anything is better"

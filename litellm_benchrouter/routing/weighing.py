@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from litellm_benchrouter.artifact.artifact import Artifact
-from litellm_benchrouter.core.decision import Decision, rank_with
+from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.costs.expected_cost import CostModel, Lengths, cost_model
+from litellm_benchrouter.costs.policy import QUALITY, Terms
+from litellm_benchrouter.costs.prices import Prices
+from litellm_benchrouter.routing.decision import Decision, rank_with
 from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
-from litellm_benchrouter.routing.expected_cost import CostModel, Lengths, cost_model
-from litellm_benchrouter.routing.policy import QUALITY, Terms
-from litellm_benchrouter.routing.prices import Prices
 from litellm_benchrouter.routing.remember import remembered
 
 _TIE = 1e-12  # sums of the same labels in another order differ in the last bits

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import joblib
 
 from litellm_benchrouter.config import DecideIn
-from litellm_benchrouter.core.decision import Decision
-from litellm_benchrouter.routing.policy import Terms
+from litellm_benchrouter.costs.policy import Terms
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.pace import Pace
 from litellm_benchrouter.serving.process import DecisionProcess, OnChange

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from litellm_benchrouter.routing.request import MOST_PARTS, characters
+from litellm_benchrouter.conversation.text import MOST_PARTS, characters
 
 CHARACTERS_PER_TOKEN = 4.0
 _DEPTH = 4  # of lists and parts within a turn

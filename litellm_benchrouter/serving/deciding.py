@@ -13,22 +13,22 @@ from functools import cached_property
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.decision import GIVEN_UP, Decision
-from litellm_benchrouter.routing.policy import QUALITY, Terms
-from litellm_benchrouter.routing.prices import Prices
-from litellm_benchrouter.routing.request import (
+from litellm_benchrouter.conversation.state import Sessions, session_of, share_of
+from litellm_benchrouter.conversation.text import (
     asked_policy,
     first_user_turn,
     last_user_turn,
     named_task,
 )
+from litellm_benchrouter.costs.policy import QUALITY, Terms
+from litellm_benchrouter.costs.prices import Prices
+from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.capabilities import lacking, needs_of
 from litellm_benchrouter.serving.decision_log import log_decision
 from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.ranking import Call, id_of
 from litellm_benchrouter.serving.serving import Serving
-from litellm_benchrouter.serving.session import Sessions, session_of, share_of
 
 PriceList = Callable[[Sequence[Any], Sequence[str | None]], tuple[tuple[str, Prices], ...]]
 """What the models of some deployments cost: (deployments, the benchmark model of each)."""

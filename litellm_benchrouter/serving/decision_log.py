@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.routing.decision import Decision
 
 logger = logging.getLogger("litellm_benchrouter")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.routing.decision import Decision
 
 
 def rank_groups(groups: Mapping[str, Collection[str]], decision: Decision | None) -> list[str]:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from litellm_benchrouter.core.decision import KINDS, Decision
+from litellm_benchrouter.routing.decision import KINDS, Decision
 
 if TYPE_CHECKING:
-    from litellm_benchrouter.artifact.artifact import Artifact
+    from litellm_benchrouter.artifact.version import Artifact
 
 logger = logging.getLogger("litellm_benchrouter")
 

@@ -22,8 +22,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from litellm_benchrouter.core.decision import Decision
-from litellm_benchrouter.routing.policy import Terms
+from litellm_benchrouter.costs.policy import Terms
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
 
 logger = logging.getLogger("litellm_benchrouter")

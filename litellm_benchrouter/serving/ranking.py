@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.routing.decision import Decision
 
 NAME = "benchrouter_model"
 """Key of `model_info` in which a deployment says which benchmark model it is."""

@@ -13,16 +13,15 @@ from weakref import WeakKeyDictionary
 
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.opening import open_store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.core.decision import Decision
+from litellm_benchrouter.costs.policy import PLAIN, Terms
 from litellm_benchrouter.errors import (
     BenchRouterError,
     EmbedderUnavailableError,
     StoreUnavailableError,
 )
-from litellm_benchrouter.routing.policy import PLAIN, Terms
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.aside import Aside
 from litellm_benchrouter.serving.breaker import Breaker
@@ -30,6 +29,7 @@ from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.pace import Kind, Pace
 from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
 from litellm_benchrouter.serving.warm_up import warm_up
+from litellm_benchrouter.store.opening import open_store
 
 logger = logging.getLogger("litellm_benchrouter")
 

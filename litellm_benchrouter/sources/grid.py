@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.benchmark import MISSING
+from litellm_benchrouter.paper.benchmark import MISSING
 from litellm_benchrouter.sources.results import Placed
 from litellm_benchrouter.sources.tidy import count
 

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.benchmark import Benchmark, ModelFacts
 from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts
 from litellm_benchrouter.sources.facts import facts_of
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.grid import Grid

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from litellm_benchrouter.core.benchmark import MISSING, Benchmark
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.grid import Filled
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from litellm_benchrouter.core.benchmark import ModelFacts
+from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources.results import Results, as_long
 
 

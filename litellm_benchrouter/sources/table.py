@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from litellm_benchrouter.core.benchmark import ModelFacts
 from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources.frame_file import FrameFile, MixedTypesError
 from litellm_benchrouter.sources.frames import FORMATS, listed
 from litellm_benchrouter.sources.source_table import SourceTable

@@ -19,8 +19,8 @@ from litellm.integrations.custom_logger import CustomLogger
 from proxy.harness import ProxyProcess, deployment, eventually, json_lines
 from proxy.upstream import BROKEN, FakeUpstream
 
+from litellm_benchrouter.conversation.text import asks_for_text
 from litellm_benchrouter.hook import BenchRouterHook
-from litellm_benchrouter.routing.request import asks_for_text
 
 # LiteLLM may warn of itself; what it does is what counts here.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact.artifact import Artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.doctor import Finding, artifacts, decisions
+from litellm_benchrouter.store.directory import Store
 
 
 def directory(config: BenchRouterConfig) -> dict[str, Finding]:

@@ -14,17 +14,17 @@ import tiny
 import torch
 import yaml
 
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.building import auto
 from litellm_benchrouter.building.auto_rule import Tried, choose
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.building.embedder_quality import describe, measure_quality
 from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.core.benchmark import Benchmark
-from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.doctor import artifacts as doctor_artifacts
 from litellm_benchrouter.doctor import libraries
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.paper.benchmark import Benchmark
+from litellm_benchrouter.paper.neighbors import normalize
+from litellm_benchrouter.store.directory import Store
 
 MODELS = ("ant", "bee", "cat", "dog")
 WORDS = {

@@ -12,8 +12,8 @@ import yaml
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.building.encoder_check import EQUAL_PICKS, Agreement, checked_encoder
 from litellm_benchrouter.config import EmbedderConfig, load_config
-from litellm_benchrouter.core.benchmark import Benchmark
 from litellm_benchrouter.errors import EmbedderError
+from litellm_benchrouter.paper.benchmark import Benchmark
 
 from .conftest import CORPUS
 

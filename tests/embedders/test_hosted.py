@@ -16,7 +16,7 @@ import yaml
 from proxy.harness import eventually
 from proxy.upstream import BROKEN, RATE_LIMITED, Answer, FakeUpstream, embedding, slow
 
-from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.embedders import HostedEmbedder, embed_with_cache

@@ -24,10 +24,10 @@ from conftest import Ended
 from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.core.neighbors import nearest_outside_task, normalize
 from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.engine import LOCAL, open_engine
 from litellm_benchrouter.errors import EngineError, SourceError
+from litellm_benchrouter.paper.neighbors import nearest_outside_task, normalize
 
 from .conftest import Cluster
 

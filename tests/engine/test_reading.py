@@ -16,10 +16,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from litellm_benchrouter.core.benchmark import ModelFacts
 from litellm_benchrouter.embedders import load_embedder
 from litellm_benchrouter.engine import LOCAL, Engine, open_engine
 from litellm_benchrouter.errors import BenchRouterError, EngineError, SourceError
+from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources import SourceTable
 from litellm_benchrouter.sources.results import Wide
 

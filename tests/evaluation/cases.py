@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from litellm_benchrouter.config import RoutingConfig
-from litellm_benchrouter.core.benchmark import MISSING, Benchmark, ModelFacts
-from litellm_benchrouter.core.neighbors import normalize
-from litellm_benchrouter.evaluation.prepared import Prepared, prepare
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts
+from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources import read
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
+from litellm_benchrouter.validation.folds import Prepared, prepare
 
 
 def prepared_of(

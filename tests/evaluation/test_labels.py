@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from litellm_benchrouter.core.benchmark import MISSING
-from litellm_benchrouter.core.neighbors import normalize
-from litellm_benchrouter.core.smoother import draws
 from litellm_benchrouter.evaluation.labels import SCORED, run_labels
-from litellm_benchrouter.evaluation.prepared import prepare
 from litellm_benchrouter.evaluation.task import run_task
+from litellm_benchrouter.paper.benchmark import MISSING
+from litellm_benchrouter.paper.neighbors import normalize
+from litellm_benchrouter.paper.smoother import draws
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.folds import prepare
 
 from .cases import random_case, shared_case
 

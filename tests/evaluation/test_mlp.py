@@ -12,13 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_benchrouter.core.benchmark import MISSING
-from litellm_benchrouter.core.scores import predictor_accuracy
-from litellm_benchrouter.core.smoother import kernel_smoother
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.mlp import confidence_threshold, confident_share, run_mlp
 from litellm_benchrouter.evaluation.nets import Recipe, train
 from litellm_benchrouter.evaluation.task import distance_of
+from litellm_benchrouter.paper.benchmark import MISSING
+from litellm_benchrouter.paper.scores import predictor_accuracy
+from litellm_benchrouter.paper.smoother import kernel_smoother
 from litellm_benchrouter.progress import Silent
 
 from .cases import prepared_of, random_case

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.cases import prepared_of, random_case, shared_case
-from litellm_benchrouter.core.benchmark import MISSING
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.request import run_request
-from litellm_benchrouter.evaluation.resample import bootstrap_samples
-from litellm_benchrouter.evaluation.splits import choose_splits
+from litellm_benchrouter.paper.benchmark import MISSING
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.splits import choose_splits
 
 NAN = np.nan
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]

@@ -17,7 +17,7 @@ from proxy.harness import deployment
 from proxy.upstream import FakeUpstream
 
 from litellm_benchrouter.labelling import asking
-from litellm_benchrouter.labelling.labels import prompt_key
+from litellm_benchrouter.sources.tasks import prompt_key
 
 N_INPUTS = 24
 PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-5}

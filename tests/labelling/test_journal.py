@@ -10,7 +10,7 @@ import pytest
 from labelling.conftest import Lab, prompt
 from litellm_benchrouter.errors import LabellingError, SourceError
 from litellm_benchrouter.labelling.journal import Journal, writing
-from litellm_benchrouter.labelling.labels import prompt_key
+from litellm_benchrouter.sources.tasks import prompt_key
 
 LINE = {"prompt_sha256": "ab", "model": "ant", "score": 1.0, "event": "given"}
 

@@ -15,9 +15,9 @@ from proxy.harness import deployment
 from proxy.upstream import BROKEN, RATE_LIMITED, Answer, saying
 
 from labelling.conftest import N_INPUTS, PRICES, Lab, prompt
-from litellm_benchrouter.core.neighbors import normalize
-from litellm_benchrouter.estimators.few_labels import herd
-from litellm_benchrouter.labelling.labels import prompt_key, read_labels
+from litellm_benchrouter.guarded.few_labels import herd
+from litellm_benchrouter.paper.neighbors import normalize
+from litellm_benchrouter.sources.tasks import prompt_key, read_labels
 
 
 def by_model(document: dict) -> dict:

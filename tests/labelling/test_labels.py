@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.labelling.labels import labels_path, read_labels
+from litellm_benchrouter.sources.tasks import labels_path, read_labels
 
 INPUTS = ["Who?", "Where \u2028 is it?", "Who?", "When?\t"]
 MODELS = ("ant", "bee")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact import remote
-from litellm_benchrouter.artifact.mirror import Mirror
-from litellm_benchrouter.artifact.opening import open_store
 from litellm_benchrouter.config import BenchRouterConfig, load_config
+from litellm_benchrouter.store import remote
+from litellm_benchrouter.store.mirror import Mirror
+from litellm_benchrouter.store.opening import open_store
 from objects.server import BUCKET, S3Server, environment
 
 

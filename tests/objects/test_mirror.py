@@ -13,14 +13,14 @@ import pytest
 import tiny
 from conftest import Ended
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.history import How
 from litellm_benchrouter.artifact.manifest import read_manifest
-from litellm_benchrouter.artifact.mirror import Mirror
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ArtifactError, VersionError
+from litellm_benchrouter.store.directory import Store
+from litellm_benchrouter.store.history import How
+from litellm_benchrouter.store.mirror import Mirror
 from objects.conftest import elsewhere, mirror, of_copies
 
 
@@ -174,7 +174,7 @@ def test_an_upload_that_was_killed_is_no_version_and_is_removed_after_a_day(
     store.prune(1)
     assert files.exists(path)  # it may be in progress
     at = time.time() + 2 * 86400
-    monkeypatch.setattr("litellm_benchrouter.artifact.mirror.time.time", lambda: at)
+    monkeypatch.setattr("litellm_benchrouter.store.mirror.time.time", lambda: at)
     store.prune(1)
     files.invalidate_cache()
     assert not files.exists(path)

@@ -9,11 +9,11 @@ import pytest
 import tiny
 from conftest import Ended
 
-from litellm_benchrouter.artifact.storage_options import told, without_password
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.config.artifacts import mirror_folder
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.store.directory import Store
+from litellm_benchrouter.store.storage_options import told, without_password
 
 
 def test_copies_lie_in_the_users_cache_a_folder_for_each_place(

@@ -14,10 +14,10 @@ import tiny
 from conftest import Ended
 
 from litellm_benchrouter.artifact.digests import file_digest
-from litellm_benchrouter.artifact.remote import OvertakenError, Remote
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ArtifactError, StoreUnavailableError
+from litellm_benchrouter.store.remote import OvertakenError, Remote
 from objects.conftest import elsewhere, mirror
 from objects.server import BUCKET, KEY, SECRET, Relay, S3Server
 
@@ -83,9 +83,7 @@ def test_the_server_itself_refuses_what_was_looked_at_too_long_ago(
     seen = late.look("CURRENT")
     early.write("CURRENT", b"b\n")
     # As if it had changed between our own comparison and the put.
-    monkeypatch.setattr(
-        "litellm_benchrouter.artifact.objects.content_of", lambda files, path: b"a\n"
-    )
+    monkeypatch.setattr("litellm_benchrouter.store.objects.content_of", lambda files, path: b"a\n")
     with pytest.raises(OvertakenError):
         late.replace(seen, b"c\n")
     monkeypatch.undo()

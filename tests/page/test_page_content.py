@@ -17,8 +17,7 @@ import pytest
 import tiny
 from proxy.harness import reserved_port
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.page.metrics_reader import Live, read_live
@@ -26,6 +25,7 @@ from litellm_benchrouter.page.question import Question
 from litellm_benchrouter.page.verdict import verdict_view
 from litellm_benchrouter.page.views import MetricsSource, Page
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
 
 # Versions
 

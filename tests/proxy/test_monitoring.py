@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from litellm_benchrouter.core.decision import KINDS
+from litellm_benchrouter.routing.decision import KINDS
 from proxy.conftest import ask
 from proxy.harness import ProxyProcess, eventually
 from proxy.upstream import FakeUpstream

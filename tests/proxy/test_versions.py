@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import copy_files
+from litellm_benchrouter.store.directory import Store
 from proxy.conftest import ask
 from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import VersionError
+from litellm_benchrouter.store.directory import Store
 
 # The builder goes on building other versions until it is killed: by itself, at one of the moments
 # that an audit hook is told of, such as opening a file or renaming a folder. They are counted in
@@ -28,10 +28,10 @@ from litellm_benchrouter.errors import VersionError
 KILLED = """
 import itertools, json, os, random, signal, sys
 from pathlib import Path
-from litellm_benchrouter.artifact.artifact import read_artifact
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.store.directory import Store
 
 config = load_config(Path("config.yaml"))
 store = Store(config.artifacts)

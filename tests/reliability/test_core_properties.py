@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import PROMPTS
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
 
 TEXTS = [prompt for prompt, *_ in PROMPTS]
 N_FACTS = 3  # columns before those of the models: sample_id, task, prompt

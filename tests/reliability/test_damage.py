@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from litellm_benchrouter.artifact.store import Store
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import IndexConfig, load_config
-from litellm_benchrouter.core.neighbors import normalize
 from litellm_benchrouter.index.build import build_index, save_index
+from litellm_benchrouter.paper.neighbors import normalize
+from litellm_benchrouter.store.directory import Store
 
 # A Serving that has loaded one version, and CURRENT that names another, which is damaged again and
 # again: each time it must be refused by the file's name, before hnswlib is asked, and the old one

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import tiny
 
-from litellm_benchrouter.artifact.artifact import Artifact, read_artifact, verify_artifact
 from litellm_benchrouter.artifact.manifest import SCHEMA_VERSION, Manifest, read_manifest
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import Artifact, read_artifact, verify_artifact
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
 
 DATA = Path(__file__).parents[1] / "data"
 SCHEMAS = range(1, SCHEMA_VERSION + 1)

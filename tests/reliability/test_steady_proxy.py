@@ -20,12 +20,12 @@ from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
 from proxy.told_time import TOLD_TIME, an_hour_later, limited
 from proxy.upstream import FakeUpstream
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.demo.run import PROMPTS, copy_files
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.directory import Store
 
 MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")
 ANSWERS_IN_TIME = "no decision within 300 ms"

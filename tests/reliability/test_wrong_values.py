@@ -15,10 +15,10 @@ import pytest
 import tiny
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.artifact import read_artifact
-from litellm_benchrouter.artifact.store import Store
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError
 from litellm_benchrouter.index.hnsw import HnswIndex
+from litellm_benchrouter.store.directory import Store
 
 GOLDEN = Path(__file__).parents[1] / "data" / "schema-1"
 

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_benchrouter.core.benchmark import (
+from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.paper.benchmark import (
     MISSING,
     Benchmark,
     ModelFacts,
     average_accuracy,
     task_accuracy,
 )
-from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.sources.merge import MergeReport, SourceJudgement, merge
 from litellm_benchrouter.sources.source_table import SourceTable
 from litellm_benchrouter.sources.table import read

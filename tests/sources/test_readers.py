@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from litellm_benchrouter import sources
-from litellm_benchrouter.core.benchmark import MISSING
 from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.paper.benchmark import MISSING
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
 from litellm_benchrouter.sources.source_table import SourceTable
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from litellm_benchrouter import sources
-from litellm_benchrouter.core.benchmark import ModelFacts
 from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources.frames import read_frame
 from litellm_benchrouter.sources.source_table import SourceTable
 from litellm_benchrouter.sources.table import read

@@ -1,0 +1,214 @@
+"""One version on disk, verified and memory-mapped by the router.
+
+`router_artifacts/README.md` is the specification of the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact.array_file import holds_only, open_array, open_numbers
+from litellm_benchrouter.artifact.contents import (
+    CORRECTNESS,
+    NAMED_TASKS,
+    SAMPLE_IDS,
+    SCORES,
+    SMOOTHER_P,
+    SMOOTHER_U,
+    TASK,
+    TASK_ACCURACY,
+)
+from litellm_benchrouter.artifact.json_file import read_json
+from litellm_benchrouter.artifact.labelled_task import LabelledTask
+from litellm_benchrouter.artifact.manifest import Manifest, read_manifest
+from litellm_benchrouter.artifact.named_tasks_file import from_json
+from litellm_benchrouter.artifact.of_embedder import (
+    EMBEDDER,
+    FITTED_ROWS,
+    Shape,
+    count,
+    open_of_embedder,
+)
+from litellm_benchrouter.artifact.version_files import verify_files
+from litellm_benchrouter.config import EmbedderConfig
+from litellm_benchrouter.embedders import Embedder, load_embedder
+from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.guarded.guarded import Guarded
+from litellm_benchrouter.index.graph import Index
+from litellm_benchrouter.paper.benchmark import MISSING, ModelFacts, average_accuracy
+from litellm_benchrouter.paper.smoother import SmootherTable
+from litellm_benchrouter.routing.decision import TaskScores
+
+_OpenEmbedder = Callable[[Mapping[str, Any], Path], Embedder]
+"""Opens an embedder: (its identity, its folder)."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified version, memory-mapped: processes that open the same version share its pages."""
+
+    folder: Path
+    manifest: Manifest
+    embeddings: NDArray[np.floating]
+    correctness: NDArray[np.uint8]
+    scores: NDArray[np.float32] | None
+    task: NDArray[np.int32]
+    task_accuracy: NDArray[np.float64]
+    smoother: SmootherTable
+    named_tasks: dict[str, TaskScores]
+    guarded_tasks: dict[str, NDArray[np.float64]]
+    labelled_tasks: dict[str, LabelledTask]
+    guarded: Guarded | None
+    index: Index
+    embedder: Embedder
+    fitted_rows: NDArray[np.int32]
+
+    @cached_property
+    def sample_ids(self) -> list[str]:
+        """Ids of the benchmark's samples; read when an explanation first asks for them."""
+        path, n = self.folder / SAMPLE_IDS, self.manifest.counts["samples"]
+        ids = read_json(path)
+        if not isinstance(ids, list) or len(ids) != n:
+            raise ArtifactError(f"{path} does not hold {n} ids; build again.")
+        return [str(each) for each in ids]
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The benchmark's models, in the order of the columns."""
+        return tuple(model.name for model in self.manifest.models)
+
+    @cached_property
+    def column(self) -> dict[str, int]:
+        """The column of each model."""
+        return {model: m for m, model in enumerate(self.models)}
+
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        """The benchmark's tasks, as `task` numbers them."""
+        return tuple(task.name for task in self.manifest.tasks)
+
+    @cached_property
+    def average(self) -> NDArray[np.float64]:
+        """Unweighted mean over tasks, shape (M,): what the best model on average is the best of."""
+        return average_accuracy(self.task_accuracy)
+
+    @cached_property
+    def facts(self) -> list[ModelFacts]:
+        """Size, prices and lengths of each model."""
+        return [model.facts for model in self.manifest.models]
+
+
+def read_artifact(
+    folder: Path, *, known: Artifact | None = None, config: EmbedderConfig | None = None
+) -> Artifact:
+    """Verify a version and open it.
+
+    Every file's SHA-256 is checked before a native loader or numpy sees it, then shapes and values.
+
+    Parameters
+    ----------
+    folder : Path
+    known : Artifact, optional
+        One that is open already; its embedder is used again where the version has the same.
+    config
+        As in `load_embedder`.
+
+    Raises
+    ------
+    ArtifactError
+        Names the file and both values.
+    EmbedderError
+        If the embedder cannot be loaded here, or is not the one that the version was built with.
+    """
+
+    def embedder(identity: Mapping[str, Any], saved: Path) -> Embedder:
+        # By the manifest, as asking an embedder itself may mean hashing its files again.
+        if known is not None and known.manifest.embedder == identity:
+            return known.embedder
+        return load_embedder(identity, saved, config)
+
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    return _open(folder, manifest, embedder)
+
+
+def verify_artifact(folder: Path) -> Manifest:
+    """Check, and raise, as `read_artifact` does, where the embedder need not be installed."""
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    _open(folder, manifest, lambda *_: PrecomputedEmbedder(0)).sample_ids  # noqa: B018
+    return manifest
+
+
+def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact:
+    counts = manifest.counts
+    n, n_draws = count(counts, "samples"), count(counts, "smoother_draws")
+    n_models, n_tasks = len(manifest.models), len(manifest.tasks)
+    correctness = open_array(folder, CORRECTNESS, np.uint8, (n, n_models))
+    scores = (
+        open_numbers(folder, SCORES, np.float32, (n, n_models))
+        if SCORES in manifest.files
+        else None
+    )
+    task = open_array(folder, TASK, np.int32, (n,))
+    if int(task.min()) < 0 or int(task.max()) >= n_tasks:
+        raise ArtifactError(f"{folder / TASK} names a task that the manifest does not list.")
+    if not holds_only(correctness, (0, 1, MISSING)):
+        raise ArtifactError(f"{folder / CORRECTNESS} holds values besides 0, 1 and 255.")
+    named, guarded_tasks, labelled_tasks = _named_tasks(folder / NAMED_TASKS, n_models)
+    if sorted(named) != manifest.named_tasks:
+        raise ArtifactError(
+            f"{folder / NAMED_TASKS} holds the tasks {sorted(named)}, the manifest says "
+            f"{manifest.named_tasks}; build again."
+        )
+    shape = Shape(
+        n=n,
+        dimension=count(manifest.embedder, "dimension"),
+        n_models=n_models,
+        n_tasks=n_tasks,
+        n_fitted=count(counts, "fitted") if FITTED_ROWS in manifest.files else None,
+        index=manifest.index,
+    )
+    accuracy = open_numbers(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models))
+    smoother = SmootherTable(
+        open_numbers(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
+        open_numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
+    )
+    own = open_of_embedder(folder, manifest.files, shape)  # last, as it calls native loaders
+    return Artifact(
+        folder=folder,
+        manifest=manifest,
+        embeddings=own.embeddings,
+        correctness=correctness,
+        scores=scores,
+        task=task,
+        task_accuracy=accuracy,
+        smoother=smoother,
+        named_tasks=named,
+        guarded_tasks=guarded_tasks,
+        labelled_tasks=labelled_tasks,
+        guarded=own.guarded,
+        index=own.index,
+        embedder=embedder(manifest.embedder, folder / EMBEDDER),
+        fitted_rows=own.fitted_rows,
+    )
+
+
+def _named_tasks(
+    path: Path, n_models: int
+) -> tuple[dict[str, TaskScores], dict[str, NDArray[np.float64]], dict[str, LabelledTask]]:
+    document = read_json(path)
+    try:
+        return from_json(document, n_models)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path} does not hold task decisions ({error}); build again."
+        ) from error

@@ -1,0 +1,1 @@
+"""Requests of every endpoint: the text to route on, and the conversation it belongs to."""

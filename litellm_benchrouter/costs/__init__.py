@@ -1,0 +1,1 @@
+"""Prices, expected costs, and the policies that weigh quality against them."""

@@ -1,0 +1,197 @@
+"""Quality against cost: which of the models on offer to ask, and why. docs/policies.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.costs.prices import Prices
+from litellm_benchrouter.routing.decision import DIGITS, rank_with
+
+Floats = NDArray[np.float64]
+Order = NDArray[np.intp]
+
+Kind = Literal["quality", "balanced", "cheapest", "within"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+RANGES: dict[Kind, tuple[float, float]] = {
+    "quality": (0.0, 0.0),
+    "balanced": (0.0, math.inf),
+    "cheapest": (0.0, 1.0),
+    "within": (0.0, 1.0),
+}
+"""The values that each kind can have; `quality` has none but 0."""
+
+SPELLING = "quality, balanced:WEIGHT, cheapest:TARGET or within:EPSILON"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How much quality may be given up for cost.
+
+    Attributes
+    ----------
+    kind : str
+        `quality`: the best expected model, whatever it costs.
+        `balanced`: argmax P(success) - value * cost / cost of the dearest model on offer.
+        `cheapest`: the cheapest model with P(success) >= value; the most probable if none has it.
+        `within`: the cheapest model whose P(success) is at most value below the best.
+    value : float
+        WEIGHT in [0, inf): what the whole cost of the dearest model is worth, in probability.
+        TARGET and EPSILON in [0, 1]: probabilities.
+    """
+
+    kind: Kind = "quality"
+    value: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one spelling: `quality`, `balanced:0.1`, `cheapest:0.7` or `within:0.02`.
+
+        Raises
+        ------
+        ValueError
+            In one sentence, without a full stop.
+        """
+        name, colon, number = text.strip().lower().partition(":")
+        kind = next((kind for kind in KINDS if kind == name.strip()), None)
+        if kind is None or (kind == "quality") == bool(colon):
+            raise ValueError(f"{_shown(text)} is not a policy; write {SPELLING}")
+        if kind == "quality":
+            return cls(kind)
+        low, high = RANGES[kind]
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not (low <= value <= high and math.isfinite(value)):
+            wanted = "a number from 0" if math.isinf(high) else "a number from 0 to 1"
+            raise ValueError(f"{_shown(text)} needs {wanted} after `{kind}:`")
+        return cls(kind, value)
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "quality" else f"{self.kind}:{self.value:g}"
+
+    @property
+    def saves(self) -> bool:
+        """Whether cost counts."""
+        return self.kind != "quality"
+
+    def order(self, probability: Floats, cost: Floats, preferred: Order) -> Order:
+        """Order the models on offer, best first.
+
+        Parameters
+        ----------
+        probability : ndarray of float64, shape (M,)
+            P(success); NaN ranks last.
+        cost : ndarray of float64, shape (M,)
+            Expected cost of each, all in the same unit, at least 0.
+        preferred : ndarray of int, shape (M,)
+            The order in which those that tie are taken.
+
+        Returns
+        -------
+        ndarray of int, shape (M,)
+            Who does not meet `cheapest` or `within` follows by probability.
+        """
+        if self.kind == "quality":
+            return rank_with(probability, preferred)
+        if self.kind == "balanced":
+            return rank_with(balanced(probability, cost, self.value), preferred)
+        likely = np.round(probability[preferred], DIGITS)
+        allowed = self.allowed(probability)[preferred]
+        price = np.where(allowed, cost[preferred], 0.0)
+        return preferred[np.lexsort((-likely, price, ~allowed))]
+
+    def allowed(self, probability: Floats) -> NDArray[np.bool_]:
+        """Say which models are good enough for `cheapest` and `within`, shape (M,)."""
+        likely = np.round(probability, DIGITS)
+        if self.kind == "cheapest":
+            return likely >= round(self.value, DIGITS)
+        if self.kind == "within" and not np.isnan(likely).all():
+            return likely >= np.round(np.nanmax(likely) - self.value, DIGITS)
+        return np.ones(len(likely), dtype=bool)
+
+    def explain(
+        self,
+        order: Order,
+        probability: Floats,
+        cost: Floats,
+        preferred: Order,
+        names: Sequence[str],
+    ) -> str:
+        """Say in one sentence why the first of `order` was picked; not for `quality`.
+
+        Parameters
+        ----------
+        order, probability, cost, preferred
+            As in `order`, which returned the first.
+        names : sequence of str, length M
+        """
+        pick, best = int(order[0]), int(rank_with(probability, preferred)[0])
+        likely = f"P = {probability[pick]:.2f}"
+        saved = "" if pick == best else _saved(float(cost[pick]), float(cost[best]))
+        n = int(self.allowed(probability).sum())
+        if self.kind == "balanced":
+            if pick == best:
+                return f"most probable ({likely}), and no cheaper one pays at weight {self.value:g}"
+            behind = 100 * (probability[best] - probability[pick])
+            beside = f"{behind:.1f} points below {names[best]} ({likely}){saved}"
+            return f"{beside}, which pays at weight {self.value:g}"
+        if self.kind == "cheapest":
+            if n == 0:
+                return f"no model has P >= {self.value:g}; the most probable ({likely})"
+            which = "the only model" if n == 1 else f"cheapest of {n} models"
+            return f"{which} with P >= {self.value:g} ({likely}){saved}"
+        points = f"within {100 * self.value:g} points of {names[best]}"
+        if pick == best:
+            return f"no cheaper model is {points} ({likely})"
+        return f"cheapest of {n} models {points} ({likely}){saved}"
+
+
+QUALITY = Policy()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a decision has to respect besides the prompt and the models on offer.
+
+    Attributes
+    ----------
+    policy : Policy
+    note : str
+        Why the policy is not the one that the request asked for; empty where it is.
+    prices : tuple of (str, Prices)
+        By model: what its deployments cost; others have the prices that the build knew.
+    characters : int or None
+        Length of the whole request's text; None where it is that of the prompt.
+    """
+
+    policy: Policy = QUALITY
+    note: str = ""
+    prices: tuple[tuple[str, Prices], ...] = ()
+    characters: int | None = None
+
+
+PLAIN = Terms()
+
+
+def balanced(probability: Floats | float, cost: Floats, weight: float) -> Floats:
+    """P(success) - weight * cost / cost of the dearest model, shape (..., M)."""
+    dearest = np.max(cost, axis=-1, keepdims=True)
+    relative = np.divide(cost, dearest, out=np.zeros_like(cost), where=dearest > 0)
+    scores: Floats = probability - weight * relative
+    return scores
+
+
+def _saved(cost: float, of: float) -> str:
+    return f", saves {100 * (1 - cost / of):.0f} %" if of > cost else ""
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -1,0 +1,225 @@
+"""NN(phi(x), k, D): exact nearest neighbours under cosine distance, with hold-out masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.paper.pieces import Each, one_by_one
+
+_BLOCK_ENTRIES = 16_000_000  # similarities held at once: 64 MB of float32
+_CONVERTED = 65_536  # rows of float16 that are float32 at once
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The nearest neighbours of a batch of queries, nearest first.
+
+    Attributes
+    ----------
+    index : ndarray of int64, shape (n_queries, n_neighbors)
+        Rows of the searched set; -1 where it holds fewer than `n_neighbors` rows.
+    distance : ndarray of float32, shape (n_queries, n_neighbors)
+        Cosine distance in [0, 2]; infinite where `index` is -1.
+    """
+
+    index: NDArray[np.int64]
+    distance: NDArray[np.float32]
+
+    def first(self, n_neighbors: int) -> Neighbors:
+        """Return the nearest `n_neighbors` of the lists."""
+        return Neighbors(self.index[:, :n_neighbors], self.distance[:, :n_neighbors])
+
+    def rows(self, rows: NDArray[np.intp]) -> Neighbors:
+        """Return the lists of some queries."""
+        return Neighbors(self.index[rows], self.distance[rows])
+
+
+def normalize(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Scale each row to unit length, so that cosine distance is one minus a dot product.
+
+    A row of zeros stays zero: it is at distance 1 from everything.
+    """
+    vectors = np.asarray(vectors, dtype=np.float32)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = np.zeros_like(vectors)
+    np.divide(vectors, length, out=unit, where=length > 0)
+    return unit
+
+
+def nearest(
+    queries: NDArray[np.float32],
+    base: NDArray[np.floating],
+    n_neighbors: int,
+    *,
+    excluded: Callable[[NDArray[np.intp]], NDArray[np.bool_]] | None = None,
+    progress: Callable[[int], None] | None = None,
+    each: Each = one_by_one,
+) -> Neighbors:
+    """Search exactly, in blocks of bounded memory.
+
+    Parameters
+    ----------
+    queries : ndarray of float32, shape (n_queries, d)
+        Rows of unit length.
+    base : ndarray of float32 or float16, shape (n, d)
+        Rows of unit length: phi(x) for x in D.
+    n_neighbors : int
+    excluded : callable, optional
+        Given the numbers of the queries in a block, returns a mask of shape (block, n) that is True
+        where a row of `base` must not be a neighbour: the hold-out D_{-d} of eqs. 8 and 9.
+    progress : callable, optional
+        Called with the number of queries done since the last call.
+    each : Each
+        Searches the blocks; their size does not depend on it, for it decides about last bits.
+
+    Returns
+    -------
+    Neighbors
+    """
+    n_queries, n = len(queries), len(base)
+    index = np.full((n_queries, n_neighbors), -1, dtype=np.int64)
+    distance = np.full((n_queries, n_neighbors), np.inf, dtype=np.float32)
+    found = min(n_neighbors, n)
+    block = max(1, _BLOCK_ENTRIES // max(n, 1))
+    starts = range(0, n_queries if n else 0, block)
+
+    def search(start: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        rows = np.arange(start, min(start + block, n_queries))
+        far = 1.0 - _products(queries[rows], base)
+        np.clip(far, 0.0, 2.0, out=far)
+        if excluded is not None:
+            far[excluded(rows)] = np.inf
+        return smallest(far, found)
+
+    for start, (columns, values) in zip(starts, each(search, starts), strict=True):
+        rows = slice(start, start + len(columns))
+        index[rows, :found], distance[rows, :found] = columns, values
+        if progress is not None:
+            progress(len(columns))
+    index[np.isinf(distance)] = -1
+    return Neighbors(index, distance)
+
+
+def nearest_outside_task(
+    embeddings: NDArray[np.float32],
+    task: NDArray[np.int32],
+    n_neighbors: int,
+    *,
+    progress: Callable[[int], None] | None = None,
+    each: Each = one_by_one,
+) -> Neighbors:
+    """Neighbours of every sample among the samples of all other tasks: NN(phi(x), k, D_{-d}).
+
+    Parameters
+    ----------
+    embeddings : ndarray of float32, shape (n, d)
+        Rows of unit length.
+    task : ndarray of int32, shape (n,)
+    n_neighbors : int
+    progress : callable, optional
+    each : Each
+        As in `nearest`.
+
+    Returns
+    -------
+    Neighbors
+        Of shape (n, n_neighbors).
+    """
+    return nearest(
+        embeddings,
+        embeddings,
+        n_neighbors,
+        excluded=lambda rows: task[rows, None] == task[None, :],
+        progress=progress,
+        each=each,
+    )
+
+
+def _products(queries: NDArray[np.float32], base: NDArray[np.floating]) -> NDArray[np.float32]:
+    if base.dtype == np.float32:
+        return queries @ base.T.astype(np.float32, copy=False)
+    products = np.empty((len(queries), len(base)), dtype=np.float32)
+    for start in range(0, len(base), _CONVERTED):
+        part = slice(start, start + _CONVERTED)
+        products[:, part] = queries @ base[part].astype(np.float32).T
+    return products
+
+
+def smallest(
+    distance: NDArray[np.float32], n_neighbors: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return columns and values of the `n_neighbors` smallest entries of each row, in order."""
+    if n_neighbors < distance.shape[1]:
+        column = np.argpartition(distance, n_neighbors - 1, axis=1)[:, :n_neighbors]
+        column.sort(axis=1)  # equal distances then keep the order of the rows
+    else:
+        column = np.broadcast_to(np.arange(distance.shape[1]), distance.shape)
+    value = np.take_along_axis(distance, column, axis=1)
+    order = np.argsort(value, axis=1, kind="stable")
+    return np.take_along_axis(column, order, axis=1), np.take_along_axis(value, order, axis=1)
+
+
+def without_tasks(
+    neighbors: Neighbors,
+    embeddings: NDArray[np.float32],
+    task: NDArray[np.int32],
+    rows: NDArray[np.intp],
+    left_out: NDArray[np.int32],
+    n_neighbors: int,
+) -> Neighbors:
+    """Leave one more task out of lists that `nearest_outside_task` made.
+
+    The longer lists at hand answer almost every query; those that come out too short are searched
+    again, so the answer is exact.
+
+    Parameters
+    ----------
+    neighbors : Neighbors
+        The lists of all samples, longer than `n_neighbors`.
+    embeddings, task
+        What the lists were made from.
+    rows : ndarray of int, shape (q,)
+        The samples whose lists are wanted.
+    left_out : ndarray of int32, shape (q,)
+        The further task that each of them leaves out.
+    n_neighbors : int
+
+    Returns
+    -------
+    Neighbors
+        Of shape (q, n_neighbors).
+    """
+    index, distance = neighbors.index[rows], neighbors.distance[rows].copy()
+    gone = (task[index] == left_out[:, None]) | (index < 0)
+    distance[gone] = np.inf
+    column, distance = smallest(distance, min(n_neighbors, distance.shape[1]))
+    index = np.take_along_axis(index, column, axis=1)
+    searched_all = neighbors.index[rows, -1] < 0  # the list already holds everything there is
+    short = np.flatnonzero(np.isinf(distance).any(axis=1) & ~searched_all)
+    if distance.shape[1] < n_neighbors:
+        short = np.arange(len(rows))
+        index = np.full((len(rows), n_neighbors), -1, dtype=np.int64)
+        distance = np.full((len(rows), n_neighbors), np.inf, dtype=np.float32)
+    if len(short):
+        query, out = rows[short], left_out[short]
+        again = nearest(
+            embeddings[query],
+            embeddings,
+            n_neighbors,
+            excluded=lambda block: (
+                (task[query[block], None] == task[None, :]) | (out[block, None] == task[None, :])
+            ),
+        )
+        index[short], distance[short] = again.index, again.distance
+    index = np.where(np.isinf(distance), -1, index)
+    return Neighbors(index, distance)
+
+
+def task_rows(task: NDArray[np.int32], n_tasks: int) -> Sequence[NDArray[np.intp]]:
+    """Return the rows of each task."""
+    order = np.argsort(task, kind="stable")
+    return np.split(order, np.searchsorted(task[order], np.arange(1, n_tasks)))

@@ -1,0 +1,17 @@
+"""The store that a configuration names: a directory, or a place behind a URL."""
+
+from __future__ import annotations
+
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.store.directory import Store
+
+
+def open_store(config: BenchRouterConfig) -> Store:
+    """Return the store of `benchrouter.artifacts`; nothing is read or connected to yet."""
+    url = config.artifacts_url
+    if url is None:
+        return Store(config.artifacts)
+    from litellm_benchrouter.store.mirror import Mirror
+    from litellm_benchrouter.store.remote import Remote
+
+    return Mirror(config.artifacts, Remote(url, config.storage_options))

@@ -1,0 +1,300 @@
+"""A place behind a URL, through fsspec: a few plain operations, each with a time limit.
+
+Nothing here knows what a version is. fsspec and what it needs for a kind of store are imported when
+the first operation runs, in a thread of its own: a call that hangs holds nobody up.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from litellm_benchrouter.errors import ArtifactError, ConfigError, StoreUnavailableError
+from litellm_benchrouter.store.objects import (
+    content_of,
+    make_folder,
+    replace_content,
+    tag_of,
+    write_content,
+)
+from litellm_benchrouter.store.storage_options import (
+    resolved,
+    secrets_of,
+    told,
+    without_password,
+)
+
+_SECONDS = 10.0  # for one small object
+_SLOWEST = 250_000  # bytes a second: a large object has so much longer
+_MOST_HANGING = 8
+_BLOCK = 2**23  # bytes that are read at once
+_OUR_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+_EXTRAS = {"s3": "s3", "s3a": "s3"}
+
+logger = logging.getLogger("litellm_benchrouter")
+
+T = TypeVar("T")
+
+
+class OvertakenError(ArtifactError):
+    """An object is not what it was when it was looked at."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A small object as it was when it was looked at.
+
+    Attributes
+    ----------
+    name : str
+    content : bytes or None
+        None where there was none.
+    tag : str or None
+        By which the store itself can tell whether it still is the same; None where it cannot.
+    """
+
+    name: str
+    content: bytes | None
+    tag: str | None = None
+
+
+class Remote:
+    """The objects under a URL.
+
+    Parameters
+    ----------
+    url : str
+        Any that fsspec knows, as `s3://bucket/prefix`.
+    options : mapping
+        For fsspec's file system; `os.environ/NAME` stands for the value of that variable.
+
+    Attributes
+    ----------
+    name : str
+        The URL without a password, for people.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._url = url.rstrip("/")
+        self._options = options
+        self.name = without_password(self._url)
+        self._secrets: set[str] = set()
+        self._place: tuple[Any, str] | None = None
+        self._connecting = threading.Lock()
+        self._calls = threading.BoundedSemaphore(_MOST_HANGING)
+
+    def read(self, name: str) -> bytes | None:
+        """Return a small object, None where there is none: one GET.
+
+        Raises
+        ------
+        StoreUnavailableError
+            As everything here: where the store does not answer in time, or refuses.
+        """
+        return self._call(name, content_of)
+
+    def look(self, name: str) -> Seen:
+        """Return a small object so that `replace` can tell whether it still is the same."""
+
+        def looked(files: Any, path: str) -> Seen:
+            tag = tag_of(files, path)  # first: should the object change now, this tag is outdated
+            return Seen(name, content_of(files, path), tag)
+
+        return self._call(name, looked)
+
+    def replace(self, seen: Seen, content: bytes) -> None:
+        """Write a small object if it still is what was seen.
+
+        S3 checks that itself, in the same step (a conditional put). Elsewhere it is read again
+        right before: of two that write in that moment, the last wins.
+
+        Raises
+        ------
+        OvertakenError
+            If somebody else wrote it.
+        """
+
+        def replaced(files: Any, path: str) -> bool:
+            return replace_content(files, path, seen.content, seen.tag, content)
+
+        if not self._call(seen.name, replaced):
+            raise OvertakenError(
+                f"{self.name}/{seen.name} was written by another command meanwhile; look at "
+                f"`benchrouter versions` and try again."
+            )
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small object, whatever was there."""
+        self._call(name, lambda files, path: write_content(files, path, content))
+
+    def upload(self, name: str, source: Path) -> None:
+        """Write an object from a file."""
+
+        def uploaded(files: Any, path: str) -> None:
+            make_folder(files, path)
+            files.put_file(str(source), path)
+
+        self._call(name, uploaded, source.stat().st_size)
+
+    def download(self, name: str, target: Path, size: int) -> bool:
+        """Write an object into a file; return whether there was one.
+
+        Parameters
+        ----------
+        size : int
+            In bytes, as it should be; the time limit follows from it.
+        """
+
+        def downloaded(files: Any, path: str) -> bool:
+            try:
+                files.get_file(path, str(target))
+            except FileNotFoundError:
+                return False
+            return True
+
+        return self._call(name, downloaded, size)
+
+    def digest(self, name: str, size: int) -> tuple[int, str] | None:
+        """Read an object to its end; return its size and SHA-256, None where there is none."""
+
+        def read(files: Any, path: str) -> tuple[int, str] | None:
+            digest, n_bytes = hashlib.sha256(), 0
+            try:
+                with files.open(path, "rb", block_size=_BLOCK) as file:
+                    while block := file.read(_BLOCK):
+                        digest.update(block)
+                        n_bytes += len(block)
+            except FileNotFoundError:
+                return None
+            return n_bytes, digest.hexdigest()
+
+        return self._call(name, read, size)
+
+    def there(self, name: str) -> bool:
+        """Say whether there is an object of that name."""
+        return self._call(name, lambda files, path: bool(files.exists(path)))
+
+    def names(self, under: str) -> list[str]:
+        """Return the names of all objects under a folder, as they stand after it."""
+
+        def listed(files: Any, path: str) -> list[str]:
+            try:
+                found = files.find(path)
+            except FileNotFoundError:
+                return []
+            # Some stores give back their paths with a leading slash, some without.
+            start = len(path.strip("/")) + 1
+            return sorted(each.strip("/")[start:] for each in found)
+
+        return self._call(under, listed)
+
+    def written_at(self, name: str) -> float:
+        """Return when an object was written, in seconds since 1970; 0 where it is gone."""
+
+        def when(files: Any, path: str) -> float:
+            try:
+                return float(files.modified(path).timestamp())
+            except FileNotFoundError:
+                return 0.0
+
+        return self._call(name, when)
+
+    def remove(self, name: str) -> None:
+        """Remove an object or a folder; it may be gone already."""
+
+        def removed(files: Any, path: str) -> None:
+            try:
+                files.rm(path, recursive=True)
+            except FileNotFoundError:
+                return
+
+        self._call(name, removed)
+
+    def _call(self, name: str, work: Callable[[Any, str], T], size: int = 0) -> T:
+        """Run an operation in a thread, and leave it behind when its time is up."""
+        seconds = _SECONDS + size / _SLOWEST
+        if not self._calls.acquire(blocking=False):
+            raise StoreUnavailableError(
+                f"{self.name} does not answer: {_MOST_HANGING} calls to it still hang."
+            )
+        result: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                files, base = self._connected()
+                files.invalidate_cache()  # what others changed must be seen
+                result.set_result(work(files, f"{base}/{name}"))
+            except BaseException as error:
+                result.set_exception(error)
+            finally:
+                self._calls.release()
+
+        threading.Thread(target=run, name="benchrouter-store", daemon=True).start()
+        try:
+            error = result.exception(seconds)
+        except TimeoutError:
+            raise StoreUnavailableError(
+                f"{self.name} does not answer: {name} took longer than {seconds:.0f} s."
+            ) from None
+        if error is None:
+            return result.result()
+        if isinstance(error, ConfigError) or getattr(error, "errno", None) in _OUR_DISK:
+            raise error
+        if isinstance(error, FileNotFoundError):
+            raise StoreUnavailableError(
+                f"{self.name} cannot be written to ({told(error, self._secrets)}); make the bucket "
+                f"or container first."
+            ) from None
+        raise StoreUnavailableError(
+            f"{self.name} does not answer as it should ({told(error, self._secrets)})."
+        ) from None  # the cause may hold what was masked
+
+    def _connected(self) -> tuple[Any, str]:
+        with self._connecting:
+            if self._place is None:
+                self._place = self._connect()
+            return self._place
+
+    def _connect(self) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs
+
+        protocol = self._url.split("://")[0]
+        options = dict(resolved(self._options))
+        self._secrets = secrets_of(self._url, self._options)
+        if protocol in _EXTRAS:
+            # s3fs tries five times by itself; with botocore's tries of each, it takes minutes.
+            retries = {"retries": {"total_max_attempts": 1}}
+            options["config_kwargs"] = retries | options.get("config_kwargs", {})
+        try:
+            files, base = url_to_fs(self._url, **options)
+        except ImportError as error:
+            extra = _EXTRAS.get(protocol)
+            wanted = (
+                f'pip install "litellm-benchrouter[{extra}]"'
+                if extra
+                else told(error, self._secrets)
+            )
+            raise ConfigError(
+                f"artifacts in {self.name} need a library that is not installed: {wanted}."
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{self.name} cannot be opened ({told(error, self._secrets)}); see "
+                f"benchrouter.artifacts and storage_options."
+            ) from None
+        loop = getattr(files, "loop", None)
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.set_exception_handler, _told_to_nobody)
+        return files, str(base).rstrip("/")
+
+
+def _told_to_nobody(loop: Any, context: Mapping[str, Any]) -> None:
+    """Keep from standard error what else failed in a call whose first failure is told already."""
+    logger.debug("benchrouter: %s", context.get("message"))

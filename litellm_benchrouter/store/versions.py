@@ -1,0 +1,210 @@
+"""The artifact directory: version folders, and the one file that says which of them serves.
+
+::
+
+    router_artifacts/
+        CURRENT                 the id of the version that serves, one line
+        HISTORY                 which version was published when, one line each
+        versions/<id>/          complete, verified versions
+        versions/.building-*    a build in progress, or what a killed one left behind
+        cache/                  embeddings that the next build reuses
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from litellm_benchrouter.artifact.manifest import MANIFEST, VERSION_ID, Manifest, read_manifest
+from litellm_benchrouter.artifact.version_files import differences
+from litellm_benchrouter.errors import ArtifactError, VersionError
+from litellm_benchrouter.store.history import Publication, not_undone, read_history
+
+CURRENT = "CURRENT"
+HISTORY = "HISTORY"
+_BEGINNING = re.compile(r"[0-9a-f]{1,16}")
+
+
+class Versions:
+    """What an artifact directory holds and which version serves; nothing here writes.
+
+    Parameters
+    ----------
+    root : Path
+
+    Attributes
+    ----------
+    root : Path
+    name : str
+        Where the versions are kept, for people.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.name = str(root)
+
+    @property
+    def cache(self) -> Path:
+        """Where builds keep embeddings for the next build."""
+        return self.root / "cache"
+
+    def folder(self, version: str) -> Path:
+        """Return the folder of a version, whether it is there or not.
+
+        Raises
+        ------
+        VersionError
+            If `version` is not an id: 16 hex digits.
+        """
+        if not VERSION_ID.fullmatch(version):
+            raise VersionError(f"{version!r} is not a version of {self.name}: 16 hex digits are.")
+        return self.root / "versions" / version
+
+    def fetch(self, version: str) -> Path:
+        """Return the folder of a version, after bringing its files here where they are not."""
+        return self.folder(version)
+
+    def manifest(self, version: str) -> Manifest:
+        """Read the manifest of a version; raises as `read_manifest` does."""
+        return read_manifest(self.folder(version))
+
+    def differences(self, version: str, manifest: Manifest) -> Iterator[str]:
+        """Say of each file of a version in which it differs from the manifest."""
+        return differences(self.folder(version), manifest)
+
+    def state(self, version: str) -> str:
+        """Return a version and when it was written: a damaged one may be built again as it was."""
+        try:
+            return f"{version}@{(self.folder(version) / MANIFEST).stat().st_mtime_ns}"
+        except OSError:
+            return version
+
+    def holds(self, version: str) -> bool:
+        """Say whether a complete version is there."""
+        return (self.folder(version) / MANIFEST).is_file()
+
+    def cached(self) -> str | None:
+        """Return the version to fall back on where the store does not answer."""
+        return None
+
+    def find(self, given: str) -> str:
+        """Return the version whose id begins as given.
+
+        Raises
+        ------
+        VersionError
+            If none does, or several do.
+        """
+        if not _BEGINNING.fullmatch(given):
+            raise VersionError(
+                f"{given!r} is not a version of {self.name}: 16 hex digits are, or the first few."
+            )
+        known = self.versions()
+        found = [version for version in known if version.startswith(given)]
+        if not found:
+            raise VersionError(
+                f"{self.name} holds no version {given}; it holds {', '.join(known) or 'none'}."
+            )
+        if len(found) > 1:
+            raise VersionError(f"{given} begins {' and '.join(found)}; give more of its digits.")
+        return found[0]
+
+    def current(self) -> str | None:
+        """Return the id that CURRENT names, or None where nothing was published yet.
+
+        Raises
+        ------
+        VersionError
+            If CURRENT does not hold an id, or that version is not there.
+        """
+        version = self._named()
+        if version is not None and not self._finds(version):
+            raise VersionError(
+                f"{self.name}/{CURRENT} names version {version}, which is not in "
+                f"{self.name}/versions; publish one that is, or build again."
+            )
+        return version
+
+    def served(self) -> str | None:
+        """Return the id that CURRENT names, whether the version is there or not; None for no id."""
+        with suppress(VersionError):
+            return self._named()
+        return None
+
+    def previous(self) -> str | None:
+        """Return the version that served before the current one and is still there.
+
+        What was rolled back is passed over: it is not what an operator wants to return to. Where
+        nothing tells who served, it is the one built before, if its evaluation let it serve.
+        """
+        named, there = self.served(), self.versions()
+        before = not_undone(self.history()) or [v for v in there if self._may_serve(v)]
+        if named in before:
+            before = before[: len(before) - 1 - before[::-1].index(named)]
+        candidates = [version for version in before if version in there and version != named]
+        return candidates[-1] if candidates else None
+
+    def history(self) -> list[Publication]:
+        """Return what was published, oldest first.
+
+        Raises
+        ------
+        VersionError
+            If the file is there and cannot be read.
+        """
+        path = self.root / HISTORY
+        try:
+            return read_history(path)
+        except OSError as error:
+            raise VersionError(f"{path} cannot be read ({error.strerror}).") from error
+
+    def versions(self) -> list[str]:
+        """Return the ids of all complete versions, oldest first."""
+        built = self._built()
+        return sorted(built, key=lambda version: built[version])
+
+    def last_used(self) -> list[str]:
+        """Return the ids of all complete versions, that which was built or published last first."""
+        published = {each.version: each.at.timestamp() for each in self.history()}
+        used = {v: max(at, published.get(v, 0.0)) for v, at in self._built().items()}
+        return sorted(used, key=lambda version: used[version], reverse=True)
+
+    def _built(self) -> dict[str, float]:
+        """When each complete version was written, in seconds since 1970."""
+        built = {}
+        for path in (self.root / "versions").glob(f"*/{MANIFEST}"):
+            with suppress(OSError):  # pruned meanwhile
+                if VERSION_ID.fullmatch(path.parent.name):
+                    built[path.parent.name] = path.stat().st_mtime
+        return built
+
+    def _may_serve(self, version: str) -> bool:
+        try:
+            return self.manifest(version).may_serve
+        except ArtifactError:
+            return False
+
+    def _finds(self, version: str) -> bool:
+        """Say whether what CURRENT names can be had."""
+        return self.holds(version)
+
+    def _named(self) -> str | None:
+        """Return the id that CURRENT names, whether the version is there or not."""
+        path = self.root / CURRENT
+        try:
+            return self._id_in(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise VersionError(f"{path} cannot be read ({error}).") from error
+
+    def _id_in(self, content: bytes) -> str:
+        """Return the id that is the content of CURRENT."""
+        try:
+            version = content.decode("ascii").strip()
+        except UnicodeDecodeError as error:
+            raise VersionError(f"{self.name}/{CURRENT} cannot be read ({error}).") from error
+        self.folder(version)
+        return version

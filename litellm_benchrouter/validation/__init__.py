@@ -1,0 +1,1 @@
+"""Held-out validation that the proof of a build and the protocols of `evaluate` share."""

@@ -1,0 +1,221 @@
+"""What every protocol shares: vectors, neighbour lists and accuracies, each computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.config import RoutingConfig
+from litellm_benchrouter.engine import LOCAL, Engine
+from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.paper.benchmark import (
+    Benchmark,
+    ModelFacts,
+    average_accuracy,
+    labels,
+    task_accuracy,
+)
+from litellm_benchrouter.paper.neighbors import Neighbors, nearest_outside_task, task_rows
+from litellm_benchrouter.paper.smoother import SmootherTable, smoother_table
+from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.routing.decision import rank
+
+_LISTED = 500  # long enough that leaving a second task out rarely searches again
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A benchmark ready for experiments.
+
+    Attributes
+    ----------
+    benchmark : Benchmark
+    embeddings : ndarray of float32, shape (n, d)
+        Rows of unit length.
+    outside : Neighbors
+        Of each sample among the samples of other groups, nearest first.
+    group : ndarray of int32, shape (n,)
+        What is left out together: the task, or its family.
+    group_of_task : ndarray of int32, shape (D,)
+    routing : RoutingConfig
+    seed : int
+    """
+
+    benchmark: Benchmark
+    embeddings: NDArray[np.float32]
+    outside: Neighbors
+    group: NDArray[np.int32]
+    group_of_task: NDArray[np.int32]
+    routing: RoutingConfig
+    seed: int
+
+    @property
+    def n_tasks(self) -> int:
+        """D."""
+        return len(self.benchmark.tasks)
+
+    @property
+    def n_groups(self) -> int:
+        """Number of what is left out in turn."""
+        return int(self.group_of_task.max()) + 1
+
+    @cached_property
+    def labels(self) -> NDArray[np.float32]:
+        """y(x, m) as floats, NaN for missing, shape (n, M)."""
+        return labels(self.benchmark.correctness)
+
+    @cached_property
+    def accuracy(self) -> NDArray[np.float64]:
+        """S~(m, d), shape (D, M)."""
+        return task_accuracy(self.labels, self.benchmark.task, self.n_tasks)
+
+    @cached_property
+    def rows(self) -> list[NDArray[np.intp]]:
+        """Samples of each task."""
+        return list(task_rows(self.benchmark.task, self.n_tasks))
+
+    @cached_property
+    def params(self) -> NDArray[np.float64]:
+        """Billions of parameters of each model, NaN where not known."""
+        facts = (self.benchmark.facts.get(m, ModelFacts()) for m in self.benchmark.models)
+        known = [fact.params_b for fact in facts]
+        return np.array([np.nan if value is None else value for value in known])
+
+    def training_tasks(self, d: int) -> NDArray[np.intp]:
+        """Tasks that remain when task d is the new one."""
+        return np.flatnonzero(self.group_of_task != self.group_of_task[d])
+
+    def average_without(self, d: int) -> NDArray[np.float64]:
+        """Mean accuracy over the tasks that remain when task d is the new one, shape (M,)."""
+        return average_accuracy(self.accuracy[self.training_tasks(d)])
+
+    def order(self, scores: NDArray[np.float64], average: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Rank models; see `rank`."""
+        return rank(scores, average, self.benchmark.cost_ranks, self.benchmark.models)
+
+    def smoother_tables(self, stages: Silent, engine: Engine = LOCAL) -> list[SmootherTable]:
+        """Return the (u, p) table without each of the groups in turn."""
+        with stages.stage("smoother tables", self.n_groups) as advance:
+            return self._tables(range(self.n_groups), advance, engine)[1:]
+
+    def smoother_table_and_without(
+        self, stages: Silent, groups: Sequence[int], engine: Engine = LOCAL
+    ) -> tuple[SmootherTable, dict[int, SmootherTable]]:
+        """Return the (u, p) table of the whole benchmark, and by group those without it."""
+        with stages.stage("smoother table", self.n_groups) as advance:
+            whole, *without = self._tables(groups, advance, engine)
+        return whole, dict(zip(groups, without, strict=True))
+
+    def _tables(
+        self, left_out: Sequence[int], advance: Callable[[int], None], engine: Engine
+    ) -> list[SmootherTable]:
+        routing = self.routing
+        return smoother_table(
+            self.embeddings,
+            self.group,
+            self.benchmark.correctness,
+            self.outside,
+            n_tasks=self.n_groups,
+            k=routing.k,
+            kappa=routing.kappa,
+            t=routing.t,
+            alphas=routing.alphas,
+            repeats=routing.repeats,
+            max_moved=routing.max_moved,
+            seed=self.seed,
+            left_out=left_out,
+            progress=advance,
+            each=engine.map,
+        )
+
+    def pool(self, models: list[str]) -> Prepared:
+        """Return the same with some of the models; vectors and neighbours stay."""
+        return replace(self, benchmark=self.benchmark.pool(models))
+
+
+def prepare(
+    benchmark: Benchmark,
+    embeddings: NDArray[np.float32],
+    routing: RoutingConfig,
+    *,
+    seed: int,
+    stages: Silent,
+    by_family: bool = False,
+    engine: Engine = LOCAL,
+) -> Prepared:
+    """Search the neighbours that all protocols use.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+    embeddings : ndarray of float32, shape (n, d)
+        Rows of unit length.
+    routing : RoutingConfig
+    seed : int
+    stages : Silent or Bars
+    by_family : bool
+        Leave out together the tasks whose names agree up to the first "/".
+    engine : Engine
+        Searches the neighbours.
+    """
+    names = [name.partition("/")[0] if by_family else name for name in benchmark.tasks]
+    families = sorted(set(names))
+    group_of_task = np.array([families.index(name) for name in names], dtype=np.int32)
+    group = group_of_task[benchmark.task]
+    listed = max(_LISTED, 2 * routing.kappa, 2 * routing.k)
+    with stages.stage("neighbours", len(benchmark)) as advance:
+        # A plain view of what is mapped from a file: workers share it without a copy each.
+        embeddings = np.asarray(embeddings)
+        outside = nearest_outside_task(embeddings, group, listed, progress=advance, each=engine.map)
+    return Prepared(benchmark, embeddings, outside, group, group_of_task, routing, seed)
+
+
+def choose_pool(
+    prepared: Prepared,
+    *,
+    models: list[str] | None = None,
+    max_params: float | None = None,
+    without_top: int = 0,
+) -> Prepared:
+    """Restrict the models that compete.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    models : list of str, optional
+        Only these.
+    max_params : float, optional
+        Only models that are known to have at most so many billion parameters.
+    without_top : int
+        Leave out so many of the best on average among those that remain.
+
+    Raises
+    ------
+    ConfigError
+        If a model is not in the benchmark, or fewer than two remain.
+    """
+    known = prepared.benchmark.models
+    kept = list(known) if models is None else models
+    unknown = [model for model in kept if model not in known]
+    if unknown:
+        raise ConfigError(
+            f"--models names {', '.join(unknown)}, which the benchmark does not know; "
+            f"it knows {', '.join(known)}."
+        )
+    if max_params is not None:
+        size = dict(zip(known, prepared.params, strict=True))
+        kept = [model for model in kept if size[model] <= max_params]
+    if without_top:
+        average = dict(zip(known, average_accuracy(prepared.accuracy), strict=True))
+        best = sorted(kept, key=lambda model: -np.nan_to_num(average[model], nan=-1.0))
+        kept = [model for model in kept if model not in best[:without_top]]
+    if len(kept) < 2:
+        raise ConfigError(
+            f"the pool holds {len(kept)} of {len(known)} models, routing needs two; widen "
+            f"--models, --max-params or --without-top."
+        )
+    return prepared if kept == list(known) else prepared.pool(kept)

@@ -1,0 +1,234 @@
+"""The method `guarded` in the protocols: key `default`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.engine import LOCAL, Engine
+from litellm_benchrouter.evaluation.summary import Choice
+from litellm_benchrouter.guarded.guarded import Fitted, fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.left_out_s3 import confident_s3, left_out_s3
+from litellm_benchrouter.guarded.request import K
+from litellm_benchrouter.guarded.unseen import (
+    Evidence,
+    UnseenChoice,
+    choose,
+    leave_out_evidence,
+    select,
+)
+from litellm_benchrouter.paper.neighbors import nearest
+from litellm_benchrouter.paper.smoother import SmootherTable
+from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.splits import Rows, Training
+
+DEFAULT = "default"
+
+_BLOCK = 2_048  # test samples scored at once
+
+
+def unseen_choices(
+    prepared: Prepared,
+    tables: Mapping[int, SmootherTable],
+    stages: Silent,
+    engine: Engine = LOCAL,
+) -> tuple[dict[int, Choice], dict[int, str]]:
+    """Choose a model for each held-out task as the builder would have, had it not known the task.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    tables : mapping of int to SmootherTable
+        By group: the table without it. Only tasks of these groups are chosen for.
+    stages : Silent or Bars
+    engine : Engine
+
+    Returns
+    -------
+    dict of int to Choice
+        By task.
+    dict of int to str
+        The candidate that was kept for each task.
+    """
+
+    def choose_for(group: int) -> tuple[str, dict[int, Choice]]:
+        evidence = evidence_without(prepared, tables[group], group)
+        choice = select(evidence)
+        chosen = {}
+        for d in np.flatnonzero(prepared.group_of_task == group).tolist():
+            average = evidence.average[d]
+            predicted = {name: values[d] for name, values in evidence.predicted.items()}
+            scores = choice.scores(average, predicted)
+            pick = int(choose(scores[None], average[None])[0])
+            chosen[d] = Choice(pick, scores)
+        return choice.candidate or "bma", chosen
+
+    choices: dict[int, Choice] = {}
+    kept: dict[int, str] = {}
+    with stages.stage("default method", len(tables)) as advance:
+        for candidate, chosen in engine.map(choose_for, list(tables)):
+            choices |= chosen
+            kept |= dict.fromkeys(chosen, candidate)
+            advance(1)
+    return choices, kept
+
+
+def evidence_without(prepared: Prepared, table: SmootherTable, excluded: int | None) -> Evidence:
+    """Evidence of every task, without its own group and without one more."""
+    benchmark, routing = prepared.benchmark, prepared.routing
+    scores = left_out_s3(
+        benchmark.correctness,
+        benchmark.task,
+        prepared.group_of_task,
+        prepared.outside,
+        table,
+        k=routing.k,
+        kappa=routing.kappa,
+        t=routing.t,
+        sigma=routing.sigma,
+        excluded=excluded,
+    )
+
+    def s3(d: int, average: NDArray[np.float64]) -> NDArray[np.float64]:
+        if d not in scores:
+            return average
+        names = benchmark.models
+        return confident_s3(scores[d], average, benchmark.cost_ranks, names, routing.eta)
+
+    found = prepared.outside
+    similarity = np.where(found.index < 0, -2.0, 1.0 - found.distance).astype(np.float32)
+    return leave_out_evidence(
+        prepared.embeddings,
+        prepared.labels,
+        benchmark.task,
+        prepared.group_of_task,
+        np.maximum(found.index, 0),
+        similarity,
+        excluded,
+        s3,
+    )
+
+
+def unseen_choice(prepared: Prepared, table: SmootherTable) -> tuple[UnseenChoice, Evidence]:
+    """What the builder keeps for tasks that it has never seen."""
+    evidence = evidence_without(prepared, table, None)
+    return select(evidence), evidence
+
+
+@dataclass(frozen=True)
+class _RequestMethod:
+    """Request estimates fitted on a training part, and their scores of the test samples."""
+
+    fitted: Fitted
+    scores: NDArray[np.float64]
+    far: NDArray[np.bool_]
+
+
+def request_picks(training: Training, rows: Rows) -> Rows:
+    """Pick a model for each test sample as the router would: estimates, gate, distance guard."""
+    method = _fit(training, rows)
+    average = method.fitted.guarded.request.average
+    best = int(training.prepared.order(average, average)[0])
+    if not method.fitted.gate.routes:
+        return np.full(len(rows), best, dtype=np.intp)
+    return np.where(method.far, best, training.argmax(method.scores)).astype(np.intp)
+
+
+def request_router(
+    prepared: Prepared, rows: NDArray[np.intp]
+) -> Callable[[NDArray[np.float32]], list[int]]:
+    """Return what routes vectors that stand for some of the samples, these samples left out.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    rows : ndarray of int, shape (q,)
+        The sample that each vector stands for; it is never its own neighbour.
+
+    Returns
+    -------
+    callable
+        Vectors of shape (q, d) -> the model of each.
+    """
+    vectors, task = prepared.embeddings, prepared.benchmark.task
+    inside = neighbors_of_each(vectors)
+    fitted = fit_request(vectors, prepared.labels, task, prepared.n_tasks, inside)
+    average = fitted.guarded.request.average
+    best = int(prepared.order(average, average)[0])
+    everything = np.arange(len(vectors))
+
+    def route(asked: NDArray[np.float32]) -> list[int]:
+        near = nearest(asked, vectors, K, excluded=lambda block: rows[block, None] == everything)
+        index = np.maximum(near.index, 0)
+        scores = fitted.guarded.request.predict(asked, prepared.labels[index], task[index])
+        stays = near.distance.mean(axis=1) > fitted.guarded.far
+        stays |= not fitted.gate.routes
+        picks = [int(prepared.order(row, average)[0]) for row in scores]
+        return [best if stay else pick for stay, pick in zip(stays, picks, strict=True)]
+
+    return route
+
+
+def request_scores(training: Training, rows: Rows) -> NDArray[np.float64]:
+    """Scores of every model for each test sample, not calibrated, shape (q, M)."""
+    return _fit(training, rows).scores
+
+
+def request_probabilities(training: Training, rows: Rows) -> NDArray[np.float64]:
+    """Calibrated probabilities of success, shape (q, M)."""
+    method = _fit(training, rows)
+    return method.fitted.guarded.calibration(method.scores)
+
+
+def _fit(training: Training, rows: Rows) -> _RequestMethod:
+    prepared, known = training.prepared, training.rows
+    vectors, task = prepared.embeddings, prepared.benchmark.task
+    fitted = _fitted_on(training)
+    near = training.near(rows, min(K, len(known)))
+    index = np.maximum(near.index, 0)
+    scores = np.concatenate(
+        [
+            fitted.guarded.request.predict(
+                vectors[rows[block]], training.values[index[block]], task[index[block]]
+            )
+            for block in np.array_split(np.arange(len(rows)), max(1, len(rows) // _BLOCK))
+        ]
+    )
+    # A row that was fitted on gets its leave-one-out scores.
+    own = np.searchsorted(known, rows)
+    fitted_on = known[np.minimum(own, len(known) - 1)] == rows
+    scores[fitted_on] = fitted.guarded.left_out[own[fitted_on]]
+    distance = near.distance.mean(axis=1)
+    return _RequestMethod(fitted, scores, distance > fitted.guarded.far)
+
+
+_REMEMBERED = 8  # splits: the protocols ask for picks, scores and probabilities of the same ones
+_fits: OrderedDict[bytes, Fitted] = OrderedDict()
+
+
+def _fitted_on(training: Training) -> Fitted:
+    """Fit on a training part, once for all protocols that share it."""
+    prepared, known = training.prepared, training.rows
+    content = hashlib.sha256()
+    for array in (prepared.embeddings, prepared.benchmark.task, known, training.values[known]):
+        content.update(np.ascontiguousarray(array).data)
+    key = content.digest()
+    if key not in _fits:
+        vectors = prepared.embeddings[known]
+        _fits[key] = fit_request(
+            vectors,
+            training.values[known],
+            prepared.benchmark.task[known],
+            prepared.n_tasks,
+            neighbors_of_each(vectors),
+        )
+    _fits.move_to_end(key)
+    while len(_fits) > _REMEMBERED:
+        _fits.popitem(last=False)
+    return _fits[key]

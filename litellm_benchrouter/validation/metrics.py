@@ -1,0 +1,159 @@
+"""The numbers that the tables show, each a small function."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from litellm_benchrouter.paper.masked import mean
+
+Array = NDArray[np.float64]
+
+RESAMPLES = 5_000
+_ECE_BINS = 10
+
+
+def pearson(scores: Array, accuracy: Array) -> float:
+    """Pearson correlation over the models that have both; NaN where one of them is constant."""
+    return _correlation(scores, accuracy, ranks=False)
+
+
+def spearman(scores: Array, accuracy: Array) -> float:
+    """Spearman correlation over the models that have both; NaN where one of them is constant."""
+    return _correlation(scores, accuracy, ranks=True)
+
+
+def _correlation(scores: Array, accuracy: Array, *, ranks: bool) -> float:
+    both = ~np.isnan(scores) & ~np.isnan(accuracy)
+    a, b = scores[both], accuracy[both]
+    if len(a) < 2:
+        return float("nan")
+    if ranks:
+        a, b = stats.rankdata(a), stats.rankdata(b)
+    if np.ptp(a) < 1e-12 or np.ptp(b) < 1e-12:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def rank_of(pick: int, accuracy: Array) -> int:
+    """Rank of the picked model by true accuracy: one more than the models that are better."""
+    return 1 + int((accuracy > accuracy[pick] + 1e-12).sum())
+
+
+def brier(probability: Array, outcome: Array) -> float:
+    """Mean squared difference between probability and outcome, NaN pairs left out."""
+    both = ~np.isnan(probability) & ~np.isnan(outcome)
+    if not both.any():
+        return float("nan")
+    return float(((probability[both] - outcome[both]) ** 2).mean())
+
+
+def reliability(
+    probability: Array, outcome: Array, bins: int = _ECE_BINS
+) -> list[dict[str, float]]:
+    """Mean probability and observed frequency in equal-width bins; empty bins are left out."""
+    both = ~np.isnan(probability) & ~np.isnan(outcome)
+    said, seen = probability[both], outcome[both]
+    which = np.minimum((said * bins).astype(int), bins - 1)
+    return [
+        {
+            "probability": float(said[which == b].mean()),
+            "frequency": float(seen[which == b].mean()),
+            "count": float((which == b).sum()),
+        }
+        for b in range(bins)
+        if (which == b).any()
+    ]
+
+
+def expected_calibration_error(probability: Array, outcome: Array, bins: int = _ECE_BINS) -> float:
+    """Expected calibration error over equal-width bins."""
+    rows = reliability(probability, outcome, bins)
+    total = sum(row["count"] for row in rows)
+    if not total:
+        return float("nan")
+    return sum(row["count"] * abs(row["probability"] - row["frequency"]) for row in rows) / total
+
+
+def bootstrap_mean(
+    values: Array, *, seed: int, resamples: int = RESAMPLES
+) -> tuple[float, float, float]:
+    """Mean of paired differences and its 95 % percentile-bootstrap interval.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        One difference a task (or sample).
+    seed : int
+    resamples : int
+
+    Returns
+    -------
+    tuple of (mean, low, high)
+    """
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return (float("nan"),) * 3
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(len(values), size=(resamples, len(values)))
+    low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
+
+
+def bootstrap_within_tasks(
+    differences: list[Array], *, seed: int, resamples: int = 1_000
+) -> tuple[float, float, float]:
+    """Mean over tasks of mean paired differences, resampling the samples of each task.
+
+    Parameters
+    ----------
+    differences : list of ndarray
+        One array a task: one difference a sample, NaN left out.
+    """
+    generator = np.random.default_rng(seed)
+    means, drawn = [], np.zeros(resamples)
+    kept = [d[~np.isnan(d)] for d in differences]
+    kept = [d for d in kept if len(d)]
+    for difference in kept:
+        means.append(difference.mean())
+        value, count = np.unique(difference, return_counts=True)
+        if len(value) <= 8:  # labels differ by -1, 0 or 1: draw counts and not samples
+            counts = generator.multinomial(len(difference), count / len(difference), resamples)
+            drawn += counts @ value / len(difference)
+        else:
+            for r in range(resamples):
+                index = generator.integers(len(difference), size=len(difference))
+                drawn[r] += difference[index].mean()
+    if not kept:
+        return (float("nan"),) * 3
+    low, high = np.percentile(drawn / len(kept), [2.5, 97.5])
+    return float(np.mean(means)), float(low), float(high)
+
+
+def half_split_oracle(values: Array, *, seed: int, splits: int = 20) -> float:
+    """Accuracy of the model that is best on one half of a task, measured on the other half.
+
+    The oracle picks and measures on the same labels, so noise inflates it; this one does not.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n, M)
+        Correctness or scores of one task; NaN is missing.
+    """
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(splits):
+        order = generator.permutation(len(values))
+        half = len(values) // 2
+        if half == 0:
+            return float("nan")
+        chosen, measured = order[:half], order[half:]
+        a, b = mean(values[chosen]), mean(values[measured])
+        if np.isnan(a).all():
+            continue
+        best = np.nanmax(a)
+        tied = b[np.isclose(a, best)]
+        if not np.isnan(tied).all():
+            found.append(float(np.nanmean(tied)))
+    return float(np.mean(found)) if found else float("nan")

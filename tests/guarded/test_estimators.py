@@ -1,0 +1,356 @@
+"""The guarded method's parts: what they may not look at, and what they equal when done by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from litellm_benchrouter.guarded import (
+    calibration,
+    few_labels,
+    linear,
+    request,
+    task_prior,
+    unseen,
+)
+from litellm_benchrouter.guarded.filled import filled_accuracy
+from litellm_benchrouter.guarded.guarded import fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.left_out_s3 import confident_s3, left_out_s3
+from litellm_benchrouter.paper.benchmark import task_accuracy
+from litellm_benchrouter.paper.neighbors import nearest_outside_task, normalize
+from litellm_benchrouter.paper.smoother import smoother_table
+
+N_TASKS, N_MODELS = 6, 4
+
+
+def benchmark(seed: int = 0, n: int = 240, strength: float = 0.35):
+    """Tasks that lie apart, each with a model of its own that is good at it."""
+    generator = np.random.default_rng(seed)
+    task = np.sort(generator.integers(N_TASKS, size=n)).astype(np.int32)
+    centres = generator.normal(size=(N_TASKS, 24))
+    vectors = normalize(centres[task] + 0.8 * generator.normal(size=(n, 24)))
+    chance = np.full((N_TASKS, N_MODELS), 0.5)
+    chance[np.arange(N_TASKS), np.arange(N_TASKS) % N_MODELS] += strength
+    correctness = (generator.random((n, N_MODELS)) < chance[task]).astype(np.uint8)
+    return vectors, task, correctness, correctness.astype(np.float32)
+
+
+def evidence_of(vectors, task, correctness, labels, excluded):
+    group = np.arange(N_TASKS)
+    outside = nearest_outside_task(vectors, task, 60)
+    table = smoother_table(
+        vectors, task, correctness, outside, n_tasks=N_TASKS, repeats=2,
+        left_out=() if excluded is None else (excluded,),
+    )[-1]  # fmt: skip
+    scores = left_out_s3(
+        correctness, task, group, outside, table, k=5, kappa=19, t=0.5, sigma=0.09,
+        excluded=excluded,
+    )  # fmt: skip
+
+    def s3(d, average):
+        names = [str(m) for m in range(N_MODELS)]
+        return confident_s3(scores[d], average, [(3, 0.0)] * N_MODELS, names, 0.6)
+
+    similarity = np.where(outside.index < 0, -2.0, 1.0 - outside.distance).astype(np.float32)
+    return unseen.leave_out_evidence(
+        vectors, labels, task, group, np.maximum(outside.index, 0), similarity, excluded, s3
+    )
+
+
+def test_accuracies_without_gaps_are_left_as_they_are():
+    _, task, _, labels = benchmark()
+    measured = task_accuracy(labels, task, N_TASKS)
+    np.testing.assert_array_equal(filled_accuracy(labels, task, N_TASKS), measured)
+    labels[np.random.default_rng(1).random(labels.shape) < 0.2] = np.nan  # no cell loses half
+    measured = task_accuracy(labels, task, N_TASKS)
+    np.testing.assert_array_equal(filled_accuracy(labels, task, N_TASKS), measured)
+
+
+def test_a_model_that_was_tried_on_hard_tasks_is_not_held_for_a_bad_one():
+    task = np.repeat(np.arange(4, dtype=np.int32), 500)
+    chance = np.array([[0.2, 0.2, 0.4], [0.3, 0.3, 0.5], [0.2, 0.2, 0.4], [0.7, 0.7, np.nan]])
+    labels = np.where(np.random.default_rng(2).random((2000, 3)) < chance[task], 1.0, 0.0)
+    labels[task == 3, 2] = np.nan
+    filled = filled_accuracy(labels.astype(np.float32), task, 4)
+    assert 0.75 < filled[3, 2] < 0.9
+    assert filled.mean(axis=0).argmax() == 2
+
+
+def test_a_model_without_any_label_is_held_to_less_than_the_mean_of_the_others():
+    labels = np.array([[1, 0, np.nan], [1, 1, np.nan]], dtype=np.float32)
+    filled = filled_accuracy(labels, np.array([0, 1]), 2)
+    # what a model exceeds with probability 0.7, were models 10 points apart
+    np.testing.assert_allclose(filled[:, 2], [0.5 - 0.05244, 1.0 - 0.05244], atol=1e-4)
+
+
+def few_shot(n_shown: int, seed: int = 0, chance: float = 0.55):
+    """Ten models on eight tasks, and an eleventh of which some samples are known."""
+    generator = np.random.default_rng(seed)
+    task = np.sort(generator.integers(8, size=1600)).astype(np.int32)
+    hardness = generator.normal(0, 0.25, size=1600)
+    skill = np.append(np.linspace(0.3, 0.6, 10), chance)
+    drawn = generator.random((1600, 11)) < np.clip(skill + hardness[:, None], 0, 1)
+    labels = drawn.astype(np.float32)
+    whole = labels.copy()
+    shown = generator.choice(1600, size=n_shown, replace=False)
+    labels[:, 10] = np.nan
+    labels[shown, 10] = whole[shown, 10]
+    return whole, labels, task
+
+
+def test_a_few_labels_are_compared_with_what_others_did_on_the_same_samples():
+    error, plain = [], []
+    for seed in range(40):
+        whole, labels, task = few_shot(50, seed)
+        truth = task_accuracy(whole, task, 8)[:, 10].mean()
+        error.append(filled_accuracy(labels, task, 8)[:, 10].mean() - truth)
+        plain.append(np.nanmean(task_accuracy(labels, task, 8)[:, 10]) - truth)
+    assert np.std(error) < 0.7 * np.std(plain)
+    assert -0.1 < np.mean(error) < 0  # cautious
+
+
+def test_a_middling_model_with_a_few_lucky_labels_is_not_the_best_on_average():
+    best = 0
+    for seed in range(40):
+        _, labels, task = few_shot(20, seed, chance=0.45)
+        best += int(filled_accuracy(labels, task, 8).mean(axis=0).argmax() == 10)
+    assert best <= 2
+
+
+def test_more_labels_bring_the_estimate_to_the_truth():
+    off = []
+    for n_shown in (20, 200, 800, 1600):
+        whole, labels, task = few_shot(n_shown, seed=5, chance=0.9)
+        truth = task_accuracy(whole, task, 8)[:, 10]
+        off.append(np.abs(filled_accuracy(labels, task, 8)[:, 10] - truth).mean())
+    assert off == sorted(off, reverse=True)
+    assert off[-1] == 0
+
+
+def test_a_model_with_a_few_labels_neither_opens_nor_closes_the_gate():
+    _, task, _, labels = benchmark(n=400)
+    scores = np.random.default_rng(3).random(labels.shape)
+    scores[np.arange(400), task % N_MODELS] += 1
+    average = np.array([0.5, 0.6, 0.5, 0.5])
+    verdict = request.gate(scores, labels, task, average)
+    shown = np.full(400, np.nan, dtype=np.float32)
+    shown[::20] = 1
+    more = np.column_stack([labels, shown])
+    for score, mean in ((0.0, 0.1), (9.0, 0.9)):
+        with_new = np.column_stack([scores, np.full(400, score)])
+        assert request.gate(with_new, more, task, np.append(average, mean)) == verdict
+
+
+def test_of_a_model_with_a_few_labels_a_new_task_knows_what_it_knows_of_models():
+    _, task, _, labels = benchmark(n=400)
+    evidence = evidence_of(*benchmark(n=400), None)
+    covariances = task_prior.label_covariances(labels, task, N_TASKS)
+    size = np.bincount(task).astype(float)
+    usual = task_prior.learn_prior(evidence, evidence.average, covariances, size)
+    sparse = replace(evidence, sparse=np.array([False, False, False, True]))
+    prior = task_prior.learn_prior(sparse, evidence.average, covariances, size)
+    assert prior.covariance.shape == usual.covariance.shape
+    assert prior.covariance[3, 3] == pytest.approx(np.diag(prior.covariance)[:3].mean(), rel=0.05)
+    assert (np.linalg.eigvalsh(prior.covariance) > 0).all()
+    np.testing.assert_allclose(prior.noise[:3, :3], usual.noise[:3, :3], atol=1e-6)
+
+
+def test_labels_that_are_missing_do_not_make_the_others_look_certain():
+    _, task, _, labels = benchmark(n=2000)
+    whole = task_prior.label_covariances(labels, task, N_TASKS)
+    labels[np.random.default_rng(6).random(labels.shape) < 0.4] = np.nan
+    missing = task_prior.label_covariances(labels, task, N_TASKS)
+    diagonal = np.arange(N_MODELS)
+    np.testing.assert_allclose(
+        missing[:, diagonal, diagonal], whole[:, diagonal, diagonal], rtol=0.15, atol=0.02
+    )
+
+
+def test_the_choice_for_a_task_does_not_look_at_its_labels():
+    vectors, task, correctness, labels = benchmark()
+    excluded = 2
+    other = correctness.copy()
+    other[task == excluded] = 1 - other[task == excluded]
+    first = evidence_of(vectors, task, correctness, labels, excluded)
+    second = evidence_of(vectors, task, other, other.astype(np.float32), excluded)
+    for name in first.predicted:
+        np.testing.assert_allclose(first.predicted[name], second.predicted[name], atol=1e-9)
+    np.testing.assert_array_equal(first.average, second.average)
+    a, b = unseen.select(first), unseen.select(second)
+    assert (a.candidate, a.coefficients) == (b.candidate, b.coefficients)
+
+
+def test_no_task_is_predicted_from_its_own_labels():
+    vectors, task, correctness, labels = benchmark()
+    first = evidence_of(vectors, task, correctness, labels, None)
+    other = correctness.copy()
+    other[task == 3] = 1 - other[task == 3]
+    second = evidence_of(vectors, task, other, other.astype(np.float32), None)
+    for name in ("knn200", "ridge0.1", "ridge0.3"):
+        np.testing.assert_allclose(first.predicted[name][3], second.predicted[name][3], atol=1e-9)
+
+
+def test_where_nothing_can_be_gained_the_best_on_average_answers():
+    generator = np.random.default_rng(5)
+    vectors, task, _, _ = benchmark()
+    correctness = (generator.random((len(task), N_MODELS)) < [0.9, 0.3, 0.3, 0.3]).astype(np.uint8)
+    evidence = evidence_of(vectors, task, correctness, correctness.astype(np.float32), None)
+    choice = unseen.select(evidence)
+    picks = unseen.choose(choice.scores(evidence.average, evidence.predicted), evidence.average)
+    assert set(picks) == {0}
+
+
+def test_s3_is_among_the_candidates_that_are_weighed():
+    evidence = evidence_of(*benchmark(), None)
+    assert "s3" in unseen.select(evidence).gains
+
+
+def test_leave_one_out_ridge_equals_fitting_again_without_the_row():
+    vectors, task, _, labels = benchmark(n=60)
+    weight = 1.0 / np.bincount(task)[task]
+    weights, bias, left_out = linear.fit_ridge(vectors, labels.astype(np.float64), weight)
+    np.testing.assert_allclose(left_out.mean(), (vectors @ weights + bias).mean(), atol=0.05)
+    row = 17
+    small = weight.copy()  # a weight of almost nothing keeps the principal components as they are
+    small[row] *= 1e-9
+    again, again_bias, _ = linear.fit_ridge(vectors, labels.astype(np.float64), small)
+    np.testing.assert_allclose(vectors[row] @ again + again_bias, left_out[row], atol=2e-3)
+
+
+def test_requests_are_routed_where_routing_pays_and_only_there():
+    vectors, task, _, labels = benchmark(n=600)
+    fitted = fit_request(vectors, labels, task, N_TASKS, neighbors_of_each(vectors))
+    assert fitted.gate.routes
+    picks = fitted.guarded.left_out.argmax(axis=1)
+    best = labels.mean(axis=0).argmax()
+    assert labels[np.arange(600), picks].mean() > labels[:, best].mean() + 0.05
+
+    noise = (np.random.default_rng(1).random(labels.shape) < 0.5).astype(np.float32)
+    fitted = fit_request(vectors, noise, task, N_TASKS, neighbors_of_each(vectors))
+    assert not fitted.gate.routes
+
+
+def test_leave_one_out_scores_do_not_follow_the_rows_own_label():
+    vectors, task, _, labels = benchmark(n=300, strength=0.0)
+    inside = neighbors_of_each(vectors)
+    scores = fit_request(vectors, labels, task, N_TASKS, inside).guarded.left_out
+    correlation = np.corrcoef(scores[:, 0] - scores[:, 1], labels[:, 0] - labels[:, 1])[0, 1]
+    assert correlation < 0.1  # pure noise: what is learned from the others cannot know the row
+
+
+def test_an_estimator_for_some_models_scores_them_as_the_whole_one_does():
+    vectors, task, _, labels = benchmark(n=300)
+    inside = neighbors_of_each(vectors)
+    whole = fit_request(vectors, labels, task, N_TASKS, inside).guarded.request
+    columns = np.array([3, 1])
+    near, near_task = labels[inside.index], task[inside.index]
+    np.testing.assert_allclose(
+        whole.pool(columns).predict(vectors, near[:, :, columns], near_task),
+        whole.predict(vectors, near, near_task)[:, columns],
+    )
+
+
+def test_calibrated_probabilities_rise_with_the_score_and_fit_the_labels():
+    generator = np.random.default_rng(2)
+    scores = generator.normal(size=(4000, 2))
+    chance = 1 / (1 + np.exp(-3 * scores))
+    labels = (generator.random(scores.shape) < chance).astype(np.float32)
+    fitted = calibration.fit(scores[:2000], labels[:2000])
+    said = fitted(scores[2000:])
+    assert ((said >= 0) & (said <= 1)).all()
+    order = np.argsort(scores[2000:, 0])
+    assert (np.diff(said[order, 0]) >= -1e-12).all()
+    assert calibration.expected_calibration_error(said, labels[2000:]) < 0.05
+    assert fitted.column(1, 0.3) == pytest.approx(fitted(np.array([[0.0, 0.3]]))[0, 1])
+
+
+def prior(n_models: int = 3) -> few_labels.TaskPrior:
+    generator = np.random.default_rng(4)
+    root = generator.normal(size=(n_models, n_models)) * 0.1
+    return few_labels.TaskPrior(
+        np.linspace(0.4, 0.6, n_models),
+        root @ root.T + 0.01 * np.eye(n_models),
+        0.2 * np.eye(n_models) + 0.05,
+    )
+
+
+def test_the_posterior_equals_conditioning_a_normal_distribution_by_hand():
+    known = prior()
+    labels = np.array([[1, 0, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]], dtype=np.float32)
+    posterior = few_labels.update(known, labels)
+    gain = known.covariance @ np.linalg.inv(known.covariance + known.noise / 4)
+    normal = known.mean + gain @ (labels.mean(axis=0) - known.mean)
+    beta = (labels.sum(axis=0) + 20 * known.mean) / 24
+    np.testing.assert_allclose(posterior.score, (normal + beta) / 2, atol=1e-6)
+    np.testing.assert_allclose(
+        posterior.covariance, known.covariance - gain @ known.covariance, atol=1e-6
+    )
+
+
+def test_without_labels_the_posterior_is_the_prior():
+    known = prior()
+    posterior = few_labels.update(known, np.empty((0, 3), dtype=np.float32))
+    np.testing.assert_allclose(posterior.score, known.mean)
+    np.testing.assert_allclose(posterior.covariance, known.covariance)
+
+
+def test_a_model_that_was_not_asked_is_moved_by_those_it_goes_with_only():
+    known = prior()
+    labels = np.array([[1, np.nan, np.nan]] * 8, dtype=np.float32)
+    posterior = few_labels.update(known, labels)
+    direction = np.sign(posterior.score[1:] - known.mean[1:])
+    np.testing.assert_array_equal(direction, np.sign(known.covariance[1:, 0]))
+
+
+def test_the_best_on_average_is_left_only_for_a_probability_above_eta():
+    sure = few_labels.Posterior(np.array([0.5, 0.9]), 1e-4 * np.eye(2))
+    unsure = few_labels.Posterior(np.array([0.5, 0.52]), np.eye(2))
+    assert sure.pick(0, 0.7) == 1
+    assert unsure.pick(0, 0.7) == 0
+
+
+def test_more_labels_are_needed_the_closer_the_models_are():
+    known = prior()
+    labels = np.array([[1, 0, 1], [1, 1, 0]] * 3, dtype=np.float32)
+    covariance = few_labels.update(known, labels).covariance
+    scores = np.array([0.2, 0.5, 0.52])
+    needed = few_labels.labels_needed(known, labels, few_labels.Posterior(scores, covariance))
+    np.testing.assert_array_equal(needed, needed.T)
+    assert 0 <= needed[0, 2] <= needed[0, 1]
+    assert needed[1, 2] == -1 or needed[1, 2] > needed[0, 1]
+    far = few_labels.Posterior(scores * [0, 1, 3], covariance)
+    assert few_labels.labels_needed(known, labels, far)[0, 2] == 0
+
+
+def test_with_as_many_more_labels_as_needed_two_models_are_settled():
+    known = prior()
+    labels = np.array([[1, 0, 1], [1, 1, 0]] * 3, dtype=np.float32)
+    posterior = few_labels.Posterior(
+        np.array([0.35, 0.5, 0.7]), few_labels.update(known, labels).covariance
+    )
+    needed = int(few_labels.labels_needed(known, labels, posterior)[0, 1])
+    assert needed > 1
+
+    def probability(more: int) -> float:
+        further = np.concatenate([labels, np.zeros((more, 3), dtype=np.float32)])
+        covariance = few_labels.update(known, further).covariance
+        return few_labels.Posterior(posterior.score, covariance).probability_better(1, 0)
+
+    assert probability(needed) >= 0.95
+    assert probability(int(0.9 * needed) - 1) < 0.95
+
+
+def test_herding_keeps_the_mean_of_what_it_picks_near_the_mean_of_all():
+    generator = np.random.default_rng(8)
+    vectors = normalize(generator.normal(size=(200, 16))).astype(np.float32)
+    picked = few_labels.herd(vectors, 10)
+    assert len(set(picked.tolist())) == 10
+    target = vectors.mean(axis=0)
+    off = np.linalg.norm(vectors[picked].mean(axis=0) - target)
+    random = [
+        np.linalg.norm(vectors[generator.permutation(200)[:10]].mean(axis=0) - target)
+        for _ in range(50)
+    ]
+    assert off < min(random)

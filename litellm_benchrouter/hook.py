@@ -29,12 +29,12 @@ from litellm_benchrouter.proxy import access, running
 from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
 from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
 from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.serving.deciding import Deciding
-from litellm_benchrouter.serving.decision_log import set_log_level
+from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.groups import put_first, rank_groups, rewritten
-from litellm_benchrouter.serving.metrics import process_metrics
+from litellm_benchrouter.serving.loader import VersionLoader
+from litellm_benchrouter.serving.metrics import process_metrics, set_log_level
 from litellm_benchrouter.serving.ranking import Call, ModelNames, group_of, id_of, order_deployments
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.serving.service import RoutingService
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -54,7 +54,7 @@ class BenchRouterHook(CustomLogger):
         self._started = False
         self._configured = threading.Event()
         self._virtual: dict[str, VirtualModel] = {}
-        self._deciding: Deciding | None = None
+        self._service: RoutingService | None = None
         self._names = ModelNames({}, frozenset())
         self._named: BenchRouter | None = None
         self._by_group: dict[str, list[Any]] = {}
@@ -143,9 +143,9 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(data.get("litellm_logging_obj"))
             if call is not None:
-                if response is not None and not call.counted and self._deciding is not None:
+                if response is not None and not call.counted and self._service is not None:
                     call.counted = True
-                    self._deciding.answered(call)
+                    self._service.answered(call)
                 return call.as_headers(HEADER_PREFIX)
         return None
 
@@ -158,14 +158,14 @@ class BenchRouterHook(CustomLogger):
         call.virtual = name
         decision = None
         deployments = [d for group in groups for d in self._by_group.get(group, [])]
-        router = self._deciding.serving.router if self._deciding else None
+        router = self._service.router if self._service else None
         names = self._names_of(router)
         models = [names.of(deployment) for deployment in deployments]
-        if self._deciding is not None and router is not None and any(models):
+        if self._service is not None and router is not None and any(models):
             turns = data.get("messages") or data.get("prompt")
-            self._deciding.begin(call, turns, data)
-            offer = self._deciding.offer(deployments, models, turns, data)
-            decision = await self._deciding.decide(router, call, name, offer, turns, data)
+            self._service.begin(call, turns, data)
+            offer = self._service.group(deployments, models, turns, data)
+            decision = await self._service.rank(router, call, name, offer, turns, data)
         if decision is not None:
             call.decisions |= {group: decision for group, known in groups.items() if known}
         ranking, holder = rank_groups(groups, None if call.mode else decision), None
@@ -185,8 +185,8 @@ class BenchRouterHook(CustomLogger):
         call = self._calls.get(request["litellm_logging_obj"])
         if call is not None and call.virtual:
             call.group = group  # which may be one that the benchmark does not know
-        router = self._deciding.serving.router if self._deciding else None
-        if self._deciding is None or router is None or not isinstance(deployments, list):
+        router = self._service.router if self._service else None
+        if self._service is None or router is None or not isinstance(deployments, list):
             return deployments
         names = self._names_of(router)
         models = [names.of(deployment) for deployment in deployments]
@@ -195,12 +195,12 @@ class BenchRouterHook(CustomLogger):
         self._warn_of_unknown(deployments, models)
         if call is None:
             call = self._calls[request["litellm_logging_obj"]] = Call()
-            self._deciding.begin(call, messages, request)
+            self._service.begin(call, messages, request)
         group = group_of(deployments, group)
-        offer = self._deciding.offer(deployments, models, messages, request)
+        offer = self._service.group(deployments, models, messages, request)
         decision = call.decision_for(group, offer.able.names)
         if decision is None:
-            decision = await self._deciding.decide(router, call, group, offer, messages, request)
+            decision = await self._service.rank(router, call, group, offer, messages, request)
         call.group, call.decisions[group] = group, decision
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
         if call.mode:
@@ -236,16 +236,17 @@ class BenchRouterHook(CustomLogger):
         if config.serving.log_level is not None:
             set_log_level(config.serving.log_level)
         self._names = ModelNames(config.aliases, frozenset())
-        serving = Serving(config, self._loaded, metrics=self._metrics)
+        executor = Executor(config.serving, self._metrics)
         stated = {name: model.model_dump() for name, model in config.models.items()}
-        self._deciding = Deciding(
+        self._service = RoutingService(
             config,
-            serving,
+            VersionLoader(config, executor, self._loaded, self._metrics),
+            executor,
             DeploymentPrices().of,
             DeploymentAbilities(stated).of,
             self._metrics,
         )
-        serving.start()
+        self._service.start()
 
     def _loaded(self, router: BenchRouter) -> list[list[str]]:
         """Look at the proxy's deployments; return the models on offer in each group."""

@@ -26,7 +26,7 @@ from litellm_benchrouter.config.offline import (
     SourceConfig,
     TaskConfig,
 )
-from litellm_benchrouter.config.online import DecideIn, ServingConfig, VirtualModel
+from litellm_benchrouter.config.online import ServingConfig, VirtualModel
 from litellm_benchrouter.config.policies import GroupConfig, PolicyField, PolicyLimits, settle
 from litellm_benchrouter.config.problem import first_problem
 from litellm_benchrouter.costs.policy import QUALITY, Policy
@@ -35,7 +35,6 @@ from litellm_benchrouter.errors import ConfigError
 __all__ = [
     "BLOCK",
     "BenchRouterConfig",
-    "DecideIn",
     "EmbedderConfig",
     "GroupConfig",
     "IndexConfig",

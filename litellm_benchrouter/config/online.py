@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,16 +16,13 @@ class BreakerConfig(Block):
     Attributes
     ----------
     failures : int
-        So many in a row, out of time or failed, open it.
+        So many in a row, too slow or failed, open it; a queue of requests does not.
     seconds : float
         How long decisions rest before one is tried again.
     """
 
     failures: int = Field(default=5, ge=1)
     seconds: float = Field(default=10.0, gt=0)
-
-
-DecideIn = Literal["auto", "proxy", "process"]
 
 
 class ServingConfig(Block):
@@ -37,9 +34,6 @@ class ServingConfig(Block):
         Longest that a decision may hold a request; after it the best on average goes first.
     poll_seconds : float
         How often a new artifact version is looked for.
-    decide_in : {"auto", "proxy", "process"}
-        Whether the short decisions are taken in the proxy's process or in one of their own beside
-        each worker; auto: in one of their own where two processors may be used.
     on_error : {"bma", "pass_through"}
         What happens to a request whose decision failed or took too long: the best on average goes
         first, or LiteLLM routes it as if the plugin were not there.
@@ -59,9 +53,15 @@ class ServingConfig(Block):
         of use, until that model fails or the conversation rests for `session_seconds`.
     """
 
+    retired: ClassVar = {
+        "decide_in": (
+            "serving.decide_in",
+            "Short decisions are taken in the proxy's own process, as `proxy` said.",
+        )
+    }
+
     time_limit_ms: float = Field(default=200.0, gt=0)
     poll_seconds: float = Field(default=30.0, gt=0)
-    decide_in: DecideIn = "auto"
     on_error: Literal["bma", "pass_through"] = "bma"
     breaker: BreakerConfig = Field(default_factory=BreakerConfig)
     log_level: Literal["debug", "info", "warning", "error"] | None = None

@@ -30,11 +30,12 @@ KINDS = frozenset(
         "time_limit",
         "error",
         "breaker",  # decisions failed one after another, so this one was not tried
+        "overload",  # more requests than can be decided in time
     }
 )
 """Every `Decision.kind`: a closed set, because metrics count by it."""
 
-GIVEN_UP = frozenset({"time_limit", "error", "breaker"})
+GIVEN_UP = frozenset({"time_limit", "error", "breaker", "overload"})
 """The kinds of a decision by the average alone because no other could be taken."""
 
 

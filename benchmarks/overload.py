@@ -23,8 +23,8 @@ from rich.table import Table
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import PROMPTS, copy_files
 from litellm_benchrouter.config import ServingConfig, load_config
-from litellm_benchrouter.demo.run import PROMPTS, copy_files
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.routing.decision import GIVEN_UP
 from litellm_benchrouter.routing.router import BenchRouter

@@ -8,8 +8,7 @@ from typing import Any
 
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.hook import BenchRouterHook
-from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
-from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
 from litellm_benchrouter.serving.ranking import ModelNames
@@ -35,11 +34,12 @@ def hook_of(folder: Path, **serving: Any) -> BenchRouterHook:
     hook._started = True  # it would look for a proxy's configuration
     hook._names = ModelNames(config.aliases, frozenset())
     config = config.model_copy(update={"serving": limits})
-    executor = Executor(limits)
+    executor, facts = Executor(limits), DeploymentFacts()
     loader = VersionLoader(config, executor)
     loader.refresh()
-    prices, abilities = DeploymentPrices().of, DeploymentAbilities({}).of
-    hook._service = RoutingService(config, loader, executor, prices, abilities, hook._metrics)
+    hook._service = RoutingService(
+        config, loader, executor, facts.prices, facts.abilities, hook._metrics
+    )
     return hook
 
 

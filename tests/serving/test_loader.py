@@ -16,8 +16,8 @@ from served import Served, serve
 
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.store.directory import Store
 

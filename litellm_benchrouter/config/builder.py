@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from litellm_benchrouter.config.block import Block, Probability
+from litellm_benchrouter.config.base import Block, Probability
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.paper.smoother import ALPHAS
 
@@ -98,13 +98,6 @@ class EmbedderConfig(Block):
     on the benchmark and builds with a fast one that is level with the best, by at most `tolerance`
     of accuracy (docs/embedders.md).
     """
-
-    retired: ClassVar = {
-        "second": (
-            "embedder.second",
-            "Without a hosted vector in time, a request goes to the best model on average.",
-        )
-    }
 
     kind: Literal[
         "auto", "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"

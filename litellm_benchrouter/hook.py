@@ -133,6 +133,8 @@ class BenchRouterHook(CustomLogger):
             if call is not None:
                 call.ask(str(kwargs["model_info"]["id"]))
                 metadata = metadata_of(kwargs)
+                if call.virtual:  # older releases do not ask about a group of one deployment
+                    call.group = str(metadata.get("model_group") or call.group)
                 logged = metadata.get("spend_logs_metadata")
                 kept = dict(logged) if isinstance(logged, Mapping) else {}
                 kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote

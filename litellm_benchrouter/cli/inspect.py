@@ -437,8 +437,9 @@ _STYLE = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 def doctor_command(config_path: Path | None, as_json: bool) -> None:
     """Check an installation: what is well, what is not, and what to do."""
     path = required_config(config_path)
-    # LiteLLM would ask the network for prices when it is imported.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    # LiteLLM would ask the network for prices when it is imported, an embedder for its model.
+    for name in ("LITELLM_LOCAL_MODEL_COST_MAP", "HF_HUB_OFFLINE"):
+        os.environ.setdefault(name, "True")
     found: list[Finding] = []
     for finding in diagnose(path):
         found.append(finding)

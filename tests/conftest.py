@@ -81,8 +81,8 @@ def tiny_folder(tiny_built: Path, tmp_path: Path) -> Path:
 def demo_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the demo's benchmark, built once with its lexical embedder."""
     from litellm_benchrouter.building.build import build
+    from litellm_benchrouter.cli.demo import copy_files
     from litellm_benchrouter.config import load_config
-    from litellm_benchrouter.demo.run import copy_files
 
     folder = tmp_path_factory.mktemp("demo")
     copy_files(folder)

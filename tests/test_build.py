@@ -31,13 +31,13 @@ from litellm_benchrouter.paper.neighbors import nearest, nearest_outside_task, n
 from litellm_benchrouter.paper.scores import (
     correctness_predictor,
     predictor_accuracy,
+    rank,
     s1,
     s2,
     s3,
 )
 from litellm_benchrouter.paper.smoother import kernel_smoother, smoother_table, task_distance
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import rank
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 

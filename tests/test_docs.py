@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from litellm_benchrouter.demo.run import copy_files
+from litellm_benchrouter.cli.demo import copy_files
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)

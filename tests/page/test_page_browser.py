@@ -12,8 +12,8 @@ from browser import CONTRAST, chromium, look
 from playwright.sync_api import Page
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from page.conftest import ServedPage
 
 PROMPT = "Write a Python function that reverses a queue. </textarea><script>1</script>"

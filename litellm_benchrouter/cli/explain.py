@@ -23,7 +23,7 @@ from litellm_benchrouter.cli.task_labels import described, explained_table
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.costs.policy import QUALITY, SPELLING, Policy, Terms
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.routing.explanation import Explanation
+from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 
 

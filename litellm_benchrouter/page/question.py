@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from litellm_benchrouter.costs.policy import Policy, Terms
 from litellm_benchrouter.errors import ConfigError, EmbedderUnavailableError
-from litellm_benchrouter.routing.explanation import Explanation
+from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.routing.second import NoAnswer, in_place_of_first
 

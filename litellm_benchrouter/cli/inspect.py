@@ -45,7 +45,7 @@ from litellm_benchrouter.errors import BenchRouterError, ConfigError
 from litellm_benchrouter.page.server import PageServer, is_loopback
 from litellm_benchrouter.page.views import MetricsSource, Page
 from litellm_benchrouter.paper.scores import probabilities_better
-from litellm_benchrouter.routing.explanation import Explanation
+from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from litellm_benchrouter.costs.policy import Policy, Terms
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.routing.explanation import Explanation
+from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 
 _MOST_FIELDS = 5_000  # a benchmark may have hundreds of models, and each is a field

@@ -14,9 +14,8 @@ from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.costs.policy import PLAIN, QUALITY, Terms
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 from litellm_benchrouter.paper.scores import correctness_predictor
-from litellm_benchrouter.routing.decision import Decision
+from litellm_benchrouter.routing.decision import Decision, Explanation
 from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
-from litellm_benchrouter.routing.explanation import Explanation
 from litellm_benchrouter.routing.guarded_scorer import GuardedScorer
 from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
 from litellm_benchrouter.routing.remember import remembered

@@ -303,7 +303,7 @@ def _history(store: Store) -> dict[str, object] | None:
     return {
         "versions": versions_table(document, _MOST_VERSIONS),
         "older": max(len(document["versions"]) - _MOST_VERSIONS, 0),
-        "publications": Table("Published when", ("When", "Version", "By"), rows, n_text=3),
+        "publications": Table("Published when", ("When, UTC", "Version", "By"), rows, n_text=3),
     }
 
 

@@ -186,14 +186,14 @@ def listed(words: Iterable[str], most: int | None = None) -> str:
 
 
 def moment(value: object, *, age: bool = False) -> str:
-    """Write a time in UTC, for a table or with its age; as it stands if it is no ISO time."""
+    """Write a time in UTC, for a table that says so or with its age; other text as it stands."""
     try:
         at = datetime.fromisoformat(str(value))
     except ValueError:
         return str(value)
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     if not age:
-        return f"{at:%Y-%m-%d %H:%M} UTC"
+        return f"{at:%Y-%m-%d %H:%M}"
     seconds = (datetime.now(UTC) - at).total_seconds()
     written = f"{at.day} {at:%B %Y at %H:%M} UTC"
     for unit, length in _AGES:

@@ -55,7 +55,17 @@ def versions_table(document: Mapping[str, Any], most: int | None = None) -> Tabl
                 number(None if size is None else size / 1e6, 2),
             ]
         )
-    columns = ("Version", "", "Built", "Published", "By", "Verdict", "Models", "Samples", "MB")
+    columns = (
+        "Version",
+        "",
+        "Built, UTC",
+        "Published, UTC",
+        "By",
+        "Verdict",
+        "Models",
+        "Samples",
+        "MB",
+    )
     return Table(f"Versions in {document['artifacts']}", columns, rows, n_text=6)
 
 

@@ -134,7 +134,7 @@ def _cost(cost: Mapping[str, Any]) -> list[Measured]:
     low, high = _bounds(cost, "saved_95")
     quality = f"quality {points(cost.get('quality_gain'))} points"
     finding = (
-        f"of the {unit} of {cost.get('best_single')}, the best of them; {quality} "
+        f"of the cost of {cost.get('best_single')}, counted in {unit}; {quality} "
         f"({_range(_bounds(cost, 'quality_gain_95'))})"
         if is_number(saved)
         else "savings are not known"

@@ -175,7 +175,7 @@ def _trade_offs(request: Mapping[str, Any]) -> list[tuple[str, str]]:
     for key, name in (("equal_quality", "At equal quality"), ("quality_95", "At 95 % quality")):
         if key in weights:
             weight = mapping_at(weights, key)
-            saved = f"`{weight.get('policy')}` saves {PERCENT.value(weight.get('saved'), 0)}"
+            saved = f"{weight.get('policy')} saves {PERCENT.value(weight.get('saved'), 0)}"
             text = f"{saved} ({weights.get('costs')})" if weight else "no weight saves anything"
             rows.append((name, f"{text}, against the best single model"))
     return rows

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.doctor.finding import Finding, fail, listed, ok, warn
 from litellm_benchrouter.proxy.running import MAX_FALLBACKS, TEXT_MODES
 from litellm_benchrouter.serving.ranking import NAME, ModelNames
+from litellm_benchrouter.views import Finding, fail, listed, ok, warn
 
 MODULE = "litellm_benchrouter.hook"
 HANDLER = f"{MODULE}.handler"

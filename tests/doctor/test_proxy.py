@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.doctor import Finding
 from litellm_benchrouter.doctor import proxy as checks
 from litellm_benchrouter.doctor.proxy import HANDLER
 from litellm_benchrouter.hook import BenchRouterHook
+from litellm_benchrouter.views import Finding
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
-"""From documents to one HTML file."""
+"""The report of an evaluation as one HTML file: no script, no network, light and dark.
+
+`views.charts` draws the figures with the libraries of the extra `report`.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,16 +12,33 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from litellm_benchrouter.evaluation.report.parts import Document, without_nan
-from litellm_benchrouter.evaluation.report.sections import SECTIONS
-from litellm_benchrouter.evaluation.report.verdict import verdict
-from litellm_benchrouter.evaluation.report.words import GLOSSARY, NAMES, count, tight
+from litellm_benchrouter.views import breakable, count, tight, without_nan
+from litellm_benchrouter.views.charts import draw, require_charts
+from litellm_benchrouter.views.curves import (
+    cost_section,
+    distance_section,
+    few_labels_section,
+    labels_section,
+    robustness_section,
+)
+from litellm_benchrouter.views.evaluation import summarise
+from litellm_benchrouter.views.figures import request_section, task_section
+from litellm_benchrouter.views.protocols import GLOSSARY, NAMES, TITLES, Document, pool
 
-_PUNCTUATION = re.compile(r"(?<=[_/-])")
+_SECTIONS = {
+    "task": task_section,
+    "request": request_section,
+    "cost": cost_section,
+    "few-labels": few_labels_section,
+    "labels": labels_section,
+    "distance": distance_section,
+    "mlp": task_section,
+    "robustness": robustness_section,
+}
 
 
 def render_html(result: Mapping[str, Any]) -> str:
-    """Write what `evaluate` found as a page that needs no network and no scripts.
+    """Write the documents of `evaluate` as a page that needs no network and no scripts.
 
     Parameters
     ----------
@@ -31,35 +50,47 @@ def render_html(result: Mapping[str, Any]) -> str:
     -------
     str
         HTML.
+
+    Raises
+    ------
+    ConfigError
+        If the extra `report` is not installed.
     """
+    require_charts()
     result = without_nan(result)
-    documents = result["protocols"] if "protocols" in result else {_name(result): result}
-    sections = [make(documents[name]) for name, make in SECTIONS.items() if name in documents]
+    one = result.get("protocol")
+    documents = result["protocols"] if one is None else {str(one["name"]): result}
+    sections = [
+        {
+            "id": name,
+            "title": TITLES[name],
+            "pool": pool(documents[name]),
+            "words": words,
+            "figures": [(figure, Markup(draw(figure.chart, figure.title))) for figure in figures],
+        }
+        for name, make in _SECTIONS.items()
+        if name in documents
+        for words, figures in [make(documents[name])]
+    ]
     environment = Environment(
-        loader=PackageLoader("litellm_benchrouter.evaluation.report"),
+        loader=PackageLoader("litellm_benchrouter", "views/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"tight": tight, "breakable": _breakable}
-    return environment.get_template("page.html.jinja").render(
-        verdict=verdict(documents),
+    environment.filters |= {"tight": tight, "breakable": breakable}
+    return environment.get_template("report.html.jinja").render(
+        summary=summarise(documents),
         sections=sections,
         glossary=_glossary(documents),
         about=_about(documents),
-        settings=_settings(documents),
+        settings=[
+            (name, [(key, _fact(value)) for key, value in document["protocol"].items()])
+            for name, document in documents.items()
+        ],
         version=_version(),
     )
-
-
-def _breakable(name: str) -> Markup:
-    """Let a long name break after its punctuation."""
-    return Markup("<wbr>").join(_PUNCTUATION.split(name))
-
-
-def _name(document: Document) -> str:
-    return str(document["protocol"]["name"])
 
 
 def _glossary(documents: Mapping[str, Document]) -> list[tuple[str, str]]:
@@ -81,18 +112,10 @@ def _about(documents: Mapping[str, Document]) -> str:
     parts = [", ".join(str(name) for name in sources if name)]
     models = max((len(p["models"]) for p in protocols if "models" in p), default=0)
     for key, one in (("n_samples", "question"), ("n_tasks", "task")):
-        found = [p[key] for p in protocols if p.get(key) is not None]
-        parts.append(count(max(found), one) if found else "")
+        counts = [p[key] for p in protocols if p.get(key) is not None]
+        parts.append(count(max(counts), one) if counts else "")
     parts.append(count(models, "model") if models else "")
     return " · ".join(part for part in parts if part)
-
-
-def _settings(documents: Mapping[str, Document]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return what each protocol ran with, for whoever wants to run it again."""
-    return [
-        (name, [(key, _fact(value)) for key, value in document["protocol"].items()])
-        for name, document in documents.items()
-    ]
 
 
 def _fact(value: Any) -> str:

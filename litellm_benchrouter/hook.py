@@ -133,8 +133,9 @@ class BenchRouterHook(CustomLogger):
             if call is not None:
                 call.ask(str(kwargs["model_info"]["id"]))
                 metadata = metadata_of(kwargs)
-                if call.virtual:  # older releases do not ask about a group of one deployment
-                    call.group = str(metadata.get("model_group") or call.group)
+                group = metadata.get("model_group")
+                if call.virtual and group not in (None, call.virtual):
+                    call.group = str(group)  # older releases do not ask about a lone deployment
                 logged = metadata.get("spend_logs_metadata")
                 kept = dict(logged) if isinstance(logged, Mapping) else {}
                 kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
@@ -165,9 +166,9 @@ class BenchRouterHook(CustomLogger):
         if not asks_for_text(data):
             return list(groups)
         decision = None
+        call = self._calls.setdefault(data["litellm_logging_obj"], Call())
+        call.virtual = name
         try:
-            call = self._calls.setdefault(data["litellm_logging_obj"], Call())
-            call.virtual = name
             router = self._service.router if self._service else None
             if self._service is not None and router is not None and any(groups.models):
                 turns = turns_of(data)
@@ -183,7 +184,9 @@ class BenchRouterHook(CustomLogger):
         ranking, holder = rank_groups(groups.known, decision), None
         with contextlib.suppress(Exception):
             holder = holder_of_response(data.get("previous_response_id"), groups)
-        return sorted(ranking, key=lambda group: group != holder)
+        ranking.sort(key=lambda group: group != holder)
+        call.group = ranking[0]
+        return ranking
 
     def _not_routed(self, what: str, error: Exception) -> None:
         """Say what was not routed; not the error's message, which may quote the prompt."""

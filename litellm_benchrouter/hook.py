@@ -1,8 +1,7 @@
 """The LiteLLM side: `litellm_settings.callbacks: ["litellm_benchrouter.hook.handler"]`.
 
-LiteLLM asks `async_filter_deployments` for the deployments of a group before every attempt. We
-return the same deployments as shallow copies with `litellm_params["order"]` set to their rank;
-LiteLLM serves the lowest order that its later filters leave, so the next best takes over by itself.
+LiteLLM asks `async_filter_deployments` for the deployments of a group before every attempt, and we
+say which it should prefer, in the way that the installed router follows (`proxy.canary`).
 
 What a call has decided and tried hangs on LiteLLM's logging object of that call: the one object
 that is the same in every attempt, in fallbacks to other groups, and when the response's headers are
@@ -25,15 +24,18 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm_benchrouter.config import BLOCK, VirtualModel, load_config
 from litellm_benchrouter.conversation.text import asks_for_text, metadata_of
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.proxy import access, running
+from litellm_benchrouter.proxy import access, limits, preference, running
+from litellm_benchrouter.proxy.canary import Adapters
 from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
 from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.proxy.watch import outcome_of
+from litellm_benchrouter.routing.deployments import ModelNames, group_of, id_of
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.call import Attempt, Call
 from litellm_benchrouter.serving.deciding import Deciding
 from litellm_benchrouter.serving.decision_log import set_log_level
 from litellm_benchrouter.serving.groups import put_first, rank_groups, rewritten
-from litellm_benchrouter.serving.metrics import process_metrics
-from litellm_benchrouter.serving.ranking import Call, ModelNames, group_of, id_of, order_deployments
+from litellm_benchrouter.serving.metrics import FOLLOWED, process_metrics
 from litellm_benchrouter.serving.serving import Serving
 
 logger = logging.getLogger("litellm_benchrouter")
@@ -44,8 +46,8 @@ HEADER_PREFIX = "x-benchrouter-"
 class BenchRouterHook(CustomLogger):
     """Ranks the deployments of each group that the benchmark knows.
 
-    It never raises, never drops a deployment and never changes one that it was given; whatever
-    goes wrong, LiteLLM routes as if the plugin were not there.
+    It never raises and never changes a deployment that it was given; whatever goes wrong, LiteLLM
+    routes as if the plugin were not there.
     """
 
     def __init__(self) -> None:
@@ -61,6 +63,7 @@ class BenchRouterHook(CustomLogger):
         self._warned: set[str] = set()
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
         self._metrics = process_metrics()
+        self._adapters = Adapters(self, _router, self._metrics.adapter)
 
     def start(self) -> None:
         """Read the proxy's configuration and load the artifact, in a thread."""
@@ -104,7 +107,10 @@ class BenchRouterHook(CustomLogger):
         request_kwargs: dict[str, Any] | None = None,
         parent_otel_span: Any = None,
     ) -> list[Any]:
-        """Return the deployments as copies whose `order` is their rank (best first)."""
+        """Return the deployments so that LiteLLM prefers the best of them."""
+        stand_in = preference.STAND_IN.get()
+        if stand_in is not None:
+            return await stand_in(model, healthy_deployments, messages, request_kwargs or {})
         self.start()
         try:
             return await self._rank(model, healthy_deployments, messages, request_kwargs or {})
@@ -122,7 +128,7 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(kwargs.get("litellm_logging_obj"))
             if call is not None:
-                call.ask(str(kwargs["model_info"]["id"]))
+                self._note_served(call, str(kwargs["model_info"]["id"]), kwargs)
                 metadata = metadata_of(kwargs)
                 logged = metadata.get("spend_logs_metadata")
                 kept = dict(logged) if isinstance(logged, Mapping) else {}
@@ -175,7 +181,7 @@ class BenchRouterHook(CustomLogger):
 
     async def _rank(
         self,
-        group: str,
+        asked: str,
         deployments: list[Any],
         messages: list[Any] | None,
         request: dict[str, Any],
@@ -183,10 +189,15 @@ class BenchRouterHook(CustomLogger):
         if not asks_for_text(request):
             return deployments
         call = self._calls.get(request["litellm_logging_obj"])
-        if call is not None and call.virtual:
-            call.group = group  # which may be one that the benchmark does not know
+        if call is not None:
+            call.attempt, call.followed = Attempt(), ""
+            if call.virtual:
+                call.group = asked  # which may be one that the benchmark does not know
         router = self._deciding.serving.router if self._deciding else None
-        if self._deciding is None or router is None or not isinstance(deployments, list):
+        adapter = self._adapters.current
+        if self._deciding is None or router is None or adapter is None:
+            return deployments
+        if not isinstance(deployments, list):
             return deployments
         names = self._names_of(router)
         models = [names.of(deployment) for deployment in deployments]
@@ -196,7 +207,7 @@ class BenchRouterHook(CustomLogger):
         if call is None:
             call = self._calls[request["litellm_logging_obj"]] = Call()
             self._deciding.begin(call, messages, request)
-        group = group_of(deployments, group)
+        group = group_of(deployments, asked)
         offer = self._deciding.offer(deployments, models, messages, request)
         decision = call.decision_for(group, offer.able.names)
         if decision is None:
@@ -205,16 +216,37 @@ class BenchRouterHook(CustomLogger):
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
         if call.mode:
             return deployments
-        target = request.get("_target_order")
-        return order_deployments(
+        pinned = _holder_of_previous_response(request)
+        places = preference.places_of(
             deployments,
             models,
             decision,
             tried=call.tried,
             unable=offer.unable,
-            pinned=_holder_of_previous_response(request),
-            first=target if isinstance(target, int) else 1,
+            pinned=pinned,
+            target=request.get("_target_order"),
         )
+        levels = preference.levels_of(places, deployments)
+        full = await limits.full_deployments(_router(), asked, levels, messages, request)
+        places = preference.without_room(places, deployments, full)
+        ranks = preference.ranks_of(places)
+        call.attempt = Attempt(
+            frozenset(str(id_of(deployment)) for deployment in deployments),
+            tuple(d for d, rank in zip(deployments, ranks, strict=True) if rank == 1),
+            full,
+            pinned is not None and pinned not in call.tried,
+        )
+        tried = preference.last_resorts(places, deployments)
+        return await adapter.apply(asked, deployments, ranks, tried, request, messages)
+
+    def _note_served(self, call: Call, deployment_id: str, kwargs: Mapping[str, Any]) -> None:
+        """Note which deployment LiteLLM chose, and whether it is what was ranked first."""
+        if not call.ask(deployment_id) or not call.attempt.best:
+            return
+        call.followed = outcome_of(call.attempt, deployment_id, kwargs, _router(), self)
+        self._metrics.followed(call.followed)
+        if call.followed != FOLLOWED:
+            self._adapters.suspect()
 
     def _names_of(self, router: BenchRouter | None) -> ModelNames:
         """The names that go with a router, so that a version is taken up as one."""
@@ -249,10 +281,13 @@ class BenchRouterHook(CustomLogger):
 
     def _loaded(self, router: BenchRouter) -> list[list[str]]:
         """Look at the proxy's deployments; return the models on offer in each group."""
+        deployments_of_proxy = running.wait_for_model_list()
+        if self._adapters.current is None:
+            self._adapters.choose()
         names = ModelNames(self._names.aliases, frozenset(router.models))
         self._warned = set()
         by_group: dict[str, list[Any]] = {}
-        for deployment in running.wait_for_model_list():
+        for deployment in deployments_of_proxy:
             by_group.setdefault(deployment.get("model_name", ""), []).append(deployment)
         self._by_group = by_group
         offers = []
@@ -276,6 +311,10 @@ class BenchRouterHook(CustomLogger):
                         name,
                         deployment.get("model_name"),
                     )
+
+
+def _router() -> Any:
+    return running.attribute("llm_router")
 
 
 def _holder_of_previous_response(request: Mapping[str, Any]) -> str | None:

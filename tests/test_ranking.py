@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from litellm_benchrouter.serving.ranking import Call, ModelNames, id_of, order_deployments
 
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.serving.ranking import Call, ModelNames, id_of, order_deployments
 
 NAMES = ModelNames(
     aliases={"gpt-x": "ant", "meta/bee-8b": "bee"}, known=frozenset({"ant", "bee", "org/cat"})

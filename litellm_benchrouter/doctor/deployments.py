@@ -8,7 +8,7 @@ from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig, VirtualModel
 from litellm_benchrouter.doctor.finding import Finding, fail, listed, ok, warn
-from litellm_benchrouter.serving.ranking import NAME, ModelNames
+from litellm_benchrouter.routing.deployments import NAME, ModelNames
 
 _TEXT_MODES = (None, "chat", "completion", "responses")
 _MAX_FALLBACKS = 5  # LiteLLM's ROUTER_MAX_FALLBACKS

@@ -18,8 +18,8 @@ from litellm.responses.utils import ResponsesAPIRequestUtils
 
 from litellm_benchrouter.config import VirtualModel
 from litellm_benchrouter.proxy import running
+from litellm_benchrouter.routing.deployments import ModelNames
 from litellm_benchrouter.serving.groups import named_fallbacks
-from litellm_benchrouter.serving.ranking import ModelNames
 
 logger = logging.getLogger("litellm_benchrouter")
 

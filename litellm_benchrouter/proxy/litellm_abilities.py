@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from litellm_benchrouter.proxy.litellm_prices import cost_map_entries
+from litellm_benchrouter.routing.deployments import id_of
 from litellm_benchrouter.serving.capabilities import ABILITIES, INPUT_LIMIT
-from litellm_benchrouter.serving.ranking import id_of
 
 _SECONDS = 60.0
 _KEPT = 10_000  # deployments

@@ -9,7 +9,7 @@ from typing import Any
 import litellm
 
 from litellm_benchrouter.costs.prices import Prices, entries_in_cost_map
-from litellm_benchrouter.serving.ranking import id_of
+from litellm_benchrouter.routing.deployments import id_of
 
 OfModels = tuple[tuple[str, Prices], ...]
 

@@ -10,8 +10,8 @@ from litellm_benchrouter.config import load_config
 from litellm_benchrouter.hook import BenchRouterHook
 from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
 from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.routing.deployments import ModelNames
 from litellm_benchrouter.serving.deciding import Deciding
-from litellm_benchrouter.serving.ranking import ModelNames
 from litellm_benchrouter.serving.serving import Serving
 
 CALLS = ("acompletion", "aresponses", "anthropic_messages", "atext_completion")

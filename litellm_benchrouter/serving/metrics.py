@@ -154,7 +154,7 @@ class PrometheusMetrics(Metrics):
             self._followed.labels(outcome)  # from 0 on, so that the first one is an increase
         self._adapter = Gauge(
             "benchrouter_adapter_info",
-            "Workers by the way in which they state preferences; `none` where LiteLLM follows none.",
+            "Workers by how they state preferences; `none` where LiteLLM follows none.",
             ("adapter",),
             multiprocess_mode="livesum",
         )

@@ -18,8 +18,8 @@ from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.guarded.guarded import Guarded
 from litellm_benchrouter.index.faiss_graph import FaissIndex
 from litellm_benchrouter.index.hnsw import HnswIndex
+from litellm_benchrouter.paper.scores import TaskChoice, TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
-from litellm_benchrouter.routing.decision import TaskChoice, TaskScores
 
 CORRECTNESS = "correctness.npy"
 SCORES = "scores.npy"

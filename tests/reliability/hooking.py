@@ -8,8 +8,8 @@ from typing import Any
 
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.hook import BenchRouterHook
-from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
-from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.proxy.facts import DeploymentFacts
+from litellm_benchrouter.proxy.orders import OrderCopies
 from litellm_benchrouter.routing.deployments import ModelNames
 from litellm_benchrouter.serving.deciding import Deciding
 from litellm_benchrouter.serving.serving import Serving
@@ -32,12 +32,13 @@ def hook_of(folder: Path, **serving: Any) -> BenchRouterHook:
     limits = config.serving.model_copy(update={"time_limit_ms": 3_600_000.0} | serving)
     hook = BenchRouterHook()
     hook._started = True  # it would look for a proxy's configuration
+    hook._adapters.current = OrderCopies()  # there is no router to try
     hook._names = ModelNames(config.aliases, frozenset())
     config = config.model_copy(update={"serving": limits})
     serving = Serving(config)
     serving.refresh()
-    abilities = DeploymentAbilities({}).of
-    hook._deciding = Deciding(config, serving, DeploymentPrices().of, abilities, hook._metrics)
+    facts = DeploymentFacts()
+    hook._deciding = Deciding(config, serving, facts.prices, facts.abilities, hook._metrics)
     return hook
 
 

@@ -114,8 +114,8 @@ def _groups(
         if known and any(order is not None for order in ordered):
             yield warn(
                 "order",
-                f"the `order` of {group} is replaced by the ranks wherever a decision is taken",
-                "take it out, or take the group out of routing",
+                f"the `order` of {group} comes before the ranks, which count within its levels",
+                "take it out to let the ranks decide among all its models",
             )
 
 

@@ -12,9 +12,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import litellm
+from litellm.router import Router
 
 from litellm_benchrouter.proxy.narrowing import SelectThenNarrow
 from litellm_benchrouter.proxy.orders import OrderCopies
@@ -31,9 +32,16 @@ _TAGS = ["canary"]
 _UNTAGGED = f"{_GROUP}-0"
 """Preferred above all in each trial, and taken out by LiteLLM's tag filter."""
 
-Maker = Callable[[Callable[[], Any], object], Preference]
 
-MAKERS: tuple[Maker, ...] = (lambda router, hook: OrderCopies(), SelectThenNarrow)
+class Maker(Protocol):
+    """A class of preferences: (what returns the router, the hook that states them)."""
+
+    name: str
+
+    def __call__(self, router: Callable[[], Any], hook: object) -> Preference: ...
+
+
+MAKERS: tuple[Maker, ...] = (OrderCopies, SelectThenNarrow)
 """The ways, the one that is preferred where both work first."""
 
 
@@ -77,7 +85,7 @@ class Adapters:
         with self._lock:
             again, before = self._chosen_at is not None, self.current
             self._chosen_at = self._clock()
-            maker = next((maker for maker in MAKERS if works(maker, self._hook)), None)
+            maker = working(self._hook)
             made = None if maker is None else maker(self._router, self._hook)
             name, old = "" if made is None else made.name, "" if before is None else before.name
             if again and name == old:
@@ -106,6 +114,11 @@ class Adapters:
             threading.Thread(target=self.choose, name="benchrouter-canary", daemon=True).start()
 
 
+def working(hook: object) -> Maker | None:
+    """Return the first way that LiteLLM follows, or None."""
+    return next((maker for maker in MAKERS if works(maker, hook)), None)
+
+
 def works(maker: Maker, hook: object) -> bool:
     """Say whether LiteLLM serves what is preferred in this way, each deployment once."""
     try:
@@ -124,7 +137,7 @@ def litellm_version() -> str:
 
 async def _tried(maker: Maker, hook: object) -> bool:
     with _quiet():
-        router = litellm.Router(
+        router = Router(
             model_list=[_deployment(number) for number in range(_DEPLOYMENTS + 1)],
             enable_tag_filtering=True,
             num_retries=0,

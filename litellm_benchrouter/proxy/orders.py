@@ -6,7 +6,7 @@ takes over by itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from litellm_benchrouter.routing.deployments import MAPPINGS, part
@@ -16,6 +16,9 @@ class OrderCopies:
     """Gives each deployment as a shallow copy with `litellm_params["order"]` set to its rank."""
 
     name = "orders"
+
+    def __init__(self, router: Callable[[], Any] | None = None, hook: object = None) -> None:
+        """Need neither the router nor the hook."""
 
     async def apply(
         self,

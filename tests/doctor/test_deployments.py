@@ -78,7 +78,7 @@ def test_benchmark_models_without_a_deployment_are_listed() -> None:
     assert models.found == "1 of 3 models of the benchmark have no deployment: cat"
 
 
-def test_orders_of_the_yaml_are_replaced_in_routed_groups_alone() -> None:
+def test_orders_of_the_yaml_come_before_the_ranks_in_routed_groups_alone() -> None:
     routed = entry("g", "ant", order=1), entry("g", "bee", order=2)
     assert bad(checked(*routed)) == [("order", "warn")]
     assert bad(checked(entry("g", "ant"), entry("g", "bee"), entry("h", "x", order=1))) == []

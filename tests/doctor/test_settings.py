@@ -11,6 +11,7 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor import callback, proxy_settings
 from litellm_benchrouter.doctor.callback import HANDLER
 from litellm_benchrouter.hook import BenchRouterHook
+from litellm_benchrouter.proxy import canary
 
 
 @pytest.mark.parametrize(
@@ -29,8 +30,9 @@ from litellm_benchrouter.hook import BenchRouterHook
 def test_the_callback_is_registered_exactly(
     tmp_path: Path, settings: Any, status: str, words: str
 ) -> None:
-    registered, importable = callback.check(tmp_path / "c.yaml", {"litellm_settings": settings})
-    assert (registered.status, importable.status) == (status, "ok")
+    registered, *others = callback.check(tmp_path / "c.yaml", {"litellm_settings": settings})
+    assert registered.status == status
+    assert [(f.check, f.status) for f in others] == [("hooks", "ok"), ("preferences", "ok")]
     assert words in registered.found
     assert (HANDLER in registered.remedy) is (status != "ok" and words != "twice")
 
@@ -43,6 +45,7 @@ def test_a_file_that_litellm_would_take_for_the_package_is_found(tmp_path: Path)
         ("callback", "fail"),
         ("callback", "fail"),
         ("hooks", "ok"),
+        ("preferences", "ok"),
     ]
     assert "in place of the installed package" in found[1].found
 
@@ -121,3 +124,12 @@ def test_the_folder_where_workers_counts_meet(
     assert settings_of(counting)["workers"].status == "ok"
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
     assert settings_of(counting)["workers"].status == "fail"
+
+
+def test_a_litellm_that_follows_no_preference_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary, "MAKERS", ())
+    found = list(callback.check(tmp_path / "config.yaml", {}))[-1]
+    assert (found.check, found.status) == ("preferences", "fail")
+    assert "requests pass through" in found.found

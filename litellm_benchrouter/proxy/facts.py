@@ -15,8 +15,8 @@ import litellm
 
 from litellm_benchrouter.costs.prices import Prices, entries_in_cost_map
 from litellm_benchrouter.proxy.timed_cache import TimedCache
+from litellm_benchrouter.routing.deployments import id_of
 from litellm_benchrouter.serving.capabilities import ABILITIES, INPUT_LIMIT
-from litellm_benchrouter.serving.ranking import id_of
 
 OfModels = tuple[tuple[str, Prices], ...]
 

@@ -22,7 +22,7 @@ from litellm_benchrouter.config import VirtualModel
 from litellm_benchrouter.proxy import access, running
 from litellm_benchrouter.proxy.timed_cache import TimedCache
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.serving.ranking import ModelNames, id_of
+from litellm_benchrouter.routing.deployments import ModelNames, id_of
 
 logger = logging.getLogger("litellm_benchrouter")
 

@@ -23,12 +23,13 @@ from litellm_benchrouter.conversation.text import (
 from litellm_benchrouter.costs.policy import QUALITY, Terms
 from litellm_benchrouter.costs.prices import Prices
 from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
+from litellm_benchrouter.routing.deployments import id_of
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.call import Call
 from litellm_benchrouter.serving.capabilities import lacking, needs_of
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
 from litellm_benchrouter.serving.metrics import Metrics, log_decision
-from litellm_benchrouter.serving.ranking import Call, id_of
 
 PriceList = Callable[[Sequence[Any], Sequence[str | None]], tuple[tuple[str, Prices], ...]]
 """What the models of some deployments cost: (deployments, the benchmark model of each)."""

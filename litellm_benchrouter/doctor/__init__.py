@@ -15,7 +15,7 @@ from litellm_benchrouter.doctor import (
     libraries,
     proxy_settings,
 )
-from litellm_benchrouter.doctor.finding import Finding, Status
+from litellm_benchrouter.views import Finding, Status
 
 __all__ = ["Finding", "Status", "diagnose"]
 

@@ -18,11 +18,11 @@ from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.auto_kept import AUTO, settings_of
 from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
-from litellm_benchrouter.doctor.finding import Finding, Status, fail, listed, ok, warn
 from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError, EmbedderError
 from litellm_benchrouter.store.opening import open_store
 from litellm_benchrouter.store.versions import Versions
+from litellm_benchrouter.views import Finding, Status, fail, ok, shortened, warn
 
 _OLD_DAYS = 90
 _LEAST_FREE = 100_000_000  # bytes
@@ -181,7 +181,7 @@ def _differences(config: BenchRouterConfig, manifest: Manifest) -> Iterator[Find
     changed += _second_changes(config, manifest)
     missing = sorted(set(config.tasks) - set(manifest.named_tasks))
     if missing:
-        changed.append(f"tasks lack {listed(missing)}")
+        changed.append(f"tasks lack {shortened(missing)}")
     if changed:
         yield warn("settings", f"the version was built otherwise: {'; '.join(changed)}", _BUILD)
     else:

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
+from litellm_benchrouter.views import Finding, fail, ok, warn
 
 MODULE = "litellm_benchrouter.hook"
 HANDLER = f"{MODULE}.handler"

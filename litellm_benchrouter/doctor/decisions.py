@@ -12,11 +12,11 @@ import numpy as np
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.deployments import offers
-from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
 from litellm_benchrouter.embedders import HostedEmbedder, PrecomputedEmbedder
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.first_embedder import SHARE
+from litellm_benchrouter.views import Finding, fail, ok, warn
 
 PROMPTS = (
     "What is the capital of Portugal?",

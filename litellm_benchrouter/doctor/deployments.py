@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig, VirtualModel
-from litellm_benchrouter.doctor.finding import Finding, fail, listed, ok, warn
 from litellm_benchrouter.serving.ranking import NAME, ModelNames
+from litellm_benchrouter.views import Finding, fail, ok, shortened, warn
 
 _TEXT_MODES = (None, "chat", "completion", "responses")
 _MAX_FALLBACKS = 5  # LiteLLM's ROUTER_MAX_FALLBACKS
@@ -61,19 +61,19 @@ def check(
                 "groups",
                 "no deployment is a model of the benchmark, so nothing is routed",
                 f"say which model each is in model_info.{NAME}; the benchmark has "
-                f"{listed(sorted(models))}",
+                f"{shortened(sorted(models))}",
             )
     unserved = sorted(set(models) - {model for known in offered.values() for model in known})
     if unserved:
         said = f"{len(unserved)} of {len(models)} models of the benchmark have no deployment"
-        yield ok("models", f"{said}: {listed(unserved)}")
+        yield ok("models", f"{said}: {shortened(unserved)}")
     else:
         yield ok("models", f"each of the benchmark's {len(models)} models has a deployment")
     unheard = sorted(set(config.groups) - {str(e.get("model_name")) for e in entries(proxy)})
     if unheard:
         yield warn(
             "policies",
-            f"benchrouter.groups names {listed(unheard)}, which model_list does not",
+            f"benchrouter.groups names {shortened(unheard)}, which model_list does not",
             "name the model_name that clients ask for",
         )
     yield from _virtual(config, proxy, groups)
@@ -109,7 +109,7 @@ def _groups(
                 "put deployments of other models into the group",
             )
         else:
-            yield ok("groups", f"{group} offers {listed(known)}")
+            yield ok("groups", f"{group} offers {shortened(known)}")
         ordered = (_part(entry, key).get("order") for entry in deployments for key in _HOLD_ORDER)
         if known and any(order is not None for order in ordered):
             yield warn(
@@ -131,7 +131,7 @@ def _virtual(
         if missing:
             yield warn(
                 "virtual_models",
-                f"{name} names {listed(missing)}, which model_list does not",
+                f"{name} names {shortened(missing)}, which model_list does not",
                 "name model groups of the proxy",
             )
         elif len(_listed_groups(virtual)) > reach:
@@ -142,7 +142,7 @@ def _virtual(
             )
         else:
             yield ok(
-                "virtual_models", f"{name} stands for {listed(_listed_groups(virtual)) or '*'}"
+                "virtual_models", f"{name} stands for {shortened(_listed_groups(virtual)) or '*'}"
             )
 
 

@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.callback import callbacks
-from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
+from litellm_benchrouter.views import Finding, fail, ok, warn
 
 PACKAGE = "litellm-benchrouter"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.callback import callbacks
-from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
+from litellm_benchrouter.views import Finding, fail, ok, warn
 
 _UNASKED_STRATEGY = "usage-based-routing"
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"

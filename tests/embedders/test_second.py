@@ -19,12 +19,8 @@ from proxy.upstream import BROKEN, FakeUpstream, slow
 from litellm_benchrouter.artifact.version import Artifact, read_artifact, verify_artifact
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.costs.policy import QUALITY
 from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.errors import ArtifactError, ConfigError, EmbedderError
-from litellm_benchrouter.page.about import about
-from litellm_benchrouter.page.question import Question
-from litellm_benchrouter.page.question import ask as put
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.breaker import Breaker, State
@@ -405,18 +401,6 @@ async def test_a_version_is_loaded_and_routes_while_its_provider_is_down(
         assert (decision.method, decision.embedder) == ("s1", "lexical")
     finally:
         serving.stop()
-
-
-def test_the_page_answers_by_the_second_while_its_provider_is_down(
-    home: Path, upstream: FakeUpstream
-) -> None:
-    config = configure(home, upstream)
-    artifact = read_artifact(build(config).folder, config=config.embedder)
-    upstream.tell(MODEL, BROKEN)
-    found = put(BenchRouter(artifact), Question(prompt=TEXT), QUALITY).decision
-    assert found.embedder == "lexical" and "; decided by lexical: " in found.reason
-    facts = dict(about(artifact.manifest).facts)
-    assert facts["Second embedder"].startswith("lexical, ")
 
 
 def test_explain_says_that_there_is_no_second(

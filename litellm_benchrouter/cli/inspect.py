@@ -36,7 +36,7 @@ from litellm_benchrouter.doctor import diagnose
 from litellm_benchrouter.errors import BenchRouterError, ConfigError
 from litellm_benchrouter.page import Page
 from litellm_benchrouter.page.server import PageServer, is_loopback
-from litellm_benchrouter.routing.explanation import Explanation
+from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import Finding, Status
 from litellm_benchrouter.views.decision import answer
@@ -249,8 +249,9 @@ _STYLE = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 def doctor_command(config_path: Path | None, as_json: bool) -> None:
     """Check an installation: what is well, what is not, and what to do."""
     path = required_config(config_path)
-    # LiteLLM would ask the network for prices when it is imported.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    # LiteLLM would ask the network for prices when it is imported, an embedder for its model.
+    for name in ("LITELLM_LOCAL_MODEL_COST_MAP", "HF_HUB_OFFLINE"):
+        os.environ.setdefault(name, "True")
     findings: list[Finding] = []
     for finding in diagnose(path):
         findings.append(finding)

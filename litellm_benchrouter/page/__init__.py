@@ -18,7 +18,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.costs.policy import QUALITY, SPELLING, Policy, Terms
 from litellm_benchrouter.errors import BenchRouterError, ConfigError
-from litellm_benchrouter.routing.explanation import Explanation
+from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.views import Table, breakable, moment

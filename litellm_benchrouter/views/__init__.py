@@ -177,16 +177,12 @@ def count(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
-def listed(words: Iterable[str]) -> str:
-    """Join words as a sentence does."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def shortened(names: Sequence[str], most: int = 8) -> str:
-    """Return names for a sentence; of many, the first."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+def listed(words: Iterable[str], most: int = 8) -> str:
+    """Join words as a sentence does; of more than `most`, the first."""
+    every = list(words)
+    if len(every) > most:
+        return f"{', '.join(every[:most])} and {len(every) - most} more"
+    return f"{', '.join(every[:-1])} and {every[-1]}" if len(every) > 1 else "".join(every)
 
 
 def moment(value: object, *, age: bool = False) -> str:

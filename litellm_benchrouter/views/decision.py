@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from litellm_benchrouter.paper.scores import probabilities_better
-from litellm_benchrouter.routing.explanation import Explanation
+from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import UNKNOWN, Table, is_number, number
 from litellm_benchrouter.views.version import describe_labels, labels_table

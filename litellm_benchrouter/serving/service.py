@@ -1,4 +1,4 @@
-"""The decision of one call: what the request says, what is on offer, what is noted of it.
+"""From a call to its decision: what the request says, what is on offer, what is noted of it.
 
 No LiteLLM in here: the hook brings the request, and the deployments of a group.
 """
@@ -25,10 +25,10 @@ from litellm_benchrouter.costs.prices import Prices
 from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.capabilities import lacking, needs_of
-from litellm_benchrouter.serving.decision_log import log_decision
-from litellm_benchrouter.serving.metrics import Metrics
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
+from litellm_benchrouter.serving.metrics import Metrics, log_decision
 from litellm_benchrouter.serving.ranking import Call, id_of
-from litellm_benchrouter.serving.serving import Serving
 
 PriceList = Callable[[Sequence[Any], Sequence[str | None]], tuple[tuple[str, Prices], ...]]
 """What the models of some deployments cost: (deployments, the benchmark model of each)."""
@@ -38,8 +38,8 @@ AbilitiesOf = Callable[[Any, str | None], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Offer:
-    """The deployments that a request may go to.
+class DeploymentGroup:
+    """Deployments that a request may go to.
 
     Attributes
     ----------
@@ -58,15 +58,15 @@ class Offer:
     characters: int | None = None
 
     @cached_property
-    def able(self) -> Offer:
-        """Those that can serve the request; all of them where none is known to."""
+    def able(self) -> DeploymentGroup:
+        """The deployments that can serve the request; all of them where none is known to."""
         if not self.unable:
             return self
         rows = [row for row, d in enumerate(self.deployments) if id_of(d) not in self.unable]
         if not any(self.models[row] for row in rows):
             return self
         chosen = [self.deployments[row] for row in rows]
-        return Offer(chosen, [self.models[row] for row in rows], {})
+        return DeploymentGroup(chosen, [self.models[row] for row in rows], {})
 
     @cached_property
     def names(self) -> list[str]:
@@ -84,19 +84,19 @@ class Offer:
             if model is not None and (deployment_id := str(id_of(deployment))) in self.unable
         }
         able = set(self.able.names) if lacks else set()
-        found = [f"{model} does not take {what}" for model, what in sorted(lacks.items())]
         if able == set(self.names) and lacks:
             return "; no model is known to take all that is asked"
-        return "".join(f"; {each}" for each in found)
+        return "".join(f"; {model} does not take {what}" for model, what in sorted(lacks.items()))
 
 
-class Deciding:
-    """Takes decisions by the configuration, and counts and logs them.
+class RoutingService:
+    """Ranks the models of a group for a call, by the configuration; counts and logs decisions.
 
     Parameters
     ----------
     config : BenchRouterConfig
-    serving : Serving
+    loader : VersionLoader
+    executor : Executor
     prices : PriceList
     abilities : AbilitiesOf
     metrics : Metrics
@@ -105,20 +105,36 @@ class Deciding:
     def __init__(
         self,
         config: BenchRouterConfig,
-        serving: Serving,
+        loader: VersionLoader,
+        executor: Executor,
         prices: PriceList,
         abilities: AbilitiesOf,
         metrics: Metrics,
     ) -> None:
         self._config = config
-        self.serving = serving
+        self._loader = loader
+        self._executor = executor
         self._prices = prices
         self._abilities = abilities
         self._metrics = metrics
         self._sessions = Sessions(config.serving.session_seconds)
 
+    @property
+    def router(self) -> BenchRouter | None:
+        """The router of the version that serves."""
+        return self._loader.router
+
+    def start(self) -> None:
+        """Start looking for versions."""
+        self._loader.start()
+
+    def stop(self) -> None:
+        """Stop looking for versions, and end the threads that decide."""
+        self._loader.stop()
+        self._executor.stop()
+
     def begin(self, call: Call, messages: object, request: Mapping[str, Any]) -> None:
-        """Find out which conversation a call belongs to, and whether its decision is followed."""
+        """Note which conversation a call belongs to, and whether its decision is followed."""
         serving = self._config.serving
         if serving.mode == "active" and serving.stickiness == "none":
             return
@@ -128,13 +144,13 @@ class Deciding:
             share = serving.canary_percent / 100
         call.shadow = share_of(call.session or str(request.get("litellm_call_id"))) >= share
 
-    def offer(
+    def group(
         self,
         deployments: Sequence[Any],
         models: Sequence[str | None],
         messages: object,
         request: Mapping[str, Any],
-    ) -> Offer:
+    ) -> DeploymentGroup:
         """Return the deployments, with those that cannot serve the request.
 
         Parameters
@@ -151,14 +167,14 @@ class Deciding:
             lacks = lacking(self._abilities(deployment, model), needs)
             if lacks is not None:
                 unable[str(id_of(deployment))] = lacks
-        return Offer(deployments, models, unable, needs.characters)
+        return DeploymentGroup(deployments, models, unable, needs.characters)
 
-    async def decide(
+    async def rank(
         self,
         router: BenchRouter,
         call: Call,
         group: str,
-        offer: Offer,
+        offer: DeploymentGroup,
         messages: object,
         request: Mapping[str, Any],
     ) -> Decision:
@@ -171,7 +187,7 @@ class Deciding:
         call : Call
         group : str
             Its policy holds.
-        offer : Offer
+        offer : DeploymentGroup
             At least one of its models is known.
         messages, request
             As in `request.last_user_turn`.
@@ -185,11 +201,11 @@ class Deciding:
         # By its first turn every worker decides alike for a conversation that it does not hold.
         by_turn = first_user_turn if self._is_sticky(call) else last_user_turn
         text = by_turn(messages, request)
-        decision = self._kept(call, router, names, terms)
+        decision = self._sticky_decision(call, router, names, terms)
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)
         if decision is None:
-            decision = await self.serving.decide(router, text, named_task(request), names, terms)
+            decision = await self._executor.run(router, text, named_task(request), names, terms)
             passes = self._config.serving.on_error == "pass_through"
             call.passed = passes and decision.kind in GIVEN_UP
         seconds = time.perf_counter() - started
@@ -216,10 +232,10 @@ class Deciding:
     def _is_sticky(self, call: Call) -> bool:
         return self._config.serving.stickiness == "session" and bool(call.session)
 
-    def _kept(
+    def _sticky_decision(
         self, call: Call, router: BenchRouter, names: list[str], terms: Terms
     ) -> Decision | None:
-        """The decision that leaves a conversation where it is, if it is held and on offer."""
+        """Return the decision to stay with the model that holds the conversation, if any does."""
         if not self._is_sticky(call):
             return None
         model = self._sessions.model_of(call.session)

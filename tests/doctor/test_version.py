@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,22 +17,24 @@ import pytest
 import tiny
 
 from litellm_benchrouter.artifact.version import Artifact
-from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig, load_config
-from litellm_benchrouter.doctor import Finding, artifacts, decisions
+from litellm_benchrouter.config import BenchRouterConfig, load_config
+from litellm_benchrouter.doctor import version
 from litellm_benchrouter.store.directory import Store
+from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.views import Finding
 
 
 def directory(config: BenchRouterConfig) -> dict[str, Finding]:
-    return {finding.check: finding for finding in artifacts.check_directory(config)}
+    return {finding.check: finding for finding in version.check_directory(config)}
 
 
 def version_of(config: BenchRouterConfig) -> tuple[dict[str, Finding], Artifact | None]:
-    checking, found = artifacts.check_version(config), {}
+    checking, found = version.check_version(config), {}
     while True:
         try:
             finding = next(checking)
         except StopIteration as ended:
-            return found, ended.value
+            return found, ended.value[1]
         found[finding.check] = finding
 
 
@@ -157,7 +161,7 @@ def test_builds_that_run_and_builds_that_were_killed(tiny_folder: Path) -> None:
 def test_a_disk_without_room_is_a_warning(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "_LEAST_FREE", 10**18)
+    monkeypatch.setattr(version, "_LEAST_FREE", 10**18)
     assert directory(config_of(tiny_folder))["disk"].status == "warn"
 
 
@@ -176,8 +180,56 @@ def test_who_may_not_write_can_serve_and_who_may_not_read_cannot() -> None:
         for mode, status in ((0o555, "warn"), (0o311, "fail"), (0o777, "ok")):
             root.chmod(mode)
             with an_ordinary_user():
-                assert artifacts._access(root, root).status == status
+                assert version._access(root, root).status == status
         root.chmod(0o755)
+
+
+def test_a_user_without_a_name_is_told_by_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unnamed() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000740000")
+
+    monkeypatch.setattr(version.getpass, "getuser", unnamed)
+    found = version._access(tmp_path, tmp_path)
+    assert (found.status, f"user {os.getuid()}" in found.found) == ("ok", True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("mode", "checks"), [(0o755, "directory builds disk"), (0o700, "directory")]
+)
+def test_a_user_without_a_passwd_entry_or_a_home_is_looked_after(mode: int, checks: str) -> None:
+    code = """if True:
+        import os, sys
+        from pathlib import Path
+        from litellm_benchrouter.config import load_config
+        from litellm_benchrouter.doctor import version
+        config = load_config(Path(sys.argv[1]))
+        os.setuid(1000740000)
+        print(*(finding.check for finding in version.check_directory(config)))
+        """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "config.yaml").write_text("benchrouter: {}\n")
+        folder.chmod(mode)
+        command = [sys.executable, "-c", code, str(folder / "config.yaml")]
+        names = ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME")
+        env = {key: value for key, value in os.environ.items() if key not in names}
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert (ran.stdout.strip(), ran.stderr) == (checks, "")
+
+
+def test_what_is_behind_a_url_is_not_downloaded(tiny_folder: Path, tmp_path: Path) -> None:
+    url = f"file://{tiny_folder / 'router_artifacts'}"
+    config = config_of(tiny_folder, artifacts=url, artifacts_cache=str(tmp_path / "copies"))
+    found, artifact = version_of(config)
+    assert (found["version"].status, artifact) == ("ok", None)
+    assert "will copy its" in found["version"].found
+    assert not (tmp_path / "copies").exists()
+    store = open_store(config)
+    store.fetch(store.current() or "")
+    assert version_of(config)[1] is not None
 
 
 @contextmanager
@@ -210,7 +262,7 @@ def rewritten(config: BenchRouterConfig, **changes: Any) -> None:
 def decided(config: BenchRouterConfig, proxy: dict[str, Any]) -> dict[str, Finding]:
     artifact = version_of(config)[1]
     assert artifact is not None
-    return {finding.check: finding for finding in decisions.check(config, proxy, artifact)}
+    return {finding.check: finding for finding in version.check_decisions(config, proxy, artifact)}
 
 
 def test_decisions_of_the_demo_come_in_time(demo_built: Path) -> None:
@@ -251,29 +303,5 @@ def test_a_hosted_embedder_is_not_asked(tiny_folder: Path, limit: float, status:
     )
     rewritten(config, embedder=identity)
     found = decided(load_config(tiny_folder / "config.yaml"), {})
-    assert statuses(found) == {"embedder": status, "second embedder": "warn"}
+    assert statuses(found) == {"embedder": status}
     assert "is not asked" in found["embedder"].found
-
-    hosted |= {"second": "none"}
-    config = config.model_copy(update={"embedder": EmbedderConfig.model_validate(hosted)})
-    assert decided(config, {})["second embedder"].found == (
-        "none, as configured: the best model on average stands in"
-    )
-
-
-@pytest.mark.parametrize(
-    ("asked", "built", "told"),
-    [
-        ({"precision": "int8"}, "fp32", False),  # where int8 picked differently
-        ({"precision": "int8", "on_disagreement": "refuse"}, "fp32", True),
-        ({"precision": "fp32"}, "int8", True),
-    ],
-)
-def test_fp32_that_stands_in_for_int8_is_no_other_setting(
-    tiny_folder: Path, asked: dict[str, Any], built: str, told: bool
-) -> None:
-    config = config_of(tiny_folder, embedder={"kind": "onnx", "model": "m", **asked})
-    identity = {"kind": "onnx", "model": "m", "precision": built, "dimension": 8}
-    rewritten(config, embedder=identity)
-    found = version_of(config)[0]["settings"]
-    assert ("embedder.precision" in found.found) is told

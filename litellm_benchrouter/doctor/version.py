@@ -1,4 +1,4 @@
-"""The artifact directory, the version that serves, and whether the configuration still means it."""
+"""The version that serves: can it be opened, is it what was configured, does it decide in time?"""
 
 from __future__ import annotations
 
@@ -10,30 +10,44 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
-from litellm_benchrouter.building.auto_kept import AUTO, settings_of
-from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
-from litellm_benchrouter.embedders import LexicalEmbedder
+from litellm_benchrouter.artifact.version_files import differences
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.doctor.proxy import offers
+from litellm_benchrouter.embedders import HostedEmbedder, LexicalEmbedder, PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError, EmbedderError
+from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.opening import open_store
 from litellm_benchrouter.store.versions import Versions
-from litellm_benchrouter.views import Finding, Status, fail, ok, shortened, warn
+from litellm_benchrouter.views import Finding, Status, fail, listed, ok, warn
 
 _OLD_DAYS = 90
 _LEAST_FREE = 100_000_000  # bytes
 _MEGABYTE = 1_000_000
 _BUILD = "benchrouter build --config FILE"
+PROMPTS = (
+    "What is the capital of Portugal?",
+    "Write a Python function that returns the n-th prime number.",
+    "A train leaves at 9:40 and arrives at 13:05. How long does it travel?",
+    "Translate into French: the meeting was moved to next Thursday.",
+    "Summarise in one sentence. " + "The committee met and postponed its decision. " * 60,
+)
+_ROUNDS = 8
+_MOST_SECONDS = 3.0
 
 
 def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
     """Check access, builds that run or were killed, and room for the next build."""
     root = config.artifacts
-    there = next(folder for folder in (root, *root.parents) if folder.exists())
+    # Path.exists raises where this user may not look
+    there = next(f for f in (root, *root.parents) if os.path.exists(f))  # noqa: PTH110
     if config.artifacts_url is not None:
         yield _store(config)
     access = _access(root, there)
@@ -44,6 +58,8 @@ def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
             "name another folder in benchrouter.artifacts_cache",
         )
     yield access
+    if access.status is Status.FAIL:
+        return
     yield _builds(root)
     versions = Versions(root)
     served = versions.served()
@@ -56,28 +72,42 @@ def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
         yield ok("disk", found)
 
 
-def check_version(config: BenchRouterConfig) -> Generator[Finding, None, Artifact | None]:
-    """Check the version that serves; returns it where it can be used."""
+def check_version(
+    config: BenchRouterConfig,
+) -> Generator[Finding, None, tuple[tuple[str, ...], Artifact | None]]:
+    """Check the version that serves.
+
+    Returns
+    -------
+    models : tuple of str
+        Those of the benchmark; empty where there is no version that can be used.
+    artifact : Artifact or None
+        The version, where it is here: nothing is downloaded.
+    """
     versions = open_store(config)
     try:
         version = versions.current()
         if version is None:
             yield fail("version", f"none was published in {versions.name}", f"run {_BUILD}")
-            return None
-        folder = versions.fetch(version)
-        manifest = versions.manifest(version)
-        opened = _opened(folder, config)
+            return (), None
+        folder, manifest = versions.folder(version), versions.manifest(version)
+        if config.artifacts_url is not None and any(differences(folder, manifest)):
+            size = sum(record.bytes for record in manifest.files.values()) / _MEGABYTE
+            yield ok("version", f"{version}; a proxy will copy its {size:.1f} MB here")
+            opened: Artifact | EmbedderError | None = None
+        else:
+            opened = _opened(folder, config)
+            yield ok("version", f"{version}, all {len(manifest.files)} files verify")
     except ArtifactError as error:
         yield fail("version", str(error), f"benchrouter rollback --config FILE, or {_BUILD}")
-        return None
-    yield ok("version", f"{version}, all {len(manifest.files)} files verify")
+        return (), None
     yield _age(manifest)
     yield from _verdict(manifest)
-    yield from _differences(config, manifest)
+    yield _differences(config, manifest)
     if isinstance(opened, EmbedderError):
         yield fail("embedder", str(opened), f"install what it names, or run {_BUILD}")
-        return None
-    return opened
+        return (), None
+    return tuple(model.name for model in manifest.models), opened
 
 
 def _opened(folder: Path, config: BenchRouterConfig) -> Artifact | EmbedderError:
@@ -101,7 +131,7 @@ def _store(config: BenchRouterConfig) -> Finding:
 
 
 def _access(root: Path, there: Path) -> Finding:
-    user = getpass.getuser()
+    user = _user()
     if not there.is_dir():
         return fail(
             "directory", f"{there} is not a directory", "name another in benchrouter.artifacts"
@@ -110,9 +140,9 @@ def _access(root: Path, there: Path) -> Finding:
     def may(mode: int) -> bool:
         return os.access(there, mode | os.X_OK, effective_ids=True)
 
-    if there == root and not may(os.R_OK):
+    if not may(os.R_OK if there == root else os.F_OK):
         return fail(
-            "directory", f"{root} cannot be read by {user}", "give it to the proxy's user to read"
+            "directory", f"{there} cannot be read by {user}", "give it to the proxy's user to read"
         )
     if not may(os.W_OK):
         return warn(
@@ -121,6 +151,13 @@ def _access(root: Path, there: Path) -> Finding:
             "build as another user, or give it to this one",
         )
     return ok("directory", f"{root} can be read and written by {user}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container a user may have a number alone
+        return f"user {os.getuid()}"
 
 
 def _builds(root: Path) -> Finding:
@@ -174,18 +211,15 @@ def _verdict(manifest: Manifest) -> Iterator[Finding]:
         )
 
 
-def _differences(config: BenchRouterConfig, manifest: Manifest) -> Iterator[Finding]:
+def _differences(config: BenchRouterConfig, manifest: Manifest) -> Finding:
     wanted = json.loads(json.dumps(config.parameters))
-    changed = [*_changes(wanted, manifest.parameters)]
-    changed += _embedder_changes(config, manifest)
-    changed += _second_changes(config, manifest)
+    changed = [*_changes(wanted, manifest.parameters), *_embedder_changes(config, manifest)]
     missing = sorted(set(config.tasks) - set(manifest.named_tasks))
     if missing:
-        changed.append(f"tasks lack {shortened(missing)}")
+        changed.append(f"tasks lack {listed(missing)}")
     if changed:
-        yield warn("settings", f"the version was built otherwise: {'; '.join(changed)}", _BUILD)
-    else:
-        yield ok("settings", "embedder, method, constants and tasks are those of the version")
+        return warn("settings", f"the version was built otherwise: {'; '.join(changed)}", _BUILD)
+    return ok("settings", "embedder, method, constants and tasks are those of the version")
 
 
 def _changes(wanted: Mapping[str, Any], built: Mapping[str, Any], inside: str = "") -> list[str]:
@@ -200,43 +234,82 @@ def _changes(wanted: Mapping[str, Any], built: Mapping[str, Any], inside: str = 
 
 
 def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
-    if config.embedder.kind == AUTO:
-        return _auto_changes(config, manifest)
-    return _changes_of(config.embedder, manifest.embedder, "embedder")
-
-
-def _second_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
-    """Of one that was asked for: the default one may be left out by the build."""
-    second, built = config.embedder.second, (manifest.second or {}).get("embedder")
-    if second is not None and built is not None:
-        return _changes_of(second, built, "embedder.second")
-    if config.embedder.stand_in is None and built is not None:
-        return [f"embedder.second was {built.get('kind')}, is none"]
-    return []
-
-
-def _changes_of(embedder: EmbedderConfig, built: Mapping[str, Any], name: str) -> list[str]:
+    embedder, built = config.embedder, manifest.embedder
     if built.get("kind") != embedder.kind:
-        return [f"{name} was {built.get('kind')}, is {embedder.kind}"]
+        return [f"embedder was {built.get('kind')}, is {embedder.kind}"]
     wanted: dict[str, Any] = {"model": embedder.model}
-    if embedder.precision == "fp32" or embedder.on_disagreement == "refuse":
-        wanted["precision"] = embedder.precision  # else fp32 may stand in for int8
     if embedder.max_seq_length is not None:
         wanted |= dict.fromkeys(("max_seq_length", "max_tokens"), embedder.max_seq_length)
     if "dimensions" in embedder.model_fields_set:
         wanted["dimensions"] = embedder.dimensions  # of a hosted model
     if embedder.kind == LexicalEmbedder.kind:
         wanted["parameters"] = {"dimensions": embedder.dimensions}
-    return _changes(wanted, built, f"{name}.")
-
-
-def _auto_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
-    """`auto` names no embedder: the settings of the choice are compared."""
-    auto = (manifest.embedder_measured or {}).get(AUTO)
-    if auto is None:
-        return [f"embedder was {manifest.embedder.get('kind')}, is {AUTO}"]
-    return _changes(settings_of(config), auto["settings"], "embedder.")
+    return _changes(wanted, built, "embedder.")
 
 
 def _bytes_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def check_decisions(
+    config: BenchRouterConfig, proxy: Mapping[str, Any], artifact: Artifact
+) -> Iterator[Finding]:
+    """Embed some prompts and take decisions about them, warm; a provider is not asked."""
+    kind, identity = artifact.embedder.kind, artifact.manifest.embedder
+    if kind == HostedEmbedder.kind:
+        yield _hosted(config)
+        return
+    try:
+        vectors = artifact.embedder.embed(PROMPTS)
+    except BenchRouterError as error:
+        yield fail("embedder", str(error), "benchrouter build --config FILE")
+        return
+    if kind == PrecomputedEmbedder.kind:
+        yield warn(
+            "embedder",
+            "precomputed: no prompt can be embedded, so only named tasks are routed",
+            "choose another embedder.kind to route by prompt",
+        )
+    elif not np.isfinite(vectors).all() or not vectors.any():
+        yield fail("embedder", f"{kind} gives no vectors", "benchrouter build --config FILE")
+    else:
+        yield ok("embedder", f"{kind} gives vectors of {identity['dimension']} numbers")
+    yield _in_time(config, proxy, artifact)
+
+
+def _hosted(config: BenchRouterConfig) -> Finding:
+    waits, limit = config.embedder.time_limit_ms, config.serving.time_limit_ms
+    found = f"{config.embedder.model} is not asked, as it costs; decisions wait {waits:g} ms for it"
+    if waits >= limit:
+        return warn(
+            "embedder",
+            f"{found}, and has {limit:g} ms in all",
+            "set embedder.time_limit_ms below serving.time_limit_ms",
+        )
+    return ok("embedder", found)
+
+
+def _in_time(config: BenchRouterConfig, proxy: Mapping[str, Any], artifact: Artifact) -> Finding:
+    router, limit = BenchRouter(artifact), config.serving.time_limit_ms
+    chosen = list(offers(config, proxy, artifact.models).values()) or [list(artifact.models)]
+    for models in chosen:
+        router.decide(PROMPTS[0], models=models)
+    times: list[float] = []
+    started = time.perf_counter()
+    for turn in range(_ROUNDS * len(PROMPTS)):
+        before = time.perf_counter()
+        router.decide(PROMPTS[turn % len(PROMPTS)], models=chosen[turn % len(chosen)])
+        times.append(1000 * (time.perf_counter() - before))
+        if time.perf_counter() - started > _MOST_SECONDS:
+            break
+    middle, worst = median(times), max(times)
+    found = (
+        f"{middle:.2g} ms in the median and {worst:.2g} ms at worst of {len(times)}; the limit is "
+        f"{limit:g} ms"
+    )
+    remedy = "raise serving.time_limit_ms, or choose a faster embedder (static, lexical)"
+    if middle > limit:
+        return fail("decisions", f"{found}: most are late", remedy)
+    if worst > limit:
+        return warn("decisions", f"{found}: some are late", remedy)
+    return ok("decisions", found)

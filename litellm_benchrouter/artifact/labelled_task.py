@@ -1,15 +1,13 @@
-"""What labels of a named task's inputs say: kept in the artifact, and the rule that decides."""
+"""What labels of a named task's inputs say, as the artifact keeps it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
-from litellm_benchrouter.routing.decision import Decision, rank_with
+from litellm_benchrouter.guarded.few_labels import Posterior
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -65,65 +63,3 @@ class LabelledTask:
     accuracy: Floats
     p: Floats
     posterior: TaskPosterior | None
-
-
-def decide_by_posterior(
-    labelled: LabelledTask, columns: Ints, preferred: Ints, names: Sequence[str]
-) -> Decision:
-    """Leave the best on average where another is better with probability above eta.
-
-    The posterior knows the labels of all models, on offer or not.
-
-    Parameters
-    ----------
-    labelled : LabelledTask
-        With its posterior.
-    columns : ndarray of int, shape (n,)
-        The models on offer.
-    preferred : ndarray of int, shape (n,)
-        Positions among them, best on average first.
-    names : sequence of str, length n
-
-    Returns
-    -------
-    Decision
-        The pick first, then the others by posterior mean.
-    """
-    posterior = labelled.posterior
-    if posterior is None:
-        raise ValueError("a task without a posterior")
-    scores = posterior.score[columns]
-    order = rank_with(scores, preferred)
-    star, best = int(preferred[0]), int(order[0])
-    reason = "the only model on offer"
-    if len(order) > 1:
-        # Where the best on average is best here too, the question is whether the next one is not.
-        one, other = (best, star) if best != star else (star, int(order[1]))
-        a, b = int(columns[one]), int(columns[other])
-        probability = Posterior(posterior.score, posterior.covariance).probability_better(a, b)
-        eta = required_probability(int(min(labelled.counts[a], labelled.counts[b])))
-        if best == star:
-            reason = f"best on average; P(better than {names[other]}, the next) = {probability:.2f}"
-        elif probability > eta:
-            reason = f"P(better than {names[star]}) = {probability:.2f} > {eta:g}"
-        else:
-            reason = f"P({names[best]} better than {names[star]}) = {probability:.2f} <= {eta:g}"
-            order = np.concatenate(([star], order[order != star]))
-        inputs = "labelled input" if labelled.n_inputs == 1 else "labelled inputs"
-        needed = more_labels(int(posterior.needed[a, b]))
-        reason += f" from {labelled.n_inputs} {inputs}; {needed}"
-    return Decision(
-        ranking=tuple(names[m] for m in order),
-        method="posterior",
-        reason=reason,
-        scores=dict(zip(names, scores.tolist(), strict=True)),
-    )
-
-
-def more_labels(needed: int) -> str:
-    """Say how many more labels would settle which of two models is better."""
-    if needed < 0:
-        return f"{LIMIT} more labels would not settle it"
-    if needed == 0:
-        return "that is settled"
-    return f"about {needed} more label{'s' if needed > 1 else ''} would settle it"

@@ -28,8 +28,8 @@ from litellm_benchrouter.embedders import (
 from litellm_benchrouter.errors import EmbedderError
 from litellm_benchrouter.guarded.guarded import fit_request, neighbors_of_each
 from litellm_benchrouter.paper.benchmark import Benchmark, labels
+from litellm_benchrouter.paper.scores import preference, rank_with
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import preference, rank_with
 
 EQUAL_PICKS = 0.98
 """Share of equal picks below which an exported encoder is not the original's stand-in."""

@@ -14,12 +14,12 @@ from litellm_benchrouter.guarded.left_out_s3 import confident_s3
 from litellm_benchrouter.guarded.unseen import Evidence, UnseenChoice
 from litellm_benchrouter.guarded.unseen_task import NEIGHBORS, TaskPredictors
 from litellm_benchrouter.paper.neighbors import Neighbors
+from litellm_benchrouter.paper.scores import TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import TaskScores
+from litellm_benchrouter.validation.cost import trade_offs
 from litellm_benchrouter.validation.folds import Prepared
 from litellm_benchrouter.validation.methods import unseen_choice
-from litellm_benchrouter.validation.trade_offs import trade_offs
 
 FEWEST_SAMPLES = 50
 """With fewer, nothing can be shown to be better than the best model on average."""
@@ -58,7 +58,7 @@ class FittedGuarded:
         What the choice was made from; None where there were too few tasks.
     predictors : TaskPredictors
     cost_ranks, names, eta
-        As in `choose`.
+        As in `decide_by_eq6`.
     """
 
     requests: Fitted

@@ -31,14 +31,21 @@ from litellm_benchrouter.paper.neighbors import (
     Neighbors,
     nearest,
 )
-from litellm_benchrouter.paper.scores import correctness_predictor, s1, s2, s3
+from litellm_benchrouter.paper.scores import (
+    TaskScores,
+    correctness_predictor,
+    decide_by_eq6,
+    probabilities_better,
+    s1,
+    s2,
+    s3,
+)
 from litellm_benchrouter.paper.smoother import (
     SmootherTable,
     kernel_smoother,
     task_distance,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import TaskScores, choose, probabilities_better
 from litellm_benchrouter.validation.fitting import FittingSet
 from litellm_benchrouter.validation.folds import prepare
 
@@ -132,7 +139,7 @@ def learn(
     accuracy = of_tasks(metric, benchmark.task, n_tasks)
     average, cost_ranks = average_accuracy(accuracy), benchmark.cost_ranks
     choices = {
-        name: choose(scores, average, cost_ranks, benchmark.models, eta=routing.eta)
+        name: decide_by_eq6(scores, average, cost_ranks, benchmark.models, eta=routing.eta)
         for name, scores in named.items()
     }
     return Contents(

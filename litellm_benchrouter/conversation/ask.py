@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from litellm_benchrouter.conversation.side import is_side
-from litellm_benchrouter.conversation.turns import Turn, schema_of, system_text, turns_of
+from litellm_benchrouter.conversation.text import metadata_of
+from litellm_benchrouter.conversation.turns import Turn, read_turns, schema_of, system_text
 from litellm_benchrouter.conversation.wrappers import is_summary, unwrap
 
 Kind = Literal["ask", "keep", "side", "none"]
@@ -76,17 +77,24 @@ def read_ask(
     headers : mapping, optional
         Of the client's request.
     """
-    turns = turns_of(messages, request)
+    turns = read_turns(messages, request)
     ask = _ask_of(turns, request)
     return Ask("side", ask.text) if is_side(turns, request, headers or {}) else ask
 
 
+def text_to_route_on(messages: object, request: Mapping[str, Any]) -> str:
+    """Return the text of `read_ask`, as much as an embedder is given; empty where there is none."""
+    headers = metadata_of(request).get("headers")
+    ask = read_ask(messages, request, headers if isinstance(headers, Mapping) else None)
+    return (ask.text or "")[:LONGEST_TEXT]
+
+
 def first_ask(messages: object, request: Mapping[str, Any]) -> str:
     """Return what a conversation began with, by which every worker decides alike."""
-    for turn in reversed(turns_of(messages, request)):
+    for turn in reversed(read_turns(messages, request)):
         text = _typed(turn) if turn.role == "user" else ""
         if text:
-            return _shortened(text)
+            return _shortened(text)[:LONGEST_TEXT]
     return ""
 
 

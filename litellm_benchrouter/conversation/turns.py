@@ -51,7 +51,7 @@ class Turn:
         )
 
 
-def turns_of(messages: object, request: Mapping[str, Any]) -> list[Turn]:
+def read_turns(messages: object, request: Mapping[str, Any]) -> list[Turn]:
     """Return the newest turns of a request, the newest first.
 
     Parameters

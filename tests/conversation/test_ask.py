@@ -349,3 +349,30 @@ def test_no_body_is_an_error_and_none_is_changed(messages, body):
     assert ask.kind in ("ask", "keep", "side", "none")
     assert isinstance(first_ask(messages, body), str)
     assert repr((messages, body)) == repr(before)
+
+
+def test_the_command_shows_what_would_be_routed_on(tmp_path, benchrouter):
+    body, wrapped = tmp_path / "body.json", tmp_path / "wrapped.json"
+    body.write_text(json.dumps({"messages": WRAPPED["a reminder behind"]}), encoding="utf-8")
+    side = {
+        "request": {"messages": [user(ASK)]},
+        "headers": {"x-claude-code-request-class": "title"},
+    }
+    wrapped.write_text(json.dumps(side), encoding="utf-8")
+    assert benchrouter("ask", body, "--json").document == {
+        "file": str(body),
+        "kind": "ask",
+        "text": ASK,
+    }
+    both = benchrouter("ask", body, wrapped, "--json").document
+    assert [(ask["kind"], ask["text"]) for ask in both] == [("ask", ASK), ("side", None)]
+    assert f"ask: {ASK}" in " ".join(benchrouter("ask", body, wrapped).out.split())
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"request": "hi"}'])
+def test_a_file_that_is_no_request_body_is_told(tmp_path, benchrouter, text):
+    path = tmp_path / "body.json"
+    path.write_text(text, encoding="utf-8")
+    done = benchrouter("ask", path)
+    assert done.code == 2
+    assert done.err.startswith(f"Error: {path}: ")

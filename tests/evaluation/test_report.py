@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import CONTRAST, chromium, look
+from litellm_benchrouter.evaluation.report import render_html
+from litellm_benchrouter.evaluation.report.verdict import GAIN, LEVEL, LOSS, UNCLEAR, verdict
+from litellm_benchrouter.evaluation.report.words import PERCENT, number, signed
+from litellm_benchrouter.evaluation.text import show
 from playwright.sync_api import Page
 from rich.console import Console
 
 from litellm_benchrouter.cli.options import without_nan
 from litellm_benchrouter.config import parse_config
-from litellm_benchrouter.evaluation.report import render_html
-from litellm_benchrouter.evaluation.report.verdict import GAIN, LEVEL, LOSS, UNCLEAR, verdict
-from litellm_benchrouter.evaluation.report.words import PERCENT, number, signed
 from litellm_benchrouter.evaluation.run import PROTOCOLS, Options, evaluate
-from litellm_benchrouter.evaluation.text import show
 
 SCRIPT = "<script>document.title = 'owned'</script>"
 IMAGE = '"><img src=x onerror="document.title=\'owned\'">'

@@ -13,11 +13,10 @@ from functools import cached_property
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.conversation.ask import first_ask, text_to_route_on
 from litellm_benchrouter.conversation.state import Sessions, session_of, share_of
 from litellm_benchrouter.conversation.text import (
     asked_policy,
-    first_user_turn,
-    last_user_turn,
     named_task,
 )
 from litellm_benchrouter.costs.policy import QUALITY, Terms
@@ -190,7 +189,7 @@ class RoutingService:
         models : sequence of str or None
             The benchmark model of each.
         messages, request
-            As in `request.last_user_turn`.
+            As in `conversation.ask.read_ask`.
         """
         needs, facts = needs_of(messages, request), self._facts_of(deployments, models)
         unable: dict[str, str] = {}
@@ -238,7 +237,7 @@ class RoutingService:
         offer : DeploymentGroup
             At least one of its models is known.
         messages, request
-            As in `request.last_user_turn`.
+            As in `conversation.ask.read_ask`.
         """
         started = time.perf_counter()
         able = offer.able
@@ -247,9 +246,9 @@ class RoutingService:
         facts = able.facts
         prices = self._prices(able.deployments, able.models) if facts is None else facts.prices
         terms = Terms(policy, note, prices, offer.characters)
-        # By its first turn every worker decides alike for a conversation that it does not hold.
-        by_turn = first_user_turn if self._is_sticky(call) else last_user_turn
-        text = by_turn(messages, request)
+        # By its first ask every worker decides alike for a conversation that it does not hold.
+        sticky = self._is_sticky(call)
+        text = (first_ask if sticky else text_to_route_on)(messages, request)
         decision = self._sticky_decision(call, router, names, terms)
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)

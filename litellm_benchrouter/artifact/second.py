@@ -20,7 +20,7 @@ from litellm_benchrouter.artifact.of_embedder import (
 )
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.guarded.guarded import Guarded
+from litellm_benchrouter.guarded.formulas import GuardedModel
 from litellm_benchrouter.index.faiss_graph import FaissIndex
 from litellm_benchrouter.index.hnsw import HnswIndex
 
@@ -36,7 +36,7 @@ class SecondContents:
     ----------
     embeddings : ndarray of float32, shape (n2, d2)
     index : HnswIndex or FaissIndex
-    guarded : Guarded or None
+    guarded : GuardedModel or None
     fitted_rows : ndarray of int32, shape (f2,), or None
         Among its own n2 rows; None where these are all.
     rows : ndarray of int32, shape (n2,), or None
@@ -50,7 +50,7 @@ class SecondContents:
 
     embeddings: NDArray[np.float32]
     index: HnswIndex | FaissIndex
-    guarded: Guarded | None
+    guarded: GuardedModel | None
     fitted_rows: NDArray[np.int32] | None
     rows: NDArray[np.int32] | None
     embedder: Embedder

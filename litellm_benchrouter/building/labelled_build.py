@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from litellm_benchrouter.artifact.labelled_task import LabelledTask, TaskPosterior
 from litellm_benchrouter.building.guarded_build import FittedGuarded, GuardedTask
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.guarded.few_labels import labels_needed, update
-from litellm_benchrouter.guarded.filled import filled_accuracy
-from litellm_benchrouter.guarded.task_prior import (
+from litellm_benchrouter.guarded.few_labels import (
     LearnedPrior,
     TaskPrior,
     beta_prior,
     label_covariances,
+    labels_needed,
     learn_prior,
+    update,
 )
+from litellm_benchrouter.guarded.impute import filled_accuracy
 from litellm_benchrouter.guarded.unseen import candidate_scores
 from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy
 from litellm_benchrouter.paper.masked import mean

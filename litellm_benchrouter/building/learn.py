@@ -18,8 +18,8 @@ from litellm_benchrouter.building.proof import held_out_groups, loses, prove
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.guarded.filled import filled_accuracy
-from litellm_benchrouter.guarded.request import K
+from litellm_benchrouter.guarded.formulas import K
+from litellm_benchrouter.guarded.impute import filled_accuracy
 from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,

@@ -18,7 +18,7 @@ from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES, FEWEST_TA
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.guarded.guarded import Fitted
+from litellm_benchrouter.guarded.fit import RequestFit
 from litellm_benchrouter.guarded.unseen import Z, group_mean
 from litellm_benchrouter.paper.masked import mean
 from litellm_benchrouter.paper.smoother import SmootherTable
@@ -164,7 +164,7 @@ def _held_back(fitted: FittedGuarded | None, unseen: _Part) -> dict[Part, str | 
     return {"unseen": by_task, "requests": behind_gate(fitted.requests)}
 
 
-def behind_gate(fitted: Fitted) -> str | None:
+def behind_gate(fitted: RequestFit) -> str | None:
     """Why no request is routed; None where the gate is open."""
     return None if fitted.gate.routes else "the leave-one-out gain is not significant"
 

@@ -14,13 +14,13 @@ from litellm_benchrouter.building.proof import (
 )
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import Engine
-from litellm_benchrouter.guarded.guarded import Fitted
+from litellm_benchrouter.guarded.fit import RequestFit
 from litellm_benchrouter.validation.folds import Prepared
 
 
 def prove_requests(
     prepared: Prepared,
-    fitted: Fitted | None,
+    fitted: RequestFit | None,
     publish: PublishConfig,
     engine: Engine,
     *,
@@ -32,7 +32,7 @@ def prove_requests(
     ----------
     prepared : Prepared
         Its neighbours are not read.
-    fitted : Fitted or None
+    fitted : RequestFit or None
         What the method `guarded` would serve by.
     publish, engine, method
         As in `prove`.

@@ -25,8 +25,8 @@ from litellm_benchrouter.building.proof_second import prove_requests
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ArtifactError, EmbedderError, SourceError
-from litellm_benchrouter.guarded.guarded import Fitted, fit_request, neighbors_of_each
-from litellm_benchrouter.guarded.request import K
+from litellm_benchrouter.guarded.fit import RequestFit, fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.formulas import K
 from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import Benchmark, labels
 from litellm_benchrouter.paper.neighbors import Neighbors
@@ -166,7 +166,7 @@ def _embed(
     return replace(embedded, vectors=embedded.vectors[known]), np.flatnonzero(known)
 
 
-def _fit(learned: FittingSet, index: Index) -> Fitted | None:
+def _fit(learned: FittingSet, index: Index) -> RequestFit | None:
     """The request estimates, as `fit_guarded` fits them; None where there are too few samples."""
     benchmark = learned.benchmark
     if len(benchmark) < FEWEST_SAMPLES:
@@ -200,7 +200,7 @@ def _prepared(config: BenchRouterConfig, learned: FittingSet) -> Prepared:
 def _record(
     embedded: EmbeddedBenchmark,
     measured: dict[str, float | str],
-    fitted: Fitted | None,
+    fitted: RequestFit | None,
     fitted_rows: NDArray[np.int32] | None,
     verdict: dict[str, Any],
 ) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.task import describe
-from litellm_benchrouter.guarded.few_labels import required_probability, update
-from litellm_benchrouter.guarded.task_prior import (
+from litellm_benchrouter.guarded.few_labels import (
     BETA_MASS,
     TaskPrior,
     label_covariances,
     learn_prior,
+    required_probability,
+    update,
 )
 from litellm_benchrouter.guarded.unseen import Evidence, candidate_scores, select
 from litellm_benchrouter.paper.masked import mean

@@ -18,14 +18,19 @@ over BMA is not above `MARGIN` is answered with BMA.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.guarded.filled import Cells, filled_labels
+from litellm_benchrouter.guarded.fit import fit_ridge
+from litellm_benchrouter.guarded.formulas import MARGIN, TaskEstimator, centred, pick_for_task
+from litellm_benchrouter.guarded.impute import Cells, filled_labels
 from litellm_benchrouter.guarded.left_out import knn_means, leave_out_ridge
 from litellm_benchrouter.paper.benchmark import task_accuracy
+from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.neighbors import Neighbors
+from litellm_benchrouter.paper.scores import correctness_predictor, s1
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -33,12 +38,14 @@ Ints = NDArray[np.integer]
 
 COMPETITION = 0.03
 """tau: a model this far below the best counts 1/e as much when b is estimated."""
-MARGIN = 0.005
-"""Smallest predicted advantage over BMA worth leaving it for (accuracy)."""
 Z = 0.25
 """Standard errors subtracted from a candidate's leave-one-task-out gain."""
 MAX_SUM = 1.5
 """Upper bound of sum_p b_p: more would extrapolate beyond the predictors."""
+
+NEIGHBORS = 200
+"""Neighbours of an input in the predictor knn200."""
+_BLOCK = 256  # inputs whose neighbours' labels are gathered at once
 
 CANDIDATES: Mapping[str, tuple[tuple[str, ...], float | None]] = {
     # name: (predictors, ridge relative to the mean diagonal; None means b = 1, not estimated)
@@ -93,50 +100,14 @@ class Evidence:
 
     def deviation(self, name: str) -> Floats:
         """dev_p, shape (D, M)."""
-        return _centred(self.predicted[name]) - _centred(self.average)
+        return centred(self.predicted[name]) - centred(self.average)
 
 
-@dataclass(frozen=True)
-class UnseenChoice:
-    """The candidate kept, and what the others scored.
-
-    Attributes
-    ----------
-    candidate : str or None
-        None: answer with the best model on average.
-    coefficients : dict of str to float
-        b_p of each predictor; empty for BMA.
-    gains : dict of str to (mean, standard error)
-        Leave-one-task-out gain over BMA of every candidate, as accuracy.
-    """
-
-    candidate: str | None
-    coefficients: Mapping[str, float] = field(default_factory=dict)
-    gains: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-    def scores(self, average: Floats, predicted: Mapping[str, Floats]) -> Floats:
-        """Score of each model for tasks with averages and predictions of shape (..., M)."""
-        total = average.astype(np.float64)
-        for name, coefficient in self.coefficients.items():
-            total = total + coefficient * (_centred(predicted[name]) - _centred(average))
-        return total
-
-
-def pick_for_task(scores: Floats, average: Floats, margin: float = MARGIN) -> NDArray[np.intp]:
-    """Best model of each task, shape (D,), or BMA where the advantage is not above the margin."""
-    rows = np.arange(len(scores))
-    pick, best = scores.argmax(axis=1), average.argmax(axis=1)
-    chosen: NDArray[np.intp] = np.where(
-        scores[rows, pick] - scores[rows, best] > margin, pick, best
-    )
-    return chosen
-
-
-def select(evidence: Evidence, z: float = Z, margin: float = MARGIN) -> UnseenChoice:
+def select(evidence: Evidence, z: float = Z, margin: float = MARGIN) -> TaskEstimator:
     """Keep the candidate with the best leave-one-task-out gain less z standard errors."""
     gains: dict[str, tuple[float, float]] = {}
     evidence = evidence.telling
-    best, kept = 0.0, UnseenChoice(None)
+    best, kept = 0.0, TaskEstimator(None)
     rows = np.arange(len(evidence.group))
     base = evidence.accuracy[rows, evidence.average.argmax(axis=1)]
     for name, (predictors, ridge) in CANDIDATES.items():
@@ -144,13 +115,13 @@ def select(evidence: Evidence, z: float = Z, margin: float = MARGIN) -> UnseenCh
             continue
         scores = candidate_scores(evidence, name)
         gain = evidence.accuracy[rows, pick_for_task(scores, evidence.average, margin)] - base
-        mean, error = group_mean(gain[evidence.used], evidence.group[evidence.used])
-        gains[name] = (mean, error)
-        if mean - z * error > best:
-            best = mean - z * error
+        gained, error = group_mean(gain[evidence.used], evidence.group[evidence.used])
+        gains[name] = (gained, error)
+        if gained - z * error > best:
+            best = gained - z * error
             final = _coefficients(evidence, predictors, ridge)[1].tolist()
-            kept = UnseenChoice(name, dict(zip(predictors, final, strict=True)))
-    return UnseenChoice(kept.candidate, kept.coefficients, gains)
+            kept = TaskEstimator(name, dict(zip(predictors, final, strict=True)))
+    return TaskEstimator(kept.candidate, kept.coefficients, gains)
 
 
 def candidate_scores(evidence: Evidence, name: str | None) -> Floats:
@@ -229,6 +200,63 @@ def leave_out_evidence(
     return Evidence(accuracy, average, means, group, used, known.sparse)
 
 
+class TaskPredictors:
+    """The predictors of `unseen.CANDIDATES`, fitted on the whole benchmark.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, E)
+    labels : ndarray of float32, shape (n, M)
+        NaN is missing.
+    task : ndarray of int32, shape (n,)
+    n_tasks : int
+    """
+
+    def __init__(
+        self,
+        vectors: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        task: NDArray[np.int32],
+        n_tasks: int,
+    ) -> None:
+        cells = Cells.of(labels, task, n_tasks)
+        accuracy = cells.filled()
+        filled = filled_labels(labels, task, cells, accuracy)
+        weight = 1.0 / np.maximum(np.bincount(task, minlength=n_tasks), 1)[task]
+        self._ridge = {
+            f"ridge{strength:g}": fit_ridge(vectors, filled, weight, strength)[:2]
+            for strength in (0.1, 0.3)
+        }
+        self._filled = filled.astype(np.float32)
+        self.average = accuracy.mean(axis=0)
+
+    def predict(
+        self, inputs: NDArray[np.float32], near: Neighbors, s3: Floats
+    ) -> Mapping[str, Floats]:
+        """Task means of every predictor, shape (M,) each.
+
+        Parameters
+        ----------
+        inputs : ndarray of float32, shape (q, E)
+        near : Neighbors
+            Of the inputs in the benchmark, 200 of them where there are.
+        s3 : ndarray of float64, shape (M,)
+            With eq. 6, as `confident_s3` returns it.
+        """
+        blocks = [
+            correctness_predictor(
+                self._filled, near.rows(np.arange(i, min(i + _BLOCK, len(inputs))))
+            )
+            for i in range(0, len(inputs), _BLOCK)
+        ]
+        knn = s1(np.concatenate(blocks))
+        found = {"knn200": np.where(np.isnan(knn), self.average, knn)}
+        for name, (weights, bias) in self._ridge.items():
+            found[name] = mean(inputs @ weights + bias)
+        found["s3"] = s3
+        return found
+
+
 def _coefficients(
     evidence: Evidence, predictors: tuple[str, ...], ridge: float | None
 ) -> tuple[Floats, Floats]:
@@ -263,8 +291,3 @@ def _nonnegative(gram: Floats, moment: Floats, ridge: float) -> Floats:
     factor = np.linalg.cholesky(gram)
     solution: Floats = nnls(factor.T, np.linalg.solve(factor, moment))[0]
     return solution * min(1.0, MAX_SUM / max(float(solution.sum()), 1e-12))
-
-
-def _centred(values: Floats) -> Floats:
-    centred: Floats = values - values.mean(axis=-1, keepdims=True)
-    return centred

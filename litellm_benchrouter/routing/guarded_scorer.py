@@ -8,9 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import Artifact
-from litellm_benchrouter.guarded import request
-from litellm_benchrouter.guarded.guarded import FAR_PERCENTILE, Guarded
-from litellm_benchrouter.guarded.request import GateVerdict, RequestEstimator, capped
+from litellm_benchrouter.guarded.formulas import (
+    FAR_PERCENTILE,
+    GateVerdict,
+    GuardedModel,
+    K,
+    RequestEstimator,
+    capped,
+    gate_verdict,
+)
 from litellm_benchrouter.paper.benchmark import CORRECT, MISSING, labels
 from litellm_benchrouter.paper.scores import rank_with
 from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
@@ -28,12 +34,12 @@ class GuardedScorer:
     Parameters
     ----------
     artifact : Artifact
-    guarded : Guarded
+    guarded : GuardedModel
     """
 
-    n_neighbors = request.K
+    n_neighbors = K
 
-    def __init__(self, artifact: Artifact, guarded: Guarded) -> None:
+    def __init__(self, artifact: Artifact, guarded: GuardedModel) -> None:
         self._artifact = artifact
         self._guarded = guarded
         # mapped still, without the cost of np.memmap's indexing
@@ -104,7 +110,7 @@ class GuardedScorer:
         )
         probability = Scores(scores, "guarded", grounds)
         if weighed:
-            likely = guarded.calibration.columns(columns, scores)
+            likely = guarded.calibration.of_models(columns, scores)
             if not gate.routes:
                 star = int(rank_with(estimator.average, offer.preferred)[0])
                 likely = capped(likely, star)
@@ -112,7 +118,7 @@ class GuardedScorer:
         if not gate.routes:
             return Estimate(_closed(gate, estimator), probability)
         best = int(scores.argmax())
-        chance = guarded.calibration.column(int(columns[best]), float(scores[best]))
+        chance = guarded.calibration.of_model(int(columns[best]), float(scores[best]))
         reason = f"right with probability {chance:.2f} by {grounds}"
         return Estimate(Scores(scores, "guarded", reason), probability)
 
@@ -120,8 +126,8 @@ class GuardedScorer:
         """The estimator over the models on offer, and whether it gains over the best of them."""
         index = np.array(columns, dtype=np.intp)
         estimator = self._guarded.request.pool(index)
-        gate = request.gate(
-            np.asarray(self._guarded.left_out[:, index], dtype=np.float64),
+        gate = gate_verdict(
+            np.asarray(self._guarded.loo_scores[:, index], dtype=np.float64),
             labels(self._correctness[self._fitted[:, None], index]),
             self._task[self._fitted],
             estimator.average,

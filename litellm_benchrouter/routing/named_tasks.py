@@ -9,8 +9,7 @@ import numpy as np
 from litellm_benchrouter.artifact.labelled_task import LabelledTask, TaskPosterior
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
-from litellm_benchrouter.guarded.request import capped
-from litellm_benchrouter.guarded.unseen import MARGIN
+from litellm_benchrouter.guarded.formulas import MARGIN, capped
 from litellm_benchrouter.paper.scores import TaskScores, decide_by_eq6, rank_with
 from litellm_benchrouter.routing.estimate import Estimate, Offer, Positions, Scores
 

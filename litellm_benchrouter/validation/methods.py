@@ -11,16 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.guarded.guarded import Fitted, fit_request, neighbors_of_each
-from litellm_benchrouter.guarded.left_out_s3 import confident_s3, left_out_s3
-from litellm_benchrouter.guarded.request import K
-from litellm_benchrouter.guarded.unseen import (
-    Evidence,
-    UnseenChoice,
-    leave_out_evidence,
-    pick_for_task,
-    select,
-)
+from litellm_benchrouter.guarded.fit import RequestFit, fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.formulas import K, TaskEstimator, pick_for_task
+from litellm_benchrouter.guarded.left_out import confident_s3, left_out_s3
+from litellm_benchrouter.guarded.unseen import Evidence, leave_out_evidence, select
 from litellm_benchrouter.paper.neighbors import nearest
 from litellm_benchrouter.paper.scores import (
     TaskScores,
@@ -152,7 +146,7 @@ def unseen_choices(
         for d in np.flatnonzero(prepared.group_of_task == group).tolist():
             average = evidence.average[d]
             predicted = {name: values[d] for name, values in evidence.predicted.items()}
-            scores = choice.scores(average, predicted)
+            scores = choice.predict(average, predicted)
             pick = int(pick_for_task(scores[None], average[None])[0])
             chosen[d] = Choice(pick, scores)
         return choice.candidate or "bma", chosen
@@ -203,7 +197,7 @@ def evidence_without(prepared: Prepared, table: SmootherTable, excluded: int | N
     )
 
 
-def unseen_choice(prepared: Prepared, table: SmootherTable) -> tuple[UnseenChoice, Evidence]:
+def unseen_choice(prepared: Prepared, table: SmootherTable) -> tuple[TaskEstimator, Evidence]:
     """What the builder keeps for tasks that it has never seen."""
     evidence = evidence_without(prepared, table, None)
     return select(evidence), evidence
@@ -213,7 +207,7 @@ def unseen_choice(prepared: Prepared, table: SmootherTable) -> tuple[UnseenChoic
 class _RequestMethod:
     """Request estimates fitted on a training part, and their scores of the test samples."""
 
-    fitted: Fitted
+    fitted: RequestFit
     scores: NDArray[np.float64]
     far: NDArray[np.bool_]
 
@@ -271,7 +265,7 @@ def request_scores(training: Training, rows: Rows) -> NDArray[np.float64]:
 def request_probabilities(training: Training, rows: Rows) -> NDArray[np.float64]:
     """Calibrated probabilities of success, shape (q, M)."""
     method = _fit(training, rows)
-    return method.fitted.guarded.calibration(method.scores)
+    return method.fitted.guarded.calibration.predict_proba(method.scores)
 
 
 def _fit(training: Training, rows: Rows) -> _RequestMethod:
@@ -291,16 +285,16 @@ def _fit(training: Training, rows: Rows) -> _RequestMethod:
     # A row that was fitted on gets its leave-one-out scores.
     own = np.searchsorted(known, rows)
     fitted_on = known[np.minimum(own, len(known) - 1)] == rows
-    scores[fitted_on] = fitted.guarded.left_out[own[fitted_on]]
+    scores[fitted_on] = fitted.guarded.loo_scores[own[fitted_on]]
     distance = near.distance.mean(axis=1)
     return _RequestMethod(fitted, scores, distance > fitted.guarded.far)
 
 
 _REMEMBERED = 8  # splits: the protocols ask for picks, scores and probabilities of the same ones
-_fits: OrderedDict[bytes, Fitted] = OrderedDict()
+_fits: OrderedDict[bytes, RequestFit] = OrderedDict()
 
 
-def _fitted_on(training: Training) -> Fitted:
+def _fitted_on(training: Training) -> RequestFit:
     """Fit on a training part, once for all protocols that share it."""
     prepared, known = training.prepared, training.rows
     content = hashlib.sha256()

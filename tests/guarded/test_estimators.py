@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from litellm_benchrouter.guarded import (
-    calibration,
-    few_labels,
-    linear,
-    request,
-    task_prior,
-    unseen,
+from litellm_benchrouter.guarded import few_labels, unseen
+from litellm_benchrouter.guarded.fit import (
+    expected_calibration_error,
+    fit_calibration,
+    fit_request,
+    fit_ridge,
+    neighbors_of_each,
 )
-from litellm_benchrouter.guarded.filled import filled_accuracy
-from litellm_benchrouter.guarded.guarded import fit_request, neighbors_of_each
-from litellm_benchrouter.guarded.left_out_s3 import confident_s3, left_out_s3
+from litellm_benchrouter.guarded.formulas import gate_verdict, pick_for_task
+from litellm_benchrouter.guarded.impute import filled_accuracy
+from litellm_benchrouter.guarded.left_out import confident_s3, left_out_s3
 from litellm_benchrouter.paper.benchmark import task_accuracy
 from litellm_benchrouter.paper.neighbors import nearest_outside_task, normalize
 from litellm_benchrouter.paper.smoother import smoother_table
@@ -134,23 +134,23 @@ def test_a_model_with_a_few_labels_neither_opens_nor_closes_the_gate():
     scores = np.random.default_rng(3).random(labels.shape)
     scores[np.arange(400), task % N_MODELS] += 1
     average = np.array([0.5, 0.6, 0.5, 0.5])
-    verdict = request.gate(scores, labels, task, average)
+    verdict = gate_verdict(scores, labels, task, average)
     shown = np.full(400, np.nan, dtype=np.float32)
     shown[::20] = 1
     more = np.column_stack([labels, shown])
     for score, mean in ((0.0, 0.1), (9.0, 0.9)):
         with_new = np.column_stack([scores, np.full(400, score)])
-        assert request.gate(with_new, more, task, np.append(average, mean)) == verdict
+        assert gate_verdict(with_new, more, task, np.append(average, mean)) == verdict
 
 
 def test_of_a_model_with_a_few_labels_a_new_task_knows_what_it_knows_of_models():
     _, task, _, labels = benchmark(n=400)
     evidence = evidence_of(*benchmark(n=400), None)
-    covariances = task_prior.label_covariances(labels, task, N_TASKS)
+    covariances = few_labels.label_covariances(labels, task, N_TASKS)
     size = np.bincount(task).astype(float)
-    usual = task_prior.learn_prior(evidence, evidence.average, covariances, size)
+    usual = few_labels.learn_prior(evidence, evidence.average, covariances, size)
     sparse = replace(evidence, sparse=np.array([False, False, False, True]))
-    prior = task_prior.learn_prior(sparse, evidence.average, covariances, size)
+    prior = few_labels.learn_prior(sparse, evidence.average, covariances, size)
     assert prior.covariance.shape == usual.covariance.shape
     assert prior.covariance[3, 3] == pytest.approx(np.diag(prior.covariance)[:3].mean(), rel=0.05)
     assert (np.linalg.eigvalsh(prior.covariance) > 0).all()
@@ -159,9 +159,9 @@ def test_of_a_model_with_a_few_labels_a_new_task_knows_what_it_knows_of_models()
 
 def test_labels_that_are_missing_do_not_make_the_others_look_certain():
     _, task, _, labels = benchmark(n=2000)
-    whole = task_prior.label_covariances(labels, task, N_TASKS)
+    whole = few_labels.label_covariances(labels, task, N_TASKS)
     labels[np.random.default_rng(6).random(labels.shape) < 0.4] = np.nan
-    missing = task_prior.label_covariances(labels, task, N_TASKS)
+    missing = few_labels.label_covariances(labels, task, N_TASKS)
     diagonal = np.arange(N_MODELS)
     np.testing.assert_allclose(
         missing[:, diagonal, diagonal], whole[:, diagonal, diagonal], rtol=0.15, atol=0.02
@@ -198,9 +198,7 @@ def test_where_nothing_can_be_gained_the_best_on_average_answers():
     correctness = (generator.random((len(task), N_MODELS)) < [0.9, 0.3, 0.3, 0.3]).astype(np.uint8)
     evidence = evidence_of(vectors, task, correctness, correctness.astype(np.float32), None)
     choice = unseen.select(evidence)
-    picks = unseen.pick_for_task(
-        choice.scores(evidence.average, evidence.predicted), evidence.average
-    )
+    picks = pick_for_task(choice.predict(evidence.average, evidence.predicted), evidence.average)
     assert set(picks) == {0}
 
 
@@ -212,12 +210,12 @@ def test_s3_is_among_the_candidates_that_are_weighed():
 def test_leave_one_out_ridge_equals_fitting_again_without_the_row():
     vectors, task, _, labels = benchmark(n=60)
     weight = 1.0 / np.bincount(task)[task]
-    weights, bias, left_out = linear.fit_ridge(vectors, labels.astype(np.float64), weight)
+    weights, bias, left_out = fit_ridge(vectors, labels.astype(np.float64), weight)
     np.testing.assert_allclose(left_out.mean(), (vectors @ weights + bias).mean(), atol=0.05)
     row = 17
     small = weight.copy()  # a weight of almost nothing keeps the principal components as they are
     small[row] *= 1e-9
-    again, again_bias, _ = linear.fit_ridge(vectors, labels.astype(np.float64), small)
+    again, again_bias, _ = fit_ridge(vectors, labels.astype(np.float64), small)
     np.testing.assert_allclose(vectors[row] @ again + again_bias, left_out[row], atol=2e-3)
 
 
@@ -225,7 +223,7 @@ def test_requests_are_routed_where_routing_pays_and_only_there():
     vectors, task, _, labels = benchmark(n=600)
     fitted = fit_request(vectors, labels, task, N_TASKS, neighbors_of_each(vectors))
     assert fitted.gate.routes
-    picks = fitted.guarded.left_out.argmax(axis=1)
+    picks = fitted.guarded.loo_scores.argmax(axis=1)
     best = labels.mean(axis=0).argmax()
     assert labels[np.arange(600), picks].mean() > labels[:, best].mean() + 0.05
 
@@ -237,7 +235,7 @@ def test_requests_are_routed_where_routing_pays_and_only_there():
 def test_leave_one_out_scores_do_not_follow_the_rows_own_label():
     vectors, task, _, labels = benchmark(n=300, strength=0.0)
     inside = neighbors_of_each(vectors)
-    scores = fit_request(vectors, labels, task, N_TASKS, inside).guarded.left_out
+    scores = fit_request(vectors, labels, task, N_TASKS, inside).guarded.loo_scores
     correlation = np.corrcoef(scores[:, 0] - scores[:, 1], labels[:, 0] - labels[:, 1])[0, 1]
     assert correlation < 0.1  # pure noise: what is learned from the others cannot know the row
 
@@ -259,13 +257,15 @@ def test_calibrated_probabilities_rise_with_the_score_and_fit_the_labels():
     scores = generator.normal(size=(4000, 2))
     chance = 1 / (1 + np.exp(-3 * scores))
     labels = (generator.random(scores.shape) < chance).astype(np.float32)
-    fitted = calibration.fit(scores[:2000], labels[:2000])
-    said = fitted(scores[2000:])
+    fitted = fit_calibration(scores[:2000], labels[:2000])
+    said = fitted.predict_proba(scores[2000:])
     assert ((said >= 0) & (said <= 1)).all()
     order = np.argsort(scores[2000:, 0])
     assert (np.diff(said[order, 0]) >= -1e-12).all()
-    assert calibration.expected_calibration_error(said, labels[2000:]) < 0.05
-    assert fitted.column(1, 0.3) == pytest.approx(fitted(np.array([[0.0, 0.3]]))[0, 1])
+    assert expected_calibration_error(said, labels[2000:]) < 0.05
+    assert fitted.of_model(1, 0.3) == pytest.approx(
+        fitted.predict_proba(np.array([[0.0, 0.3]]))[0, 1]
+    )
 
 
 def prior(n_models: int = 3) -> few_labels.TaskPrior:

@@ -100,7 +100,7 @@ class Cells:
 
     @property
     def sparse(self) -> NDArray[np.bool_]:
-        """As `sparse_models` returns it."""
+        """As `rarely_measured` returns it."""
         return _sparse(self.count, self.size)
 
     def filled(self) -> Floats:
@@ -143,7 +143,7 @@ class Cells:
         return of_model, of_cell
 
 
-def sparse_models(
+def rarely_measured(
     labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
 ) -> NDArray[np.bool_]:
     """Models that are measured in less than three tasks, or not in all where there are fewer.

@@ -11,7 +11,7 @@ from litellm_benchrouter.guarded.fit import neighbors_of_each
 from litellm_benchrouter.index.graph import ExactIndex
 from litellm_benchrouter.paper.benchmark import Benchmark
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.validation.fitting import FittingSet, fitting_rows
+from litellm_benchrouter.validation.folds import FittingSet, fitting_rows
 
 
 @settings(deadline=None, max_examples=50)

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from litellm_benchrouter.routing.remember import remembered
+from litellm_benchrouter.routing.estimates import remembered
 
 
 class Squares:

@@ -19,12 +19,11 @@ from threadpoolctl import threadpool_limits
 from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES, FEWEST_TASKS
 from litellm_benchrouter.building.proof import TEST_SHARE, held_out_groups, paper_picks
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.paper.benchmark import MISSING, Benchmark
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, mean
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import Prepared, prepare
 from litellm_benchrouter.validation.methods import paper_choices, request_picks, unseen_choices
-from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.metrics import bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     achieved,
     choose_splits,

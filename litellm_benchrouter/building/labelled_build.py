@@ -23,8 +23,7 @@ from litellm_benchrouter.guarded.few_labels import (
 )
 from litellm_benchrouter.guarded.impute import filled_accuracy
 from litellm_benchrouter.guarded.unseen import candidate_scores
-from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy, mean
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.paper.scores import (
     TaskScores,

@@ -46,8 +46,7 @@ from litellm_benchrouter.paper.smoother import (
     task_distance,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.fitting import FittingSet
-from litellm_benchrouter.validation.folds import prepare
+from litellm_benchrouter.validation.folds import FittingSet, prepare
 
 
 def learn(

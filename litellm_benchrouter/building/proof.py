@@ -20,7 +20,7 @@ from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.guarded.fit import RequestFit
 from litellm_benchrouter.guarded.unseen import Z, group_mean
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import (
@@ -38,8 +38,7 @@ from litellm_benchrouter.validation.methods import (
     request_scores,
     unseen_choices,
 )
-from litellm_benchrouter.validation.metrics import bootstrap_mean
-from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.metrics import bootstrap_mean, bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     Array,
     Rows,

@@ -31,8 +31,7 @@ from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import Benchmark, labels
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.fitting import FittingSet
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import FittingSet, Prepared
 
 
 def build_second(

@@ -26,7 +26,7 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.cli.task_labels import described, labels_table
 from litellm_benchrouter.cli.verdict import show_verdict
-from litellm_benchrouter.costs.prices import LITELLM
+from litellm_benchrouter.costs import LITELLM
 from litellm_benchrouter.paper.scores import probabilities_better
 from litellm_benchrouter.routing.router import BenchRouter
 

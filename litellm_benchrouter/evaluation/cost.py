@@ -23,7 +23,7 @@ from litellm_benchrouter.evaluation.cost_metrics import (
     relative_gain,
     relative_gap,
 )
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import (
     TARGETS,

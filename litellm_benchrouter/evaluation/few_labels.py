@@ -20,7 +20,7 @@ from litellm_benchrouter.guarded.few_labels import (
     update,
 )
 from litellm_benchrouter.guarded.unseen import Evidence, candidate_scores, select
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import Prepared
 from litellm_benchrouter.validation.methods import DEFAULT, evidence_without

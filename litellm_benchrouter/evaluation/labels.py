@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.task import describe
-from litellm_benchrouter.paper.masked import mean, ratio
+from litellm_benchrouter.paper.benchmark import mean, ratio
 from litellm_benchrouter.paper.mixing import Mixed, MixedLists, votes_of
 from litellm_benchrouter.paper.scores import (
     TaskScores,

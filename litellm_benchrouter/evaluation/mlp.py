@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.task import describe, hold_out, smoothed
-from litellm_benchrouter.paper.benchmark import MISSING
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import MISSING, mean
 from litellm_benchrouter.paper.neighbors import task_rows
 from litellm_benchrouter.paper.scores import predictor_accuracy
 from litellm_benchrouter.paper.smoother import SmootherTable, draws

@@ -28,8 +28,7 @@ from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.fitting import FittingSet
-from litellm_benchrouter.validation.folds import Prepared, choose_pool, prepare
+from litellm_benchrouter.validation.folds import FittingSet, Prepared, choose_pool, prepare
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
     request_picks,

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.guarded.unseen import Evidence
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]

@@ -27,8 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.benchmark import task_accuracy
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean, task_accuracy
 
 Floats = NDArray[np.float64]
 

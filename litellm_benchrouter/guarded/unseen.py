@@ -27,8 +27,7 @@ from litellm_benchrouter.guarded.fit import fit_ridge
 from litellm_benchrouter.guarded.formulas import MARGIN, TaskEstimator, centred, pick_for_task
 from litellm_benchrouter.guarded.impute import Cells, filled_labels
 from litellm_benchrouter.guarded.left_out import knn_means, leave_out_ridge
-from litellm_benchrouter.paper.benchmark import task_accuracy
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean, task_accuracy
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.paper.scores import correctness_predictor, s1
 

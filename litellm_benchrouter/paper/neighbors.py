@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.pieces import Each, one_by_one
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class Each(Protocol):
+    """Applies a function to pieces of work, and gives the results in their order.
+
+    The function and what it holds may be copied to another process: it changes nothing outside of
+    itself, and does not see what other pieces do.
+    """
+
+    def __call__(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterable[R]: ...
+
+
+def one_by_one(function: Callable[[P], R], pieces: Sequence[P]) -> Iterable[R]:
+    """Apply it here, when the next result is asked for."""
+    return map(function, pieces)
+
 
 _BLOCK_ENTRIES = 16_000_000  # similarities held at once: 64 MB of float32
 _CONVERTED = 65_536  # rows of float16 that are float32 at once

@@ -13,10 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.masked import ratio
+from litellm_benchrouter.paper.benchmark import ratio
 from litellm_benchrouter.paper.mixing import MixedLists, votes_of
-from litellm_benchrouter.paper.neighbors import Neighbors, task_rows, without_tasks
-from litellm_benchrouter.paper.pieces import Each, one_by_one
+from litellm_benchrouter.paper.neighbors import (
+    Each,
+    Neighbors,
+    one_by_one,
+    task_rows,
+    without_tasks,
+)
 
 Array = NDArray[np.float64]
 

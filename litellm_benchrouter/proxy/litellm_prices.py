@@ -8,7 +8,7 @@ from typing import Any
 
 import litellm
 
-from litellm_benchrouter.costs.prices import Prices, entries_in_cost_map
+from litellm_benchrouter.costs import Prices, entries_in_cost_map
 from litellm_benchrouter.serving.ranking import id_of
 
 OfModels = tuple[tuple[str, Prices], ...]

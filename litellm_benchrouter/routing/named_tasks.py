@@ -11,7 +11,7 @@ from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
 from litellm_benchrouter.guarded.formulas import MARGIN, capped
 from litellm_benchrouter.paper.scores import TaskScores, decide_by_eq6, rank_with
-from litellm_benchrouter.routing.estimate import Estimate, Offer, Positions, Scores
+from litellm_benchrouter.routing.estimates import Estimate, Offer, Positions, Scores
 
 TOO_SMALL = "the benchmark has too few samples to show that anything is better"
 

@@ -15,10 +15,16 @@ from litellm_benchrouter.costs.policy import PLAIN, QUALITY, Terms
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 from litellm_benchrouter.paper.scores import correctness_predictor
 from litellm_benchrouter.routing.decision import Decision, Explanation
-from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
-from litellm_benchrouter.routing.guarded_scorer import GuardedScorer
+from litellm_benchrouter.routing.estimates import (
+    NONE,
+    Estimate,
+    GuardedScorer,
+    LookUp,
+    Offer,
+    Scores,
+    remembered,
+)
 from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
-from litellm_benchrouter.routing.remember import remembered
 from litellm_benchrouter.routing.weighing import Weighing
 
 _KEPT = 1024  # sets of models on offer, and tasks over them

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from litellm_benchrouter.artifact.version import Artifact
-from litellm_benchrouter.costs.expected_cost import CostModel, Lengths, cost_model
+from litellm_benchrouter.costs import CostModel, Lengths, Prices, cost_model
 from litellm_benchrouter.costs.policy import QUALITY, Terms
-from litellm_benchrouter.costs.prices import Prices
 from litellm_benchrouter.paper.scores import rank_with
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
-from litellm_benchrouter.routing.remember import remembered
+from litellm_benchrouter.routing.estimates import NONE, Estimate, LookUp, Offer, Scores, remembered
 
 _TIE = 1e-12  # sums of the same labels in another order differ in the last bits
 _KEPT = 1024  # sets of models on offer and of their prices

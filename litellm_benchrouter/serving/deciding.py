@@ -20,8 +20,8 @@ from litellm_benchrouter.conversation.text import (
     last_user_turn,
     named_task,
 )
+from litellm_benchrouter.costs import Prices
 from litellm_benchrouter.costs.policy import QUALITY, Terms
-from litellm_benchrouter.costs.prices import Prices
 from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.capabilities import lacking, needs_of

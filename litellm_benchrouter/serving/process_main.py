@@ -19,8 +19,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.version import read_artifact
+from litellm_benchrouter.costs import Prices
 from litellm_benchrouter.costs.policy import Policy, Terms
-from litellm_benchrouter.costs.prices import Prices
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.process import LONGEST_MESSAGE

@@ -10,15 +10,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Lengths, cost_model
 from litellm_benchrouter.costs.answers import Costs, costs_of
-from litellm_benchrouter.costs.expected_cost import CHARACTERS_PER_TOKEN, Lengths, cost_model
 from litellm_benchrouter.costs.policy import Policy, balanced
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, mean
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.validation.folds import Prepared
-from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.metrics import bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     Array,
     Rows,

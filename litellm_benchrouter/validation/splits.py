@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy, task_accuracy
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy, mean, task_accuracy
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 from litellm_benchrouter.paper.scores import correctness_predictor
 from litellm_benchrouter.validation.folds import Prepared

@@ -1,8 +1,12 @@
-"""Estimates of the models on offer for one prompt by the guarded method, and when it holds back."""
+"""How good the models on offer are expected to be, and for one prompt by the guarded method."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+from weakref import WeakMethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +21,151 @@ from litellm_benchrouter.guarded.formulas import (
     capped,
     gate_verdict,
 )
-from litellm_benchrouter.paper.benchmark import CORRECT, MISSING, labels
-from litellm_benchrouter.paper.scores import rank_with
-from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
-from litellm_benchrouter.routing.remember import remembered
+from litellm_benchrouter.paper.benchmark import CORRECT, MISSING, cost_ranks, labels
+from litellm_benchrouter.paper.scores import preference, rank_with
 
 Floats = NDArray[np.float64]
+Positions = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Some of the models, and what every decision over them needs.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Sorted by name.
+    columns : ndarray of int, shape (M,)
+        Their columns in the artifact.
+    average : ndarray of float64, shape (M,)
+    cost_ranks : list of (int, float)
+    preferred : ndarray of int, shape (M,)
+        The order in which those that tie are taken: positions in `models`.
+    """
+
+    models: tuple[str, ...]
+    columns: Positions
+    average: Floats
+    cost_ranks: list[tuple[int, float]]
+    preferred: Positions
+
+    @classmethod
+    def of(cls, artifact: Artifact, models: tuple[str, ...]) -> Offer:
+        """Return what is on offer.
+
+        Raises
+        ------
+        KeyError
+            If a model is not in the artifact.
+        ValueError
+            If there is none.
+        """
+        if not models:
+            raise ValueError("no model is on offer")
+        columns = np.array([artifact.column[model] for model in models], dtype=np.intp)
+        average = artifact.average[columns]
+        ranks = cost_ranks([artifact.facts[m] for m in columns])
+        return cls(models, columns, average, ranks, preference(average, ranks, models))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good each model on offer is expected to be.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (M,)
+        Of the models on offer; NaN where nothing is known.
+    method, reason : str
+        As in `Decision`.
+    order : ndarray of int, shape (M,), or None
+        Best first, where it is not that of the values: eq. 6 may keep the best on average.
+    kind : str
+        As in `Decision`.
+    """
+
+    values: Floats
+    method: str
+    reason: str
+    order: Positions | None = None
+    kind: str = "routed"
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """How a prompt was compared with the benchmark; None where it was not.
+
+    Attributes
+    ----------
+    embedder : str or None
+    embed_seconds, distance : float or None
+        As in `Decision`.
+    """
+
+    embedder: str | None = None
+    embed_seconds: float | None = None
+    distance: float | None = None
+
+
+NONE = LookUp()
+"""No prompt was compared."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a decision rests on.
+
+    Attributes
+    ----------
+    quality : Scores
+        They rank by quality.
+    probability : Scores
+        They are weighed against cost.
+    """
+
+    quality: Scores
+    probability: Scores
+
+    @classmethod
+    def same(cls, scores: Scores) -> Estimate:
+        """Return scores that serve for both."""
+        return cls(scores, scores)
+
+    @classmethod
+    def by_average(cls, offer: Offer, reason: str, kind: str) -> Estimate:
+        """Return the mean accuracy over the benchmark's tasks (BMA)."""
+        return cls.same(Scores(offer.average, "bma", reason, kind=kind))
+
+
+T = TypeVar("T")
+
+
+def remembered(method: Callable[..., T], n_results: int) -> Callable[..., T]:
+    """Return a method that remembers its latest results; keep it as an attribute of its object.
+
+    `lru_cache` around a bound method would make a circle: a version that is replaced would hold
+    its memory and its mapped files until the collector of cycles gets to it, which in a proxy can
+    take long.
+
+    Parameters
+    ----------
+    method : callable
+        A bound method; its arguments are hashable.
+    n_results : int
+    """
+    weak = WeakMethod(method)
+
+    @lru_cache(maxsize=n_results)
+    def ask(*arguments: Hashable) -> T:
+        bound = weak()
+        if bound is None:
+            raise ReferenceError("the object of a remembered method is gone")
+        return bound(*arguments)
+
+    return ask
+
+
 Columns = NDArray[np.intp]
 
 _OFFERS = 256  # sets of models on offer whose gate is remembered

@@ -18,7 +18,7 @@ from litellm_benchrouter.paper.scores import TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import trade_offs
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import unseen_choice
 
 FEWEST_SAMPLES = 50
@@ -45,7 +45,7 @@ class GuardedTask:
 
 
 @dataclass(frozen=True)
-class FittedGuarded:
+class GuardedFit:
     """The request estimates, and the candidate for tasks that are new.
 
     Attributes
@@ -77,11 +77,11 @@ class FittedGuarded:
         """What serving needs."""
         return self.requests.guarded
 
-    def without_candidate(self) -> FittedGuarded:
+    def without_candidate(self) -> GuardedFit:
         """Return the same, answering every new task with the best on average."""
         return replace(self, unseen=TaskEstimator(None, gains=self.unseen.gains))
 
-    def without_routing(self) -> FittedGuarded:
+    def without_routing(self) -> GuardedFit:
         """Return the same with a gate that no models on offer open."""
         return replace(self, requests=self.requests.closed())
 
@@ -121,21 +121,21 @@ class FittedGuarded:
 
 
 def fit_guarded(
-    prepared: Prepared,
+    prepared: TaskFolds,
     table: SmootherTable,
     stages: Silent,
-    inside: Neighbors | None = None,
+    neighbors_loo: Neighbors | None = None,
     base: tuple[NDArray[np.float32], NDArray[np.int32]] | None = None,
-) -> FittedGuarded | None:
+) -> GuardedFit | None:
     """Fit on the whole benchmark, every choice by leaving out; None where it is too small.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
     table : SmootherTable
         Of the whole benchmark.
     stages : Silent or Bars
-    inside : Neighbors, optional
+    neighbors_loo : Neighbors, optional
         Of each sample among more than these: the others are in `base`, as in `request.fit`.
     base : tuple of ndarray, optional
     """
@@ -148,7 +148,7 @@ def fit_guarded(
             prepared.labels,
             benchmark.task,
             prepared.n_tasks,
-            neighbors_of_each(prepared.embeddings) if inside is None else inside,
+            neighbors_of_each(prepared.embeddings) if neighbors_loo is None else neighbors_loo,
             base,
         )
         average = requests.guarded.request.average
@@ -165,7 +165,7 @@ def fit_guarded(
             prepared.embeddings, prepared.labels, benchmark.task, prepared.n_tasks
         )
         advance(1)
-    return FittedGuarded(
+    return GuardedFit(
         requests,
         suggested,
         choice,

@@ -15,11 +15,11 @@ from litellm_benchrouter.building.proof import (
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import Engine
 from litellm_benchrouter.guarded.fit import RequestFit
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 
 
 def prove_requests(
-    prepared: Prepared,
+    prepared: TaskFolds,
     fitted: RequestFit | None,
     publish: PublishConfig,
     engine: Engine,
@@ -30,7 +30,7 @@ def prove_requests(
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
         Its neighbours are not read.
     fitted : RequestFit or None
         What the method `guarded` would serve by.

@@ -31,7 +31,7 @@ from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import Benchmark, labels
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import FittingSet, Prepared
+from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset
 
 
 def build_second(
@@ -96,7 +96,7 @@ def _build(
         config, embedded.vectors, cache / SECOND, stages, "second index"
     )
     with stages.stage("second embedder", 2) as advance, threadpool_limits(limits=1):
-        learned = FittingSet.of(known, embedded.vectors, config.fit_samples, seed=config.seed)
+        learned = TrainingSubset.of(known, embedded.vectors, config.fit_samples, seed=config.seed)
         fitted = None
         if config.method == "guarded":
             fitted = _fit(learned, index)
@@ -165,7 +165,7 @@ def _embed(
     return replace(embedded, vectors=embedded.vectors[known]), np.flatnonzero(known)
 
 
-def _fit(learned: FittingSet, index: Index) -> RequestFit | None:
+def _fit(learned: TrainingSubset, index: Index) -> RequestFit | None:
     """The request estimates, as `fit_guarded` fits them; None where there are too few samples."""
     benchmark = learned.benchmark
     if len(benchmark) < FEWEST_SAMPLES:
@@ -181,11 +181,11 @@ def _fit(learned: FittingSet, index: Index) -> RequestFit | None:
     )
 
 
-def _prepared(config: BenchRouterConfig, learned: FittingSet) -> Prepared:
+def _prepared(config: BenchRouterConfig, learned: TrainingSubset) -> TaskFolds:
     """What the proof of requests reads; neighbours in other tasks are of no use to it."""
     benchmark = learned.benchmark
     nothing: NDArray[Any] = np.empty((len(benchmark), 0))
-    return Prepared(
+    return TaskFolds(
         benchmark,
         learned.vectors,
         Neighbors(nothing.astype(np.int64), nothing.astype(np.float32)),

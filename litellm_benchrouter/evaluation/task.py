@@ -14,7 +14,7 @@ from litellm_benchrouter.paper.scores import (
     predictor_accuracy,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
     Choice,
@@ -43,7 +43,7 @@ Estimator = Callable[[int, Array], Array]
 """Estimates p(d', m) of a task from its number and the predictions g on its inputs."""
 
 
-def run_task(prepared: Prepared, stages: Silent, *, engine: Engine = LOCAL) -> dict[str, Any]:
+def run_task(prepared: TaskFolds, stages: Silent, *, engine: Engine = LOCAL) -> dict[str, Any]:
     """Run the protocol with the paper's kNN predictors and kernel smoother.
 
     Returns
@@ -73,7 +73,7 @@ def run_task(prepared: Prepared, stages: Silent, *, engine: Engine = LOCAL) -> d
 
 
 def hold_out(
-    prepared: Prepared,
+    prepared: TaskFolds,
     predict: Callable[[int], Array],
     estimators: dict[str, Estimator],
     advance: Callable[[int], None],
@@ -83,7 +83,7 @@ def hold_out(
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
     predict : callable
         Task -> g on its inputs, shape (n_d, M), from predictors that have not seen it.
     estimators : dict of str to callable
@@ -132,7 +132,7 @@ def hold_out(
     }
 
 
-def describe(prepared: Prepared) -> dict[str, Any]:
+def describe(prepared: TaskFolds) -> dict[str, Any]:
     """Return what a reader needs to run the protocol again."""
     routing = prepared.routing
     return {
@@ -146,13 +146,13 @@ def describe(prepared: Prepared) -> dict[str, Any]:
 
 
 def summarise(
-    prepared: Prepared, choices: Mapping[str, Sequence[Choice]], tasks: Sequence[int]
+    prepared: TaskFolds, choices: Mapping[str, Sequence[Choice]], tasks: Sequence[int]
 ) -> dict[str, dict[str, Any]]:
     """Describe each method over the held-out tasks.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
     choices : mapping of str to sequence of Choice
         For each method one choice a task, in the order of `tasks`; `bma` must be among them.
     tasks : sequence of int
@@ -202,7 +202,7 @@ def summarise(
     return document
 
 
-def baselines(prepared: Prepared, tasks: Sequence[int]) -> dict[str, Any]:
+def baselines(prepared: TaskFolds, tasks: Sequence[int]) -> dict[str, Any]:
     """Honest baselines beside BMA and the oracle.
 
     The oracle picks on the labels that it is measured on, and leave-one-task-out BMA is weak where
@@ -227,7 +227,7 @@ def baselines(prepared: Prepared, tasks: Sequence[int]) -> dict[str, Any]:
 
 
 def task_rows(
-    prepared: Prepared, choices: Mapping[str, Sequence[Choice]], tasks: Sequence[int]
+    prepared: TaskFolds, choices: Mapping[str, Sequence[Choice]], tasks: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Describe each held-out task: its models' accuracies and every method's pick."""
     models = prepared.benchmark.models
@@ -251,7 +251,7 @@ def task_rows(
     return rows
 
 
-def _answers(prepared: Prepared, d: int, pick: int | NDArray[np.intp]) -> NDArray[np.float64]:
+def _answers(prepared: TaskFolds, d: int, pick: int | NDArray[np.intp]) -> NDArray[np.float64]:
     """Correctness of the picked model on each sample of a task."""
     values = prepared.labels[prepared.rows[d]]
     if isinstance(pick, int):
@@ -260,7 +260,7 @@ def _answers(prepared: Prepared, d: int, pick: int | NDArray[np.intp]) -> NDArra
 
 
 def _correlation(
-    prepared: Prepared, chosen: Sequence[Choice], tasks: Sequence[int], measure: Any
+    prepared: TaskFolds, chosen: Sequence[Choice], tasks: Sequence[int], measure: Any
 ) -> float | None:
     values = [
         measure(c.scores, prepared.accuracy[d])
@@ -271,7 +271,7 @@ def _correlation(
     return None if np.isnan(found) else found
 
 
-def _rank(prepared: Prepared, d: int, pick: int | NDArray[np.intp], accuracy: float) -> float:
+def _rank(prepared: TaskFolds, d: int, pick: int | NDArray[np.intp], accuracy: float) -> float:
     if isinstance(pick, int):
         return float(rank_of(pick, prepared.accuracy[d]))
     return 1.0 + float((prepared.accuracy[d] > accuracy + 1e-12).sum())

@@ -114,17 +114,17 @@ def learn_prior(
 
     Notes
     -----
-    Too little is known of sparse models to learn from: they vary as the others do in the mean.
+    Rarely measured models teach too little: they are taken to vary as the others do on average.
     """
-    sparse = evidence.sparse
-    if sparse.any() and not sparse.all():
-        kept = np.flatnonzero(~sparse)
+    rare = evidence.rarely_measured
+    if rare.any() and not rare.all():
+        kept = np.flatnonzero(~rare)
         square = np.ix_(np.arange(len(size)), kept, kept)
         of_kept = learn_prior(evidence.telling, scores[:, kept], covariances[square], size)
         return LearnedPrior(
             of_kept.shift,
-            _extended(of_kept.covariance, kept, len(sparse)),
-            _extended(of_kept.noise, kept, len(sparse)),
+            _extended(of_kept.covariance, kept, len(rare)),
+            _extended(of_kept.noise, kept, len(rare)),
         )
     used = evidence.used
     average, predicted = evidence.average[used], evidence.predicted["knn200"][used]

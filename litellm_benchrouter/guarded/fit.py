@@ -22,7 +22,7 @@ from litellm_benchrouter.guarded.formulas import (
     softmax,
     task_share,
 )
-from litellm_benchrouter.guarded.impute import Cells, filled_labels
+from litellm_benchrouter.guarded.impute import TaskAccuracies, impute_labels
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 
 Floats = NDArray[np.float64]
@@ -91,7 +91,7 @@ def fit_request(
     labels: NDArray[np.float32],
     task: NDArray[np.int32],
     n_tasks: int,
-    inside: Neighbors,
+    neighbors_loo: Neighbors,
     base: tuple[NDArray[np.float32], NDArray[np.int32]] | None = None,
 ) -> RequestFit:
     """Fit the request estimates on labelled rows.
@@ -104,15 +104,15 @@ def fit_request(
         Correctness, or scores in [0, 1]; NaN is missing.
     task : ndarray of int32, shape (n,)
     n_tasks : int
-    inside : Neighbors
+    neighbors_loo : Neighbors
         Of each row among the others (itself left out), at least K of them where there are.
     base : tuple of ndarray, optional
         As in `fit_estimator`.
     """
-    estimator, scores = fit_estimator(vectors, labels, task, n_tasks, inside.index, base)
+    estimator, scores = fit_estimator(vectors, labels, task, n_tasks, neighbors_loo.index, base)
     gate = gate_verdict(scores, labels, task, estimator.average)
     crossed = cross_fitted(scores, labels)
-    finite = np.where(np.isfinite(inside.distance), inside.distance, np.nan)[:, :K]
+    finite = np.where(np.isfinite(neighbors_loo.distance), neighbors_loo.distance, np.nan)[:, :K]
     mean_distance = np.nanmean(finite, axis=1)
     guarded = GuardedModel(
         estimator,
@@ -166,9 +166,9 @@ def fit_estimator(
         Leave-one-out scores of the training rows, for the gate, the calibration and lambda.
     """
     size = np.maximum(np.bincount(task, minlength=n_tasks), 1).astype(float)
-    cells = Cells.of(labels, task, n_tasks)
-    average, accuracy = cells.filled().mean(axis=0), cells.cautious()
-    filled = filled_labels(labels, task, cells, accuracy)
+    cells = TaskAccuracies.of(labels, task, n_tasks)
+    average, accuracy = cells.imputed().mean(axis=0), cells.cautious()
+    filled = impute_labels(labels, task, cells, accuracy)
     shrunk = (size[:, None] * accuracy + TASK_MASS * average) / (size[:, None] + TASK_MASS)
     classifier = fit_task_classifier(embeddings, task, n_tasks)
     base_labels, base_task = (labels, task) if base is None else base

@@ -62,7 +62,7 @@ def leave_out_ridge(
     """Ridge on 96 principal components, every sample predicted without its own group.
 
     Samples weigh 1/n_task, the intercept is free, and the labels are without gaps
-    (`filled_labels`). The normal equations are sums over groups, so leaving one out subtracts its
+    (`impute_labels`). The normal equations are sums over groups, so leaving one out subtracts its
     part instead of refitting. Returns one array of shape (n, M) for each lambda.
     """
     n_tasks = len(group)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.guarded.fit import fit_ridge
 from litellm_benchrouter.guarded.formulas import MARGIN, TaskEstimator, centred, pick_for_task
-from litellm_benchrouter.guarded.impute import Cells, filled_labels
+from litellm_benchrouter.guarded.impute import TaskAccuracies, impute_labels
 from litellm_benchrouter.guarded.left_out import knn_means, leave_out_ridge
 from litellm_benchrouter.paper.benchmark import mean, task_accuracy
 from litellm_benchrouter.paper.neighbors import Neighbors
@@ -73,7 +73,7 @@ class Evidence:
         Tasks of one group (a generator family) are left out together.
     used : ndarray of bool, shape (D,)
         The tasks that may be learned from; the others are to be predicted.
-    sparse : ndarray of bool, shape (M,)
+    rarely_measured : ndarray of bool, shape (M,)
         Models with so few labels that nothing can be learned or proved by them.
     """
 
@@ -82,20 +82,22 @@ class Evidence:
     predicted: Mapping[str, Floats]
     group: Ints
     used: NDArray[np.bool_]
-    sparse: NDArray[np.bool_]
+    rarely_measured: NDArray[np.bool_]
 
     def pool(self, models: Ints) -> Evidence:
         """Return the same evidence restricted to some models (column indices)."""
         predicted = {name: values[:, models] for name, values in self.predicted.items()}
         accuracy, average = self.accuracy[:, models], self.average[:, models]
-        return Evidence(accuracy, average, predicted, self.group, self.used, self.sparse[models])
+        return Evidence(
+            accuracy, average, predicted, self.group, self.used, self.rarely_measured[models]
+        )
 
     @property
     def telling(self) -> Evidence:
-        """The same without the sparse models, if any others remain."""
-        if self.sparse.all() or not self.sparse.any():
+        """The evidence without the rarely measured models, if any others remain."""
+        if self.rarely_measured.all() or not self.rarely_measured.any():
             return self
-        return self.pool(np.flatnonzero(~self.sparse))
+        return self.pool(np.flatnonzero(~self.rarely_measured))
 
     def deviation(self, name: str) -> Floats:
         """dev_p, shape (D, M)."""
@@ -171,20 +173,20 @@ def leave_out_evidence(
         it S3 is no candidate.
     """
     n_tasks, sample_group = len(group), group[task]
-    cells = Cells.of(labels, task, n_tasks)
+    cells = TaskAccuracies.of(labels, task, n_tasks)
     used = np.ones(n_tasks, bool) if excluded is None else group != excluded
     average = np.empty_like(cells.accuracy)
     for g in np.unique(group):
-        average[group == g] = cells.tasks(used & (group != g)).filled().mean(axis=0)
+        average[group == g] = cells.tasks(used & (group != g)).imputed().mean(axis=0)
     # A few labels say little of a task; without any the task says nothing of the model.
-    accuracy = np.where(cells.count > 0, cells.filled(), np.nan)
+    accuracy = np.where(cells.count > 0, cells.imputed(), np.nan)
     left = similarity >= -1
     if excluded is not None:
         left &= sample_group[neighbors] != excluded
     learned = used[task]
     filled = np.zeros(labels.shape, dtype=np.float32)
-    known = Cells.of(labels[learned], task[learned], n_tasks)
-    filled[learned] = filled_labels(labels[learned], task[learned], known, known.filled())
+    known = TaskAccuracies.of(labels[learned], task[learned], n_tasks)
+    filled[learned] = impute_labels(labels[learned], task[learned], known, known.imputed())
     predicted = {"knn200": knn_means(neighbors, left, filled, average[task])}
     lambdas = {"ridge0.1": 0.1, "ridge0.3": 0.3}
     ridge = leave_out_ridge(embeddings, filled, task, group, used, tuple(lambdas.values()))
@@ -196,7 +198,7 @@ def leave_out_evidence(
     }
     if s3 is not None:
         means["s3"] = np.array([s3(d, average[d]) for d in range(n_tasks)])
-    return Evidence(accuracy, average, means, group, used, known.sparse)
+    return Evidence(accuracy, average, means, group, used, known.rarely_measured)
 
 
 class TaskPredictors:
@@ -218,9 +220,9 @@ class TaskPredictors:
         task: NDArray[np.int32],
         n_tasks: int,
     ) -> None:
-        cells = Cells.of(labels, task, n_tasks)
-        accuracy = cells.filled()
-        filled = filled_labels(labels, task, cells, accuracy)
+        cells = TaskAccuracies.of(labels, task, n_tasks)
+        accuracy = cells.imputed()
+        filled = impute_labels(labels, task, cells, accuracy)
         weight = 1.0 / np.maximum(np.bincount(task, minlength=n_tasks), 1)[task]
         self._ridge = {
             f"ridge{strength:g}": fit_ridge(vectors, filled, weight, strength)[:2]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.paper.benchmark import ratio
 from litellm_benchrouter.paper.mixing import MixedLists, votes_of
 from litellm_benchrouter.paper.neighbors import (
-    Each,
+    MapFunction,
     Neighbors,
     one_by_one,
     task_rows,
@@ -153,7 +153,7 @@ def smoother_table(
     seed: int = 0,
     left_out: Sequence[int] = (),
     progress: Callable[[int], None] | None = None,
-    each: Each = one_by_one,
+    each: MapFunction = one_by_one,
 ) -> list[SmootherTable]:
     """Collect (u(d), p(d, m)) with min(alpha n_d, 50) samples of d moved into the training data.
 
@@ -181,7 +181,7 @@ def smoother_table(
         with the new task.
     progress : callable, optional
         Called with the number of tasks done since the last call.
-    each : Each
+    each : MapFunction
         Draws the pairs of the tasks.
 
     Returns

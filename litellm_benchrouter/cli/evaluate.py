@@ -12,9 +12,10 @@ from litellm_benchrouter.cli.options import (
     config_option,
     console,
     engine_option,
+    print_tables,
+    print_warnings,
     ray_address_option,
     with_engine,
-    without_nan,
 )
 from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_config
 from litellm_benchrouter.errors import ConfigError
@@ -25,8 +26,14 @@ from litellm_benchrouter.evaluation.run import (
     documents_of,
     evaluate,
 )
-from litellm_benchrouter.evaluation.text import show
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.views import GAIN, LEVEL, LOSS, UNCLEAR, without_nan
+from litellm_benchrouter.views.charts import require_charts
+from litellm_benchrouter.views.evaluation import summarise
+from litellm_benchrouter.views.report import render_html
+from litellm_benchrouter.views.tables import protocol_table
+
+_STYLES = {GAIN: "bold green", UNCLEAR: "bold yellow", LEVEL: "bold", LOSS: "bold red"}
 
 
 @click.command("evaluate")
@@ -115,23 +122,27 @@ def evaluate_command(
         hidden=_layers(hidden),
         samples=samples,
     )
-    with bars() as stages:
-        result = evaluate(config, options, embeddings=embeddings, stages=stages)
-    if json_path is not None:
-        text = json.dumps(without_nan(result), indent=1, ensure_ascii=False)
-        _write(json_path, text + "\n")
     if html_path is not None:
-        from litellm_benchrouter.evaluation.report import render_html
+        require_charts()
+    with bars() as stages:
+        result = without_nan(evaluate(config, options, embeddings=embeddings, stages=stages))
+    if json_path is not None:
+        _write(json_path, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    if html_path is not None:
+        _write(html_path, render_html(result))
+    _show(documents_of(result), result.get("skipped", {}))
 
-        _write(html_path, render_html(without_nan(result)))
-    out = console()
-    documents = documents_of(result)
-    show(documents, out)
+
+def _show(documents: dict[str, Any], skipped: dict[str, str]) -> None:
+    out, summary = console(), summarise(documents)
+    out.print(f"{summary.sign} {summary.headline}", style=_STYLES[summary.tone])
+    for tile in summary.tiles:
+        out.print(f"  {tile.sign} {tile.sentence} ({tile.pool})")
+    print_tables(out, *(protocol_table(document) for document in documents.values()))
     counts = next(iter(documents.values()))["protocol"]["samples"]
     if counts["taken"] < counts["of"]:
         out.print(f"{counts['taken']:,} of {counts['of']:,} samples, of each task alike.")
-    for name, reason in result.get("skipped", {}).items():
-        out.print(f"Skipped {name}: {reason}", style="yellow", markup=False, highlight=False)
+    print_warnings(out, (f"{name} was skipped: {why}" for name, why in skipped.items()))
 
 
 def _config(
@@ -143,7 +154,7 @@ def _config(
     elif config_path is not None:
         config = load_config(config_path)
     else:
-        raise ConfigError("nothing to evaluate; give --config FILE or --source DIR.")
+        raise ConfigError("--config and --source are missing. Use --config FILE or --source PATH.")
     update: dict[str, Any] = {} if seed is None else {"seed": seed}
     if k is not None:
         update["routing"] = config.routing.model_copy(update={"k": k})
@@ -154,9 +165,11 @@ def _layers(hidden: str) -> tuple[int, ...]:
     try:
         layers = tuple(int(part) for part in hidden.split(","))
     except ValueError as error:
-        raise ConfigError(f"--hidden is {hidden!r}; give sizes such as 1500,1500.") from error
+        raise ConfigError(
+            f"--hidden: {hidden!r} is not a list of sizes. Use one such as 1500,1500."
+        ) from error
     if not layers or min(layers) < 1:
-        raise ConfigError(f"--hidden is {hidden!r}; every layer needs at least one unit.")
+        raise ConfigError(f"--hidden: {hidden!r} has an empty layer. Use sizes of at least 1.")
     return layers
 
 
@@ -164,4 +177,6 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot write {path} ({error.strerror}).") from error
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}). Use another path."
+        ) from error

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -19,11 +17,14 @@ from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders.hosted_model import HostedError, HostedModel
 from litellm_benchrouter.embedders.protocol import Progress
 from litellm_benchrouter.errors import EmbedderError, EmbedderUnavailableError
+from litellm_benchrouter.limits import BusyError, DaemonThreads, Memory
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
 
 Ask = Callable[[Sequence[str]], NDArray[np.float32]]
 """One vector for each of some texts that are not blank."""
+
+Recall = Callable[[str], NDArray[np.float32] | None]
+"""The vector of a text, where it is remembered."""
 
 _DEFAULT_LIMIT = 2_000  # tokens: what most providers take, in any language
 _CHARACTERS_PER_TOKEN = 4
@@ -34,7 +35,7 @@ _LATE = 2.0  # seconds: an answer that comes so late is still kept for the next 
 CALLS = 8
 """Under way at once, of one worker of the proxy."""
 
-_KEPT = 1_024  # vectors: 12 MB of 3,072 numbers
+_REMEMBERED = 1_024  # vectors: 12 MB of 3,072 numbers
 _PROBE = "What is the capital of France?"
 
 
@@ -55,6 +56,7 @@ class HostedEmbedder:
     ask : Ask
     batch_size : int
         Texts in a call: what was paid for is kept in the embedding cache after each.
+    recall : Recall
     """
 
     kind: ClassVar[str] = "litellm"
@@ -70,11 +72,12 @@ class HostedEmbedder:
         dimensions: int | None,
         ask: Ask,
         batch_size: int,
+        recall: Recall = lambda text: None,
     ) -> None:
         self.model, self.upstream = model, upstream
         self.dimension, self.max_tokens, self.dimensions = dimension, max_tokens, dimensions
         self.batch_size = batch_size
-        self._ask = ask
+        self._ask, self._recall = ask, recall
 
     @classmethod
     def make(cls, config: EmbedderConfig) -> HostedEmbedder:
@@ -108,9 +111,7 @@ class HostedEmbedder:
         EmbedderUnavailableError
             When serving: if the answer does not come in time.
         """
-        limit = self.max_tokens * _CHARACTERS_PER_TOKEN
-        # What is sent is UTF-8, which has no lone surrogates.
-        clean = [text[:limit].encode("utf-8", "replace").decode() for text in texts]
+        clean = [self._clean(text) for text in texts]
         rows = [row for row, text in enumerate(clean) if text.strip()]
         found = np.zeros((len(texts), self.dimension), dtype=np.float32)
         advance = progress or (lambda _: None)
@@ -126,6 +127,16 @@ class HostedEmbedder:
             found[batch] = vectors
             advance(len(batch))
         return normalize(found)
+
+    def recall(self, text: str) -> NDArray[np.float32] | None:
+        """Return the vector of one text, shape (1, d), if it is remembered; nobody is asked."""
+        vector = self._recall(self._clean(text))
+        return None if vector is None else normalize(vector[None])
+
+    def _clean(self, text: str) -> str:
+        """Return what is sent of a text: UTF-8, which has no lone surrogates."""
+        limit = self.max_tokens * _CHARACTERS_PER_TOKEN
+        return text[:limit].encode("utf-8", "replace").decode()
 
     def identity(self) -> dict[str, object]:
         """Return model, limits and a fingerprint of the names; see `Embedder.identity`.
@@ -177,14 +188,16 @@ class HostedEmbedder:
                 f"{name!r} is {model.upstream} here, the artifact was built with "
                 f"{identity['upstream']}; name the same model or build again."
             )
+        ask = _InTime(model, config.time_limit_ms / 1000)
         return cls(
             name,
             str(identity["upstream"]),
             dimension=int(str(identity["dimension"])),
             max_tokens=int(str(identity["max_tokens"])),
             dimensions=asked,
-            ask=_InTime(model, config.time_limit_ms / 1000),
+            ask=ask,
             batch_size=config.batch_size,
+            recall=ask.recall,
         )
 
 
@@ -211,18 +224,20 @@ class _InTime:
 
     def __init__(self, model: HostedModel, limit: float) -> None:
         self._model, self._limit = model, limit
-        self._kept: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._remembered: Memory[bytes, NDArray[np.float32]] = Memory(_REMEMBERED)
         self._threads = DaemonThreads(CALLS, "benchrouter-embed", longest_queue=CALLS)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        keys = [hashlib.sha256(text.encode()).digest() for text in texts]
-        found = {key: self._recall(key) for key in keys}
+        keys = [_key(text) for text in texts]
+        found = {key: self._remembered.get(key) for key in keys}
         new = {key: t for key, t in zip(keys, texts, strict=True) if found[key] is None}
         if new:
             answered = self._asked(list(new), list(new.values()))
             found.update(zip(new, answered, strict=True))
         return np.stack([vector for key in keys if (vector := found[key]) is not None])
+
+    def recall(self, text: str) -> NDArray[np.float32] | None:
+        return self._remembered.get(_key(text))
 
     def _asked(self, keys: list[bytes], texts: list[str]) -> NDArray[np.float32]:
         def work() -> NDArray[np.float32]:
@@ -246,15 +261,10 @@ class _InTime:
             if answer is not None:
                 answer.cancel()  # one that has not begun is of no use to anybody
 
-    def _recall(self, key: bytes) -> NDArray[np.float32] | None:
-        with self._lock:
-            vector = self._kept.get(key)
-            if vector is not None:
-                self._kept.move_to_end(key)
-            return vector
-
     def _keep(self, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
-        with self._lock:
-            self._kept.update(zip(keys, vectors, strict=True))
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+        for key, vector in zip(keys, vectors, strict=True):
+            self._remembered.put(key, vector)
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

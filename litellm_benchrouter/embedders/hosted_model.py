@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import EmbedderError
-from litellm_benchrouter.proxy.proxy_yaml import read_proxy_yaml
 
 _TRANSIENT = (408, 409, 425, 429)
 

@@ -168,7 +168,8 @@ def cached_method(method: Callable[..., T], n_results: int) -> Callable[..., T]:
 
 Columns = NDArray[np.intp]
 
-_OFFERS = 256  # sets of models on offer whose gate is remembered
+MOST_OFFERS = 256
+"""Sets of models on offer whose gate is remembered."""
 
 
 class GuardedScorer:
@@ -190,7 +191,7 @@ class GuardedScorer:
         self._task = np.asarray(artifact.task)
         self._fitted = artifact.fitted_rows
         self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
-        self._offer = cached_method(self._make_offer, _OFFERS)
+        self._offer = cached_method(self._make_offer, MOST_OFFERS)
 
     def prepare(self, offer: Candidates) -> None:
         """Do what the first estimate over some models would wait for."""

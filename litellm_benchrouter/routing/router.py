@@ -27,7 +27,10 @@ from litellm_benchrouter.routing.estimates import (
 from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
 from litellm_benchrouter.routing.weighing import Weighing
 
-_KEPT = 1024  # sets of models on offer, and tasks over them
+MOST_TASKS = 4096
+"""Named tasks, over the models on offer, whose estimates are remembered."""
+
+_OFFERS = 1024  # sets of models
 
 
 class BenchRouter:
@@ -36,17 +39,10 @@ class BenchRouter:
     Parameters
     ----------
     artifact : Artifact
-
-    Attributes
-    ----------
-    second : BenchRouter or None
-        Decides by the second embedder's vectors, where the version has one.
     """
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
-        self.second: BenchRouter | None
-        self.second = None if artifact.second is None else BenchRouter(artifact.second)
         parameters = artifact.manifest.parameters
         self._k = int(parameters["k"])
         self._on_scores = parameters["s1_on"] == "score" and artifact.scores is not None
@@ -60,18 +56,13 @@ class BenchRouter:
             self._n_neighbors = max(self._k, self._guarded.n_neighbors)
         self._tasks = NamedTasks(artifact)
         self._weighing = Weighing(artifact)
-        self._offer = cached_method(self._make_offer, _KEPT)
-        self._task = cached_method(self._estimate_task, _KEPT)
+        self._offer = cached_method(self._make_offer, _OFFERS)
+        self._task = cached_method(self._estimate_task, MOST_TASKS)
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models that the benchmark knows."""
         return self.artifact.models
-
-    @property
-    def both(self) -> tuple[BenchRouter, ...]:
-        """This one, and the second where there is one."""
-        return (self,) if self.second is None else (self, self.second)
 
     def knows_task(self, task: str) -> bool:
         """Say whether a name is a task of the configuration or of the benchmark."""

@@ -19,8 +19,6 @@ from litellm_benchrouter.building.auto_rule import Tried, choose
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.building.embedder_quality import describe, measure_quality
 from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.doctor import artifacts as doctor_artifacts
-from litellm_benchrouter.doctor import libraries
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.paper.benchmark import Benchmark
 from litellm_benchrouter.paper.neighbors import normalize
@@ -338,36 +336,8 @@ def test_a_wrong_list_is_refused_with_its_key(
     assert words in str(error.value)
 
 
-def test_the_doctor_says_what_can_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    def extras(*candidates: str) -> libraries.Finding:
-        block = {"embedder": {"kind": "auto", "candidates": list(candidates)}}
-        (found,) = libraries._extras(BenchRouterConfig.model_validate(block))
-        return found
-
-    installed = libraries.version
-    assert extras("lexical", "static").status == "ok"
-
-    def without_model2vec(name: str) -> str:
-        if name == "model2vec":
-            raise libraries.PackageNotFoundError(name)
-        return installed(name)
-
-    monkeypatch.setattr(libraries, "version", without_model2vec)
-    lacking = extras("lexical", "static")
-    assert (lacking.status, "can try lexical, and not static" in lacking.found) == ("warn", True)
-    assert lacking.remedy == 'pip install "litellm-benchrouter[static]"'
-    several = extras("lexical", "static", "sentence-transformers")
-    assert several.status == "ok" and '"litellm-benchrouter[static]": static' in several.found
-
-
-def test_the_doctor_compares_the_settings_of_the_choice(tmp_path: Path) -> None:
-    config = load_config(write(tmp_path, candidates=["lexical"]))
-    manifest = build(config).manifest
-    assert doctor_artifacts._embedder_changes(config, manifest) == []
-    other = load_config(write(tmp_path, candidates=["lexical"], tolerance=0.05))
-    assert doctor_artifacts._embedder_changes(other, manifest) == [
-        "embedder.tolerance was 0.01, is 0.05"
-    ]
+def test_the_choice_is_the_same_version_as_its_embedder_by_name(tmp_path: Path) -> None:
+    manifest = build(load_config(write(tmp_path, candidates=["lexical"]))).manifest
     named = build(load_config(write(tmp_path, kind="lexical"))).manifest
     assert named.version == manifest.version
 

@@ -18,7 +18,7 @@ from litellm_benchrouter.index.build import build_index, save_index
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.store.directory import Store
 
-# A Serving that has loaded one version, and CURRENT that names another, which is damaged again and
+# A loader that has loaded one version, and CURRENT that names another, which is damaged again and
 # again: each time it must be refused by the file's name, before hnswlib is asked, and the old one
 # must serve on. A crash of the process is a failure of the test.
 SCRIPT = """
@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 from litellm_benchrouter.index import hnsw
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
 
 config, old, new = load_config(Path("config.yaml")), sys.argv[1], sys.argv[2]
 said, loads = [], []
@@ -39,7 +40,7 @@ def publish(version):
     (config.artifacts / "CURRENT").write_text(version + "\\n")
 
 publish(old)
-serving = Serving(config)
+serving = VersionLoader(config, Executor(config.serving))
 serving.refresh()
 expected = serving.router.decide("Translate into Dutch: the tickets arrive on Monday.")
 publish(new)

@@ -1,0 +1,230 @@
+"""What the builder reads: sources, models, the embedder, the constants, named tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from litellm_benchrouter.config.base import Block, Probability
+from litellm_benchrouter.paper.benchmark import ModelFacts
+from litellm_benchrouter.paper.smoother import ALPHAS
+
+Candidate = Literal["lexical", "static", "onnx", "sentence-transformers"]
+"""What `auto` can choose among, by default in this order: what runs locally and costs no call."""
+
+
+class SourceConfig(Block):
+    """One benchmark to read.
+
+    Attributes
+    ----------
+    kind : str
+        The reader: `table`, `helm`, `mixinstruct`, `lm-eval`, `routerbench`, `inspect`,
+        `promptfoo`.
+    path : Path
+        File or folder; a relative path starts at the configuration file's folder.
+    name : str or None
+        How reports call it; default: the path's last part.
+    threshold : float
+        eta_d: a score above it counts as correct.
+    thresholds : dict of str to float
+        eta_d of single tasks.
+    embeddings : Path or None
+        A .npy file with one vector a sample, rows in the order of the source's samples.
+    metric, filter, scorer : str or list of str, or None
+        Which of several scores to take, where the reader has a choice.
+    rankers : list of str or None
+        Columns with the scores that rankers gave to each answer.
+    options : dict
+        Further options of the reader.
+    """
+
+    kind: str = "table"
+    path: Path
+    name: str | None = None
+    threshold: float = 0.5
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    embeddings: Path | None = None
+    metric: str | list[str] | None = None
+    filter: str | list[str] | None = None
+    scorer: str | list[str] | None = None
+    rankers: list[str] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def reader_options(self) -> dict[str, Any]:
+        """All options of the reader."""
+        named = {name: getattr(self, name) for name in ("metric", "filter", "scorer", "rankers")}
+        return self.options | {name: value for name, value in named.items() if value is not None}
+
+
+class ModelConfig(Block):
+    """What the operator knows of a benchmark model: names, size, prices, what it can take.
+
+    `supports_...` and `max_input_tokens` have the names and the meaning that LiteLLM gives them.
+    """
+
+    aliases: list[str] = Field(default_factory=list)
+    params_b: float | None = Field(default=None, gt=0)
+    input_price_usd_per_mtok: float | None = Field(default=None, ge=0)
+    output_price_usd_per_mtok: float | None = Field(default=None, ge=0)
+    supports_vision: bool | None = None
+    supports_audio_input: bool | None = None
+    supports_pdf_input: bool | None = None
+    supports_function_calling: bool | None = None
+    supports_response_schema: bool | None = None
+    max_input_tokens: int | None = Field(default=None, ge=1)
+
+    @property
+    def facts(self) -> ModelFacts:
+        """The facts, as the core holds them."""
+        return ModelFacts(
+            self.params_b, self.input_price_usd_per_mtok, self.output_price_usd_per_mtok
+        )
+
+
+class EmbedderConfig(Block):
+    """What turns a prompt into a vector.
+
+    `lexical` is fitted on the benchmark and needs no download; `sentence-transformers` takes a
+    model's name or a local folder, and so do `onnx`, which exports it at build time (`precision`
+    int8 or fp32; `on_disagreement` says what to do where int8 picks differently from the original),
+    and `static`, which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
+    (or of that in `proxy_config`) or any embedding model that LiteLLM knows, at serving for at most
+    `time_limit_ms`; `precomputed` takes the vectors of `--embeddings`
+    and serves named tasks only (a request's prompt cannot be embedded); `auto` tries `candidates`
+    on the benchmark and builds with a fast one that is level with the best, by at most `tolerance`
+    of accuracy (docs/embedders.md).
+    """
+
+    kind: Literal[
+        "auto", "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
+    ] = "lexical"
+    candidates: list[Candidate] = Field(default=list(get_args(Candidate)), min_length=1)
+    tolerance: Probability = 0.01
+    model: str = "sentence-transformers/all-mpnet-base-v2"
+    dimensions: int = Field(default=256, ge=1, le=4096)
+    device: str = "cpu"
+    batch_size: int = Field(default=32, ge=1)
+    max_seq_length: int | None = Field(default=None, ge=8)
+    precision: Literal["int8", "fp32"] = "int8"
+    on_disagreement: Literal["fp32", "refuse"] = "fp32"
+    proxy_config: Path | None = None
+    time_limit_ms: float = Field(default=150.0, gt=0)
+    cache: bool = True
+
+    @model_validator(mode="after")
+    def _hosted_models_are_named(self) -> Self:
+        if self.kind == "litellm" and "model" not in self.model_fields_set:
+            raise ValueError("kind litellm needs `model`: a group of model_list, or a litellm name")
+        return self
+
+    @model_validator(mode="after")
+    def _candidates_are_for_auto(self) -> Self:
+        for key in ("candidates", "tolerance"):
+            if key in self.model_fields_set and self.kind != "auto":
+                raise ValueError(f"`{key}` needs kind auto, and kind is {self.kind}")
+        if len(set(self.candidates)) < len(self.candidates):
+            raise ValueError(f"candidates names one twice: {', '.join(self.candidates)}")
+        return self
+
+    def of_kind(self, kind: Candidate) -> EmbedderConfig:
+        """Return the configuration of one candidate."""
+        return self.model_copy(update={"kind": kind})
+
+
+class RoutingConfig(Block):
+    """The paper's constants; the defaults are the paper's.
+
+    Attributes
+    ----------
+    k : int
+        Neighbours of the correctness predictor (eq. 7).
+    t : float
+        Threshold of the predictions in S2 (eq. 2).
+    kappa : int
+        Neighbours of the task distance (eq. 9).
+    sigma : float
+        Bandwidth of the kernel smoother (eq. 10), in units of cosine distance.
+    eta : float
+        Confidence that m_3 must exceed to displace the best on average (eq. 6).
+    alphas : list of float
+        Mixing parameters of the smoother's table (appendix B).
+    repeats : int
+        Draws for each alpha.
+    max_moved : int
+        Most samples that a draw moves.
+    s1_on : {"correctness", "score"}
+        What g averages: labels, or the metric itself as appendix D does.
+    """
+
+    k: int = Field(default=5, ge=1)
+    t: Probability = 0.5
+    kappa: int = Field(default=19, ge=1)
+    sigma: float = Field(default=0.09, gt=0)
+    eta: Probability = 0.6
+    alphas: list[Probability] = Field(default=list(ALPHAS), min_length=1)
+    repeats: int = Field(default=10, ge=1)
+    max_moved: int = Field(default=50, ge=0)
+    s1_on: Literal["correctness", "score"] = "correctness"
+
+
+class IndexConfig(Block):
+    """The HNSW index: its construction and the recall it must reach against exact search.
+
+    Attributes
+    ----------
+    engine : {"auto", "hnswlib", "faiss"}
+        auto: hnswlib up to some 5,000 samples, faiss above, whose file is searched where it lies.
+    m, ef_construction, ef : int
+        Links of a node, and sizes of the candidate list at construction and in a search.
+    min_recall : float
+        Of the exact neighbours; `ef` is raised until the graph finds so many.
+    """
+
+    engine: Literal["auto", "hnswlib", "faiss"] = "auto"
+    m: int = Field(default=16, ge=2)
+    ef_construction: int = Field(default=200, ge=8)
+    ef: int = Field(default=64, ge=1)
+    min_recall: Probability = 0.99
+
+
+class PublishConfig(Block):
+    """What a version must have shown before it may serve; docs/proof.md.
+
+    Attributes
+    ----------
+    require : {"no-worse-than-bma", "nothing"}
+    tolerance : float
+        Largest mean loss against the best model on average that passes, as accuracy.
+    """
+
+    require: Literal["no-worse-than-bma", "nothing"] = "no-worse-than-bma"
+    tolerance: Probability = 0.005
+
+
+class TaskConfig(Block):
+    """A named task: example inputs, and labels of some of them where there are any.
+
+    Attributes
+    ----------
+    inputs : Path
+        One input a line (text), or one `{"prompt": ...}` a line (.jsonl).
+    embeddings : Path or None
+        A .npy file with a vector for each input, where there is no embedder to make them.
+    labels : Path or None
+        Scores of models on some of the inputs (.jsonl, .csv or .parquet); default:
+        `labels/<task>.jsonl` in the artifacts' folder, where `benchrouter label` puts them.
+    threshold : float
+        eta_d: a score above it counts as correct.
+    metric : str or None
+        How `benchrouter label` scores answers against the references (docs/labelling.md).
+    """
+
+    inputs: Path
+    embeddings: Path | None = None
+    labels: Path | None = None
+    threshold: Probability = 0.5
+    metric: str | None = None

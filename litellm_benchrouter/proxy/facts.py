@@ -13,7 +13,7 @@ from typing import Any
 
 import litellm
 
-from litellm_benchrouter.costs.prices import Prices, entries_in_cost_map
+from litellm_benchrouter.costs import Prices, entries_in_cost_map
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.routing.deployments import id_of
 from litellm_benchrouter.serving.capabilities import ABILITIES, INPUT_LIMIT

@@ -19,8 +19,8 @@ from litellm_benchrouter.conversation.text import (
     asked_policy,
     named_task,
 )
+from litellm_benchrouter.costs import Prices
 from litellm_benchrouter.costs.policy import QUALITY, Terms
-from litellm_benchrouter.costs.prices import Prices
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
 from litellm_benchrouter.routing.deployments import id_of

@@ -10,8 +10,8 @@ import pytest
 from served import Served
 
 from litellm_benchrouter.costs import Prices
-from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.call import Call
+from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.service import RoutingService
 
 from .conftest import tuned

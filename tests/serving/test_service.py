@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from litellm_benchrouter.costs.prices import Prices
 from served import Served
 
-from litellm_benchrouter.costs.prices import Prices
-from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.call import Call
+from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.service import RoutingService
 
 from .conftest import tuned

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from litellm_benchrouter.costs.prices import Prices
 from served import Served
 
+from litellm_benchrouter.costs import Prices
 from litellm_benchrouter.serving.call import Call
 from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.service import RoutingService

@@ -14,7 +14,7 @@ from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.artifact.named_tasks_file import to_json
 from litellm_benchrouter.artifact.of_embedder import write_of_embedder
 from litellm_benchrouter.embedders import Embedder
-from litellm_benchrouter.guarded.guarded import Guarded
+from litellm_benchrouter.guarded.formulas import GuardedModel
 from litellm_benchrouter.index.faiss_graph import FaissIndex
 from litellm_benchrouter.index.hnsw import HnswIndex
 from litellm_benchrouter.paper.scores import TaskChoice, TaskScores
@@ -48,7 +48,7 @@ class Contents:
     smoother : SmootherTable
     named_tasks : dict of str to TaskScores
     sample_ids : list of str, length n
-    guarded : Guarded or None
+    guarded : GuardedModel or None
         What the method `guarded` fitted.
     guarded_tasks : dict of str to ndarray of float64, shape (M,)
         Its scores of named tasks.
@@ -74,7 +74,7 @@ class Contents:
     smoother: SmootherTable
     named_tasks: dict[str, TaskScores]
     sample_ids: list[str]
-    guarded: Guarded | None = None
+    guarded: GuardedModel | None = None
     guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
     found: dict[str, Any] | None = None

@@ -14,8 +14,8 @@ from litellm_benchrouter.artifact.array_file import first_not_unit, open_array, 
 from litellm_benchrouter.artifact.manifest import MANIFEST
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.guarded import guarded
-from litellm_benchrouter.guarded.guarded import Guarded
+from litellm_benchrouter.guarded.file import FILE, load_guarded, save_guarded
+from litellm_benchrouter.guarded.formulas import GuardedModel
 from litellm_benchrouter.index.build import ROWS_FILE, open_index, save_index
 from litellm_benchrouter.index.faiss_graph import FaissIndex
 from litellm_benchrouter.index.graph import Index
@@ -57,7 +57,7 @@ class OfEmbedder:
 
     embeddings: NDArray[np.floating]
     index: Index
-    guarded: Guarded | None
+    guarded: GuardedModel | None
     fitted_rows: NDArray[np.int32]
 
 
@@ -66,7 +66,7 @@ def write_of_embedder(
     *,
     embeddings: NDArray[np.float32],
     index: HnswIndex | FaissIndex,
-    guarded: Guarded | None,
+    guarded: GuardedModel | None,
     fitted_rows: NDArray[np.int32] | None,
     embedder: Embedder,
 ) -> None:
@@ -77,7 +77,7 @@ def write_of_embedder(
     kind = np.float16 if isinstance(index, FaissIndex) else np.float32
     write_array(folder / EMBEDDINGS, embeddings, kind)
     if guarded is not None:
-        guarded.save(folder)
+        save_guarded(guarded, folder)
     save_index(folder, index)
     (folder / EMBEDDER).mkdir()
     embedder.save(folder / EMBEDDER)
@@ -110,8 +110,8 @@ def open_of_embedder(folder: Path, files: Collection[str], shape: Shape) -> OfEm
         fitted = open_rows(folder, FITTED_ROWS, shape.n_fitted, shape.n)
     rows = open_array(folder, ROWS_FILE, np.int32, (shape.n,)) if ROWS_FILE in files else None
     loaded = None
-    if guarded.FILE in files:
-        loaded = Guarded.load(
+    if FILE in files:
+        loaded = load_guarded(
             folder,
             n=len(fitted),
             dimension=shape.dimension,

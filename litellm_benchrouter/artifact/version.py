@@ -41,7 +41,7 @@ from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders import Embedder, load_embedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.guarded.guarded import Guarded
+from litellm_benchrouter.guarded.formulas import GuardedModel
 from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import MISSING, ModelFacts, average_accuracy
 from litellm_benchrouter.paper.scores import TaskScores
@@ -66,7 +66,7 @@ class Artifact:
     named_tasks: dict[str, TaskScores]
     guarded_tasks: dict[str, NDArray[np.float64]]
     labelled_tasks: dict[str, LabelledTask]
-    guarded: Guarded | None
+    guarded: GuardedModel | None
     index: Index
     embedder: Embedder
     fitted_rows: NDArray[np.int32]

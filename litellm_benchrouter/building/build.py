@@ -31,7 +31,7 @@ from litellm_benchrouter.paper.benchmark import (
     MISSING,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.sources.inputs import read_task_inputs
+from litellm_benchrouter.sources.tasks import read_task_inputs
 from litellm_benchrouter.store.history import How
 from litellm_benchrouter.store.opening import open_store
 

@@ -23,7 +23,7 @@ from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.paper.benchmark import Benchmark
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.sources.merge_report import MergeReport
+from litellm_benchrouter.sources.merge import MergeReport
 
 _CHECKED = 16  # prompts embedded to see whether given vectors are the embedder's
 _BLOCK = 16_384  # rows in memory at once where they need not be

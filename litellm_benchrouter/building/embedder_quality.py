@@ -19,12 +19,11 @@ from threadpoolctl import threadpool_limits
 from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES, FEWEST_TASKS
 from litellm_benchrouter.building.proof import TEST_SHARE, held_out_groups, paper_picks
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.paper.benchmark import MISSING, Benchmark
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, mean
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared, prepare
+from litellm_benchrouter.validation.folds import TaskFolds, prepare
 from litellm_benchrouter.validation.methods import paper_choices, request_picks, unseen_choices
-from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.metrics import bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     achieved,
     choose_splits,
@@ -126,7 +125,7 @@ def measure_quality(
         )
 
 
-def _unseen(prepared: Prepared, *, paper: bool, stages: Silent) -> Held | None:
+def _unseen(prepared: TaskFolds, *, paper: bool, stages: Silent) -> Held | None:
     if prepared.n_groups < FEWEST_TASKS:
         return None
     _, tables = prepared.smoother_table_and_without(stages, held_out_groups(prepared))
@@ -142,7 +141,7 @@ def _unseen(prepared: Prepared, *, paper: bool, stages: Silent) -> Held | None:
     return _known(Held([tasks], [accuracy[tasks, picks]], [accuracy[tasks, best]]))
 
 
-def _requests(prepared: Prepared, *, paper: bool) -> Held | None:
+def _requests(prepared: TaskFolds, *, paper: bool) -> Held | None:
     on_scores = paper and prepared.routing.s1_on == "score"
     values = metric_values(prepared, "score" if on_scores else "correctness")
     runs = min(_MOST_RUNS, math.ceil(_ASKED / (TEST_SHARE * len(prepared.benchmark))))

@@ -26,7 +26,7 @@ from litellm_benchrouter.embedders import (
     make_embedder,
 )
 from litellm_benchrouter.errors import EmbedderError
-from litellm_benchrouter.guarded.guarded import fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.fit import fit_request, neighbors_of_each
 from litellm_benchrouter.paper.benchmark import Benchmark, labels
 from litellm_benchrouter.paper.scores import preference, rank_with
 from litellm_benchrouter.progress import Silent
@@ -262,7 +262,7 @@ class _Sample:
         preferred = preference(
             guarded.request.average, [ranks[m] for m in models], [names[m] for m in models]
         )
-        scores = guarded.left_out.astype(np.float64)
+        scores = guarded.loo_scores.astype(np.float64)
         first: NDArray[np.intp] = np.array([rank_with(row, preferred)[0] for row in scores])
         return np.asarray(models[first])
 

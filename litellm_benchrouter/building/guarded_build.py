@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.guarded.guarded import Fitted, Guarded, fit_request, neighbors_of_each
-from litellm_benchrouter.guarded.left_out_s3 import confident_s3
-from litellm_benchrouter.guarded.unseen import Evidence, UnseenChoice
-from litellm_benchrouter.guarded.unseen_task import NEIGHBORS, TaskPredictors
+from litellm_benchrouter.guarded.fit import RequestFit, fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.formulas import GuardedModel, TaskEstimator
+from litellm_benchrouter.guarded.left_out import confident_s3
+from litellm_benchrouter.guarded.unseen import NEIGHBORS, Evidence, TaskPredictors
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.paper.scores import TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import trade_offs
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import unseen_choice
 
 FEWEST_SAMPLES = 50
@@ -45,15 +45,15 @@ class GuardedTask:
 
 
 @dataclass(frozen=True)
-class FittedGuarded:
+class GuardedFit:
     """The request estimates, and the candidate for tasks that are new.
 
     Attributes
     ----------
-    requests : Fitted
+    requests : RequestFit
     trade_offs : dict or None
         As `trade_offs` returns them.
-    unseen : UnseenChoice
+    unseen : TaskEstimator
     evidence : Evidence or None
         What the choice was made from; None where there were too few tasks.
     predictors : TaskPredictors
@@ -61,9 +61,9 @@ class FittedGuarded:
         As in `decide_by_eq6`.
     """
 
-    requests: Fitted
+    requests: RequestFit
     trade_offs: dict[str, Any] | None
-    unseen: UnseenChoice
+    unseen: TaskEstimator
     evidence: Evidence | None
     predictors: TaskPredictors
     cost_ranks: Sequence[tuple[int, float]]
@@ -73,15 +73,15 @@ class FittedGuarded:
     n_neighbors = NEIGHBORS
 
     @property
-    def guarded(self) -> Guarded:
+    def guarded(self) -> GuardedModel:
         """What serving needs."""
         return self.requests.guarded
 
-    def without_candidate(self) -> FittedGuarded:
+    def without_candidate(self) -> GuardedFit:
         """Return the same, answering every new task with the best on average."""
-        return replace(self, unseen=UnseenChoice(None, gains=self.unseen.gains))
+        return replace(self, unseen=TaskEstimator(None, gains=self.unseen.gains))
 
-    def without_routing(self) -> FittedGuarded:
+    def without_routing(self) -> GuardedFit:
         """Return the same with a gate that no models on offer open."""
         return replace(self, requests=self.requests.closed())
 
@@ -117,25 +117,25 @@ class FittedGuarded:
         average = self.predictors.average
         s3 = confident_s3(scores, average, self.cost_ranks, self.names, self.eta)
         predicted = self.predictors.predict(inputs, near.first(NEIGHBORS), s3)
-        return GuardedTask(self.unseen.scores(average, predicted), predicted["knn200"])
+        return GuardedTask(self.unseen.predict(average, predicted), predicted["knn200"])
 
 
 def fit_guarded(
-    prepared: Prepared,
+    prepared: TaskFolds,
     table: SmootherTable,
     stages: Silent,
-    inside: Neighbors | None = None,
+    neighbors_loo: Neighbors | None = None,
     base: tuple[NDArray[np.float32], NDArray[np.int32]] | None = None,
-) -> FittedGuarded | None:
+) -> GuardedFit | None:
     """Fit on the whole benchmark, every choice by leaving out; None where it is too small.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
     table : SmootherTable
         Of the whole benchmark.
     stages : Silent or Bars
-    inside : Neighbors, optional
+    neighbors_loo : Neighbors, optional
         Of each sample among more than these: the others are in `base`, as in `request.fit`.
     base : tuple of ndarray, optional
     """
@@ -148,7 +148,7 @@ def fit_guarded(
             prepared.labels,
             benchmark.task,
             prepared.n_tasks,
-            neighbors_of_each(prepared.embeddings) if inside is None else inside,
+            neighbors_of_each(prepared.embeddings) if neighbors_loo is None else neighbors_loo,
             base,
         )
         average = requests.guarded.request.average
@@ -158,12 +158,14 @@ def fit_guarded(
         advance(1)
         # Of fewer tasks, leaving one out leaves nothing to learn from another by.
         several = prepared.n_groups >= FEWEST_TASKS
-        choice, evidence = unseen_choice(prepared, table) if several else (UnseenChoice(None), None)
+        choice, evidence = (
+            unseen_choice(prepared, table) if several else (TaskEstimator(None), None)
+        )
         predictors = TaskPredictors(
             prepared.embeddings, prepared.labels, benchmark.task, prepared.n_tasks
         )
         advance(1)
-    return FittedGuarded(
+    return GuardedFit(
         requests,
         suggested,
         choice,

@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.labelled_task import LabelledTask, TaskPosterior
-from litellm_benchrouter.building.guarded_build import FittedGuarded, GuardedTask
+from litellm_benchrouter.building.guarded_build import GuardedFit, GuardedTask
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.guarded.few_labels import labels_needed, update
-from litellm_benchrouter.guarded.filled import filled_accuracy
-from litellm_benchrouter.guarded.task_prior import (
+from litellm_benchrouter.guarded.few_labels import (
     LearnedPrior,
     TaskPrior,
     beta_prior,
     label_covariances,
+    labels_needed,
     learn_prior,
+    update,
 )
+from litellm_benchrouter.guarded.impute import impute_accuracy
 from litellm_benchrouter.guarded.unseen import candidate_scores
-from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy, mean
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.paper.scores import (
     TaskScores,
@@ -32,7 +32,7 @@ from litellm_benchrouter.paper.scores import (
     s3,
 )
 from litellm_benchrouter.sources.tasks import labels_path, read_labels
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -87,15 +87,15 @@ class TaskLabels:
 
     Attributes
     ----------
-    prepared : Prepared
-    fitted : FittedGuarded or None
+    prepared : TaskFolds
+    fitted : GuardedFit or None
         Where the method `guarded` could be fitted.
     by_posterior : bool
         Whether the posterior decides: not with the method `paper`.
     """
 
-    prepared: Prepared
-    fitted: FittedGuarded | None
+    prepared: TaskFolds
+    fitted: GuardedFit | None
     by_posterior: bool
 
     def take_in(
@@ -165,4 +165,4 @@ class TaskLabels:
     def _average(self) -> Floats:
         prepared = self.prepared
         task = prepared.benchmark.task
-        return average_accuracy(filled_accuracy(prepared.labels, task, prepared.n_tasks))
+        return average_accuracy(impute_accuracy(prepared.labels, task, prepared.n_tasks))

@@ -18,8 +18,8 @@ from litellm_benchrouter.building.proof import held_out_groups, loses, prove
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.guarded.filled import filled_accuracy
-from litellm_benchrouter.guarded.request import K
+from litellm_benchrouter.guarded.formulas import K
+from litellm_benchrouter.guarded.impute import impute_accuracy
 from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
@@ -46,8 +46,7 @@ from litellm_benchrouter.paper.smoother import (
     task_distance,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.fitting import FittingSet
-from litellm_benchrouter.validation.folds import prepare
+from litellm_benchrouter.validation.folds import TrainingSubset, prepare
 
 
 def learn(
@@ -81,7 +80,7 @@ def learn(
     Contents
     """
     routing, n_tasks = config.routing, len(benchmark.tasks)
-    learned = FittingSet.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
+    learned = TrainingSubset.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
     prepared = prepare(
         learned.benchmark,
         learned.vectors,
@@ -135,7 +134,7 @@ def learn(
                 )
             advance(1)
     # The paper takes the mean over the tasks that a model has, whatever they are.
-    of_tasks = filled_accuracy if config.method == "guarded" else task_accuracy
+    of_tasks = impute_accuracy if config.method == "guarded" else task_accuracy
     accuracy = of_tasks(metric, benchmark.task, n_tasks)
     average, cost_ranks = average_accuracy(accuracy), benchmark.cost_ranks
     choices = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from litellm_benchrouter.config import BenchRouterConfig, SourceConfig
-from litellm_benchrouter.costs.prices import with_known_prices
+from litellm_benchrouter.costs import with_known_prices
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.paper.benchmark import Benchmark

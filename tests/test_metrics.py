@@ -237,7 +237,7 @@ def test_a_decision_is_one_line_of_json_without_the_prompt(at_debug):
         "event": "benchrouter_decision", "call_id": "c-1", "group": "smart",
         "offer": ["ant", "bee"], "pick": "ant", "method": "s1", "kind": "routed",
         "reason": "they know best", "task": None, "policy": "quality", "embedder": None,
-        "no_answer": None, "distance": 0.3,
+        "distance": 0.3,
         "seconds": 0.003,
         "embed_seconds": 0.002, "artifact": "v1",
     }  # fmt: skip

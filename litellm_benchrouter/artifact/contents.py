@@ -13,7 +13,6 @@ from litellm_benchrouter.artifact.json_file import write_json
 from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.artifact.named_tasks_file import to_json
 from litellm_benchrouter.artifact.of_embedder import write_of_embedder
-from litellm_benchrouter.artifact.second import SecondContents, write_second
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.guarded.guarded import Guarded
 from litellm_benchrouter.index.faiss_graph import FaissIndex
@@ -65,8 +64,6 @@ class Contents:
         Named tasks: P(better than the best on average).
     fitted_rows : ndarray of int32, shape (f,), or None
         The samples that were held out in turn and learned from; None where these are all.
-    second : SecondContents or None
-        What a second embedder decides by.
     """
 
     embeddings: NDArray[np.float32]
@@ -85,7 +82,6 @@ class Contents:
     choices: dict[str, TaskChoice] = field(default_factory=dict)
     better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     fitted_rows: NDArray[np.int32] | None = None
-    second: SecondContents | None = None
 
 
 def write_contents(
@@ -125,5 +121,3 @@ def write_contents(
         fitted_rows=contents.fitted_rows,
         embedder=embedder,
     )
-    if contents.second is not None:
-        write_second(folder, contents.second)

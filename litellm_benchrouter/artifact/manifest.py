@@ -81,7 +81,7 @@ class Manifest(_Record):
         `Verdict.as_dict()`; None in versions that were built before there were verdicts. `passes`
         says whether it may serve, `forced` whether it does all the same.
     second : dict or None
-        Of a second embedder; absent where there is none.
+        Record of a second embedder in versions of earlier releases; it is hashed and ignored.
     """
 
     schema_version: int
@@ -219,7 +219,7 @@ def finite(value: float) -> float | None:
 
 
 def _content_id(document: dict[str, Any]) -> str:
-    # `second` is absent, not null, where there is none: so older versions keep their ids.
+    # A key that a version lacks is left out, not null, so that older versions keep their ids.
     deciding = {key: document[key] for key in _DECIDING if key in document}
     if document.get("verdict") is not None:
         # That somebody forced a version does not make it another.

@@ -1,8 +1,4 @@
-"""The part of a version that depends on its embedder: vectors, index, and what was fitted on them.
-
-A version has one such part, and where its embedder is hosted it may have another one in the folder
-`second`, of the embedder that stands in for it.
-"""
+"""The part of a version that depends on its embedder: vectors, index, and the fit on them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,11 @@ from litellm_benchrouter.artifact.of_embedder import (
     count,
     open_of_embedder,
 )
-from litellm_benchrouter.artifact.second import SECOND, open_second
 from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders import Embedder, load_embedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
-from litellm_benchrouter.errors import ArtifactError, EmbedderError
+from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.guarded.guarded import Guarded
 from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import MISSING, ModelFacts, average_accuracy
@@ -54,12 +53,7 @@ _OpenEmbedder = Callable[[Mapping[str, Any], Path], Embedder]
 
 @dataclass(frozen=True)
 class Artifact:
-    """A verified version, memory-mapped: processes that open the same version share its pages.
-
-    `second` is the same version as a second embedder sees it, and `rows` are the samples that it
-    knows anything of (None: all). Where there is one that cannot be used here, `without_second`
-    says why.
-    """
+    """A verified version, memory-mapped: processes that open the same version share its pages."""
 
     folder: Path
     manifest: Manifest
@@ -76,9 +70,6 @@ class Artifact:
     index: Index
     embedder: Embedder
     fitted_rows: NDArray[np.int32]
-    rows: NDArray[np.int32] | None = None
-    second: Artifact | None = None
-    without_second: str | None = None
 
     @cached_property
     def sample_ids(self) -> list[str]:
@@ -87,7 +78,7 @@ class Artifact:
         ids = read_json(path)
         if not isinstance(ids, list) or len(ids) != n:
             raise ArtifactError(f"{path} does not hold {n} ids; build again.")
-        return [str(ids[row]) for row in (range(n) if self.rows is None else self.rows)]
+        return [str(each) for each in ids]
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -126,7 +117,7 @@ def read_artifact(
     ----------
     folder : Path
     known : Artifact, optional
-        One that is open already; its embedders are used again where the version has the same.
+        One that is open already; its embedder is used again where the version has the same.
     config
         As in `load_embedder`.
 
@@ -137,14 +128,11 @@ def read_artifact(
     EmbedderError
         If the embedder cannot be loaded here, or is not the one that the version was built with.
     """
-    parts = (known, known.second) if known is not None else ()
-    # By what their manifests say, as asking an embedder itself may mean hashing its files again.
-    loaded = [(part.manifest.embedder, part.embedder) for part in parts if part is not None]
 
     def embedder(identity: Mapping[str, Any], saved: Path) -> Embedder:
-        for described, each in loaded:
-            if described == identity:
-                return each
+        # By the manifest, as asking an embedder itself may mean hashing its files again.
+        if known is not None and known.manifest.embedder == identity:
+            return known.embedder
         return load_embedder(identity, saved, config)
 
     manifest = read_manifest(folder)
@@ -195,7 +183,7 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
         open_numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
     )
     own = open_of_embedder(folder, manifest.files, shape)  # last, as it calls native loaders
-    opened = Artifact(
+    return Artifact(
         folder=folder,
         manifest=manifest,
         embeddings=own.embeddings,
@@ -212,38 +200,6 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
         embedder=embedder(manifest.embedder, folder / EMBEDDER),
         fitted_rows=own.fitted_rows,
     )
-    return opened if manifest.second is None else _with_second(opened, shape, embedder)
-
-
-def _with_second(first: Artifact, shape: Shape, embedder: _OpenEmbedder) -> Artifact:
-    """Open what stands in; that its embedder cannot be loaded here is no reason to serve nothing.
-
-    What all embedders share is that of the first, mapped once.
-    """
-    manifest = first.manifest
-    record = manifest.second or {}
-    own, rows = open_second(first.folder, record, manifest.files, shape)
-    try:
-        loaded = embedder(record["embedder"], first.folder / SECOND / EMBEDDER)
-    except EmbedderError as error:
-        return replace(first, without_second=str(error))
-    known: Any = slice(None) if rows is None else rows
-    second = replace(
-        first,
-        manifest=manifest.model_copy(
-            update={"embedder": record["embedder"], "index": record["index"]}
-        ),
-        embeddings=own.embeddings,
-        correctness=first.correctness[known],
-        scores=None if first.scores is None else first.scores[known],
-        task=first.task[known],
-        guarded=own.guarded,
-        index=own.index,
-        embedder=loaded,
-        fitted_rows=own.fitted_rows,
-        rows=rows,
-    )
-    return replace(first, second=second)
 
 
 def _named_tasks(

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import platform
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.contents import Contents, write_contents
 from litellm_benchrouter.artifact.manifest import MANIFEST, SCHEMA_VERSION, Manifest
 from litellm_benchrouter.artifact.records import model_records, task_records
-from litellm_benchrouter.artifact.second import SECOND, SecondContents
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.artifact.version_files import describe_files
 from litellm_benchrouter.building.embed import (
-    EmbeddedBenchmark,
     embed_benchmark,
     without_unknown_prompts,
 )
@@ -27,7 +24,6 @@ from litellm_benchrouter.building.indexing import index_vectors
 from litellm_benchrouter.building.labelled_build import read_task_labels
 from litellm_benchrouter.building.learn import learn
 from litellm_benchrouter.building.load import load_benchmark
-from litellm_benchrouter.building.second import build_second
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ArtifactError
@@ -122,8 +118,6 @@ def _build(
         index, measured = index_vectors(config, embedded.vectors, store.cache, stages)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
             contents = learn(config, benchmark, embedded, index, inputs, given, stages, engine)
-        second = build_second(config, benchmark, store.cache, stages, embedded.warnings, engine)
-        contents = replace(contents, second=second)
         with stages.stage("writing and verifying", 1) as advance:
             write_contents(folder, contents, index, embedded.embedder)
             manifest = Manifest(
@@ -152,11 +146,10 @@ def _build(
                 warnings=[*report.warnings, *embedded.warnings],
                 guarded=contents.found,
                 verdict=contents.verdict,
-                embedder_measured=_measured(embedded, second),
+                embedder_measured=embedded.measured,
                 libraries={name: version(name) for name in _LIBRARIES}
                 | {"python": platform.python_version()},
                 build_seconds={name: round(s, 3) for name, s in stages.seconds.items()},
-                **({} if second is None else {"second": second.record}),
             ).sealed()
             (folder / MANIFEST).write_bytes(manifest.to_bytes())
             read_artifact(folder)
@@ -171,13 +164,6 @@ def _build(
             advance(1)
     unchanged = published and not (is_new or is_other)
     return Built(manifest, store.folder(manifest.version), unchanged, published)
-
-
-def _measured(embedded: EmbeddedBenchmark, second: SecondContents | None) -> dict[str, Any] | None:
-    """Return what was measured of the embedders, if anything was."""
-    if second is None or second.measured is None:
-        return embedded.measured
-    return (embedded.measured or {}) | {SECOND: second.measured}
 
 
 def _fitted_count(contents: Contents) -> dict[str, int]:

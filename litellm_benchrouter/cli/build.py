@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from litellm_benchrouter.artifact.verdict import sentence, served_by_second
+from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.cli.embedder_table import show_candidates
 from litellm_benchrouter.cli.options import (
@@ -107,9 +107,6 @@ def _show(built: Built, url: str | None) -> None:
     )
     if (auto := (manifest.embedder_measured or {}).get("auto")) is not None:
         show_candidates(out, auto)
-    if manifest.second is not None:
-        kind, serves = manifest.second["embedder"]["kind"], served_by_second(manifest.second)
-        out.print(f"second embedder: {kind}; {serves}", highlight=False)
     for warning in manifest.warnings:
         out.print(f"Warning: {warning}", style="yellow", highlight=False)
     if manifest.verdict is not None:

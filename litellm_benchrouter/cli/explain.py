@@ -38,12 +38,6 @@ from litellm_benchrouter.routing.router import BenchRouter
     help=f"{SPELLING}; default: what --config names for all groups, else quality.",
 )
 @click.option("--models", help="The models on offer, with commas between; default: all.")
-@click.option(
-    "--second",
-    "by_second",
-    is_flag=True,
-    help="Ask the second embedder, as the proxy does where the hosted one gives no answer.",
-)
 @json_option
 @click.argument("prompt", default="")
 def explain_command(
@@ -53,7 +47,6 @@ def explain_command(
     task: str | None,
     wanted: str | None,
     models: str | None,
-    by_second: bool,
     as_json: bool,
     prompt: str,
 ) -> None:
@@ -61,8 +54,6 @@ def explain_command(
     if not prompt and task is None:
         raise ConfigError("nothing to explain; give a PROMPT, or --task NAME.")
     router = BenchRouter(open_artifact(config_path, artifacts, version))
-    if by_second:
-        router = _second(router)
     named = [name for part in (models or "").split(",") if (name := part.strip())]
     offer = named or list(router.models)
     unknown = sorted(set(offer) - set(router.models))
@@ -106,18 +97,6 @@ def explain_command(
         )
         return
     _show(explanation, labels)
-
-
-def _second(router: BenchRouter) -> BenchRouter:
-    if router.second is not None:
-        return router.second
-    artifact = router.artifact
-    if artifact.without_second is not None:
-        raise ConfigError(f"--second: {artifact.without_second}")
-    raise ConfigError(
-        f"--second: version {artifact.manifest.version} has no second embedder; a build with "
-        f"embedder.kind litellm makes one (docs/embedders.md)."
-    )
 
 
 def _policy(config_path: Path | None, wanted: str | None) -> Policy:

@@ -9,8 +9,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from litellm_benchrouter.artifact.second import SECOND
-from litellm_benchrouter.artifact.verdict import served_by_second
 from litellm_benchrouter.building.encoder_check import Agreement
 from litellm_benchrouter.cli.embedder_table import show_candidates
 from litellm_benchrouter.cli.options import (
@@ -93,10 +91,7 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
     measured = manifest.embedder_measured or {}
     if "auto" in measured:
         show_candidates(out, measured["auto"])
-    if manifest.second is not None:
-        _show_second(out, manifest.second, artifact.without_second)
-    of_second = measured.get(SECOND) or {}
-    for found in [*measured.get("agreement", []), *of_second.get("agreement", [])]:
+    for found in measured.get("agreement", []):
         agreement = Agreement(**found)
         out.print(f"{agreement.precision} beside the original: {agreement}", highlight=False)
     out.print(
@@ -163,14 +158,6 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
 
 def _told(identity: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(identity.items()))
-
-
-def _show_second(out: Console, second: Mapping[str, Any], problem: str | None) -> None:
-    """Show what decides where the hosted embedder gives no answer."""
-    out.print(f"Second embedder: {_told(second['embedder'])}", highlight=False)
-    out.print(f"  where it decides: {served_by_second(second)}", highlight=False)
-    if problem is not None:
-        out.print(f"  it cannot be used here: {problem}", style="yellow", highlight=False)
 
 
 def _show_requests(found: dict[str, Any], out: Console) -> None:

@@ -261,8 +261,6 @@ def _from(folder: Path, embedder: EmbedderConfig) -> EmbedderConfig:
     changed: dict[str, Any] = {"model": _local_model(folder, embedder.model)}
     if embedder.proxy_config is not None:
         changed["proxy_config"] = folder / embedder.proxy_config
-    if embedder.second is not None:
-        changed["second"] = _from(folder, embedder.second)
     return embedder.model_copy(update=changed)
 
 

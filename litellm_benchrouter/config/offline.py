@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from litellm_benchrouter.config.block import Block, Probability
 from litellm_benchrouter.paper.benchmark import ModelFacts
@@ -96,9 +96,15 @@ class EmbedderConfig(Block):
     `time_limit_ms`; `precomputed` takes the vectors of `--embeddings`
     and serves named tasks only (a request's prompt cannot be embedded); `auto` tries `candidates`
     on the benchmark and builds with a fast one that is level with the best, by at most `tolerance`
-    of accuracy (docs/embedders.md). `second` is the local embedder that decides where a hosted one
-    gives no answer: a kind, or a block with the keys of that kind; `none` for none.
+    of accuracy (docs/embedders.md).
     """
+
+    retired: ClassVar = {
+        "second": (
+            "embedder.second",
+            "Without a hosted vector in time, a request goes to the best model on average.",
+        )
+    }
 
     kind: Literal[
         "auto", "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
@@ -114,38 +120,7 @@ class EmbedderConfig(Block):
     on_disagreement: Literal["fp32", "refuse"] = "fp32"
     proxy_config: Path | None = None
     time_limit_ms: float = Field(default=150.0, gt=0)
-    second: EmbedderConfig | None = None
     cache: bool = True
-
-    @field_validator("second", mode="before")
-    @classmethod
-    def _kind_alone(cls, value: object) -> object:
-        if value == "none":
-            return None
-        return {"kind": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _second_is_local_and_of_a_hosted_one(self) -> Self:
-        if "second" in self.model_fields_set and self.kind != "litellm":
-            raise ValueError(f"`second` stands in for a hosted embedder, and kind is {self.kind}")
-        if self.second is None:
-            return self
-        if self.second.kind not in get_args(Candidate):
-            raise ValueError(
-                f"second.kind is {self.second.kind!r}, but it should be one that runs locally: "
-                f"{', '.join(get_args(Candidate))}, or `second: none`"
-            )
-        for key in ("proxy_config", "time_limit_ms"):
-            if key in self.second.model_fields_set:
-                raise ValueError(f"second.{key} is a key of a hosted embedder")
-        return self
-
-    @property
-    def stand_in(self) -> EmbedderConfig | None:
-        """The second embedder: `lexical` where nothing is said; None where there is none."""
-        if self.kind != "litellm" or "second" in self.model_fields_set:
-            return self.second
-        return EmbedderConfig()
 
     @model_validator(mode="after")
     def _hosted_models_are_named(self) -> Self:

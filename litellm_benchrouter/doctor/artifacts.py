@@ -178,7 +178,6 @@ def _differences(config: BenchRouterConfig, manifest: Manifest) -> Iterator[Find
     wanted = json.loads(json.dumps(config.parameters))
     changed = [*_changes(wanted, manifest.parameters)]
     changed += _embedder_changes(config, manifest)
-    changed += _second_changes(config, manifest)
     missing = sorted(set(config.tasks) - set(manifest.named_tasks))
     if missing:
         changed.append(f"tasks lack {listed(missing)}")
@@ -203,16 +202,6 @@ def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str
     if config.embedder.kind == AUTO:
         return _auto_changes(config, manifest)
     return _changes_of(config.embedder, manifest.embedder, "embedder")
-
-
-def _second_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
-    """Of one that was asked for: the default one may be left out by the build."""
-    second, built = config.embedder.second, (manifest.second or {}).get("embedder")
-    if second is not None and built is not None:
-        return _changes_of(second, built, "embedder.second")
-    if config.embedder.stand_in is None and built is not None:
-        return [f"embedder.second was {built.get('kind')}, is none"]
-    return []
 
 
 def _changes_of(embedder: EmbedderConfig, built: Mapping[str, Any], name: str) -> list[str]:

@@ -16,7 +16,6 @@ from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
 from litellm_benchrouter.embedders import HostedEmbedder, PrecomputedEmbedder
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.serving.first_embedder import SHARE
 
 PROMPTS = (
     "What is the capital of Portugal?",
@@ -35,10 +34,7 @@ def check(
     """Embed some prompts and take decisions about them, warm; a provider is not asked."""
     kind, identity = artifact.embedder.kind, artifact.manifest.embedder
     if kind == HostedEmbedder.kind:
-        yield _hosted(config, artifact)
-        yield _second(config, artifact)
-        if artifact.second is not None:
-            yield _in_time(config, proxy, artifact.second)
+        yield _hosted(config)
         return
     try:
         vectors = artifact.embedder.embed(PROMPTS)
@@ -58,10 +54,8 @@ def check(
     yield _in_time(config, proxy, artifact)
 
 
-def _hosted(config: BenchRouterConfig, artifact: Artifact) -> Finding:
+def _hosted(config: BenchRouterConfig) -> Finding:
     waits, limit = config.embedder.time_limit_ms, config.serving.time_limit_ms
-    if artifact.second is not None:
-        waits = min(waits, SHARE * limit)
     found = f"{config.embedder.model} is not asked, as it costs; decisions wait {waits:g} ms for it"
     if waits >= limit:
         return warn(
@@ -70,22 +64,6 @@ def _hosted(config: BenchRouterConfig, artifact: Artifact) -> Finding:
             "set embedder.time_limit_ms below serving.time_limit_ms",
         )
     return ok("embedder", found)
-
-
-def _second(config: BenchRouterConfig, artifact: Artifact) -> Finding:
-    """What decides where the provider gives no answer."""
-    if artifact.second is not None:
-        found = f"{artifact.second.embedder.kind} decides where the provider gives no answer"
-        return ok("second embedder", found)
-    if artifact.without_second is not None:
-        return warn("second embedder", artifact.without_second, "install what it names")
-    if config.embedder.stand_in is None:
-        return ok("second embedder", "none, as configured: the best model on average stands in")
-    return warn(
-        "second embedder",
-        "none: without the provider's answer requests go to the best model on average",
-        "benchrouter build --config FILE makes one, or says why not; or embedder.second: none",
-    )
 
 
 def _in_time(config: BenchRouterConfig, proxy: Mapping[str, Any], artifact: Artifact) -> Finding:

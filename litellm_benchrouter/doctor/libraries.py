@@ -159,8 +159,6 @@ def _extras(config: BenchRouterConfig) -> Iterator[Finding]:
         yield _candidates(config.embedder.candidates)
         return
     yield from _extras_of(config.embedder.kind)
-    if (second := config.embedder.stand_in) is not None and second.kind in _TO_BUILD:
-        yield from _extras_of(second.kind)
 
 
 def _extras_of(kind: str) -> Iterator[Finding]:

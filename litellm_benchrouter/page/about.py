@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from litellm_benchrouter.artifact.manifest import Manifest
-from litellm_benchrouter.artifact.verdict import served_by_second
 from litellm_benchrouter.page.verdict import VerdictView, verdict_view
 from litellm_benchrouter.page.words import NONE, count, moment_and_age, number, part, points
 
@@ -64,7 +63,6 @@ def about(manifest: Manifest) -> About:
             ("From", "; ".join(_source(source) for source in manifest.sources) or NONE),
             ("Holds", _holds(manifest.counts)),
             ("Embedder", _embedder(manifest.embedder)),
-            *_second(manifest.second),
             ("Method", _method(manifest)),
             ("Index", _index(manifest.index)),
         ],
@@ -111,12 +109,6 @@ def _source(source: Mapping[str, Any]) -> str:
 def _embedder(embedder: Mapping[str, Any]) -> str:
     named = " ".join(str(embedder[key]) for key in ("kind", "model") if embedder.get(key))
     return f"{named}, {embedder.get('dimension', NONE)} dimensions"
-
-
-def _second(second: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    if second is None:
-        return []
-    return [("Second embedder", f"{_embedder(second['embedder'])}; {served_by_second(second)}")]
 
 
 def _method(manifest: Manifest) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from litellm_benchrouter.costs.policy import Policy, Terms
-from litellm_benchrouter.errors import ConfigError, EmbedderUnavailableError
+from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.routing.explanation import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.routing.second import NoAnswer, in_place_of_first
 
 _MOST_FIELDS = 5_000  # a benchmark may have hundreds of models, and each is a field
 
@@ -91,18 +90,9 @@ def ask(router: BenchRouter, question: Question, policy: Policy) -> Explanation:
         except ValueError as error:
             raise ConfigError(f"{error}.") from error
 
-    def explained(by: BenchRouter) -> Explanation:
-        return by.explain(
-            question.prompt,
-            task=question.task or None,
-            models=question.offer(router.models),
-            terms=Terms(policy),
-        )
-
-    try:
-        return explained(router)
-    except EmbedderUnavailableError as error:
-        if router.second is None:
-            raise
-        found, why = explained(router.second), NoAnswer(str(error), error.kind)
-        return replace(found, decision=in_place_of_first(found.decision, why))
+    return router.explain(
+        question.prompt,
+        task=question.task or None,
+        models=question.offer(router.models),
+        terms=Terms(policy),
+    )

@@ -34,9 +34,6 @@ KINDS = frozenset(
 )
 """Every `Decision.kind`: a closed set, because metrics count by it."""
 
-NO_ANSWERS = frozenset({"time_limit", "error", "breaker", "busy"})
-"""Why a hosted embedder gave no answer: `Decision.no_answer`, a closed set as well."""
-
 GIVEN_UP = frozenset({"time_limit", "error", "breaker"})
 """The kinds of a decision by the average alone because no other could be taken."""
 
@@ -69,8 +66,6 @@ class Decision:
         Mean cosine distance, in [0, 2], of the prompt to the benchmark samples that decided.
     embedder : str or None
         Kind of the embedder whose vector decided; None where none was asked.
-    no_answer : str or None
-        Where a second embedder decided: why the first did not, of `NO_ANSWERS`.
     embed_seconds : float or None
         What the embedder took.
     seconds : float or None
@@ -86,7 +81,6 @@ class Decision:
     policy: str = "quality"
     costs_usd: Mapping[str, float] | None = None
     kind: str = "routed"
-    no_answer: str | None = None
     embedder: str | None = field(default=None, compare=False)
     distance: float | None = field(default=None, compare=False)
     embed_seconds: float | None = field(default=None, compare=False)

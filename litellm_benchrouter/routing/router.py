@@ -31,17 +31,10 @@ class BenchRouter:
     Parameters
     ----------
     artifact : Artifact
-
-    Attributes
-    ----------
-    second : BenchRouter or None
-        Decides by the second embedder's vectors, where the version has one.
     """
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
-        self.second: BenchRouter | None
-        self.second = None if artifact.second is None else BenchRouter(artifact.second)
         parameters = artifact.manifest.parameters
         self._k = int(parameters["k"])
         self._on_scores = parameters["s1_on"] == "score" and artifact.scores is not None
@@ -62,11 +55,6 @@ class BenchRouter:
     def models(self) -> tuple[str, ...]:
         """The models that the benchmark knows."""
         return self.artifact.models
-
-    @property
-    def both(self) -> tuple[BenchRouter, ...]:
-        """This one, and the second where there is one."""
-        return (self,) if self.second is None else (self, self.second)
 
     def knows_task(self, task: str) -> bool:
         """Say whether a name is a task of the configuration or of the benchmark."""

@@ -50,7 +50,6 @@ def log_decision(
         "task": decision.task,
         "policy": decision.policy,
         "embedder": decision.embedder,
-        "no_answer": decision.no_answer,
         "distance": decision.distance,
         "seconds": decision.seconds,
         "embed_seconds": decision.embed_seconds,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from litellm_benchrouter.routing.decision import KINDS, NO_ANSWERS, Decision
+from litellm_benchrouter.routing.decision import KINDS, Decision
 
 if TYPE_CHECKING:
     from litellm_benchrouter.artifact.version import Artifact
@@ -58,9 +58,6 @@ class Metrics:
 
     def breaker(self, *, is_open: bool) -> None:
         """Note the breaker's state."""
-
-    def first_embedder(self, *, is_open: bool) -> None:
-        """Note the state of the breaker around the hosted embedder."""
 
     def aside(self, *, decides: bool) -> None:
         """Note whether a process of its own takes the short decisions."""
@@ -115,11 +112,6 @@ class PrometheusMetrics(Metrics):
             "What a request waited for its decision.",
             ("method",),
             buckets=_SECONDS,
-        )
-        self._second = Counter(
-            "benchrouter_second_embedder_total",
-            "Decisions by the second embedder, in one word why the hosted one gave none.",
-            ("group", "reason"),
         )
         self._embedding = Histogram(
             "benchrouter_embedding_seconds",
@@ -183,11 +175,6 @@ class PrometheusMetrics(Metrics):
             "1 while a worker's breaker is open.",
             multiprocess_mode="livemax",
         )
-        self._first_embedder = Gauge(
-            "benchrouter_hosted_embedder_breaker_open",
-            "1 while a worker does not ask the hosted embedder, because it kept failing.",
-            multiprocess_mode="livemax",
-        )
 
         self._aside = Gauge(
             "benchrouter_decision_processes",
@@ -200,8 +187,6 @@ class PrometheusMetrics(Metrics):
         kind = decision.kind if decision.kind in KINDS else OTHER
         group = self._group(group)
         self._decisions.labels(group, decision.pick, decision.method, kind).inc()
-        if decision.no_answer in NO_ANSWERS:
-            self._second.labels(group, decision.no_answer).inc()
         if decision.seconds is not None:
             self._seconds.labels(decision.method).observe(decision.seconds)
         if decision.embed_seconds is not None:
@@ -243,10 +228,6 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def breaker(self, *, is_open: bool) -> None:
         self._breaker.set(is_open)
-
-    @_never_raises
-    def first_embedder(self, *, is_open: bool) -> None:
-        self._first_embedder.set(is_open)
 
     @_never_raises
     def aside(self, *, decides: bool) -> None:

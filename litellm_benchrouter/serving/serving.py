@@ -8,12 +8,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.version import read_artifact
@@ -26,10 +23,8 @@ from litellm_benchrouter.errors import (
 )
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.routing.second import NoAnswer, in_place_of_first
 from litellm_benchrouter.serving.aside import Aside
 from litellm_benchrouter.serving.breaker import Breaker
-from litellm_benchrouter.serving.first_embedder import FirstEmbedder
 from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.pace import Kind, Pace
 from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
@@ -61,8 +56,6 @@ class Serving:
         Of the version that serves.
     breaker : Breaker
         Opens where decisions keep failing.
-    first : FirstEmbedder
-        Asks the embedder of a version that has a second one.
     aside : Aside
         Takes the short decisions in a process of their own, once `start` was called.
     """
@@ -85,7 +78,6 @@ class Serving:
         self._paces: WeakKeyDictionary[BenchRouter, Pace] = WeakKeyDictionary()
         breaker = config.serving.breaker
         self.breaker = Breaker(breaker.failures, breaker.seconds, on_change=self._metrics.breaker)
-        self.first = FirstEmbedder.of(config, self._metrics.first_embedder)
         self.aside = Aside(config.serving.decide_in, self._limit, self._metrics.aside)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -106,7 +98,6 @@ class Serving:
         """Stop looking, and let decisions under way end by themselves."""
         self._stopped.set()
         self._threads.stop()
-        self.first.stop()
         self.aside.stop()
 
     def refresh(self) -> None:
@@ -148,7 +139,6 @@ class Serving:
         self._prepare(router)
         self.router, self._refused = router, None
         self.breaker.retry()
-        self.first.breaker.retry()
         self._metrics.loaded(router.artifact)
         logger.info("benchrouter: version %s serves", router.artifact.manifest.version)
 
@@ -214,26 +204,13 @@ class Serving:
         models: Sequence[str],
         terms: Terms,
     ) -> Decision:
-        """Decide by the embedder, or where there is a second one by that which answers."""
-        is_named = task is not None and router.knows_task(task)
-        if router.second is None or is_named or not text.strip():
-            started = time.perf_counter()
-            decided = await self.aside.decide(router, text, task, models, terms)
-            if decided is not None:
-                return decided
-            left = self._limit - (time.perf_counter() - started)
-            return await self._in_time(left, router, text, task, models, terms)
-        if self._pace(router).knows((None, *models)) and not router.compares(models, terms):
-            return await self._in_time(self._limit, router, text, task, models, terms)
+        """Decide in the process beside this one where that can be, else here."""
         started = time.perf_counter()
-        vector = await self.first.vector(router.artifact.embedder, text)
-        took = time.perf_counter() - started
-        left = max(self._limit - took, 0.0)
-        if isinstance(vector, NoAnswer):
-            decision = await self._in_time(left, router.second, text, task, models, terms)
-            return in_place_of_first(decision, vector)
-        decision = await self._in_time(left, router, text, task, models, terms, vector)
-        return replace(decision, embed_seconds=took)
+        decided = await self.aside.decide(router, text, task, models, terms)
+        if decided is not None:
+            return decided
+        left = self._limit - (time.perf_counter() - started)
+        return await self._in_time(left, router, text, task, models, terms)
 
     async def _in_time(
         self,
@@ -243,7 +220,6 @@ class Serving:
         task: str | None,
         models: Sequence[str],
         terms: Terms,
-        vector: NDArray[np.float32] | None = None,
     ) -> Decision:
         """Decide in place where that is quick, else in a thread; TimeoutError when time is up."""
         pace = self._pace(router)
@@ -251,12 +227,12 @@ class Serving:
 
         def timed() -> tuple[Decision, float]:
             started = clock()
-            decision = router.decide(text, task=task, models=models, terms=terms, vector=vector)
+            decision = router.decide(text, task=task, models=models, terms=terms)
             return decision, clock() - started
 
         known_task = task if task is not None and router.knows_task(task) else None
         kind: Kind = (known_task, *models)
-        is_quick = pace.is_quick(kind, embedded=vector is not None)
+        is_quick = pace.is_quick(kind)
         if not is_quick and pace.is_quick(kind, embedded=True):
             is_quick = not router.compares(models, terms)
         if is_quick:
@@ -284,13 +260,12 @@ class Serving:
         if self.router is not None and self.router in self._paces:
             kinds += self._paces[self.router].kinds
         known = frozenset(router.models)
-        for each in router.both:
-            pace = self._paces.setdefault(each, Pace(each))
-            for task, *models in kinds:
-                offer = [model for model in models if model in known]
-                if offer and (task is None or each.knows_task(task)):
-                    each.prepare(offer, task)
-                    pace.prepared((task, *offer))
+        pace = self._paces.setdefault(router, Pace(router))
+        for task, *models in kinds:
+            offer = [model for model in models if model in known]
+            if offer and (task is None or router.knows_task(task)):
+                router.prepare(offer, task)
+                pace.prepared((task, *offer))
 
     def _watch(self) -> None:
         while not self._stopped.is_set():

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 
 from litellm_benchrouter.errors import EmbedderError, EmbedderUnavailableError
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.threads import DaemonThreads
 
-logger = logging.getLogger("litellm_benchrouter")
-
 _PROMPT = "warm up"
 _SECONDS = 60.0  # an embedder that hangs must not keep later versions from being loaded
 
 
 def warm_up(router: BenchRouter) -> None:
-    """Decide once by each embedder; a second one that cannot is given up, and the log says so.
+    """Decide once.
 
     Raises
     ------
     EmbedderError
-        If the first one does not end: the version could not serve.
+        If that does not end: the version could not serve.
     """
     with suppress(EmbedderUnavailableError):  # it may answer the next time
         _decide(router)
-    why = router.artifact.without_second
-    try:
-        if router.second is not None:
-            _decide(router.second)
-    except Exception as error:
-        router.second = None
-        why = str(error) if isinstance(error, EmbedderError) else type(error).__name__
-    if why is not None:
-        logger.warning("benchrouter: the second embedder cannot be used; %s", why)
 
 
 def _decide(router: BenchRouter) -> None:

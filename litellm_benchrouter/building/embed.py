@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.building.auto import choose_embedder
-from litellm_benchrouter.building.auto_kept import AUTO
 from litellm_benchrouter.building.encoder_check import MadeEmbedder, make_and_check
 from litellm_benchrouter.config import BenchRouterConfig, TaskConfig
 from litellm_benchrouter.embedders import Embedder, embed_with_cache
@@ -103,10 +101,7 @@ def embed_benchmark(
             "benchrouter.embedder.kind is 'precomputed', but no vectors are given; give "
             "--embeddings FILE.npy or `embeddings:` of every source."
         )
-    if config.embedder.kind == AUTO:
-        made = choose_embedder(config, benchmark, folder, stages)
-    else:
-        made = make_and_check(config, benchmark, folder, stages)
+    made = make_and_check(config, benchmark, folder, stages)
     with stages.stage("embedding", len(benchmark)) as advance:
         vectors, n_new = embed_prompts(made, benchmark.prompts, folder, advance, engine)
     return finished(vectors, made, made.n_new + n_new, folder)
@@ -243,11 +238,6 @@ def _maker_of(
 ) -> MadeEmbedder:
     """Return the embedder that made given vectors, after seeing that it did."""
     config = whole.embedder
-    if config.kind == AUTO:
-        raise ConfigError(
-            "benchrouter.embedder.kind is 'auto', and vectors are given; name the embedder that "
-            "made them, or leave them out so that candidates can be tried."
-        )
     if config.kind in (PrecomputedEmbedder.kind, "lexical"):
         # The lexical embedder is fitted here, so vectors from elsewhere cannot be its own.
         return MadeEmbedder(PrecomputedEmbedder(vectors.shape[1]))

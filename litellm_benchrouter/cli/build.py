@@ -8,7 +8,6 @@ import click
 
 from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.building.build import Built, build
-from litellm_benchrouter.cli.embedder_table import show_candidates
 from litellm_benchrouter.cli.options import (
     config_option,
     console,
@@ -105,8 +104,6 @@ def _show(built: Built, url: str | None) -> None:
         f"{sum(manifest.build_seconds.values()):.1f} s",
         highlight=False,
     )
-    if (auto := (manifest.embedder_measured or {}).get("auto")) is not None:
-        show_candidates(out, auto)
     for warning in manifest.warnings:
         out.print(f"Warning: {warning}", style="yellow", highlight=False)
     if manifest.verdict is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import click
+from click.core import ParameterSource
 
 from litellm_benchrouter.cli.options import (
     config_option,
@@ -16,8 +17,15 @@ from litellm_benchrouter.cli.options import (
     with_engine,
     without_nan,
 )
-from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_config
+from litellm_benchrouter.cli.verdict import show_embedders
+from litellm_benchrouter.config import (
+    BenchRouterConfig,
+    EmbedderKind,
+    load_config,
+    parse_config,
+)
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.evaluation.embedders import compare_embedders
 from litellm_benchrouter.evaluation.run import (
     DEFAULT_PROTOCOLS,
     PROTOCOLS,
@@ -27,6 +35,13 @@ from litellm_benchrouter.evaluation.run import (
 )
 from litellm_benchrouter.evaluation.text import show
 from litellm_benchrouter.progress import bars
+
+EMBEDDERS = tuple(kind for kind in get_args(EmbedderKind) if kind != "precomputed")
+
+_WITH_EMBEDDERS = {
+    *("config_path", "source", "kind", "embedders", "samples", "k", "seed"),
+    *("engine", "ray_address", "json_path"),
+}
 
 
 @click.command("evaluate")
@@ -72,6 +87,11 @@ from litellm_benchrouter.progress import bars
 @click.option("--hidden", default="1500,1500", show_default=True, help="The MLP's hidden layers.")
 @click.option("-k", "k", type=click.IntRange(1), help="Neighbours of the predictors (eq. 7).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random choice.")
+@click.option(
+    "--embedders",
+    metavar="KIND,KIND...",
+    help=f"Run the proof with each of these embedders, and nothing else: {', '.join(EMBEDDERS)}.",
+)
 @engine_option
 @ray_address_option
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False))
@@ -93,6 +113,7 @@ def evaluate_command(
     hidden: str,
     k: int | None,
     seed: int | None,
+    embedders: str | None,
     engine: str | None,
     ray_address: str | None,
     json_path: Path | None,
@@ -103,6 +124,14 @@ def evaluate_command(
     What would you gain over the best single model, what would you save, and can you lose?
     """
     config = with_engine(_config(config_path, source, kind, k, seed), engine, ray_address)
+    if embedders is not None:
+        _only_known(click.get_current_context())
+        with bars() as stages:
+            compared = compare_embedders(config, _kinds(embedders), samples=samples, stages=stages)
+        if json_path is not None:
+            _write_json(json_path, compared)
+        show_embedders(console(), compared)
+        return
     options = Options(
         protocols=tuple(dict.fromkeys(protocols)),
         models=[model.strip() for model in models.split(",")] if models else None,
@@ -118,8 +147,7 @@ def evaluate_command(
     with bars() as stages:
         result = evaluate(config, options, embeddings=embeddings, stages=stages)
     if json_path is not None:
-        text = json.dumps(without_nan(result), indent=1, ensure_ascii=False)
-        _write(json_path, text + "\n")
+        _write_json(json_path, result)
     if html_path is not None:
         from litellm_benchrouter.evaluation.report import render_html
 
@@ -150,6 +178,25 @@ def _config(
     return config.model_copy(update=update)
 
 
+def _kinds(embedders: str) -> list[EmbedderKind]:
+    kinds = list(dict.fromkeys(kind.strip() for kind in embedders.split(",")))
+    for kind in kinds:
+        if kind not in EMBEDDERS:
+            raise ConfigError(f"--embedders names {kind!r}; give some of {', '.join(EMBEDDERS)}.")
+    return cast("list[EmbedderKind]", kinds)
+
+
+def _only_known(context: click.Context) -> None:
+    """Refuse options that say something about protocols, which --embedders does not run."""
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name not in _WITH_EMBEDDERS:
+            raise ConfigError(
+                f"{option.opts[0]} has no effect with --embedders, which runs the proof alone. "
+                f"Leave one of them out."
+            )
+
+
 def _layers(hidden: str) -> tuple[int, ...]:
     try:
         layers = tuple(int(part) for part in hidden.split(","))
@@ -158,6 +205,10 @@ def _layers(hidden: str) -> tuple[int, ...]:
     if not layers or min(layers) < 1:
         raise ConfigError(f"--hidden is {hidden!r}; every layer needs at least one unit.")
     return layers
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    _write(path, json.dumps(without_nan(document), indent=1, ensure_ascii=False) + "\n")
 
 
 def _write(path: Path, text: str) -> None:

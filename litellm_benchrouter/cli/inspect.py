@@ -10,7 +10,6 @@ import click
 from rich.console import Console
 
 from litellm_benchrouter.building.encoder_check import Agreement
-from litellm_benchrouter.cli.embedder_table import show_candidates
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     config_option,
@@ -89,8 +88,6 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
     )
     out.print(f"Embedder: {_told(manifest.embedder)}", highlight=False)
     measured = manifest.embedder_measured or {}
-    if "auto" in measured:
-        show_candidates(out, measured["auto"])
     for found in measured.get("agreement", []):
         agreement = Agreement(**found)
         out.print(f"{agreement.precision} beside the original: {agreement}", highlight=False)

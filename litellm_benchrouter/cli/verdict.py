@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from litellm_benchrouter.artifact.verdict import TITLES, Part, points, sentence
-from litellm_benchrouter.cli.options import table
+from litellm_benchrouter.cli.options import number, table
 
 _NOT_KNOWN = "-"
 
@@ -41,6 +41,39 @@ def show_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
     words = sentence(verdict)
     style = "green" if verdict["passes"] else "red"
     out.print(f"Verdict: {words}.", style=style, highlight=False)
+
+
+def show_embedders(out: Console, compared: Mapping[str, Any]) -> None:
+    """Print what the proof found with each embedder, and how long a prompt takes.
+
+    Parameters
+    ----------
+    out : rich.console.Console
+    compared : mapping
+        As `compare_embedders` returns it.
+    """
+    shown = table(
+        "Embedders: gain over the best model on average (BMA) in points [95 %], and the median "
+        "time of a prompt on one CPU thread",
+        "embedder",
+        "ms",
+        *TITLES.values(),
+        "served",
+        right=("ms", *TITLES.values()),
+    )
+    for each in compared["embedders"]:
+        if "failed" in each:
+            failed = f"does not work here: {each['failed']}"
+            shown.add_row(each["kind"], *[_NOT_KNOWN] * (1 + len(TITLES)), failed)
+            continue
+        verdict = each["verdict"]
+        gains = [
+            f"{points(part['gain'])} [{_interval(part['gain_95'])}]" if part else _NOT_KNOWN
+            for part in (verdict[name] for name in TITLES)
+        ]
+        served = ", ".join(f"{TITLES[part]}: {what}" for part, what in verdict["served"].items())
+        shown.add_row(each["kind"], number(each["p50_ms"], 2), *gains, served)
+    out.print(shown)
 
 
 def _row(verdict: Mapping[str, Any], part: Part) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from litellm_benchrouter.config.block import Block
 from litellm_benchrouter.config.document import read_document
 from litellm_benchrouter.config.offline import (
     EmbedderConfig,
+    EmbedderKind,
     IndexConfig,
     ModelConfig,
     PublishConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "BenchRouterConfig",
     "DecideIn",
     "EmbedderConfig",
+    "EmbedderKind",
     "GroupConfig",
     "IndexConfig",
     "ModelConfig",

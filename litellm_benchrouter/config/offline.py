@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from litellm_benchrouter.config.block import Block, Probability
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.paper.smoother import ALPHAS
 
-Candidate = Literal["lexical", "static", "onnx", "sentence-transformers"]
-"""What `auto` can choose among, by default in this order: what runs locally and costs no call."""
+COMPARE = "benchrouter evaluate --embedders lexical,static"
+"""The command that took the place of the embedder kind `auto`."""
+
+EmbedderKind = Literal[
+    "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
+]
 
 
 class SourceConfig(Block):
@@ -94,23 +98,19 @@ class EmbedderConfig(Block):
     and `static`, which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
     (or of that in `proxy_config`) or any embedding model that LiteLLM knows, at serving for at most
     `time_limit_ms`; `precomputed` takes the vectors of `--embeddings`
-    and serves named tasks only (a request's prompt cannot be embedded); `auto` tries `candidates`
-    on the benchmark and builds with a fast one that is level with the best, by at most `tolerance`
-    of accuracy (docs/embedders.md).
+    and serves named tasks only (a request's prompt cannot be embedded).
     """
 
     retired: ClassVar = {
         "second": (
             "embedder.second",
             "Without a hosted vector in time, a request goes to the best model on average.",
-        )
+        ),
+        "candidates": ("embedder.candidates", f"Run `{COMPARE}` to compare embedders."),
+        "tolerance": ("embedder.tolerance", f"Run `{COMPARE}` to compare embedders."),
     }
 
-    kind: Literal[
-        "auto", "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
-    ] = "lexical"
-    candidates: list[Candidate] = Field(default=list(get_args(Candidate)), min_length=1)
-    tolerance: Probability = 0.01
+    kind: EmbedderKind = "lexical"
     model: str = "sentence-transformers/all-mpnet-base-v2"
     dimensions: int = Field(default=256, ge=1, le=4096)
     device: str = "cpu"
@@ -122,23 +122,24 @@ class EmbedderConfig(Block):
     time_limit_ms: float = Field(default=150.0, gt=0)
     cache: bool = True
 
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _auto_is_gone(cls, kind: object) -> object:
+        if kind == "auto":
+            raise ValueError(
+                f"`auto` was removed. Run `{COMPARE}` to see what each embedder gains on your "
+                "benchmark and how long a prompt takes, and set the kind that you choose"
+            )
+        return kind
+
     @model_validator(mode="after")
     def _hosted_models_are_named(self) -> Self:
         if self.kind == "litellm" and "model" not in self.model_fields_set:
             raise ValueError("kind litellm needs `model`: a group of model_list, or a litellm name")
         return self
 
-    @model_validator(mode="after")
-    def _candidates_are_for_auto(self) -> Self:
-        for key in ("candidates", "tolerance"):
-            if key in self.model_fields_set and self.kind != "auto":
-                raise ValueError(f"`{key}` needs kind auto, and kind is {self.kind}")
-        if len(set(self.candidates)) < len(self.candidates):
-            raise ValueError(f"candidates names one twice: {', '.join(self.candidates)}")
-        return self
-
-    def of_kind(self, kind: Candidate) -> EmbedderConfig:
-        """Return the configuration of one candidate."""
+    def of_kind(self, kind: EmbedderKind) -> EmbedderConfig:
+        """Return the same configuration for another kind of embedder."""
         return self.model_copy(update={"kind": kind})
 
 

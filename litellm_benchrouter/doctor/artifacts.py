@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 
 from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
-from litellm_benchrouter.building.auto_kept import AUTO, settings_of
 from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
 from litellm_benchrouter.doctor.finding import Finding, Status, fail, listed, ok, warn
 from litellm_benchrouter.embedders import LexicalEmbedder
@@ -177,7 +176,7 @@ def _verdict(manifest: Manifest) -> Iterator[Finding]:
 def _differences(config: BenchRouterConfig, manifest: Manifest) -> Iterator[Finding]:
     wanted = json.loads(json.dumps(config.parameters))
     changed = [*_changes(wanted, manifest.parameters)]
-    changed += _embedder_changes(config, manifest)
+    changed += _embedder_changes(config.embedder, manifest.embedder)
     missing = sorted(set(config.tasks) - set(manifest.named_tasks))
     if missing:
         changed.append(f"tasks lack {listed(missing)}")
@@ -198,15 +197,9 @@ def _changes(wanted: Mapping[str, Any], built: Mapping[str, Any], inside: str = 
     return found
 
 
-def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
-    if config.embedder.kind == AUTO:
-        return _auto_changes(config, manifest)
-    return _changes_of(config.embedder, manifest.embedder, "embedder")
-
-
-def _changes_of(embedder: EmbedderConfig, built: Mapping[str, Any], name: str) -> list[str]:
+def _embedder_changes(embedder: EmbedderConfig, built: Mapping[str, Any]) -> list[str]:
     if built.get("kind") != embedder.kind:
-        return [f"{name} was {built.get('kind')}, is {embedder.kind}"]
+        return [f"embedder was {built.get('kind')}, is {embedder.kind}"]
     wanted: dict[str, Any] = {"model": embedder.model}
     if embedder.precision == "fp32" or embedder.on_disagreement == "refuse":
         wanted["precision"] = embedder.precision  # else fp32 may stand in for int8
@@ -216,15 +209,7 @@ def _changes_of(embedder: EmbedderConfig, built: Mapping[str, Any], name: str) -
         wanted["dimensions"] = embedder.dimensions  # of a hosted model
     if embedder.kind == LexicalEmbedder.kind:
         wanted["parameters"] = {"dimensions": embedder.dimensions}
-    return _changes(wanted, built, f"{name}.")
-
-
-def _auto_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
-    """`auto` names no embedder: the settings of the choice are compared."""
-    auto = (manifest.embedder_measured or {}).get(AUTO)
-    if auto is None:
-        return [f"embedder was {manifest.embedder.get('kind')}, is {AUTO}"]
-    return _changes(settings_of(config), auto["settings"], "embedder.")
+    return _changes(wanted, built, "embedder.")
 
 
 def _bytes_of(folder: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from typing import Any
 
@@ -46,7 +46,7 @@ def check(config: BenchRouterConfig, proxy: Mapping[str, Any]) -> Iterator[Findi
         yield ok("libraries", ", ".join(f"{name} {version(name)}" for name in names))
     yield _litellm()
     yield _hnswlib()
-    yield from _extras(config)
+    yield from _extras(config.embedder.kind)
     if "prometheus" in callbacks(proxy):
         yield _extra("prometheus", "proxy", "the callback `prometheus`", only="prometheus-client")
     yield _extra("proxy", "proxy", "the proxy", only="litellm", warns=True)
@@ -154,14 +154,7 @@ def _hnswlib() -> Finding:
     )
 
 
-def _extras(config: BenchRouterConfig) -> Iterator[Finding]:
-    if config.embedder.kind == "auto":
-        yield _candidates(config.embedder.candidates)
-        return
-    yield from _extras_of(config.embedder.kind)
-
-
-def _extras_of(kind: str) -> Iterator[Finding]:
+def _extras(kind: str) -> Iterator[Finding]:
     serving, building = _TO_SERVE.get(kind), _TO_BUILD.get(kind)
     if building is None:
         yield ok("extras", f"the embedder {kind} needs none")
@@ -169,24 +162,6 @@ def _extras_of(kind: str) -> Iterator[Finding]:
         yield _extra("extras", serving, f"serving with the embedder {kind}")
     if building not in (None, serving):
         yield _extra("extras", building, f"building with the embedder {kind}", warns=True)
-
-
-def _candidates(kinds: Sequence[str]) -> Finding:
-    """Say what `auto` can try; what serves is named by the artifact, which is opened elsewhere."""
-    missing = {
-        kind: extra
-        for kind in kinds
-        if (extra := _TO_BUILD.get(kind)) is not None and any(map(_unmet, required(extra)))
-    }
-    able = [kind for kind in kinds if kind not in missing]
-    found = f"the embedder auto can try {', '.join(able) or 'nothing'}"
-    if not missing:
-        return ok("extras", found)
-    install = f'pip install "{PACKAGE}[{",".join(sorted(set(missing.values())))}]"'
-    # An installation that has several, and leaves heavy ones out, is as its owner wants it.
-    if len(able) > 1:
-        return ok("extras", f"{found}; more would be tried after {install}: {', '.join(missing)}")
-    return warn("extras", f"{found}, and not {', '.join(missing)}", install)
 
 
 def _extra(check: str, extra: str, purpose: str, *, only: str = "", warns: bool = False) -> Finding:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.index.hnsw import HnswIndex

@@ -18,12 +18,11 @@ from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.artifact.version_files import describe_files
 from litellm_benchrouter.building.embed import (
     embed_benchmark,
-    without_unknown_prompts,
+    index_vectors,
+    load_benchmark,
 )
-from litellm_benchrouter.building.indexing import index_vectors
 from litellm_benchrouter.building.labelled_build import read_task_labels
 from litellm_benchrouter.building.learn import learn
-from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ArtifactError
@@ -111,10 +110,9 @@ def _build(
     given = read_task_labels(config, inputs, benchmark.models, report.warnings)
     store = open_store(config)
     with store.building() as folder:
-        embedded = embed_benchmark(
+        benchmark, embedded = embed_benchmark(
             config, benchmark, report, embeddings, store.cache, stages, engine
         )
-        benchmark, embedded = without_unknown_prompts(benchmark, embedded)
         index, measured = index_vectors(config, embedded.vectors, store.cache, stages)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
             contents = learn(config, benchmark, embedded, index, inputs, given, stages, engine)
@@ -146,7 +144,7 @@ def _build(
                 warnings=[*report.warnings, *embedded.warnings],
                 guarded=contents.found,
                 verdict=contents.verdict,
-                embedder_measured=embedded.measured,
+                embedder_measured=None,
                 libraries={name: version(name) for name in _LIBRARIES}
                 | {"python": platform.python_version()},
                 build_seconds={name: round(s, 3) for name, s in stages.seconds.items()},

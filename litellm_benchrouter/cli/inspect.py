@@ -9,7 +9,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from litellm_benchrouter.building.encoder_check import Agreement
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     config_option,
@@ -87,10 +86,6 @@ def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
         highlight=False,
     )
     out.print(f"Embedder: {_told(manifest.embedder)}", highlight=False)
-    measured = manifest.embedder_measured or {}
-    for found in measured.get("agreement", []):
-        agreement = Agreement(**found)
-        out.print(f"{agreement.precision} beside the original: {agreement}", highlight=False)
     out.print(
         f"Index: recall {manifest.index['recall']:.4f} at k={manifest.index['recall_at']:.0f}, "
         f"ef={manifest.index['ef']:.0f}",

@@ -14,6 +14,8 @@ from litellm_benchrouter.paper.smoother import ALPHAS
 COMPARE = "benchrouter evaluate --embedders lexical,static"
 """The command that took the place of the embedder kind `auto`."""
 
+_FP32 = "The embedder onnx is exported in fp32 and compared with its original."
+
 EmbedderKind = Literal[
     "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
 ]
@@ -93,9 +95,8 @@ class EmbedderConfig(Block):
     """What turns a prompt into a vector.
 
     `lexical` is fitted on the benchmark and needs no download; `sentence-transformers` takes a
-    model's name or a local folder, and so do `onnx`, which exports it at build time (`precision`
-    int8 or fp32; `on_disagreement` says what to do where int8 picks differently from the original),
-    and `static`, which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
+    model's name or a local folder, and so do `onnx`, which exports it at build time, and `static`,
+    which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
     (or of that in `proxy_config`) or any embedding model that LiteLLM knows, at serving for at most
     `time_limit_ms`; `precomputed` takes the vectors of `--embeddings`
     and serves named tasks only (a request's prompt cannot be embedded).
@@ -107,6 +108,8 @@ class EmbedderConfig(Block):
             "Without a hosted vector in time, a request goes to the best model on average.",
         ),
         "candidates": ("embedder.candidates", f"Run `{COMPARE}` to compare embedders."),
+        "precision": ("embedder.precision", _FP32),
+        "on_disagreement": ("embedder.on_disagreement", _FP32),
         "tolerance": ("embedder.tolerance", f"Run `{COMPARE}` to compare embedders."),
     }
 
@@ -116,8 +119,6 @@ class EmbedderConfig(Block):
     device: str = "cpu"
     batch_size: int = Field(default=32, ge=1)
     max_seq_length: int | None = Field(default=None, ge=8)
-    precision: Literal["int8", "fp32"] = "int8"
-    on_disagreement: Literal["fp32", "refuse"] = "fp32"
     proxy_config: Path | None = None
     time_limit_ms: float = Field(default=150.0, gt=0)
     cache: bool = True

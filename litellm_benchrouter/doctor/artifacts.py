@@ -201,8 +201,6 @@ def _embedder_changes(embedder: EmbedderConfig, built: Mapping[str, Any]) -> lis
     if built.get("kind") != embedder.kind:
         return [f"embedder was {built.get('kind')}, is {embedder.kind}"]
     wanted: dict[str, Any] = {"model": embedder.model}
-    if embedder.precision == "fp32" or embedder.on_disagreement == "refuse":
-        wanted["precision"] = embedder.precision  # else fp32 may stand in for int8
     if embedder.max_seq_length is not None:
         wanted |= dict.fromkeys(("max_seq_length", "max_tokens"), embedder.max_seq_length)
     if "dimensions" in embedder.model_fields_set:

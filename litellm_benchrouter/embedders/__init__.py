@@ -40,7 +40,7 @@ def make_embedder(
     ----------
     config : EmbedderConfig
     texts : sequence of str
-        The benchmark's prompts, for an embedder that is fitted.
+        The benchmark's prompts, for an embedder that is fitted on them or compared on them.
     seed : int
         For an embedder that is fitted.
     cache : Path, optional
@@ -69,10 +69,7 @@ def make_embedder(
             )
         case OnnxEmbedder.kind:
             return OnnxEmbedder.export(
-                config.model,
-                precision=config.precision,
-                max_tokens=config.max_seq_length,
-                cache=cache,
+                config.model, texts, max_tokens=config.max_seq_length, cache=cache
             )
         case HostedEmbedder.kind:
             return HostedEmbedder.make(config)

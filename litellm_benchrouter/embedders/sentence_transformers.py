@@ -29,7 +29,8 @@ _PROBE = (
     "def add(a, b):\n    return a + b",
     "A train travels 60 miles in 1.5 hours. What is its average speed in miles per hour?",
 )
-_SAME_MODEL = 0.999  # cosine; other devices and library versions stay above .9999
+SAME_MODEL = 0.999
+"""Cosine between vectors of one model; other devices and library versions stay above .9999."""
 
 # A token is four characters on average; nothing is lost by cutting at eight times that, and the
 # tokenizer never sees a text of megabytes.
@@ -176,11 +177,11 @@ class SentenceTransformersEmbedder:
                 f"build again."
             )
         cosine = float((probe * found._probe).sum(axis=1).min())
-        if not cosine >= _SAME_MODEL:
+        if not cosine >= SAME_MODEL:
             raise EmbedderError(
                 f"the artifact was built with another {name} than the one found here: the vectors "
                 f"of its probe sentences agree to a cosine of {cosine:.3f}, less than "
-                f"{_SAME_MODEL}; install the same model or build again."
+                f"{SAME_MODEL}; install the same model or build again."
             )
         return found
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.building.embed import embed_benchmark, without_unknown_prompts
+from litellm_benchrouter.building.embed import embed_benchmark, load_benchmark
 from litellm_benchrouter.building.learn import fit_and_prove
-from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig, EmbedderKind
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.engine import open_engine
@@ -65,11 +64,12 @@ def compare_embedders(
             one = config.model_copy(update=change)
             cache = config.artifacts / "cache"
             try:
-                embedded = embed_benchmark(one, benchmark, report, None, cache, stages, engine)
+                part, embedded = embed_benchmark(
+                    one, benchmark, report, None, cache, stages, engine
+                )
             except BenchRouterError as error:
                 found[kind] = {"kind": kind, "failed": str(error)}
                 continue
-            part, embedded = without_unknown_prompts(benchmark, embedded)
             most = config.fit_samples if samples is None else samples
             taken = FittingSet.of(part, embedded.vectors, most, seed=config.seed)
             whole = FittingSet(taken.benchmark, taken.vectors, None, taken.benchmark)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import read_artifact
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.labelling.candidates import Proxy, models_named

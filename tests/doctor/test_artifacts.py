@@ -253,21 +253,3 @@ def test_a_hosted_embedder_is_not_asked(tiny_folder: Path, limit: float, status:
     found = decided(load_config(tiny_folder / "config.yaml"), {})
     assert statuses(found) == {"embedder": status}
     assert "is not asked" in found["embedder"].found
-
-
-@pytest.mark.parametrize(
-    ("asked", "built", "told"),
-    [
-        ({"precision": "int8"}, "fp32", False),  # where int8 picked differently
-        ({"precision": "int8", "on_disagreement": "refuse"}, "fp32", True),
-        ({"precision": "fp32"}, "int8", True),
-    ],
-)
-def test_fp32_that_stands_in_for_int8_is_no_other_setting(
-    tiny_folder: Path, asked: dict[str, Any], built: str, told: bool
-) -> None:
-    config = config_of(tiny_folder, embedder={"kind": "onnx", "model": "m", **asked})
-    identity = {"kind": "onnx", "model": "m", "precision": built, "dimension": 8}
-    rewritten(config, embedder=identity)
-    found = version_of(config)[0]["settings"]
-    assert ("embedder.precision" in found.found) is told

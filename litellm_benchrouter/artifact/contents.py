@@ -15,8 +15,7 @@ from litellm_benchrouter.artifact.named_tasks_file import to_json
 from litellm_benchrouter.artifact.of_embedder import write_of_embedder
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.guarded.guarded import Guarded
-from litellm_benchrouter.index.faiss_graph import FaissIndex
-from litellm_benchrouter.index.hnsw import HnswIndex
+from litellm_benchrouter.index import Graph
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.routing.decision import TaskChoice, TaskScores
 
@@ -84,9 +83,7 @@ class Contents:
     fitted_rows: NDArray[np.int32] | None = None
 
 
-def write_contents(
-    folder: Path, contents: Contents, index: HnswIndex | FaissIndex, embedder: Embedder
-) -> None:
+def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Embedder) -> None:
     """Write everything but the manifest; equal contents give equal bytes."""
     arrays: dict[str, NDArray[Any] | None] = {
         CORRECTNESS: contents.correctness,

@@ -16,10 +16,8 @@ from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.guarded import guarded
 from litellm_benchrouter.guarded.guarded import Guarded
-from litellm_benchrouter.index.build import ROWS_FILE, open_index, save_index
-from litellm_benchrouter.index.faiss_graph import FaissIndex
-from litellm_benchrouter.index.graph import Index
-from litellm_benchrouter.index.hnsw import HnswIndex
+from litellm_benchrouter.index import ROWS_FILE, Graph, open_index
+from litellm_benchrouter.paper.neighbors import Index
 
 EMBEDDINGS = "embeddings.npy"
 FITTED_ROWS = "fitted_rows.npy"
@@ -65,7 +63,7 @@ def write_of_embedder(
     folder: Path,
     *,
     embeddings: NDArray[np.float32],
-    index: HnswIndex | FaissIndex,
+    index: Graph,
     guarded: Guarded | None,
     fitted_rows: NDArray[np.int32] | None,
     embedder: Embedder,
@@ -74,11 +72,10 @@ def write_of_embedder(
     if fitted_rows is not None:
         np.save(folder / FITTED_ROWS, np.ascontiguousarray(fitted_rows), allow_pickle=False)
     # The graph of faiss finds by short vectors: half of the digits put what it found in order.
-    kind = np.float16 if isinstance(index, FaissIndex) else np.float32
-    write_array(folder / EMBEDDINGS, embeddings, kind)
+    write_array(folder / EMBEDDINGS, embeddings, index.vectors)
     if guarded is not None:
         guarded.save(folder)
-    save_index(folder, index)
+    index.save(folder)
     (folder / EMBEDDER).mkdir()
     embedder.save(folder / EMBEDDER)
 

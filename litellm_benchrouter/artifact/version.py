@@ -42,8 +42,8 @@ from litellm_benchrouter.embedders import Embedder, load_embedder
 from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.guarded.guarded import Guarded
-from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import MISSING, ModelFacts, average_accuracy
+from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.routing.decision import TaskScores
 

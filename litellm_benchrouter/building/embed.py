@@ -15,9 +15,7 @@ from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.embedders.room import room_for
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError, SourceError
-from litellm_benchrouter.index.build import build_index
-from litellm_benchrouter.index.faiss_graph import FaissIndex
-from litellm_benchrouter.index.hnsw import HnswIndex
+from litellm_benchrouter.index import Graph, build_index
 from litellm_benchrouter.paper.benchmark import Benchmark
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Silent
@@ -307,15 +305,10 @@ def _maker_of(
 
 
 def index_vectors(
-    config: BenchRouterConfig, vectors: NDArray[np.float32], cache: Path, stages: Silent
-) -> tuple[HnswIndex | FaissIndex, dict[str, float | str]]:
+    config: BenchRouterConfig, vectors: NDArray[np.float32], stages: Silent
+) -> tuple[Graph, dict[str, float | str]]:
     """Build the index of a benchmark's vectors; see `build_index`."""
     with stages.stage("index", len(vectors)) as advance:
         return build_index(
-            vectors,
-            config.index,
-            k=config.routing.k,
-            seed=config.seed,
-            progress=advance,
-            cache=cache,
+            vectors, config.index, k=config.routing.k, seed=config.seed, progress=advance
         )

@@ -21,7 +21,6 @@ from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.guarded.filled import filled_accuracy
 from litellm_benchrouter.guarded.request import K
-from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
     average_accuracy,
@@ -29,6 +28,7 @@ from litellm_benchrouter.paper.benchmark import (
     task_accuracy,
 )
 from litellm_benchrouter.paper.neighbors import (
+    Index,
     Neighbors,
     nearest,
 )

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import Benchmark
-from litellm_benchrouter.paper.neighbors import Neighbors
+from litellm_benchrouter.paper.neighbors import Index, Neighbors
 
 _BLOCK = 1_000  # queries asked at once
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,59 +166,3 @@ def test_hidden_files_of_a_network_file_system_are_passed_over(version):
     (version / ".nfs0001").write_bytes(b"x")
     (version / "embedder" / ".DS_Store").write_bytes(b"x")
     read_artifact(version)
-
-
-# The graph
-
-HEADER = 96
-
-
-def poke(version: Path, offset: int, fmt: str, value: int) -> str:
-    content = bytearray((version / "index.hnsw").read_bytes())
-    struct.pack_into(fmt, content, offset, value)
-    (version / "index.hnsw").write_bytes(content)
-    return refusal(version)
-
-
-@pytest.mark.parametrize(
-    ("offset", "fmt", "value", "said"),
-    [
-        (0, "=Q", 8, "header"),  # where level 0 starts
-        (8, "=Q", 97, "header"),  # capacity
-        (8, "=Q", 2**62, "header"),
-        (16, "=Q", 95, "holds 95 rows of dimension 12, the manifest says 96 of dimension 12"),
-        (24, "=Q", 2**61, "header"),  # bytes a row
-        (32, "=Q", 0, "rows of dimension"),  # where the label is
-        (40, "=Q", 0, "rows of dimension"),  # where the vector is
-        (48, "=i", 9, "not on the highest level"),
-        (52, "=I", 96, "not on the highest level"),
-        (56, "=Q", 2**40, "header"),  # most links
-        (64, "=Q", 2**40, "header"),  # most links of level 0
-        (72, "=Q", 5, "header"),  # M
-        (HEADER, "=I", 9, "more links than there is room for"),
-        (HEADER, "=I", 2**16 + 1, "more links than there is room for"),
-        (HEADER + 4, "=I", 96, "a link leads to a row that is not there"),
-        (HEADER + 4, "=I", 2**32 - 1, "a link leads to a row that is not there"),
-        (HEADER + 36, "=f", 0.5, "not those of the artifact's embeddings"),
-        (HEADER + 84, "=Q", 96, "does not hold each of the 96 rows once"),
-    ],
-)
-def test_a_graph_that_would_lead_hnswlib_astray_is_refused(version, offset, fmt, value, said):
-    assert said in poke(version, offset, fmt, value)
-
-
-@pytest.mark.parametrize("value", [1, 4, 40, 2**32 - 1])
-def test_levels_above_0_that_do_not_fit_are_refused(version, value):
-    size = (version / "index.hnsw").stat().st_size
-    row = 4 + 8 * 4 + 12 * 4 + 8
-    assert "index.hnsw is not an index that hnswlib reads" in poke(
-        version, HEADER + 96 * row if value != 4 else size - 4, "=I", value
-    )
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
-def test_a_graph_over_vectors_that_are_none_is_refused(version, value):
-    content = bytearray((version / "index.hnsw").read_bytes())
-    struct.pack_into("=12f", content, HEADER + 36, *([value] * 12))
-    (version / "index.hnsw").write_bytes(content)
-    assert "its vectors are not those" in refusal(version)

@@ -39,7 +39,7 @@ from litellm_benchrouter.artifact.of_embedder import (
 from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders import Embedder, load_embedder
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.guarded.guarded import Guarded
 from litellm_benchrouter.paper.benchmark import MISSING, ModelFacts, average_accuracy

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from litellm_benchrouter.config import BenchRouterConfig, SourceConfig, TaskConfig
 from litellm_benchrouter.costs.prices import with_known_prices
 from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
-from litellm_benchrouter.embedders.room import room_for
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
+from litellm_benchrouter.embedders.cache import room_for
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.index import Graph, build_index

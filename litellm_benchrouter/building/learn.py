@@ -17,7 +17,7 @@ from litellm_benchrouter.building.guarded_build import FittedGuarded, fit_guarde
 from litellm_benchrouter.building.labelled_build import Labels, TaskLabels
 from litellm_benchrouter.building.proof import held_out_groups, loses, prove
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.guarded.filled import filled_accuracy
 from litellm_benchrouter.guarded.request import K

@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from litellm_benchrouter.config import EmbedderConfig
+from litellm_benchrouter.embedders.base import DEFAULT_CUT, Embedder, PrecomputedEmbedder
 from litellm_benchrouter.embedders.cache import embed_with_cache
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
 from litellm_benchrouter.embedders.lexical import LexicalEmbedder
 from litellm_benchrouter.embedders.onnx import OnnxEmbedder
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
-from litellm_benchrouter.embedders.protocol import Embedder
 from litellm_benchrouter.embedders.sentence_transformers import SentenceTransformersEmbedder
 from litellm_benchrouter.embedders.static import StaticEmbedder
-from litellm_benchrouter.embedders.tokens import DEFAULT_CUT
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 
 __all__ = [

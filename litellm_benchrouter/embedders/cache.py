@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,10 +15,33 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.embedders.base import Embedder, Progress
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
-from litellm_benchrouter.embedders.protocol import Embedder, Progress
-from litellm_benchrouter.embedders.room import room_for
 from litellm_benchrouter.errors import EmbedderError
+
+_IN_MEMORY = 256_000_000  # bytes
+
+
+def room_for(n: int, dimension: int, folder: Path | None) -> NDArray[np.float32]:
+    """Return zeros; above 256 MB in a file without a name, which ends with the process.
+
+    Parameters
+    ----------
+    n, dimension : int
+    folder : Path or None
+        Where the file would be; None for memory.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, dimension)
+    """
+    shape = (n, dimension)
+    if folder is None or 4 * n * dimension <= _IN_MEMORY:
+        return np.zeros(shape, dtype=np.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+
 
 _log = logging.getLogger(__name__)
 

@@ -21,13 +21,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.model_files import cached_folder, model_digest
-from litellm_benchrouter.embedders.protocol import Progress
+from litellm_benchrouter.embedders.base import (
+    DEFAULT_CUT,
+    Progress,
+    Tokens,
+    cached_folder,
+    model_digest,
+)
 from litellm_benchrouter.embedders.sentence_transformers import (
     SAME_MODEL,
     SentenceTransformersEmbedder,
 )
-from litellm_benchrouter.embedders.tokens import DEFAULT_CUT, Tokens
 from litellm_benchrouter.errors import EmbedderError
 from litellm_benchrouter.paper.neighbors import normalize
 

@@ -14,9 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.model_files import model_digest
-from litellm_benchrouter.embedders.protocol import Progress
-from litellm_benchrouter.embedders.tokens import DEFAULT_CUT
+from litellm_benchrouter.embedders.base import DEFAULT_CUT, Progress, model_digest
 from litellm_benchrouter.errors import EmbedderError
 from litellm_benchrouter.paper.neighbors import normalize
 

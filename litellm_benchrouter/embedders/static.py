@@ -19,8 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.protocol import Progress
-from litellm_benchrouter.embedders.tokens import DEFAULT_CUT, Tokens
+from litellm_benchrouter.embedders.base import DEFAULT_CUT, Progress, Tokens
 from litellm_benchrouter.errors import EmbedderError
 from litellm_benchrouter.paper.neighbors import normalize
 
@@ -76,7 +75,7 @@ class StaticEmbedder:
         EmbedderError
             If model2vec is not installed or the model cannot be loaded.
         """
-        from litellm_benchrouter.embedders.model_files import cached_folder, model_digest
+        from litellm_benchrouter.embedders.base import cached_folder, model_digest
 
         recipe = {"kind": cls.kind, "files": model_digest(model), "dimensions": dimensions}
         folder = cached_folder(cache, recipe)

@@ -17,9 +17,9 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from litellm_benchrouter.embedders.base import Embedder
 from litellm_benchrouter.embedders.cache import in_order
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
-from litellm_benchrouter.embedders.protocol import Embedder
 from litellm_benchrouter.engine.cluster import (
     check_workers,
     connect,

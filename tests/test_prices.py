@@ -16,7 +16,7 @@ from litellm_benchrouter.costs.prices import (
     with_known_prices,
 )
 from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, cost_ranks
-from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices, price_of
+from litellm_benchrouter.proxy.facts import DeploymentFacts, price_of
 
 COST_MAP = {
     "gpt-9": {
@@ -117,11 +117,13 @@ def test_a_model_costs_the_mean_of_its_replicas_and_nothing_is_said_of_the_unkno
         deployment("c"),
         deployment("d", params=OWN),
     ]
-    prices = DeploymentPrices()
-    found = prices.of(group, ["ant", "ant", "bee", None])
+    facts = DeploymentFacts()
+    found = facts.prices(group, ["ant", "ant", "bee", None])
     assert found == (("ant", Prices(2.0, 2.0)),)
     group[0]["litellm_params"]["input_cost_per_token"] = 9.0
-    assert prices.of(group, ["ant", "ant", "bee", None]) is found  # not looked up for each request
+    assert (
+        facts.prices(group, ["ant", "ant", "bee", None]) == found
+    )  # not looked up for each request
 
 
 # Expected cost

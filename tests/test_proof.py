@@ -19,8 +19,8 @@ from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.building.embed import embed_benchmark, load_benchmark
 from litellm_benchrouter.building.proof import MOST_HELD_OUT, TEST_SHARE, held_out_groups
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_config
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.request import run_request

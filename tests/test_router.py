@@ -32,10 +32,9 @@ from litellm_benchrouter.paper.neighbors import (
     nearest_outside_task,
     normalize,
 )
-from litellm_benchrouter.paper.scores import correctness_predictor, s2, s3
+from litellm_benchrouter.paper.scores import correctness_predictor, probability_better, s2, s3
 from litellm_benchrouter.paper.smoother import kernel_smoother, smoother_table, task_distance
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import probability_better
 from litellm_benchrouter.routing.router import BenchRouter
 
 Vectors = NDArray[np.float32]

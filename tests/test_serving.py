@@ -20,8 +20,8 @@ from proxy.harness import eventually
 
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import BenchRouterConfig, ServingConfig, load_config
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter

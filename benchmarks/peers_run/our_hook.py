@@ -11,7 +11,7 @@ from pathlib import Path
 from reliability.hooking import Logging, close, hook_of, offered, serving_of
 from support.timing import elapsed_ms
 
-from litellm_benchrouter.demo.run import prepare
+from litellm_benchrouter.cli.demo import prepare
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.routing.router import BenchRouter
 from peers_run.result import Ask

@@ -18,8 +18,8 @@ from support.proxies import Measured, Turn, ask_in_turns, provider
 from support.timing import percentiles, spread
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.store.directory import Store
 from peers_run import litellm_routers, litellm_semantic

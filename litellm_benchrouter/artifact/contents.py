@@ -16,8 +16,8 @@ from litellm_benchrouter.artifact.of_embedder import write_of_embedder
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.guarded.guarded import Guarded
 from litellm_benchrouter.index import Graph
+from litellm_benchrouter.paper.scores import TaskChoice, TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
-from litellm_benchrouter.routing.decision import TaskChoice, TaskScores
 
 CORRECTNESS = "correctness.npy"
 SCORES = "scores.npy"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
-from litellm_benchrouter.routing.decision import Decision, rank_with
+from litellm_benchrouter.paper.scores import rank_with
+from litellm_benchrouter.routing.decision import Decision
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

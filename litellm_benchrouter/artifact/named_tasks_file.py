@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.labelled_task import LabelledTask, TaskPosterior
-from litellm_benchrouter.routing.decision import TaskChoice, TaskScores
+from litellm_benchrouter.paper.scores import TaskChoice, TaskScores
 
 Floats = NDArray[np.float64]
 

@@ -44,8 +44,8 @@ from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.guarded.guarded import Guarded
 from litellm_benchrouter.paper.benchmark import MISSING, ModelFacts, average_accuracy
 from litellm_benchrouter.paper.neighbors import Index
+from litellm_benchrouter.paper.scores import TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
-from litellm_benchrouter.routing.decision import TaskScores
 
 _OpenEmbedder = Callable[[Mapping[str, Any], Path], Embedder]
 """Opens an embedder: (its identity, its folder)."""

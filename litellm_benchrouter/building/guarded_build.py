@@ -14,9 +14,9 @@ from litellm_benchrouter.guarded.left_out_s3 import confident_s3
 from litellm_benchrouter.guarded.unseen import Evidence, UnseenChoice
 from litellm_benchrouter.guarded.unseen_task import NEIGHBORS, TaskPredictors
 from litellm_benchrouter.paper.neighbors import Neighbors
+from litellm_benchrouter.paper.scores import TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import TaskScores
 from litellm_benchrouter.validation.folds import Prepared
 from litellm_benchrouter.validation.methods import unseen_choice
 from litellm_benchrouter.validation.trade_offs import trade_offs

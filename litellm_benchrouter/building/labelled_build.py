@@ -25,8 +25,12 @@ from litellm_benchrouter.guarded.unseen import candidate_scores
 from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy
 from litellm_benchrouter.paper.masked import mean
 from litellm_benchrouter.paper.neighbors import Neighbors
-from litellm_benchrouter.paper.scores import correctness_predictor, predictor_accuracy, s3
-from litellm_benchrouter.routing.decision import TaskScores
+from litellm_benchrouter.paper.scores import (
+    TaskScores,
+    correctness_predictor,
+    predictor_accuracy,
+    s3,
+)
 from litellm_benchrouter.sources.tasks import labels_path, read_labels
 from litellm_benchrouter.validation.folds import Prepared
 

@@ -32,14 +32,21 @@ from litellm_benchrouter.paper.neighbors import (
     Neighbors,
     nearest,
 )
-from litellm_benchrouter.paper.scores import correctness_predictor, s1, s2, s3
+from litellm_benchrouter.paper.scores import (
+    TaskScores,
+    choose,
+    correctness_predictor,
+    probabilities_better,
+    s1,
+    s2,
+    s3,
+)
 from litellm_benchrouter.paper.smoother import (
     SmootherTable,
     kernel_smoother,
     task_distance,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import TaskScores, choose, probabilities_better
 from litellm_benchrouter.validation.fitting import FittingSet
 from litellm_benchrouter.validation.folds import Prepared, prepare
 

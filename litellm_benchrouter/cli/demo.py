@@ -1,21 +1,183 @@
-"""`benchrouter demo`."""
+"""`benchrouter demo`: build from a synthetic benchmark, start a real proxy and ask it."""
 
 from __future__ import annotations
 
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
 import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import click
 
+from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.cli.options import console, json_option, print_json, table
-from litellm_benchrouter.demo.run import Answer, ask, prepare, proxy
-from litellm_benchrouter.progress import bars
+from litellm_benchrouter.config import load_config
+from litellm_benchrouter.errors import BenchRouterError
+from litellm_benchrouter.progress import Silent, bars
+
+_FILES = ("benchmark.csv", "config.yaml", "report-queries.txt")
+_READY_SECONDS = 120.0
+_STOP_SECONDS = 10.0
+_LOADED_SECONDS = 30.0
+
+PROMPTS: tuple[tuple[str, str | None, bool], ...] = (
+    ("Write a Python function that reverses a queue of seeds without recursion.", None, False),
+    ("Amira has 120 tickets and gives away 15 percent of them. How many are left?", None, True),
+    ("Translate into Dutch: the tickets arrive on Monday morning.", None, False),
+    ("Write a one-line headline for this article about the harbour.", None, True),
+    ("Give me three ideas for a rainy afternoon near a garden.", None, False),
+    ("Which customers did not pay?", "report-queries", False),
+    ("Which customers did not pay?", "a-task-nobody-named", False),
+)
+"""What is asked: prompt, named task, streaming."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one prompt: the text, and our headers without their prefix."""
+
+    prompt: str
+    task: str | None
+    streamed: bool
+    text: str
+    headers: Mapping[str, str]
+
+
+def copy_files(folder: Path) -> None:
+    """Copy the synthetic benchmark, the proxy's configuration and the example inputs."""
+    for name in _FILES:
+        if not (folder / name).exists():
+            with as_file(files("litellm_benchrouter") / "demo" / name) as source:
+                shutil.copyfile(source, folder / name)
+
+
+def prepare(folder: Path, stages: Silent) -> Built:
+    """Copy the demo's files to a folder and build its artifact there."""
+    copy_files(folder)
+    return build(load_config(folder / "config.yaml"), stages=stages)
+
+
+@contextmanager
+def proxy(folder: Path) -> Iterator[tuple[str, str]]:
+    """Run a LiteLLM proxy on loopback; yields its address and its key, and stops it after.
+
+    Raises
+    ------
+    BenchRouterError
+        If litellm[proxy] is not installed or the proxy does not start.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    key = f"sk-demo-{secrets.token_hex(16)}"
+    log = folder / "proxy.log"
+    command = [
+        *(sys.executable, "-m", "litellm.proxy.proxy_cli", "--config", "config.yaml"),
+        *("--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"),
+    ]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(key),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait(process, f"http://127.0.0.1:{port}/health/readiness", log)
+        yield f"http://127.0.0.1:{port}", key
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def ask(address: str, key: str, on_answer: Callable[[Answer], None]) -> None:
+    """Send the prompts with the openai client and hand over each answer as it comes."""
+    import openai
+
+    with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0) as client:
+        deadline = time.monotonic() + _LOADED_SECONDS
+        while "artifact" not in _ask(client, "hello", None, False).headers:
+            if time.monotonic() > deadline:
+                raise BenchRouterError("the proxy did not load the artifact; see its log.")
+            time.sleep(0.2)
+        for prompt, task, stream in PROMPTS:
+            on_answer(_ask(client, prompt, task, stream))
+
+
+def _ask(client: object, prompt: str, task: str | None, stream: bool) -> Answer:
+    import openai
+
+    assert isinstance(client, openai.OpenAI)
+    headers = {} if task is None else {"x-benchrouter-task": task}
+    with client.chat.completions.with_streaming_response.create(
+        model="smart",
+        messages=[{"role": "user", "content": prompt}],
+        stream=stream,
+        extra_headers=headers,
+    ) as response:
+        ours = {
+            name.removeprefix("x-benchrouter-"): value
+            for name, value in response.headers.items()
+            if name.startswith("x-benchrouter-")
+        }
+        if stream:
+            chunks = response.parse()
+            text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)  # type: ignore[union-attr]
+        else:
+            text = response.parse().choices[0].message.content or ""  # type: ignore[union-attr]
+    return Answer(prompt, task, stream, text, ours)
+
+
+def _environment(key: str) -> dict[str, str]:
+    foreign = ("DATABASE_URL", "LITELLM_", "REDIS_", "CONFIG_FILE_PATH", "BENCHROUTER_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return kept | {
+        "LITELLM_MASTER_KEY": key,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or it asks the network for prices
+        "LITELLM_MODE": "PRODUCTION",  # or it reads a .env file from a folder above
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            raise BenchRouterError(
+                f"the LiteLLM proxy did not start ({' '.join(tail) or 'no output'}); "
+                f'install it with pip install "litellm-benchrouter[proxy]".'
+            )
+        try:
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise BenchRouterError(f"the LiteLLM proxy was not ready within {_READY_SECONDS:g} s.")
 
 
 @click.command("demo")
 @json_option
 def demo_command(as_json: bool) -> None:
-    """Show the router at work: a real proxy with mock models, real requests, nothing to set up.
+    """Show the router at work: a real proxy, mock models, nothing to set up.
 
     The benchmark is synthetic and the models do not exist; no key and no download is needed.
     """

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
-from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.config.artifacts import is_url
+from litellm_benchrouter.config import BenchRouterConfig, is_url, load_config
 from litellm_benchrouter.errors import ConfigError, VersionError
 from litellm_benchrouter.store import opening
 from litellm_benchrouter.store.directory import Store

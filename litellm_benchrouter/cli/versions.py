@@ -1,4 +1,4 @@
-"""`benchrouter versions`."""
+"""`benchrouter versions`, `publish`, `rollback`, `prune` and `verify`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Any
 import click
 
 from litellm_benchrouter.artifact.manifest import Manifest
+from litellm_benchrouter.artifact.version import verify_artifact
 from litellm_benchrouter.cli.options import (
     artifacts_option,
+    asked_for,
     config_option,
     console,
     json_option,
     open_store,
     print_json,
     table,
+    version_option,
 )
-from litellm_benchrouter.errors import ArtifactError, VersionError
+from litellm_benchrouter.config import BenchRouterConfig, load_config
+from litellm_benchrouter.errors import ArtifactError, ConfigError, VersionError
 from litellm_benchrouter.store.history import Publication
 from litellm_benchrouter.store.versions import Versions
 
@@ -27,7 +31,7 @@ from litellm_benchrouter.store.versions import Versions
 @artifacts_option
 @json_option
 def versions_command(config_path: Path | None, artifacts: str | None, as_json: bool) -> None:
-    """List the versions that are there, the last built or published first.
+    """List the versions, the last built or published first.
 
     It says which one serves and which one `benchrouter rollback` returns to. The files themselves
     are checked by `benchrouter verify`.
@@ -127,3 +131,151 @@ def _verdict(verdict: dict[str, Any] | None) -> str:
     if verdict is None:
         return "-"
     return "passes" if verdict["passes"] else "fails"
+
+
+@click.command("publish")
+@config_option
+@artifacts_option
+@click.option("--force", is_flag=True, help="Publish a version whose evaluation says it must not.")
+@json_option
+@click.argument("version")
+def publish_command(
+    config_path: Path | None, artifacts: str | None, force: bool, as_json: bool, version: str
+) -> None:
+    """Make VERSION serve, after verifying its files.
+
+    The first digits of its id will do. Proxies take it up at their next look, within
+    `serving.poll_seconds`.
+    """
+    store = open_store(config_path, artifacts)
+    found = store.find(version)
+    passes = store.verify(found).may_serve
+    if not (passes or force):
+        raise ArtifactError(
+            f"version {found} did not pass its own evaluation (`benchrouter versions --json` has "
+            f"the verdict), so it must not serve; give --force to publish it all the same."
+        )
+    before = store.served()
+    if not passes:
+        store.mark_forced(found)
+    store.publish(found)
+    _report(before, found, as_json)
+
+
+@click.command("rollback")
+@config_option
+@artifacts_option
+@json_option
+def rollback_command(config_path: Path | None, artifacts: str | None, as_json: bool) -> None:
+    """Return to the version that served before.
+
+    Its files are verified first. It undoes the last build or publish that was not undone yet, so
+    a second rollback goes further back; `benchrouter publish VERSION` goes forward again.
+    `benchrouter versions` shows where a rollback would lead.
+    """
+    before, after = open_store(config_path, artifacts).rollback()
+    _report(before, after, as_json)
+
+
+def _report(before: str | None, after: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"before": before, "current": after, "changed": before != after})
+    elif before == after:
+        console().print(f"Version {after} serves already, nothing changed", highlight=False)
+    else:
+        served = f"before it {before}" if before else "none served before it"
+        console().print(f"Version {after} serves now, {served}", highlight=False)
+
+
+@click.command("prune")
+@config_option
+@artifacts_option
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    help="How many versions stay; default: `keep_versions` of the configuration, or 5.",
+)
+@json_option
+def prune_command(
+    config_path: Path | None, artifacts: str | None, keep: int | None, as_json: bool
+) -> None:
+    """Remove all but the versions that were built or published last.
+
+    The current version and the one that a rollback returns to always stay. Proxies that still use a
+    removed version go on with it. Every build prunes, too.
+    """
+    store = open_store(config_path, artifacts)
+    if keep is None:
+        config = BenchRouterConfig() if config_path is None else load_config(config_path)
+        keep = config.keep_versions
+    removed = store.prune(keep)
+    kept = store.last_used()
+    if as_json:
+        print_json({"removed": removed, "kept": kept})
+        return
+    said = f"Removed {', '.join(removed)}" if removed else "Nothing to remove"
+    console().print(f"{said}; {len(kept)} versions stay", highlight=False)
+
+
+@click.command("verify")
+@config_option
+@artifacts_option
+@version_option
+@click.option("--all", "check_all", is_flag=True, help="Every version that is there.")
+@json_option
+@click.pass_context
+def verify_command(
+    context: click.Context,
+    config_path: Path | None,
+    artifacts: str | None,
+    version: str | None,
+    check_all: bool,
+    as_json: bool,
+) -> None:
+    """Check the files of a version as the proxy does.
+
+    Sizes and SHA-256 are compared, then what the files hold is read. The embedder need not be
+    installed. Exit code 1 where anything differs; the file is named.
+    """
+    if check_all and version is not None:
+        raise ConfigError("--version and --all exclude each other; give one of them.")
+    store = open_store(config_path, artifacts)
+    versions = store.versions() if check_all else [asked_for(store, version)]
+    rows = [_check(store, each) for each in versions]
+    if as_json:
+        print_json({"artifacts": store.name, "versions": rows})
+    else:
+        _show_checks(store, rows)
+    if any(row["problems"] for row in rows):
+        context.exit(1)
+
+
+def _check(store: Versions, version: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"version": version, "files": None, "bytes": None, "problems": []}
+    try:
+        manifest = store.manifest(version)
+        sizes = [file.bytes for file in manifest.files.values()]
+        row |= {"files": len(sizes), "bytes": sum(sizes)}
+        row["problems"] = list(store.differences(version, manifest))
+        if not row["problems"]:
+            verify_artifact(store.fetch(version))
+    except ArtifactError as error:
+        row["problems"] = [str(error)]
+    return row
+
+
+def _show_checks(store: Versions, rows: list[dict[str, Any]]) -> None:
+    right = ("files", "MB")
+    shown = table(f"Versions in {store.name}", "version", *right, "", right=right)
+    for row in rows:
+        size = "-" if row["bytes"] is None else f"{row['bytes'] / 1e6:.2f}"
+        shown.add_row(
+            row["version"],
+            str(row["files"] or "-"),
+            size,
+            "differs" if row["problems"] else "as built",
+        )
+    console().print(shown)
+    for row in rows:
+        for problem in row["problems"]:
+            click.echo(f"Error: {problem}", err=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,10 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from litellm_benchrouter.config.artifacts import DIRECTORY, checked, is_url, mirror_folder
-from litellm_benchrouter.config.block import Block
-from litellm_benchrouter.config.document import read_document
-from litellm_benchrouter.config.offline import (
+from litellm_benchrouter.config.base import Block, first_problem, read_document, without_retired
+from litellm_benchrouter.config.builder import (
     EmbedderConfig,
     EmbedderKind,
     IndexConfig,
@@ -27,9 +29,15 @@ from litellm_benchrouter.config.offline import (
     SourceConfig,
     TaskConfig,
 )
-from litellm_benchrouter.config.online import DecideIn, ServingConfig, VirtualModel
-from litellm_benchrouter.config.policies import GroupConfig, PolicyField, PolicyLimits, settle
-from litellm_benchrouter.config.problem import first_problem
+from litellm_benchrouter.config.proxy import (
+    DecideIn,
+    GroupConfig,
+    PolicyField,
+    PolicyLimits,
+    ServingConfig,
+    VirtualModel,
+    settle,
+)
 from litellm_benchrouter.costs.policy import QUALITY, Policy
 from litellm_benchrouter.errors import ConfigError
 
@@ -49,11 +57,21 @@ __all__ = [
     "SourceConfig",
     "TaskConfig",
     "VirtualModel",
+    "is_url",
     "load_config",
+    "mirror_folder",
     "parse_config",
 ]
 
+_log = logging.getLogger(__name__)
+
 BLOCK = "benchrouter"
+DIRECTORY = "router_artifacts"
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PLACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s][^\s?#]*")
+_PATH = re.compile(r"(file|local)://(?=/)")
+_LONGEST_SLUG = 40
 
 
 class BenchRouterConfig(Block):
@@ -98,6 +116,7 @@ class BenchRouterConfig(Block):
 
     _url: str | None = PrivateAttr(None)
     _folder: Path = PrivateAttr(Path())
+    _warnings: list[str] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -142,6 +161,11 @@ class BenchRouterConfig(Block):
         if self.mode != "groups" and self.virtual_models:
             raise ValueError("virtual_models need `mode: groups`; set it, or take them out")
         return self
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about keys that no longer have an effect."""
+        return self._warnings
 
     @property
     def artifacts_url(self) -> str | None:
@@ -228,10 +252,17 @@ def parse_config(
     block: object, *, folder: Path, where: str = "the configuration"
 ) -> BenchRouterConfig:
     """Check a `benchrouter:` block that has been read already; see `load_config`."""
+    block = {} if block is None else block
+    warnings: list[str] = []
+    if isinstance(block, dict):
+        block, warnings = without_retired(block, BenchRouterConfig, where)
     try:
-        config = BenchRouterConfig.model_validate({} if block is None else block)
+        config = BenchRouterConfig.model_validate(block)
     except ValidationError as error:
         raise ConfigError(first_problem(error, where, BLOCK, BenchRouterConfig)) from error
+    config._warnings = warnings
+    for warning in warnings:
+        _log.warning(warning)
     return config.at(config.artifacts_url or str(config.artifacts), folder).model_copy(
         update={
             "embedder": _from(folder, config.embedder),
@@ -270,3 +301,57 @@ def _local_model(folder: Path, model: str) -> str:
     """Return a model's name, or where it lies if it is a folder beside the configuration."""
     local = folder / model
     return str(local) if local.is_dir() else model
+
+
+def is_url(value: object) -> bool:
+    """Say whether artifacts are behind a URL."""
+    return isinstance(value, str) and _URL.match(value) is not None
+
+
+def checked(url: str) -> str:
+    """Return a URL that names a place.
+
+    Raises
+    ------
+    ConfigError
+        If it does not.
+    """
+    if _PLACE.fullmatch(url) is None and _PATH.match(url) is None:
+        shown = re.sub(r"//.*@", "//***@", url)
+        raise ConfigError(
+            f"benchrouter.artifacts: {shown!r} names no place; s3://bucket/prefix does."
+        )
+    return url.rstrip("/")
+
+
+def mirror_folder(url: str, cache: Path | None) -> Path:
+    """Return the local folder for copies of what is behind a URL.
+
+    Parameters
+    ----------
+    url : str
+    cache : Path, optional
+        Default: `litellm-benchrouter` in the user's cache directory.
+
+    Raises
+    ------
+    ConfigError
+        If the user has none.
+    """
+    place = re.sub(r"(//[^/:@]*):[^@]*@", r"\1@", url)  # a new password is the same place
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", place.partition("://")[2]).strip("-")[:_LONGEST_SLUG]
+    name = f"{slug}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    return (cache or _users_cache()) / name
+
+
+def _users_cache() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME")
+    if given and Path(given).is_absolute():
+        return Path(given) / "litellm-benchrouter"
+    try:
+        return Path.home() / ".cache" / "litellm-benchrouter"
+    except RuntimeError as error:
+        raise ConfigError(
+            "artifacts behind a URL are copied to the user's cache directory, and this user has "
+            "none; name a folder in benchrouter.artifacts_cache."
+        ) from error

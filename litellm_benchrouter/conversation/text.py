@@ -15,10 +15,14 @@ POLICY_HEADER = "x-benchrouter-policy"
 MOST_PARTS = 2_000
 _LONGEST_TEXT = 32_768
 _LONGEST_NAME = 200
+_COUNTED = ("input", "contents", "instructions", "system", "systemInstruction")
+_TURNS = ("messages", "prompt", "input", "contents")
 _TEXT_CALLS = frozenset(
     {
         *("completion", "acompletion", "text_completion", "atext_completion"),
         *("responses", "aresponses", "anthropic_messages"),
+        *("generate_content", "agenerate_content"),
+        *("generate_content_stream", "agenerate_content_stream"),
     }
 )
 
@@ -41,6 +45,11 @@ def asks_for_text(request: Mapping[str, Any]) -> bool:
     return isinstance(call_type, str) and call_type in _TEXT_CALLS
 
 
+def turns_of(request: Mapping[str, Any]) -> object:
+    """Return the turns of a request of any endpoint: a list, or a text; None where it has none."""
+    return next((request[key] for key in _TURNS if request.get(key)), None)
+
+
 def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
     """Return the text of the last user turn that has any, or an empty string.
 
@@ -51,9 +60,9 @@ def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
     messages : object
         Chat or Anthropic messages; None where the endpoint has none.
     request : mapping
-        The rest of the request: `input` of /v1/responses.
+        The rest of the request: `input` of /v1/responses, `contents` of Gemini's endpoint.
     """
-    for turns in (messages, request.get("input")):
+    for turns in (messages, request.get("input"), request.get("contents")):
         text = _user_text(turns)
         if text:
             return text
@@ -62,7 +71,7 @@ def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
 
 def first_user_turn(messages: object, request: Mapping[str, Any]) -> str:
     """Return the text of the first user turn that has any; see `last_user_turn`."""
-    for turns in (messages, request.get("input")):
+    for turns in (messages, request.get("input"), request.get("contents")):
         text = _user_text(turns, last=False)
         if text:
             return text
@@ -103,7 +112,7 @@ def characters(messages: object, request: Mapping[str, Any]) -> int:
         As in `last_user_turn`. Images, files and tools are not counted, nor what follows after
         `MOST_PARTS` parts.
     """
-    turns = (messages, request.get("input"), request.get("instructions"), request.get("system"))
+    turns = (messages, *(request.get(key) for key in _COUNTED))
     found = (islice(_lengths(part), MOST_PARTS) for part in turns if part is not None)
     return sum(chain.from_iterable(found))
 
@@ -116,7 +125,7 @@ def _lengths(part: object, depth: int = 4) -> Iterator[int]:
         for each in part:
             yield from _lengths(each, depth - 1)
     elif depth and isinstance(part, Mapping):
-        for key in ("content", "text"):
+        for key in ("content", "parts", "text"):
             yield from _lengths(part.get(key), depth - 1)
     else:
         yield 0  # it counts among the parts that are looked at
@@ -147,7 +156,7 @@ def _user_text(turns: object, *, last: bool = True) -> str:
         if isinstance(turn, str):
             return turn[:_LONGEST_TEXT]
         if isinstance(turn, Mapping) and _is_user_turn(turn):
-            text = _content_text(turn.get("content"))
+            text = _content_text(turn.get("content") or turn.get("parts"))
             if text.strip():
                 return text
     return ""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.costs.prices import Prices
-from litellm_benchrouter.routing.decision import DIGITS, rank_with
+from litellm_benchrouter.paper.scores import DIGITS, rank_with
 
 Floats = NDArray[np.float64]
 Order = NDArray[np.intp]

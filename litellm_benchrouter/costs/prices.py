@@ -61,14 +61,14 @@ def in_cost_map(
     provider : str, optional
         `custom_llm_provider`.
     """
-    found = (Prices.of(entry) for entry in entries_in_cost_map(cost_map, model, provider))
+    found = (Prices.of(entry) for _, entry in entries_in_cost_map(cost_map, model, provider))
     return next((prices for prices in found if prices is not None), None)
 
 
 def entries_in_cost_map(
     cost_map: Mapping[str, Any], model: str, provider: str | None = None
-) -> Iterator[Mapping[str, Any]]:
-    """Yield what the cost map says of a model, the closest name first; see `in_cost_map`."""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and entry of a model in the cost map, the closest first; see `in_cost_map`."""
     head, _, tail = model.partition("/")
     of_provider = model if provider else tail  # the map lists openai/gpt-4o as gpt-4o, by openai
     places = [f"{provider}/{model}", model] if provider else [model]
@@ -80,7 +80,7 @@ def entries_in_cost_map(
             provider or head
         ):
             continue
-        yield entry
+        yield name, entry
 
 
 @cache

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.doctor import (
     artifacts,
     callback,
@@ -15,7 +16,6 @@ from litellm_benchrouter.doctor import (
     proxy_settings,
 )
 from litellm_benchrouter.doctor.finding import Finding, Status
-from litellm_benchrouter.proxy.proxy_yaml import read_proxy_yaml
 
 __all__ = ["Finding", "Status", "diagnose"]
 

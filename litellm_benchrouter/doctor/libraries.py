@@ -11,15 +11,12 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.callback import callbacks
 from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
 
 PACKAGE = "litellm-benchrouter"
-NEWEST_TESTED = "1.109.1"
-"""The newest LiteLLM that the contract and routing tests were run on (docs/compatibility.md)."""
 
 _TO_SERVE = {"onnx": "onnx", "sentence-transformers": "sentence-transformers"}
 _TO_BUILD = _TO_SERVE | {"onnx": "onnx-build", "static": "static"}
@@ -92,21 +89,10 @@ def _unmet(wanted: Requirement) -> str:
 
 
 def _python() -> Finding:
-    about, running = metadata(PACKAGE), platform.python_version()
-    wanted = SpecifierSet(about["Requires-Python"])
+    running = platform.python_version()
+    wanted = SpecifierSet(metadata(PACKAGE)["Requires-Python"])
     if not wanted.contains(running, prereleases=True):
         return fail("python", f"{running}, {wanted} is needed", "use another interpreter")
-    declared = [
-        text.rpartition(" ")[2]
-        for text in about.get_all("Classifier") or []
-        if text.startswith("Programming Language :: Python :: 3.")
-    ]
-    if ".".join(running.split(".")[:2]) not in declared:
-        return warn(
-            "python",
-            f"{running}; the tests were run on {', '.join(declared)}",
-            "use one of those, or run the tests on yours",
-        )
     return ok("python", running)
 
 
@@ -120,13 +106,7 @@ def _litellm() -> Finding:
         return fail(
             "litellm", f"{installed}, {supported} is supported", f'pip install "litellm{supported}"'
         )
-    if Version(installed) > Version(NEWEST_TESTED):
-        return warn(
-            "litellm",
-            f"{installed} is newer than any that was tested (to {NEWEST_TESTED})",
-            "watch the headers x-benchrouter-model of some requests before you rely on it",
-        )
-    return ok("litellm", f"{installed}; {supported} is supported, {NEWEST_TESTED} the last tested")
+    return ok("litellm", f"{installed}; {supported} is supported")
 
 
 def _hnswlib() -> Finding:

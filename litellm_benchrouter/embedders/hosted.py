@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import EmbedderConfig
+from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.embedders.base import Progress
 from litellm_benchrouter.errors import EmbedderError, EmbedderUnavailableError
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.proxy.proxy_yaml import read_proxy_yaml
 from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
 
 _TRANSIENT = (408, 409, 425, 429)

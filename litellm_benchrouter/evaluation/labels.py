@@ -14,10 +14,9 @@ from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.task import describe
 from litellm_benchrouter.paper.masked import mean, ratio
 from litellm_benchrouter.paper.mixing import Mixed, MixedLists, votes_of
-from litellm_benchrouter.paper.scores import predictor_accuracy, s1, s2, s3
+from litellm_benchrouter.paper.scores import TaskScores, choose, predictor_accuracy, s1, s2, s3
 from litellm_benchrouter.paper.smoother import ALPHAS, SmootherTable, draws, kernel_smoother
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import TaskScores, choose
 from litellm_benchrouter.validation.folds import Prepared
 from litellm_benchrouter.validation.metrics import pearson
 

@@ -11,10 +11,17 @@ from numpy.typing import NDArray
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.summary import Choice, baselines, summarise, task_rows
-from litellm_benchrouter.paper.scores import correctness_predictor, predictor_accuracy, s1, s2, s3
+from litellm_benchrouter.paper.scores import (
+    TaskScores,
+    choose,
+    correctness_predictor,
+    predictor_accuracy,
+    s1,
+    s2,
+    s3,
+)
 from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, task_distance
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import TaskScores, choose
 from litellm_benchrouter.validation.folds import Prepared
 from litellm_benchrouter.validation.methods import DEFAULT, unseen_choices
 from litellm_benchrouter.validation.metrics import (

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.paper.neighbors import Neighbors
-from litellm_benchrouter.paper.scores import correctness_predictor, s1, s2, s3
+from litellm_benchrouter.paper.scores import TaskScores, choose, correctness_predictor, s1, s2, s3
 from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, task_distance
-from litellm_benchrouter.routing.decision import TaskScores, choose
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.proxy.proxy_yaml import read_proxy_yaml
 from litellm_benchrouter.serving.ranking import NAME, ModelNames
 
 _CHAT_MODES = (None, "chat", "completion", "responses")

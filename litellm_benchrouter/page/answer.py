@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from litellm_benchrouter.page.question import Question
 from litellm_benchrouter.page.words import NONE, number
-from litellm_benchrouter.routing.decision import probabilities_better
+from litellm_benchrouter.paper.scores import probabilities_better
 from litellm_benchrouter.routing.explanation import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 

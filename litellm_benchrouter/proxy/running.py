@@ -38,14 +38,13 @@ def config_path() -> Path:
     )
 
 
-def wait_for_model_list() -> list[Any]:
-    """Return the proxy's deployments; it makes its router only after it has imported us."""
-    if _MODULE not in sys.modules:
-        return []
+def is_here() -> bool:
+    """Say whether a proxy runs in this process."""
+    return _MODULE in sys.modules
+
+
+def wait_for_router() -> None:
+    """Wait a while for the proxy's router, which it makes only after it has imported us."""
     deadline = time.monotonic() + ROUTER_WAIT_SECONDS
-    while time.monotonic() < deadline:
-        found = getattr(attribute("llm_router"), "model_list", None)
-        if found is not None:
-            return list(found)
+    while is_here() and attribute("llm_router") is None and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    return []

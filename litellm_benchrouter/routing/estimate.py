@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.paper.benchmark import cost_ranks
-from litellm_benchrouter.routing.decision import preference
+from litellm_benchrouter.paper.scores import preference
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]

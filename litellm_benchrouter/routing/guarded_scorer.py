@@ -12,7 +12,7 @@ from litellm_benchrouter.guarded import request
 from litellm_benchrouter.guarded.guarded import FAR_PERCENTILE, Guarded
 from litellm_benchrouter.guarded.request import GateVerdict, RequestEstimator, capped
 from litellm_benchrouter.paper.benchmark import CORRECT, MISSING, labels
-from litellm_benchrouter.routing.decision import rank_with
+from litellm_benchrouter.paper.scores import rank_with
 from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
 from litellm_benchrouter.routing.remember import remembered
 

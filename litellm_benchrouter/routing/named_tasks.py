@@ -14,7 +14,7 @@ from litellm_benchrouter.artifact.labelled_task import (
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.guarded.request import capped
 from litellm_benchrouter.guarded.unseen import MARGIN
-from litellm_benchrouter.routing.decision import TaskScores, choose
+from litellm_benchrouter.paper.scores import TaskScores, choose
 from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
 
 TOO_SMALL = "the benchmark has too few samples to show that anything is better"

@@ -8,7 +8,8 @@ from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.costs.expected_cost import CostModel, Lengths, cost_model
 from litellm_benchrouter.costs.policy import QUALITY, Terms
 from litellm_benchrouter.costs.prices import Prices
-from litellm_benchrouter.routing.decision import Decision, rank_with
+from litellm_benchrouter.paper.scores import rank_with
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
 from litellm_benchrouter.routing.remember import remembered
 

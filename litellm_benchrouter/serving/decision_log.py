@@ -58,12 +58,3 @@ def log_decision(
     if prompt is not None:
         line["prompt"] = prompt[:_LONGEST_PROMPT]
     logger.debug("%s", json.dumps(line))
-
-
-def set_log_level(level: str) -> None:
-    """Make the plugin's messages from `level` on visible, also where nobody set up logging."""
-    logger.setLevel(level.upper())
-    if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)

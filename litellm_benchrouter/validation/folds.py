@@ -20,9 +20,9 @@ from litellm_benchrouter.paper.benchmark import (
     task_accuracy,
 )
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest_outside_task, task_rows
+from litellm_benchrouter.paper.scores import rank
 from litellm_benchrouter.paper.smoother import SmootherTable, smoother_table
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import rank
 
 _LISTED = 500  # long enough that leaving a second task out rarely searches again
 

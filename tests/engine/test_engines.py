@@ -23,8 +23,8 @@ from conftest import Ended
 
 from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.building.build import Built, build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.engine import LOCAL, open_engine
 from litellm_benchrouter.errors import EngineError, SourceError
 from litellm_benchrouter.paper.neighbors import nearest_outside_task, normalize

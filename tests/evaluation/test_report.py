@@ -11,9 +11,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import chromium
 import numpy as np
 import pytest
+from browser import CONTRAST, chromium, look
+from playwright.sync_api import Page
 from rich.console import Console
 
 from litellm_benchrouter.cli.options import without_nan
@@ -359,23 +360,28 @@ _PICTURES = """
 
 
 @pytest.fixture(scope="module")
-def page(html: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[chromium.Page]:
-    if chromium.PROGRAM is None:
-        pytest.skip(chromium.MISSING)
+def opened(
+    html: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Page, list[str], list[str]]]:
     path: Path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(html, encoding="utf-8")
-    with chromium.chromium() as page:
-        page.open(path.as_uri())
+    with chromium() as (page, problems, requests):
+        page.goto(path.as_uri())
         page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-        yield page
+        yield page, problems, requests
+
+
+@pytest.fixture
+def page(opened: tuple[Page, list[str], list[str]]) -> Page:
+    return opened[0]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_shows_every_figure_and_nothing_is_wider_than_the_window(
-    page: chromium.Page, width: int, dark: bool
+    page: Page, width: int, dark: bool
 ) -> None:
-    page.look(width=width, dark=dark)
+    look(page, width=width, dark=dark)
 
     figures = page.evaluate(_PICTURES)
 
@@ -393,12 +399,10 @@ def test_a_browser_shows_every_figure_and_nothing_is_wider_than_the_window(
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-def test_a_browser_shows_all_text_with_enough_contrast(
-    page: chromium.Page, width: int, dark: bool
-) -> None:
-    page.look(width=width, dark=dark)
+def test_a_browser_shows_all_text_with_enough_contrast(page: Page, width: int, dark: bool) -> None:
+    look(page, width=width, dark=dark)
 
-    found = page.evaluate(chromium.CONTRAST)
+    found = page.evaluate(CONTRAST)
 
     assert found["seen"] > 300
     assert found["bad"] == []
@@ -406,11 +410,12 @@ def test_a_browser_shows_all_text_with_enough_contrast(
 
 
 def test_a_browser_reports_no_error_asks_for_no_other_file_and_runs_no_name(
-    page: chromium.Page,
+    opened: tuple[Page, list[str], list[str]],
 ) -> None:
-    shown = page.evaluate("document.querySelector('.heat').innerText")
+    page, problems, requests = opened
+    shown = page.inner_text(".heat")
 
     assert SCRIPT in shown.replace("\n", "")
-    assert "owned" not in page.evaluate("document.title")
-    assert page.problems == []
-    assert page.requests == [page.evaluate("location.href")]
+    assert "owned" not in page.title()
+    assert problems == []
+    assert requests == [page.url]

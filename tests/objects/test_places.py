@@ -9,8 +9,7 @@ import pytest
 import tiny
 from conftest import Ended
 
-from litellm_benchrouter.config import load_config
-from litellm_benchrouter.config.artifacts import mirror_folder
+from litellm_benchrouter.config import load_config, mirror_folder
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.store.storage_options import told, without_password

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from litellm_benchrouter.routing.decision import (
+from litellm_benchrouter.paper.scores import (
     TaskScores,
     choose,
     probabilities_better,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.hook import BenchRouterHook
-from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
-from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.serving.deciding import Deciding
 from litellm_benchrouter.serving.ranking import ModelNames
 from litellm_benchrouter.serving.serving import Serving
@@ -36,8 +35,8 @@ def hook_of(folder: Path, **serving: Any) -> BenchRouterHook:
     config = config.model_copy(update={"serving": limits})
     serving = Serving(config)
     serving.refresh()
-    abilities = DeploymentAbilities({}).of
-    hook._deciding = Deciding(config, serving, DeploymentPrices().of, abilities, hook._metrics)
+    facts = DeploymentFacts()
+    hook._deciding = Deciding(config, serving, facts.prices, facts.abilities, hook._metrics)
     return hook
 
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from litellm_benchrouter.config.block import Block, Probability
+from litellm_benchrouter.config.base import Block, Probability
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.paper.smoother import ALPHAS
-
-COMPARE = "benchrouter evaluate --embedders lexical,static"
-"""The command that took the place of the embedder kind `auto`."""
-
-_FP32 = "The embedder onnx is exported in fp32 and compared with its original."
 
 EmbedderKind = Literal[
     "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
@@ -102,17 +97,6 @@ class EmbedderConfig(Block):
     and serves named tasks only (a request's prompt cannot be embedded).
     """
 
-    retired: ClassVar = {
-        "second": (
-            "embedder.second",
-            "Without a hosted vector in time, a request goes to the best model on average.",
-        ),
-        "candidates": ("embedder.candidates", f"Run `{COMPARE}` to compare embedders."),
-        "precision": ("embedder.precision", _FP32),
-        "on_disagreement": ("embedder.on_disagreement", _FP32),
-        "tolerance": ("embedder.tolerance", f"Run `{COMPARE}` to compare embedders."),
-    }
-
     kind: EmbedderKind = "lexical"
     model: str = "sentence-transformers/all-mpnet-base-v2"
     dimensions: int = Field(default=256, ge=1, le=4096)
@@ -122,16 +106,6 @@ class EmbedderConfig(Block):
     proxy_config: Path | None = None
     time_limit_ms: float = Field(default=150.0, gt=0)
     cache: bool = True
-
-    @field_validator("kind", mode="before")
-    @classmethod
-    def _auto_is_gone(cls, kind: object) -> object:
-        if kind == "auto":
-            raise ValueError(
-                f"`auto` was removed. Run `{COMPARE}` to see what each embedder gains on your "
-                "benchmark and how long a prompt takes, and set the kind that you choose"
-            )
-        return kind
 
     @model_validator(mode="after")
     def _hosted_models_are_named(self) -> Self:

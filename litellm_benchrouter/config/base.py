@@ -1,0 +1,170 @@
+"""What every part of the configuration shares: blocks, YAML files, and problems in words."""
+
+from __future__ import annotations
+
+import reprlib
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from litellm_benchrouter.errors import ConfigError
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+_WAY_OUT = "mend the `include:` or `proxy_config:` that names it"
+
+
+RETIRED = {
+    "embedder.candidates": "`benchrouter evaluate --embedders lexical,static` compares embedders",
+    "embedder.on_disagreement": "models are exported in full precision only",
+    "embedder.precision": "models are exported in full precision only",
+    "embedder.second": "requests go to the best model on average while a hosted embedder is late",
+    "embedder.tolerance": "`benchrouter evaluate --embedders lexical,static` compares embedders",
+    "serving.decide_in": "all decisions are taken in the proxy's own process",
+}
+"""Keys that are accepted for one release without effect -> what stands in for each."""
+
+RETIRED_VALUES = {
+    ("embedder.kind", "auto"): (
+        "choose one kind; `benchrouter evaluate --embedders lexical,static` compares them"
+    ),
+}
+"""Values that are refused -> what stands in for each."""
+
+
+def without_retired(
+    block: dict[str, Any], model: type[BaseModel], where: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Leave out the keys of `RETIRED` that the model no longer has, with a warning for each."""
+    warnings = []
+    for path, stand_in in RETIRED.items():
+        section, _, key = path.partition(".")
+        part, of_section = block.get(section), model.model_fields[section].annotation
+        fields = getattr(of_section, "model_fields", {})
+        if isinstance(part, dict) and key in part and key not in fields:
+            block = block | {section: {name: part[name] for name in part if name != key}}
+            warnings.append(f"{where}: `benchrouter.{path}` has no effect: {stand_in}. Remove it.")
+    return block, warnings
+
+
+class Block(BaseModel):
+    """A part of the configuration: a key it does not know is refused, not ignored."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+
+def read_document(path: Path, way_out: str) -> dict[str, Any]:
+    """Read a YAML file; one that is no block of keys is as good as empty.
+
+    Parameters
+    ----------
+    path : Path
+    way_out : str
+        What to do where it cannot be read.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is not valid YAML.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration {path}: {error.strerror}; {way_out}."
+        ) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"{path}{where} is not valid YAML; mend the syntax there.") from error
+    return document if isinstance(document, dict) else {}
+
+
+def read_proxy_yaml(path: Path) -> dict[str, Any]:
+    """Read the proxy's YAML with the files that its `include:` names, and those that they name.
+
+    Lists of an included file are appended, all else replaces what was there.
+
+    Raises
+    ------
+    ConfigError
+        If a file cannot be read, or is not valid YAML.
+    """
+    document = read_document(path, _WAY_OUT)
+    pending, read = _included(document, path), {path.resolve()}
+    while pending:
+        file = pending.pop(0)
+        if file.resolve() in read:
+            continue
+        read.add(file.resolve())
+        included = read_document(file, _WAY_OUT)
+        pending += _included(included, file)
+        for key, value in included.items():
+            before = document.get(key)
+            if isinstance(before, list) and isinstance(value, list):
+                document[key] = before + value
+            else:
+                document[key] = value
+    return document
+
+
+def _included(document: dict[str, Any], path: Path) -> list[Path]:
+    names = document.pop("include", None) or []
+    return [path.parent / str(name) for name in names] if isinstance(names, list) else []
+
+
+def first_problem(error: ValidationError, where: str, block: str, model: type[BaseModel]) -> str:
+    """Say what is wrong first, in one sentence with the key's path and the value.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+    where : str
+        The file.
+    block : str
+        The name of the block that was checked.
+    model : type
+        What it was checked against.
+    """
+    problems = error.errors(include_url=False)
+    # A misspelt key is also one that is missing: the misspelling is what there is to mend.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    key = block
+    for part in problem["loc"]:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}"
+    more = f" ({len(problems) - 1} more after it)" if len(problems) > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(model, problem["loc"][:-1])
+        return f"{where}: unknown key `{key}`; known here: {known}{more}."
+    retired = RETIRED_VALUES.get((key.removeprefix(f"{block}."), str(problem["input"])))
+    if retired is not None:
+        return f"{where}: `{key}: {problem['input']}` is no longer there: {retired}{more}."
+    if problem["type"] == "missing":
+        return f"{where}: `{key}` is missing; add it{more}."
+    if problem["type"] == "value_error":
+        return f"{where}: `{key}`: {problem['msg'].removeprefix('Value error, ')}{more}."
+    message = problem["msg"][:1].lower() + problem["msg"][1:]
+    if problem["type"] == "model_type":
+        message = "it should be a block of keys"
+    return f"{where}: `{key}` is {reprlib.repr(problem['input'])}, but {message}{more}."
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Keys that the block at a location takes."""
+    block: Any = model
+    for part in location:
+        inner = getattr(block, "__args__", ())  # of list[X] and dict[str, X]
+        block = inner[-1] if inner else _without_none(block.model_fields[part].annotation)
+    return ", ".join(sorted(block.model_fields))
+
+
+def _without_none(annotation: Any) -> Any:
+    """Return X of `X | None`."""
+    if not isinstance(annotation, UnionType):
+        return annotation
+    return next(part for part in annotation.__args__ if part is not NoneType)

@@ -1,0 +1,71 @@
+"""Tasks: `nox` runs those that need no minutes, `nox --list` names all.
+
+With `--no-venv` a task uses the environment it is started from, in which `.[dev]` is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.sessions = ["lint", "docs", "package"]
+nox.options.error_on_missing_interpreters = True
+nox.options.reuse_existing_virtualenvs = True
+
+
+def _install(session: nox.Session, *what: str) -> None:
+    if session.virtualenv.is_sandboxed:
+        session.install(*what)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the whole suite, as the README says."""
+    _install(session, ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("python", ["3.12", "3.13"])
+def pythons(session: nox.Session, python: str) -> None:
+    """Run what needs no torch on the other Pythons that are declared."""
+    options = ("--python", f"python{python}", "--tests", "tests")
+    session.run("python", "tools/compat.py", "1.109.3", *options, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def litellm(session: nox.Session) -> None:
+    """Run the contract and the routing tests on each generation of LiteLLM."""
+    session.run("python", "tools/compat.py", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types, and who imports whom."""
+    _install(session, "-e", ".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site into build/site."""
+    _install(session, "-e", ".[docs]")
+    # Material's advertisement of its successor is no warning of ours.
+    environment = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
+    session.run("mkdocs", "build", "--strict", "--quiet", env=environment)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the source distribution and the wheel, and check what an index would show of them."""
+    _install(session, "build", "twine")
+    folder = Path(os.environ.get("BENCHROUTER_DIST") or tempfile.mkdtemp())
+    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+    session.run("twine", "check", "--strict", *map(str, sorted(folder.iterdir())))

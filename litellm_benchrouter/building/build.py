@@ -172,8 +172,10 @@ def _build(
 def _check_index(opened: Index, built: Index, vectors: NDArray[np.float32]) -> None:
     """Raise `ArtifactError` where a written index does not answer as the one that was built."""
     rows = np.linspace(0, len(vectors) - 1, min(len(vectors), _ASKED)).astype(int)
-    found = [index.search(vectors[rows], _NEIGHBORS).distance for index in (opened, built)]
-    if not np.allclose(*found, atol=_ROUNDED):
+    read_back, wanted = (
+        index.search(vectors[rows], _NEIGHBORS).distance for index in (opened, built)
+    )
+    if not np.allclose(read_back, wanted, atol=_ROUNDED):
         raise ArtifactError(
             "the index that was written finds other neighbours than the one that was built. See "
             "that the disk has space and is well, and build again."

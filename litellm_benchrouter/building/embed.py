@@ -12,7 +12,7 @@ from litellm_benchrouter.config import BenchRouterConfig, SourceConfig, TaskConf
 from litellm_benchrouter.costs.prices import with_known_prices
 from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
-from litellm_benchrouter.embedders.cache import room_for
+from litellm_benchrouter.embedders.cache import allocate_vectors
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.index import Graph, build_index
@@ -261,7 +261,7 @@ def _given(
     if len(widths) > 1:
         raise ConfigError(f"the sources' vectors have different lengths: {widths}.")
     places = report.source_row
-    vectors = room_for(len(places), widths[0], cache)
+    vectors = allocate_vectors(len(places), widths[0], cache)
     for start in range(0, len(places), _BLOCK):
         of_source, row = places[start : start + _BLOCK].T
         for number, stored in loaded.items():

@@ -18,6 +18,23 @@ Progress = Callable[[int], None]
 """Called with the number of texts finished since the last call."""
 
 
+DEFAULT_CUT = 512
+"""Tokens read of a prompt where nothing else is configured.
+
+Beyond it no measurement showed a gain (docs/embedders.md), and every token costs an encoder time.
+"""
+
+# A token is four characters on average; nothing is lost by cutting at eight times that, and the
+# tokenizer never sees a text of megabytes.
+CHARACTERS_PER_TOKEN = 32
+
+# What decides the vectors. Other formats of the same weights (onnx, openvino) lie in folders of
+# their own; documentation and hidden files do not count.
+_MODEL_FILES = {".bin", ".json", ".model", ".safetensors", ".txt"}
+_OTHER_FORMATS = {"onnx", "openvino"}
+_NOT_NEEDED = ["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot"]
+
+
 class Embedder(Protocol):
     """Turns texts into vectors; cosine similarity between them is what routing works with.
 
@@ -118,17 +135,6 @@ class PrecomputedEmbedder:
         """Write nothing."""
 
 
-DEFAULT_CUT = 512
-"""Tokens read of a prompt where nothing else is configured.
-
-Beyond it no measurement showed a gain (docs/embedders.md), and every token costs an encoder time.
-"""
-
-# A token is four characters on average; nothing is lost by cutting at eight times that, and the
-# tokenizer never sees a text of megabytes.
-_CHARACTERS_PER_TOKEN = 32
-
-
 class Tokens:
     """Texts to token ids, cut at a limit.
 
@@ -172,12 +178,9 @@ class Tokens:
         return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     def __call__(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-        """Return the ids of each text, one array each.
-
-        Tokenizers take UTF-8, which has no lone surrogates.
-        """
-        limit = self.max_tokens * _CHARACTERS_PER_TOKEN
-        clean = [text[:limit].encode("utf-8", "replace").decode() for text in texts]
+        """Return the ids of each text, one array each."""
+        limit = self.max_tokens * CHARACTERS_PER_TOKEN
+        clean = [utf8(text[:limit]) for text in texts]
         if len(clean) == 1:  # a batch, even of one, would start a thread for every core
             found = [self._tokenizer.encode(clean[0], add_special_tokens=self._special)]
         else:
@@ -185,27 +188,11 @@ class Tokens:
         return [np.asarray(encoding.ids, dtype=np.int64) for encoding in found]
 
 
-# What decides the vectors. Other formats of the same weights (onnx, openvino) lie in folders of
-# their own; documentation and hidden files do not count.
-_MODEL_FILES = {".bin", ".json", ".model", ".safetensors", ".txt"}
-_OTHER_FORMATS = {"onnx", "openvino"}
-_NOT_NEEDED = ["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot"]
-
-
 def model_folder(model: str, *, downloaded: bool = False) -> Path:
     """Return the folder of a model: a local one, or this machine's copy of the Hub's.
 
-    Parameters
-    ----------
-    model : str
-        A local folder or a name on the Hugging Face Hub.
-    downloaded : bool
-        Whether it was opened before, so that what counts of it is here.
-
-    Raises
-    ------
-    EmbedderError
-        If it is neither here nor to be downloaded.
+    One that was `downloaded` before is not looked for on the Hub. Raises `EmbedderError` if there
+    is no such model.
     """
     if Path(model).is_dir():
         return Path(model)
@@ -219,10 +206,9 @@ def model_folder(model: str, *, downloaded: bool = False) -> Path:
                 return Path(snapshot_download(name, ignore_patterns=_NOT_NEEDED))
         return Path(snapshot_download(name, local_files_only=True))
     except Exception as error:  # not installed, no such model, ...
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EmbedderError(
-            f"cannot find the files of {model!r} ({first}); give a local folder, or the name of a "
-            f"model that can be downloaded from here."
+            f"cannot find the files of {model!r} ({first_line(error)}); give a local folder, or "
+            f"the name of a model that can be downloaded from here."
         ) from error
 
 
@@ -249,5 +235,19 @@ def cached_folder(cache: Path | None, recipe: Mapping[str, object]) -> Path | No
     """Return where what a recipe makes is kept between builds; None where nothing is kept."""
     if cache is None:
         return None
-    key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    return cache / "encoders" / key[:32]
+    return cache / "encoders" / fingerprint_of(recipe)[:32]
+
+
+def fingerprint_of(decisive: Mapping[str, object]) -> str:
+    """Return 64 hexadecimal digits of what decides about the vectors."""
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def utf8(text: str) -> str:
+    """Return a text without lone surrogates, which neither tokenizers nor providers take."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -26,6 +26,7 @@ from litellm_benchrouter.embedders.base import (
     Progress,
     Tokens,
     cached_folder,
+    first_line,
     model_digest,
 )
 from litellm_benchrouter.embedders.sentence_transformers import (
@@ -216,7 +217,7 @@ def _session(graph: Path) -> Any:
         )
     except Exception as error:  # onnxruntime's own classes, derived from Exception alone
         raise EmbedderError(
-            f"{graph} cannot be opened ({_first_line(error)}). Rebuild the artifact."
+            f"{graph} cannot be opened ({first_line(error)}). Rebuild the artifact."
         ) from error
 
 
@@ -225,7 +226,7 @@ def _run(session: Any, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         return np.asarray(session.run(None, {"input_ids": ids})[0], dtype=np.float32)
     except Exception as error:
         raise EmbedderError(
-            f"the encoder failed on {ids.shape[1]} tokens ({_first_line(error)})."
+            f"the encoder failed on {ids.shape[1]} tokens ({first_line(error)})."
         ) from error
 
 
@@ -290,7 +291,7 @@ def _export(model: str, folder: Path) -> SentenceTransformersEmbedder:
             )
     except Exception as error:  # of whatever class: an operator without a counterpart, ...
         raise EmbedderError(
-            f"{model} cannot be exported to ONNX ({_first_line(error)}). Use kind: "
+            f"{model} cannot be exported to ONNX ({first_line(error)}). Use kind: "
             f"sentence-transformers."
         ) from error
     finally:
@@ -339,8 +340,3 @@ def _attend_to_everything(
     if own is not None:
         inner.set_attn_implementation(own)
     return None
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -85,8 +85,8 @@ def compare_embedders(
     if not embedders:
         reasons = " ".join(f"{kind}: {each['failed']}" for kind, each in found.items())
         raise EmbedderError(f"none of the embedders {', '.join(kinds)} works here. {reasons}")
-    for kind, milliseconds in _milliseconds(embedders, benchmark.prompts, stages).items():
-        found[kind]["p50_ms"] = milliseconds
+    for name, milliseconds in _milliseconds(embedders, benchmark.prompts, stages).items():
+        found[name]["p50_ms"] = milliseconds
     return {"embedders": list(found.values())}
 
 

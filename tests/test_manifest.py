@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tiny
 
+from litellm_benchrouter.artifact.files import verify_files
 from litellm_benchrouter.artifact.manifest import read_manifest
-from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.errors import ArtifactError, VersionError
 from litellm_benchrouter.store.directory import Store
 

@@ -14,16 +14,21 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.contents import Contents, write_contents
-from litellm_benchrouter.artifact.manifest import MANIFEST, SCHEMA_VERSION, Manifest
-from litellm_benchrouter.artifact.records import model_records, task_records
+from litellm_benchrouter.artifact.files import describe_files
+from litellm_benchrouter.artifact.manifest import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    Manifest,
+    model_records,
+    task_records,
+)
 from litellm_benchrouter.artifact.version import read_artifact
-from litellm_benchrouter.artifact.version_files import describe_files
 from litellm_benchrouter.building.embed import (
     embed_benchmark,
     index_vectors,
     load_benchmark,
 )
-from litellm_benchrouter.building.labelled_build import read_task_labels
+from litellm_benchrouter.building.fit import read_task_labels
 from litellm_benchrouter.building.learn import learn
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.engine import Engine, open_engine
@@ -34,8 +39,8 @@ from litellm_benchrouter.paper.benchmark import (
 from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.inputs import read_task_inputs
-from litellm_benchrouter.store.history import How
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store import open_store
+from litellm_benchrouter.store.versions import How
 
 _ASKED, _NEIGHBORS = 16, 5  # of an index that was read back
 _ROUNDED = 5e-3  # cosine distance: 16-bit vectors put the candidates of faiss in order

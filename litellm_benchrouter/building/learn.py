@@ -13,8 +13,7 @@ from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_task_inputs,
 )
-from litellm_benchrouter.building.guarded_build import FittedGuarded, fit_guarded
-from litellm_benchrouter.building.labelled_build import Labels, TaskLabels
+from litellm_benchrouter.building.fit import FittedGuarded, Labels, TaskLabels, fit_guarded
 from litellm_benchrouter.building.proof import held_out_groups, loses, prove
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder

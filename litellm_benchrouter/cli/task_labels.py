@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from litellm_benchrouter.artifact.labelled_task import LabelledTask
+from litellm_benchrouter.artifact.named_tasks import LabelledTask
 from litellm_benchrouter.cli.options import number, table
 
 _COLUMNS = {

@@ -22,8 +22,7 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.errors import ArtifactError, ConfigError, VersionError
-from litellm_benchrouter.store.history import Publication
-from litellm_benchrouter.store.versions import Versions
+from litellm_benchrouter.store.versions import Publication, Versions
 
 
 @click.command("versions")

@@ -20,7 +20,7 @@ from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
 from litellm_benchrouter.doctor.finding import Finding, Status, fail, listed, ok, warn
 from litellm_benchrouter.embedders import LexicalEmbedder
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError, EmbedderError
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.versions import Versions
 
 _OLD_DAYS = 90

@@ -20,7 +20,7 @@ from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric
 from litellm_benchrouter.labelling.questions import Question, read_questions
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.tasks import labels_path
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store import open_store
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.labelled_task import (
+from litellm_benchrouter.artifact.named_tasks import (
     LabelledTask,
     TaskPosterior,
-    decide_by_posterior,
 )
 from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
 from litellm_benchrouter.guarded.request import capped
 from litellm_benchrouter.guarded.unseen import MARGIN
-from litellm_benchrouter.paper.scores import TaskScores, choose
+from litellm_benchrouter.paper.scores import TaskScores, choose, rank_with
+from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
+
+Ints = NDArray[np.intp]
 
 TOO_SMALL = "the benchmark has too few samples to show that anything is better"
 
@@ -122,3 +127,65 @@ class NamedTasks:
             return Estimate.by_average(offer, reason, "no_evidence")
         reason = f"no model is expected to be more than {100 * MARGIN:g} points better"
         return Estimate.by_average(offer, reason, "unsure")
+
+
+def decide_by_posterior(
+    labelled: LabelledTask, columns: Ints, preferred: Ints, names: Sequence[str]
+) -> Decision:
+    """Leave the best on average where another is better with probability above eta.
+
+    The posterior knows the labels of all models, on offer or not.
+
+    Parameters
+    ----------
+    labelled : LabelledTask
+        With its posterior.
+    columns : ndarray of int, shape (n,)
+        The models on offer.
+    preferred : ndarray of int, shape (n,)
+        Positions among them, best on average first.
+    names : sequence of str, length n
+
+    Returns
+    -------
+    Decision
+        The pick first, then the others by posterior mean.
+    """
+    posterior = labelled.posterior
+    if posterior is None:
+        raise ValueError("a task without a posterior")
+    scores = posterior.score[columns]
+    order = rank_with(scores, preferred)
+    star, best = int(preferred[0]), int(order[0])
+    reason = "the only model on offer"
+    if len(order) > 1:
+        # Where the best on average is best here too, the question is whether the next one is not.
+        one, other = (best, star) if best != star else (star, int(order[1]))
+        a, b = int(columns[one]), int(columns[other])
+        probability = Posterior(posterior.score, posterior.covariance).probability_better(a, b)
+        eta = required_probability(int(min(labelled.counts[a], labelled.counts[b])))
+        if best == star:
+            reason = f"best on average; P(better than {names[other]}, the next) = {probability:.2f}"
+        elif probability > eta:
+            reason = f"P(better than {names[star]}) = {probability:.2f} > {eta:g}"
+        else:
+            reason = f"P({names[best]} better than {names[star]}) = {probability:.2f} <= {eta:g}"
+            order = np.concatenate(([star], order[order != star]))
+        inputs = "labelled input" if labelled.n_inputs == 1 else "labelled inputs"
+        needed = more_labels(int(posterior.needed[a, b]))
+        reason += f" from {labelled.n_inputs} {inputs}; {needed}"
+    return Decision(
+        ranking=tuple(names[m] for m in order),
+        method="posterior",
+        reason=reason,
+        scores=dict(zip(names, scores.tolist(), strict=True)),
+    )
+
+
+def more_labels(needed: int) -> str:
+    """Say how many more labels would settle which of two models is better."""
+    if needed < 0:
+        return f"{LIMIT} more labels would not settle it"
+    if needed == 0:
+        return "that is settled"
+    return f"about {needed} more label{'s' if needed > 1 else ''} would settle it"

@@ -29,7 +29,7 @@ from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.pace import Kind, Pace
 from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
 from litellm_benchrouter.serving.warm_up import warm_up
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store import open_store
 
 logger = logging.getLogger("litellm_benchrouter")
 

@@ -58,8 +58,8 @@ def docs(session: nox.Session) -> None:
     """Build the documentation's site into build/site."""
     _install(session, "-e", ".[docs]")
     # Material's advertisement of its successor is no warning of ours.
-    environment = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
-    session.run("mkdocs", "build", "--strict", "--quiet", env=environment)
+    environment = {"NO_MKDOCS_2_WARNING": "1"}
+    session.run("mkdocs", "build", "--strict", env=environment)
 
 
 @nox.session
@@ -67,5 +67,5 @@ def package(session: nox.Session) -> None:
     """Build the source distribution and the wheel, and check what an index would show of them."""
     _install(session, "build", "twine")
     folder = Path(os.environ.get("BENCHROUTER_DIST") or tempfile.mkdtemp())
-    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+    session.run("pyproject-build", "--outdir", str(folder), silent=True)
     session.run("twine", "check", "--strict", *map(str, sorted(folder.iterdir())))

@@ -37,9 +37,9 @@ from litellm_benchrouter.paper.scores import (
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.tasks import labels_path, read_labels
+from litellm_benchrouter.validation.cost import trade_offs
 from litellm_benchrouter.validation.folds import Prepared
 from litellm_benchrouter.validation.methods import unseen_choice
-from litellm_benchrouter.validation.trade_offs import trade_offs
 
 FEWEST_SAMPLES = 50
 """With fewer, nothing can be shown to be better than the best model on average."""
@@ -78,7 +78,7 @@ class FittedGuarded:
         What the choice was made from; None where there were too few tasks.
     predictors : TaskPredictors
     cost_ranks, names, eta
-        As in `choose`.
+        As in `decide_by_eq6`.
     """
 
     requests: Fitted

@@ -33,8 +33,8 @@ from litellm_benchrouter.paper.neighbors import (
 )
 from litellm_benchrouter.paper.scores import (
     TaskScores,
-    choose,
     correctness_predictor,
+    decide_by_eq6,
     probabilities_better,
     s1,
     s2,
@@ -117,7 +117,7 @@ def learn(
     accuracy = of_tasks(metric, benchmark.task, n_tasks)
     average, cost_ranks = average_accuracy(accuracy), benchmark.cost_ranks
     choices = {
-        name: choose(scores, average, cost_ranks, benchmark.models, eta=routing.eta)
+        name: decide_by_eq6(scores, average, cost_ranks, benchmark.models, eta=routing.eta)
         for name, scores in named.items()
     }
     return Contents(

@@ -18,16 +18,22 @@ from litellm_benchrouter.building.fit import FEWEST_SAMPLES, FEWEST_TASKS, Fitte
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.cost import run_cost
-from litellm_benchrouter.evaluation.task import paper_choices
 from litellm_benchrouter.guarded.guarded import Fitted
 from litellm_benchrouter.guarded.unseen import Z, group_mean
 from litellm_benchrouter.paper.masked import mean
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.cost import (
+    TARGETS,
+    CostRun,
+    Predictor,
+    cost_runs,
+    tuned_saving,
+)
 from litellm_benchrouter.validation.folds import Prepared
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
+    paper_choices,
     request_picks,
     request_scores,
     unseen_choices,
@@ -254,27 +260,23 @@ def paper_picks(known: Training, rows: Rows) -> Rows:
 def _cost(prepared: Prepared, *, paper: bool) -> _Part:
     """What a price of quality chosen in training saves at equal quality; None without costs."""
     try:
-        document = run_cost(
-            prepared,
-            Silent(),
-            test_share=TEST_SHARE,
-            runs=1,
-            given=False,
-            predictors=None if paper else {DEFAULT: request_scores},
-        )
+        runs, costs, _ = cost_runs(CostRun, prepared, test_share=TEST_SHARE, runs=1, given=False)
     except ConfigError:
         return None
-    found = document["methods"]["s1" if paper else DEFAULT]["tuned"]["equal_quality"]
+    run = runs[0]
+    predictors: dict[str, Predictor] = {} if paper else {DEFAULT: request_scores}
+    p = run.predictions(predictors)["s1" if paper else DEFAULT]
+    tuned = tuned_saving(runs, [run.curves(p)], TARGETS["equal_quality"])
     return {
-        "unit": document["cost_basis"]["unit"],
-        "saved": found["saved"],
-        "saved_95": found["saved_over_samples_95"],
-        "quality_gain": found["quality_gain"],
-        "quality_gain_95": found["quality_gain_over_samples_95"],
-        "best_single": document["by_run"][0]["bma"],
-        "n_models": len(document["models"]),
+        "unit": costs.unit,
+        "saved": tuned["saved"],
+        "saved_95": tuned["saved_over_samples_95"],
+        "quality_gain": tuned["quality_gain"],
+        "quality_gain_95": tuned["quality_gain_over_samples_95"],
+        "best_single": run.prepared.benchmark.models[run.known.best],
+        "n_models": len(run.prepared.benchmark.models),
         "of_models": len(prepared.benchmark.models),
-        "n_samples": document["protocol"]["n_test"][0],
+        "n_samples": len(run.split.test),
     }
 
 

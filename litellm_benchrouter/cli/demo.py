@@ -21,10 +21,11 @@ from pathlib import Path
 import click
 
 from litellm_benchrouter.building.build import Built, build
-from litellm_benchrouter.cli.options import console, json_option, print_json, table
+from litellm_benchrouter.cli.options import console, json_option, print_json, print_tables
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.progress import Silent, bars
+from litellm_benchrouter.views import UNKNOWN, Table
 
 _FILES = ("benchmark.csv", "config.yaml", "report-queries.txt")
 _READY_SECONDS = 120.0
@@ -200,19 +201,17 @@ def demo_command(as_json: bool) -> None:
     out.print(
         f"Built version {built.manifest.version} from a synthetic benchmark: {counts['samples']} "
         f"prompts, {counts['tasks']} tasks, {counts['models']} models that do not exist.",
-        highlight=False,
     )
-    shown = table("What the proxy answered", "prompt", "task", "method", "pick", "why")
-    for answer in answers:
-        shown.add_row(
+    rows = [
+        [
             answer.prompt + (" (streamed)" if answer.streamed else ""),
-            answer.task or "-",
-            answer.headers["method"],
-            answer.headers["model"],
-            answer.headers["reason"],
-        )
-    out.print(shown)
+            answer.task or UNKNOWN,
+            *(answer.headers[name] for name in ("method", "model", "reason")),
+        ]
+        for answer in answers
+    ]
+    columns = ("Prompt", "Task", "Method", "Pick", "Why")
+    print_tables(out, Table("What the proxy answered", columns, rows, n_text=5))
     out.print(
         "The proxy has been stopped. Next: config.example.yaml shows the same with real models.",
-        highlight=False,
     )

@@ -13,11 +13,11 @@ from litellm_benchrouter.cli.options import (
     config_option,
     console,
     engine_option,
+    print_tables,
+    print_warnings,
     ray_address_option,
     with_engine,
-    without_nan,
 )
-from litellm_benchrouter.cli.verdict import show_embedders
 from litellm_benchrouter.config import (
     BenchRouterConfig,
     EmbedderKind,
@@ -33,8 +33,15 @@ from litellm_benchrouter.evaluation.run import (
     documents_of,
     evaluate,
 )
-from litellm_benchrouter.evaluation.text import show
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.views import GAIN, LEVEL, LOSS, UNCLEAR, without_nan
+from litellm_benchrouter.views.charts import require_charts
+from litellm_benchrouter.views.evaluation import summarise
+from litellm_benchrouter.views.report import render_html
+from litellm_benchrouter.views.tables import protocol_table
+from litellm_benchrouter.views.verdict import embedders_table
+
+_STYLES = {GAIN: "bold green", UNCLEAR: "bold yellow", LEVEL: "bold", LOSS: "bold red"}
 
 EMBEDDERS = tuple(kind for kind in get_args(EmbedderKind) if kind != "precomputed")
 
@@ -130,7 +137,7 @@ def evaluate_command(
             compared = compare_embedders(config, _kinds(embedders), samples=samples, stages=stages)
         if json_path is not None:
             _write_json(json_path, compared)
-        show_embedders(console(), compared)
+        print_tables(console(), embedders_table(compared))
         return
     options = Options(
         protocols=tuple(dict.fromkeys(protocols)),
@@ -144,22 +151,27 @@ def evaluate_command(
         hidden=_layers(hidden),
         samples=samples,
     )
+    if html_path is not None:
+        require_charts()
     with bars() as stages:
-        result = evaluate(config, options, embeddings=embeddings, stages=stages)
+        result = without_nan(evaluate(config, options, embeddings=embeddings, stages=stages))
     if json_path is not None:
         _write_json(json_path, result)
     if html_path is not None:
-        from litellm_benchrouter.evaluation.report import render_html
+        _write(html_path, render_html(result))
+    _show(documents_of(result), result.get("skipped", {}))
 
-        _write(html_path, render_html(without_nan(result)))
-    out = console()
-    documents = documents_of(result)
-    show(documents, out)
+
+def _show(documents: dict[str, Any], skipped: dict[str, str]) -> None:
+    out, summary = console(), summarise(documents)
+    out.print(f"{summary.sign} {summary.headline}", style=_STYLES[summary.tone])
+    for tile in summary.tiles:
+        out.print(f"  {tile.sign} {tile.sentence} ({tile.pool})")
+    print_tables(out, *(protocol_table(document) for document in documents.values()))
     counts = next(iter(documents.values()))["protocol"]["samples"]
     if counts["taken"] < counts["of"]:
         out.print(f"{counts['taken']:,} of {counts['of']:,} samples, of each task alike.")
-    for name, reason in result.get("skipped", {}).items():
-        out.print(f"Skipped {name}: {reason}", style="yellow", markup=False, highlight=False)
+    print_warnings(out, (f"{name} was skipped: {why}" for name, why in skipped.items()))
 
 
 def _config(
@@ -171,7 +183,7 @@ def _config(
     elif config_path is not None:
         config = load_config(config_path)
     else:
-        raise ConfigError("nothing to evaluate; give --config FILE or --source DIR.")
+        raise ConfigError("--config and --source are missing. Use --config FILE or --source PATH.")
     update: dict[str, Any] = {} if seed is None else {"seed": seed}
     if k is not None:
         update["routing"] = config.routing.model_copy(update={"k": k})
@@ -201,18 +213,22 @@ def _layers(hidden: str) -> tuple[int, ...]:
     try:
         layers = tuple(int(part) for part in hidden.split(","))
     except ValueError as error:
-        raise ConfigError(f"--hidden is {hidden!r}; give sizes such as 1500,1500.") from error
+        raise ConfigError(
+            f"--hidden: {hidden!r} is not a list of sizes. Use one such as 1500,1500."
+        ) from error
     if not layers or min(layers) < 1:
-        raise ConfigError(f"--hidden is {hidden!r}; every layer needs at least one unit.")
+        raise ConfigError(f"--hidden: {hidden!r} has an empty layer. Use sizes of at least 1.")
     return layers
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
-    _write(path, json.dumps(without_nan(document), indent=1, ensure_ascii=False) + "\n")
+    _write(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot write {path} ({error.strerror}).") from error
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}). Use another path."
+        ) from error

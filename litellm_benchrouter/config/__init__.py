@@ -30,7 +30,6 @@ from litellm_benchrouter.config.builder import (
     TaskConfig,
 )
 from litellm_benchrouter.config.proxy import (
-    DecideIn,
     GroupConfig,
     PolicyField,
     PolicyLimits,
@@ -44,7 +43,6 @@ from litellm_benchrouter.errors import ConfigError
 __all__ = [
     "BLOCK",
     "BenchRouterConfig",
-    "DecideIn",
     "EmbedderConfig",
     "EmbedderKind",
     "GroupConfig",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,11 +14,14 @@ from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders.base import Progress, fingerprint_of, utf8
 from litellm_benchrouter.embedders.hosted_model import HostedError, HostedModel, Vectors
 from litellm_benchrouter.errors import EmbedderError, EmbedderUnavailableError
+from litellm_benchrouter.limits import BusyError, DaemonThreads, Memory
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.serving.threads import BusyError, DaemonThreads
 
 Ask = Callable[[Sequence[str]], Vectors]
 """One vector for each of some texts that are not blank."""
+
+Recall = Callable[[str], Vectors | None]
+"""The vector of a text, where it is remembered."""
 
 CALLS = 8
 """Under way at once, of one worker of the proxy."""
@@ -49,6 +50,7 @@ class HostedEmbedder:
     ask : Ask
     batch_size : int
         Texts in a call: what was paid for is kept in the embedding cache after each.
+    recall : Recall
     """
 
     kind: ClassVar[str] = "litellm"
@@ -64,11 +66,12 @@ class HostedEmbedder:
         dimensions: int | None,
         ask: Ask,
         batch_size: int,
+        recall: Recall = lambda text: None,
     ) -> None:
         self.model, self.upstream = model, upstream
         self.dimension, self.max_tokens, self.dimensions = dimension, max_tokens, dimensions
         self.batch_size = batch_size
-        self._ask = ask
+        self._ask, self._recall = ask, recall
 
     @classmethod
     def make(cls, config: EmbedderConfig) -> HostedEmbedder:
@@ -99,8 +102,7 @@ class HostedEmbedder:
         EmbedderUnavailableError
             When serving: if the answer does not come in time.
         """
-        limit = self.max_tokens * _CHARACTERS_PER_TOKEN
-        clean = [utf8(text[:limit]) for text in texts]
+        clean = [self._clean(text) for text in texts]
         rows = [row for row, text in enumerate(clean) if text.strip()]
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         advance = progress or (lambda _: None)
@@ -116,6 +118,14 @@ class HostedEmbedder:
             vectors[batch] = answer
             advance(len(batch))
         return normalize(vectors)
+
+    def recall(self, text: str) -> Vectors | None:
+        """Return the vector of one text, shape (1, d), if it is remembered; nobody is asked."""
+        vector = self._recall(self._clean(text))
+        return None if vector is None else normalize(vector[None])
+
+    def _clean(self, text: str) -> str:
+        return utf8(text[: self.max_tokens * _CHARACTERS_PER_TOKEN])
 
     def identity(self) -> dict[str, object]:
         """Return model, limits and a fingerprint of the names; see `Embedder.identity`.
@@ -158,14 +168,16 @@ class HostedEmbedder:
                 f"{name!r} is {model.upstream} here, the artifact was built with "
                 f"{identity['upstream']}; name the same model or build again."
             )
+        ask = _InTime(model, config.time_limit_ms / 1000)
         return cls(
             name,
             str(identity["upstream"]),
             dimension=int(str(identity["dimension"])),
             max_tokens=int(str(identity["max_tokens"])),
             dimensions=asked,
-            ask=_InTime(model, config.time_limit_ms / 1000),
+            ask=ask,
             batch_size=config.batch_size,
+            recall=ask.recall,
         )
 
 
@@ -174,17 +186,20 @@ class _InTime:
 
     def __init__(self, model: HostedModel, limit: float) -> None:
         self._model, self._limit = model, limit
-        self._remembered: OrderedDict[bytes, Vectors] = OrderedDict()
-        self._lock = threading.Lock()
+        self._remembered: Memory[bytes, Vectors] = Memory(_REMEMBERED)
         self._threads = DaemonThreads(CALLS, "benchrouter-embed", longest_queue=CALLS)
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
-        keys = [hashlib.sha256(text.encode()).digest() for text in texts]
-        vectors = {key: self._recall(key) for key in keys}
+        keys = [_key(text) for text in texts]
+        vectors = {key: self._remembered.get(key) for key in keys}
         new = {key: t for key, t in zip(keys, texts, strict=True) if vectors[key] is None}
         if new:
             vectors |= zip(new, self._asked(list(new), list(new.values())), strict=True)
         return np.stack([vector for key in keys if (vector := vectors[key]) is not None])
+
+    def recall(self, text: str) -> Vectors | None:
+        """Return the vector of a text, shape (d,), if it is remembered."""
+        return self._remembered.get(_key(text))
 
     def _asked(self, keys: list[bytes], texts: list[str]) -> Vectors:
         def work() -> Vectors:
@@ -208,15 +223,10 @@ class _InTime:
             if answer is not None:
                 answer.cancel()  # one that has not begun is of no use to anybody
 
-    def _recall(self, key: bytes) -> Vectors | None:
-        with self._lock:
-            vector = self._remembered.get(key)
-            if vector is not None:
-                self._remembered.move_to_end(key)
-            return vector
-
     def _remember(self, keys: Sequence[bytes], vectors: Vectors) -> None:
-        with self._lock:
-            self._remembered.update(zip(keys, vectors, strict=True))
-            while len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+        for key, vector in zip(keys, vectors, strict=True):
+            self._remembered.put(key, vector)
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

@@ -14,7 +14,14 @@ from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.task import describe
 from litellm_benchrouter.paper.masked import mean, ratio
 from litellm_benchrouter.paper.mixing import Mixed, MixedLists, votes_of
-from litellm_benchrouter.paper.scores import TaskScores, choose, predictor_accuracy, s1, s2, s3
+from litellm_benchrouter.paper.scores import (
+    TaskScores,
+    decide_by_eq6,
+    predictor_accuracy,
+    s1,
+    s2,
+    s3,
+)
 from litellm_benchrouter.paper.smoother import ALPHAS, SmootherTable, draws, kernel_smoother
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import Prepared
@@ -164,7 +171,7 @@ class _NewTask:
         }
         for name, estimate in {"s3": p, "s3_true_p": true_p}.items():
             third = scores[name] = s3(second, estimate)
-            choice = choose(
+            choice = decide_by_eq6(
                 TaskScores(len(g), u, first, second, third, estimate),
                 self._average,
                 benchmark.cost_ranks,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.methods import Choice
 from litellm_benchrouter.validation.metrics import (
     bootstrap_mean,
     bootstrap_within_tasks,
@@ -18,22 +18,6 @@ from litellm_benchrouter.validation.metrics import (
     rank_of,
     spearman,
 )
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a method chose for one held-out task.
-
-    Attributes
-    ----------
-    pick : int or ndarray of int, shape (n_d,)
-        The model, or the model of each sample where the method routes per request.
-    scores : ndarray of float64, shape (M,), or None
-        What it ranked the models by, for the correlations.
-    """
-
-    pick: int | NDArray[np.intp]
-    scores: NDArray[np.float64] | None = None
 
 
 def summarise(

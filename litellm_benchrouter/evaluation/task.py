@@ -12,18 +12,18 @@ from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.summary import Choice, baselines, summarise, task_rows
 from litellm_benchrouter.paper.scores import (
-    TaskScores,
-    choose,
-    correctness_predictor,
     predictor_accuracy,
-    s1,
-    s2,
-    s3,
 )
-from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, task_distance
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import Prepared
-from litellm_benchrouter.validation.methods import DEFAULT, unseen_choices
+from litellm_benchrouter.validation.methods import (
+    DEFAULT,
+    choices_for,
+    distance_of,
+    knn,
+    smoothed,
+    unseen_choices,
+)
 from litellm_benchrouter.validation.metrics import (
     brier,
     expected_calibration_error,
@@ -66,29 +66,6 @@ def run_task(prepared: Prepared, stages: Silent, *, engine: Engine = LOCAL) -> d
     return document
 
 
-def knn(prepared: Prepared, d: int) -> Array:
-    """g on the inputs of a task from the tasks that remain when it is the new one (eq. 7)."""
-    near = prepared.outside.rows(prepared.rows[d]).first(prepared.routing.k)
-    return correctness_predictor(prepared.benchmark.correctness, near)
-
-
-def smoothed(prepared: Prepared, d: int, tables: Mapping[int, SmootherTable]) -> Array:
-    """p(d', m) of a new task by the kernel smoother (eq. 10); tables by the group left out."""
-    table_u, table_p = tables[int(prepared.group_of_task[d])].pairs()
-    return kernel_smoother(distance_of(prepared, d), table_u, table_p, prepared.routing.sigma)
-
-
-def paper_choices(prepared: Prepared, tables: Mapping[int, SmootherTable]) -> dict[int, Choice]:
-    """S3 with eq. 6 for each task of the groups that are left out."""
-    choices = {}
-    for d in range(prepared.n_tasks):
-        if int(prepared.group_of_task[d]) in tables:
-            g = knn(prepared, d)
-            p = smoothed(prepared, d, tables)
-            choices[d] = _choices(prepared, d, g, {"s3": p}, p)["s3"]
-    return choices
-
-
 def hold_out(
     prepared: Prepared,
     predict: Callable[[int], Array],
@@ -126,7 +103,7 @@ def hold_out(
         estimated = {name: estimate(d, g) for name, estimate in estimators.items()}
         for name, p in estimated.items():
             errors[name].append(np.nanmean(np.abs(p - true_p)))
-        for name, choice in _choices(prepared, d, g, estimated, true_p).items():
+        for name, choice in choices_for(prepared, d, g, estimated, true_p).items():
             choices.setdefault(name, []).append(choice)
         for name, of_task in (extra or {}).items():
             choices.setdefault(name, []).append(of_task[d])
@@ -149,11 +126,6 @@ def hold_out(
     }
 
 
-def distance_of(prepared: Prepared, d: int) -> float:
-    """u(d) from the tasks that remain when d is the new one (eq. 8)."""
-    return task_distance(prepared.outside.rows(prepared.rows[d]), prepared.routing.kappa)
-
-
 def describe(prepared: Prepared) -> dict[str, Any]:
     """Return what a reader needs to run the protocol again."""
     routing = prepared.routing
@@ -165,40 +137,3 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "seed": prepared.seed,
         **routing.model_dump(),
     }
-
-
-def _choices(
-    prepared: Prepared, d: int, g: Array, estimated: dict[str, Array], true_p: Array
-) -> dict[str, Choice]:
-    average = prepared.average_without(d)
-    first, second = s1(g), s2(g, prepared.routing.t)
-    chosen = {
-        "s1": _best(prepared, first, average),
-        "s2": _best(prepared, second, average),
-    }
-    for name, p in {**estimated, "s3_true_p": true_p}.items():
-        third = s3(second, p)
-        scores = TaskScores(len(g), 0.0, first, second, third, p)
-        chosen[name] = Choice(_by_eq_6(prepared, scores, average), third)
-    likelihood = prepared.benchmark.columns.get("log_likelihood")
-    if likelihood is not None:
-        # A task without log-likelihoods leaves nothing to choose by: all tie, and the best on
-        # average is taken.
-        values = likelihood[prepared.rows[d]].astype(np.float64)
-        chosen["ll"] = _best(prepared, s1(values), average)
-    chosen["bma"] = _best(prepared, average, average, correlate=False)
-    chosen["oracle"] = _best(prepared, prepared.accuracy[d], average, correlate=False)
-    return chosen
-
-
-def _best(prepared: Prepared, scores: Array, average: Array, *, correlate: bool = True) -> Choice:
-    pick = int(prepared.order(scores, average)[0])
-    return Choice(pick, scores if correlate else None)
-
-
-def _by_eq_6(prepared: Prepared, scores: TaskScores, average: Array) -> int:
-    benchmark = prepared.benchmark
-    choice = choose(
-        scores, average, benchmark.cost_ranks, benchmark.models, eta=prepared.routing.eta
-    )
-    return int(choice.order[0])

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.paper.neighbors import Neighbors
-from litellm_benchrouter.paper.scores import TaskScores, choose, correctness_predictor, s1, s2, s3
+from litellm_benchrouter.paper.scores import (
+    TaskScores,
+    correctness_predictor,
+    decide_by_eq6,
+    s1,
+    s2,
+    s3,
+)
 from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, task_distance
 
 Floats = NDArray[np.float64]
@@ -80,13 +87,13 @@ def confident_s3(
     task : TaskScores
     average : ndarray of float64, shape (M,)
     cost_ranks, names, eta
-        As in `choose`.
+        As in `decide_by_eq6`.
 
     Returns
     -------
     ndarray of float64, shape (M,)
     """
-    choice = choose(task, average, cost_ranks, names, eta=eta)
+    choice = decide_by_eq6(task, average, cost_ranks, names, eta=eta)
     leaves = choice.order[0] != choice.best_on_average
     return np.where(np.isnan(task.s3), average, task.s3) if leaves else average
 

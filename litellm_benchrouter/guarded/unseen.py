@@ -122,7 +122,7 @@ class UnseenChoice:
         return total
 
 
-def choose(scores: Floats, average: Floats, margin: float = MARGIN) -> NDArray[np.intp]:
+def pick_for_task(scores: Floats, average: Floats, margin: float = MARGIN) -> NDArray[np.intp]:
     """Best model of each task, shape (D,), or BMA where the advantage is not above the margin."""
     rows = np.arange(len(scores))
     pick, best = scores.argmax(axis=1), average.argmax(axis=1)
@@ -143,7 +143,7 @@ def select(evidence: Evidence, z: float = Z, margin: float = MARGIN) -> UnseenCh
         if not set(predictors) <= set(evidence.predicted):
             continue
         scores = candidate_scores(evidence, name)
-        gain = evidence.accuracy[rows, choose(scores, evidence.average, margin)] - base
+        gain = evidence.accuracy[rows, pick_for_task(scores, evidence.average, margin)] - base
         mean, error = group_mean(gain[evidence.used], evidence.group[evidence.used])
         gains[name] = (mean, error)
         if mean - z * error > best:

@@ -261,7 +261,7 @@ def probabilities_better(task: TaskScores, than: int) -> Array:
     return found
 
 
-def choose(
+def decide_by_eq6(
     task: TaskScores,
     average: Array,
     cost_ranks: Sequence[tuple[int, float]],

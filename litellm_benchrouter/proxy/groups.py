@@ -26,8 +26,6 @@ from litellm_benchrouter.serving.ranking import ModelNames, id_of
 
 logger = logging.getLogger("litellm_benchrouter")
 
-TEXT_MODES = (None, "chat", "completion", "responses")
-MAX_FALLBACKS = 5  # LiteLLM's ROUTER_MAX_FALLBACKS
 _ACCESS_SECONDS = 5.0  # what a caller may use is asked again after these
 _CALLERS = 1_000
 _COMPARE_SECONDS = 1.0  # a list of the same length is looked through so often
@@ -65,6 +63,11 @@ class Groups(dict[str, Sequence[Any]]):
     def known(self) -> dict[str, frozenset[str]]:
         """The benchmark models of each group, which may be none."""
         return {g: frozenset(filter(None, map(self._names.of, self[g]))) for g in self}
+
+    @cached_property
+    def by_id(self) -> dict[str, str | None]:
+        """The benchmark model of each deployment, by the deployment's id."""
+        return {str(id_of(d)): m for d, m in zip(self.deployments, self.models, strict=True)}
 
     def only(self, allowed: Collection[str]) -> Groups:
         """Return those that are allowed."""
@@ -153,7 +156,7 @@ class ModelIndex:
     def _text(self, group: str) -> bool:
         """Say whether a deployment of the group answers text."""
         infos = (deployment.get("model_info") or {} for deployment in self.groups[group])
-        return any(info.get("mode") in TEXT_MODES for info in infos)
+        return any(info.get("mode") in running.TEXT_MODES for info in infos)
 
 
 class VirtualModels:
@@ -262,7 +265,7 @@ def rewritten(
     from litellm.proxy import utils
 
     router = running.attribute("llm_router")
-    most = getattr(router, "max_fallbacks", MAX_FALLBACKS)
+    most = getattr(router, "max_fallbacks", running.MAX_FALLBACKS)
     first, *rest = list(dict.fromkeys([*ranking, *last_resorts]))[: 1 + most]
     kinds = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
     request = {**data, "model": first} | dict(zip(kinds, (rest, [], []), strict=True))

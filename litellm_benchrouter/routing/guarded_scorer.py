@@ -19,7 +19,8 @@ from litellm_benchrouter.routing.remember import remembered
 Floats = NDArray[np.float64]
 Columns = NDArray[np.intp]
 
-_OFFERS = 256  # sets of models on offer whose gate is remembered
+MOST_OFFERS = 256
+"""Sets of models on offer whose gate is remembered."""
 
 
 class GuardedScorer:
@@ -41,7 +42,7 @@ class GuardedScorer:
         self._task = np.asarray(artifact.task)
         self._fitted = artifact.fitted_rows
         self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
-        self._offer = remembered(self._make_offer, _OFFERS)
+        self._offer = remembered(self._make_offer, MOST_OFFERS)
 
     def prepare(self, offer: Offer) -> None:
         """Do what the first estimate over some models would wait for."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +15,8 @@ from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
 from litellm_benchrouter.guarded.request import capped
 from litellm_benchrouter.guarded.unseen import MARGIN
-from litellm_benchrouter.paper.scores import TaskScores, choose, rank_with
-from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
+from litellm_benchrouter.paper.scores import TaskScores, decide_by_eq6, rank_with
+from litellm_benchrouter.routing.estimate import Estimate, Offer, Positions, Scores
 
 Ints = NDArray[np.intp]
 
@@ -73,16 +71,14 @@ class NamedTasks:
     def _by_posterior(
         self, labelled: LabelledTask, posterior: TaskPosterior, offer: Offer
     ) -> Estimate:
-        decided = decide_by_posterior(labelled, offer.columns, offer.preferred, offer.models)
+        order, reason = decide_by_posterior(labelled, posterior, offer)
         values = posterior.score[offer.columns]
-        order = np.array([offer.models.index(model) for model in decided.ranking], dtype=np.intp)
-        kept = values[order[0]] < values.max()  # the best on average, for want of confidence
-        kind = "unsure" if kept else "routed"
-        quality = Scores(values, decided.method, decided.reason, order, kind)
-        grounds = f"from {labelled.n_inputs} labelled inputs"
+        stays = values[order[0]] < values.max()  # with the best on average, for want of confidence
+        quality = Scores(values, "posterior", reason, order, "unsure" if stays else "routed")
         # Nothing is shown to be better than the best on average; a cheaper one may be as good.
-        likely = np.clip(capped(values, int(order[0])) if kept else values, 0.0, 1.0)
-        return Estimate(quality, Scores(likely, decided.method, grounds))
+        likely = np.clip(capped(values, int(order[0])) if stays else values, 0.0, 1.0)
+        grounds = f"from {labelled.n_inputs} labelled inputs"
+        return Estimate(quality, Scores(likely, "posterior", grounds))
 
     def _by_s3(self, scores: TaskScores, offer: Offer, labelled: LabelledTask | None) -> Estimate:
         """S3 and the confidence rule of eq. 6."""
@@ -90,7 +86,7 @@ class NamedTasks:
             scores.n_inputs, scores.u, *(getattr(scores, key)[offer.columns] for key in _PER_MODEL)
         )
         models = offer.models
-        choice = choose(on_offer, offer.average, offer.cost_ranks, models, eta=self._eta)
+        choice = decide_by_eq6(on_offer, offer.average, offer.cost_ranks, models, eta=self._eta)
         star, m3 = models[choice.best_on_average], models[choice.m3]
         method, kind = "s3", "routed"
         if choice.m3 == choice.best_on_average:
@@ -130,33 +126,16 @@ class NamedTasks:
 
 
 def decide_by_posterior(
-    labelled: LabelledTask, columns: Ints, preferred: Ints, names: Sequence[str]
-) -> Decision:
+    labelled: LabelledTask, posterior: TaskPosterior, offer: Offer
+) -> tuple[Positions, str]:
     """Leave the best on average where another is better with probability above eta.
 
-    The posterior knows the labels of all models, on offer or not.
-
-    Parameters
-    ----------
-    labelled : LabelledTask
-        With its posterior.
-    columns : ndarray of int, shape (n,)
-        The models on offer.
-    preferred : ndarray of int, shape (n,)
-        Positions among them, best on average first.
-    names : sequence of str, length n
-
-    Returns
-    -------
-    Decision
-        The pick first, then the others by posterior mean.
+    The posterior knows the labels of all models, on offer or not. Returns the models, the pick
+    first and the others by posterior mean, and the reason.
     """
-    posterior = labelled.posterior
-    if posterior is None:
-        raise ValueError("a task without a posterior")
-    scores = posterior.score[columns]
-    order = rank_with(scores, preferred)
-    star, best = int(preferred[0]), int(order[0])
+    columns, names = offer.columns, offer.models
+    order = rank_with(posterior.score[columns], offer.preferred)
+    star, best = int(offer.preferred[0]), int(order[0])
     reason = "the only model on offer"
     if len(order) > 1:
         # Where the best on average is best here too, the question is whether the next one is not.
@@ -174,12 +153,7 @@ def decide_by_posterior(
         inputs = "labelled input" if labelled.n_inputs == 1 else "labelled inputs"
         needed = more_labels(int(posterior.needed[a, b]))
         reason += f" from {labelled.n_inputs} {inputs}; {needed}"
-    return Decision(
-        ranking=tuple(names[m] for m in order),
-        method="posterior",
-        reason=reason,
-        scores=dict(zip(names, scores.tolist(), strict=True)),
-    )
+    return order, reason
 
 
 def more_labels(needed: int) -> str:

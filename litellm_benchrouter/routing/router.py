@@ -14,15 +14,17 @@ from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.costs.policy import PLAIN, QUALITY, Terms
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 from litellm_benchrouter.paper.scores import correctness_predictor
-from litellm_benchrouter.routing.decision import Decision
+from litellm_benchrouter.routing.decision import Decision, Explanation
 from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
-from litellm_benchrouter.routing.explanation import Explanation
 from litellm_benchrouter.routing.guarded_scorer import GuardedScorer
 from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
 from litellm_benchrouter.routing.remember import remembered
 from litellm_benchrouter.routing.weighing import Weighing
 
-_KEPT = 1024  # sets of models on offer, and tasks over them
+MOST_TASKS = 4096
+"""Named tasks, over the models on offer, whose estimates are remembered."""
+
+_OFFERS = 1024  # sets of models
 
 
 class BenchRouter:
@@ -48,8 +50,8 @@ class BenchRouter:
             self._n_neighbors = max(self._k, self._guarded.n_neighbors)
         self._tasks = NamedTasks(artifact)
         self._weighing = Weighing(artifact)
-        self._offer = remembered(self._make_offer, _KEPT)
-        self._task = remembered(self._estimate_task, _KEPT)
+        self._offer = remembered(self._make_offer, _OFFERS)
+        self._task = remembered(self._estimate_task, MOST_TASKS)
 
     @property
     def models(self) -> tuple[str, ...]:

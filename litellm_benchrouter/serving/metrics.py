@@ -1,6 +1,6 @@
-"""What the router does, counted for Prometheus; docs/operations.md lists every metric.
+"""Decisions counted for Prometheus, and written to the log; docs/operations.md lists both.
 
-They are ordinary metrics of prometheus-client's default registry, so the proxy's own `/metrics`
+Metrics are ordinary metrics of prometheus-client's default registry, so the proxy's own `/metrics`
 shows them wherever LiteLLM mounts it, and with several workers their sums: the modes of the gauges
 are chosen for that. Without prometheus-client nothing is counted and nothing else changes.
 """
@@ -8,8 +8,9 @@ are chosen for that. Without prometheus-client nothing is counted and nothing el
 from __future__ import annotations
 
 import functools
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
@@ -26,6 +27,8 @@ OTHER = "other"
 """Label of what is outside the closed or bounded set of its label."""
 
 _MOST_GROUPS = 200
+_LONGEST_NAME = 200  # the group of a wildcard and the call's id may be the client's words
+_LONGEST_PROMPT = 500
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5),
     1.0,
@@ -58,9 +61,6 @@ class Metrics:
 
     def breaker(self, *, is_open: bool) -> None:
         """Note the breaker's state."""
-
-    def aside(self, *, decides: bool) -> None:
-        """Note whether a process of its own takes the short decisions."""
 
     def shadowed(self, group: str, *, agrees: bool) -> None:
         """Count a decision that changed nothing, by whether it chose what was asked anyway."""
@@ -176,12 +176,6 @@ class PrometheusMetrics(Metrics):
             multiprocess_mode="livemax",
         )
 
-        self._aside = Gauge(
-            "benchrouter_decision_processes",
-            "Workers whose short decisions are taken in a process of their own.",
-            multiprocess_mode="livesum",
-        )
-
     @_never_raises
     def decided(self, group: str, decision: Decision) -> None:
         kind = decision.kind if decision.kind in KINDS else OTHER
@@ -230,10 +224,6 @@ class PrometheusMetrics(Metrics):
         self._breaker.set(is_open)
 
     @_never_raises
-    def aside(self, *, decides: bool) -> None:
-        self._aside.set(decides)
-
-    @_never_raises
     def shadowed(self, group: str, *, agrees: bool) -> None:
         self._shadow.labels(self._group(group), str(agrees).lower()).inc()
 
@@ -256,3 +246,49 @@ def process_metrics() -> Metrics:
     except Exception as error:
         logger.warning("benchrouter: there are no metrics (%s: %s)", type(error).__name__, error)
     return Metrics()
+
+
+def log_decision(
+    decision: Decision,
+    *,
+    group: str,
+    offer: Sequence[str],
+    call_id: object,
+    prompt: str | None = None,
+) -> None:
+    """Write one line of JSON for a decision, at debug level, to follow single requests by.
+
+    Parameters
+    ----------
+    decision : Decision
+    group : str
+        The model group that was asked for.
+    offer : sequence of str
+        The benchmark models that it offered.
+    call_id : object
+        LiteLLM's id of the call, as in its own log and in the header `x-litellm-call-id`.
+    prompt : str, optional
+        The text that was compared, only where the operator wants prompts logged; it is cut short.
+    """
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    line = {
+        "event": "benchrouter_decision",
+        "call_id": str(call_id)[:_LONGEST_NAME],
+        "group": group[:_LONGEST_NAME],
+        "offer": list(offer),
+        "pick": decision.pick,
+        "method": decision.method,
+        "kind": decision.kind,
+        "reason": decision.reason,
+        "task": decision.task,
+        "policy": decision.policy,
+        "embedder": decision.embedder,
+        "distance": decision.distance,
+        "seconds": decision.seconds,
+        "embed_seconds": decision.embed_seconds,
+        "artifact": decision.artifact,
+    }
+    if prompt is not None:
+        line["prompt"] = prompt[:_LONGEST_PROMPT]
+    logger.debug("%s", json.dumps(line))

@@ -11,26 +11,114 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.evaluation.summary import Choice
 from litellm_benchrouter.guarded.guarded import Fitted, fit_request, neighbors_of_each
 from litellm_benchrouter.guarded.left_out_s3 import confident_s3, left_out_s3
 from litellm_benchrouter.guarded.request import K
 from litellm_benchrouter.guarded.unseen import (
     Evidence,
     UnseenChoice,
-    choose,
     leave_out_evidence,
+    pick_for_task,
     select,
 )
 from litellm_benchrouter.paper.neighbors import nearest
-from litellm_benchrouter.paper.smoother import SmootherTable
+from litellm_benchrouter.paper.scores import (
+    TaskScores,
+    correctness_predictor,
+    decide_by_eq6,
+    s1,
+    s2,
+    s3,
+)
+from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, task_distance
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import Prepared
-from litellm_benchrouter.validation.splits import Rows, Training
+from litellm_benchrouter.validation.splits import Array, Rows, Training
 
 DEFAULT = "default"
 
 _BLOCK = 2_048  # test samples scored at once
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a method chose for one held-out task.
+
+    Attributes
+    ----------
+    pick : int or ndarray of int, shape (n_d,)
+        The model, or the model of each sample where the method routes per request.
+    scores : ndarray of float64, shape (M,), or None
+        What it ranked the models by, for the correlations.
+    """
+
+    pick: int | NDArray[np.intp]
+    scores: NDArray[np.float64] | None = None
+
+
+def knn(prepared: Prepared, d: int) -> Array:
+    """g on the inputs of a task from the tasks that remain when it is the new one (eq. 7)."""
+    near = prepared.outside.rows(prepared.rows[d]).first(prepared.routing.k)
+    return correctness_predictor(prepared.benchmark.correctness, near)
+
+
+def smoothed(prepared: Prepared, d: int, tables: Mapping[int, SmootherTable]) -> Array:
+    """p(d', m) of a new task by the kernel smoother (eq. 10); tables by the group left out."""
+    table_u, table_p = tables[int(prepared.group_of_task[d])].pairs()
+    return kernel_smoother(distance_of(prepared, d), table_u, table_p, prepared.routing.sigma)
+
+
+def paper_choices(prepared: Prepared, tables: Mapping[int, SmootherTable]) -> dict[int, Choice]:
+    """S3 with eq. 6 for each task of the groups that are left out."""
+    choices = {}
+    for d in range(prepared.n_tasks):
+        if int(prepared.group_of_task[d]) in tables:
+            g = knn(prepared, d)
+            p = smoothed(prepared, d, tables)
+            choices[d] = choices_for(prepared, d, g, {"s3": p}, p)["s3"]
+    return choices
+
+
+def distance_of(prepared: Prepared, d: int) -> float:
+    """u(d) from the tasks that remain when d is the new one (eq. 8)."""
+    return task_distance(prepared.outside.rows(prepared.rows[d]), prepared.routing.kappa)
+
+
+def choices_for(
+    prepared: Prepared, d: int, g: Array, estimated: dict[str, Array], true_p: Array
+) -> dict[str, Choice]:
+    average = prepared.average_without(d)
+    first, second = s1(g), s2(g, prepared.routing.t)
+    chosen = {
+        "s1": _best(prepared, first, average),
+        "s2": _best(prepared, second, average),
+    }
+    for name, p in {**estimated, "s3_true_p": true_p}.items():
+        third = s3(second, p)
+        scores = TaskScores(len(g), 0.0, first, second, third, p)
+        chosen[name] = Choice(_by_eq_6(prepared, scores, average), third)
+    likelihood = prepared.benchmark.columns.get("log_likelihood")
+    if likelihood is not None:
+        # A task without log-likelihoods leaves nothing to choose by: all tie, and the best on
+        # average is taken.
+        values = likelihood[prepared.rows[d]].astype(np.float64)
+        chosen["ll"] = _best(prepared, s1(values), average)
+    chosen["bma"] = _best(prepared, average, average, correlate=False)
+    chosen["oracle"] = _best(prepared, prepared.accuracy[d], average, correlate=False)
+    return chosen
+
+
+def _best(prepared: Prepared, scores: Array, average: Array, *, correlate: bool = True) -> Choice:
+    pick = int(prepared.order(scores, average)[0])
+    return Choice(pick, scores if correlate else None)
+
+
+def _by_eq_6(prepared: Prepared, scores: TaskScores, average: Array) -> int:
+    benchmark = prepared.benchmark
+    choice = decide_by_eq6(
+        scores, average, benchmark.cost_ranks, benchmark.models, eta=prepared.routing.eta
+    )
+    return int(choice.order[0])
 
 
 def unseen_choices(
@@ -65,7 +153,7 @@ def unseen_choices(
             average = evidence.average[d]
             predicted = {name: values[d] for name, values in evidence.predicted.items()}
             scores = choice.scores(average, predicted)
-            pick = int(choose(scores[None], average[None])[0])
+            pick = int(pick_for_task(scores[None], average[None])[0])
             chosen[d] = Choice(pick, scores)
         return choice.candidate or "bma", chosen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import tiny
 import yaml
 from clock import Clock
 from proxy.upstream import BROKEN, FakeUpstream, slow
+from served import Served, serve
 
 from litellm_benchrouter.artifact.files import describe_files
 from litellm_benchrouter.artifact.manifest import MANIFEST, read_manifest
@@ -20,10 +22,9 @@ from litellm_benchrouter.artifact.version import read_artifact, verify_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.limits import State
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.serving.breaker import Breaker, State
-from litellm_benchrouter.serving.serving import Serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly")  # pydantic, of LiteLLM's types
 
@@ -67,32 +68,27 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def serving(
-    tmp_path: Path, upstream: FakeUpstream, limit: float, clock: Clock
-) -> Iterator[Serving]:
+def served(tmp_path: Path, upstream: FakeUpstream, limit: float, clock: Clock) -> Iterator[Served]:
     """Serve with S1, and a breaker that opens after three."""
     tiny.write(tmp_path)
     config = configure(tmp_path, upstream, time_limit_ms=limit)
     build(config)
-    made = Serving(config)
-    made.breaker = Breaker(3, 10.0, clock)
-    made.refresh()
+    made = serve(config, clock)
     upstream.reset()
     yield made
     made.stop()
 
 
-async def ask(serving: Serving, text: str, task: str | None = None) -> Decision:
-    assert serving.router is not None
-    return await serving.decide(serving.router, text, task, tiny.MODELS)
+async def ask(served: Served, text: str, task: str | None = None) -> Decision:
+    return await served.ask(text, tiny.MODELS, task)
 
 
 async def test_a_provider_that_is_well_decides_and_its_vector_is_asked_for_once(
-    serving: Serving, upstream: FakeUpstream
+    served: Served, upstream: FakeUpstream
 ) -> None:
-    decision, again = await ask(serving, TEXT), await ask(serving, TEXT)
+    decision, again = await ask(served, TEXT), await ask(served, TEXT)
     assert (decision.method, decision.embedder) == ("s1", "litellm")
-    assert decision == again == serving.router.decide(TEXT, models=tiny.MODELS)
+    assert decision == again == served.router.decide(TEXT, models=tiny.MODELS)
     assert len(upstream.requests) == 1
 
 
@@ -102,35 +98,33 @@ async def test_behind_a_closed_gate_the_provider_is_not_asked(
     tiny.write(tmp_path)
     config = configure(tmp_path, upstream, method="guarded")
     build(config)
-    serving = Serving(config, lambda router: [tiny.MODELS])
-    serving.refresh()
-    assert serving.router is not None
-    assert not serving.router.compares(tiny.MODELS), "the prompts say nothing of their tasks"
+    served = serve(config, on_load=lambda router: [tiny.MODELS])
+    assert not served.router.compares(tiny.MODELS), "the prompts say nothing of their tasks"
     upstream.reset()
     upstream.tell(MODEL, BROKEN)
-    decision = await ask(serving, TEXT)
+    decision = await ask(served, TEXT)
     assert (decision.kind, decision.embedder) == ("gate", None)
-    assert decision.pick == serving.router.best_on_average(tiny.MODELS, "").pick
+    assert decision.pick == served.router.best_on_average(tiny.MODELS, "").pick
     assert len(upstream.requests) == 0
-    serving.stop()
+    served.stop()
 
 
 @is_short
-async def test_a_slow_provider_is_not_waited_for(serving: Serving, upstream: FakeUpstream) -> None:
+async def test_a_slow_provider_is_not_waited_for(served: Served, upstream: FakeUpstream) -> None:
     upstream.tell(MODEL, slow(30))
-    decision = await ask(serving, TEXT)
+    decision = await ask(served, TEXT)
     assert (decision.method, decision.kind) == ("bma", "time_limit")
     assert decision.reason == "the embedder did not answer in time"
 
 
 async def test_a_provider_that_keeps_failing_rests_and_one_probe_lets_it_back(
-    serving: Serving, upstream: FakeUpstream, clock: Clock, caplog: pytest.LogCaptureFixture
+    served: Served, upstream: FakeUpstream, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream.tell(MODEL, BROKEN)
     with caplog.at_level(logging.WARNING):
-        decisions = [await ask(serving, f"What is number {i}?") for i in range(3)]
+        decisions = [await ask(served, f"What is number {i}?") for i in range(3)]
         n_asked = len(upstream.requests)
-        decisions += [await ask(serving, f"What is number {i}?") for i in range(3, 6)]
+        decisions += [await ask(served, f"What is number {i}?") for i in range(3, 6)]
     assert [each.kind for each in decisions] == ["error"] * 3 + ["breaker"] * 3
     assert decisions[0].reason == "the embedder did not answer (InternalServerError)"
     assert len(upstream.requests) == n_asked, "it is left alone"
@@ -138,13 +132,38 @@ async def test_a_provider_that_keeps_failing_rests_and_one_probe_lets_it_back(
 
     upstream.reset()
     clock.now += 10
-    assert (await ask(serving, "What is number 70?")).embedder == "litellm"
-    assert serving.breaker.state is State.CLOSED
+    assert (await ask(served, "What is number 70?")).embedder == "litellm"
+    assert served.executor.breaker.state is State.CLOSED
 
 
-async def test_what_needs_no_vector_asks_nobody(serving: Serving, upstream: FakeUpstream) -> None:
+async def test_a_remembered_vector_decides_while_the_breaker_is_open(
+    served: Served, upstream: FakeUpstream
+) -> None:
+    before = await ask(served, TEXT)
     upstream.tell(MODEL, BROKEN)
-    named, empty = await ask(serving, TEXT, "new"), await ask(serving, " ")
+    others = [await ask(served, f"What is number {i} now?") for i in range(4)]
+    assert others[-1].kind == "breaker"
+    n_asked = len(upstream.requests)
+    assert await ask(served, TEXT) == before
+    assert (await ask(served, TEXT)).embedder == "litellm"
+    assert len(upstream.requests) == n_asked
+    assert served.executor.breaker.state is State.OPEN
+
+
+@is_short
+async def test_many_at_once_while_the_provider_hangs_are_all_decided_by_the_average(
+    served: Served, upstream: FakeUpstream
+) -> None:
+    upstream.tell(MODEL, slow(30))
+    asked = [ask(served, f"What is number {i} then?") for i in range(64)]
+    decisions = await asyncio.gather(*asked)
+    assert {each.method for each in decisions} == {"bma"}
+    assert {each.kind for each in decisions} <= {"time_limit", "overload", "breaker"}
+
+
+async def test_what_needs_no_vector_asks_nobody(served: Served, upstream: FakeUpstream) -> None:
+    upstream.tell(MODEL, BROKEN)
+    named, empty = await ask(served, TEXT, "new"), await ask(served, " ")
     assert named.task == "new" and empty.kind == "no_text"
     assert not upstream.requests
 
@@ -156,14 +175,13 @@ async def test_a_version_is_loaded_while_its_provider_is_down(
     config = configure(tmp_path, upstream, time_limit_ms=1_800_000.0)
     build(config)
     upstream.tell(MODEL, BROKEN)
-    serving = Serving(config)
-    serving.refresh()
+    served = serve(config)
     try:
-        assert (await ask(serving, TEXT)).kind == "error"
+        assert (await ask(served, TEXT)).kind == "error"
         upstream.reset()
-        assert (await ask(serving, TEXT)).embedder == "litellm"
+        assert (await ask(served, TEXT)).embedder == "litellm"
     finally:
-        serving.stop()
+        served.stop()
 
 
 def test_the_key_of_the_second_embedder_has_no_effect_and_a_warning_names_what_stands_in(
@@ -174,7 +192,7 @@ def test_the_key_of_the_second_embedder_has_no_effect_and_a_warning_names_what_s
     assert not caplog.records
     assert configure(tmp_path, upstream, second={"kind": "static"}) == plain
     (record,) = caplog.records
-    assert "`embedder.second`" in record.message and "best model on average" in record.message
+    assert "embedder.second` has no effect" in record.message and "best model" in record.message
 
 
 def test_a_version_with_a_second_embedder_opens_and_its_folder_is_hashed_and_ignored(

@@ -198,7 +198,9 @@ def test_where_nothing_can_be_gained_the_best_on_average_answers():
     correctness = (generator.random((len(task), N_MODELS)) < [0.9, 0.3, 0.3, 0.3]).astype(np.uint8)
     evidence = evidence_of(vectors, task, correctness, correctness.astype(np.float32), None)
     choice = unseen.select(evidence)
-    picks = unseen.choose(choice.scores(evidence.average, evidence.predicted), evidence.average)
+    picks = unseen.pick_for_task(
+        choice.scores(evidence.average, evidence.predicted), evidence.average
+    )
     assert set(picks) == {0}
 
 

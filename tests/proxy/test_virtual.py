@@ -132,15 +132,15 @@ def test_a_star_knows_its_groups_from_the_first_request(
 def test_a_better_model_that_is_added_is_used_at_once_and_no_more_when_it_goes(
     proxy: ProxyProcess, upstream: FakeUpstream
 ) -> None:
-    before, *_ = ours(ask(proxy, MATH, "smart"))["group"], None
+    def mathsmith(model: str) -> dict[str, Any]:
+        return deployment("mathsmith", "mathsmith", upstream.base_url, benchrouter_model=model)
+
+    before = ours(ask(proxy, MATH, "smart"))["group"]
+    added, other = mathsmith("mathsmith-8b"), mathsmith("spark-3b")
     assert before != "mathsmith"
-    added = deployment(
-        "mathsmith", "mathsmith", upstream.base_url, benchrouter_model="mathsmith-8b"
-    )
     change(proxy, change=added)
     assert ours(ask(proxy, MATH, "smart"))["group"] == "mathsmith"
 
-    other = deployment("mathsmith", "mathsmith", upstream.base_url, benchrouter_model="spark-3b")
     change(proxy, change=other)  # as many deployments as before
     time.sleep(1.1)
     assert ours(ask(proxy, MATH, "smart"))["group"] == before

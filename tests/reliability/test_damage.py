@@ -15,7 +15,7 @@ from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.store.directory import Store
 
-# A Serving that has loaded one version, and CURRENT that names another, which is damaged again and
+# A loader that has loaded one version, and CURRENT that names another, which is damaged again and
 # again: each time it must be refused by the file's name, before hnswlib is asked, and the old one
 # must serve on. A crash of the process is a failure of the test.
 SCRIPT = """
@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 from litellm_benchrouter.index import hnsw
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
 
 config, old, new = load_config(Path("config.yaml")), sys.argv[1], sys.argv[2]
 said, loads = [], []
@@ -36,7 +37,7 @@ def publish(version):
     (config.artifacts / "CURRENT").write_text(version + "\\n")
 
 publish(old)
-serving = Serving(config)
+serving = VersionLoader(config, Executor(config.serving))
 serving.refresh()
 expected = serving.router.decide("Translate into Dutch: the tickets arrive on Monday.")
 publish(new)

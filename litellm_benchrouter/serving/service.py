@@ -1,0 +1,248 @@
+"""From a call to its decision: what the request says, what is on offer, what is noted of it.
+
+No LiteLLM in here: the hook brings the request, and the deployments of a group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.conversation.state import Sessions, session_of, share_of
+from litellm_benchrouter.conversation.text import (
+    asked_policy,
+    first_user_turn,
+    last_user_turn,
+    named_task,
+)
+from litellm_benchrouter.costs.policy import QUALITY, Terms
+from litellm_benchrouter.costs.prices import Prices
+from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
+from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.capabilities import lacking, needs_of
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
+from litellm_benchrouter.serving.metrics import Metrics, log_decision
+from litellm_benchrouter.serving.ranking import Call, id_of
+
+PriceList = Callable[[Sequence[Any], Sequence[str | None]], tuple[tuple[str, Prices], ...]]
+"""What the models of some deployments cost: (deployments, the benchmark model of each)."""
+
+AbilitiesOf = Callable[[Any, str | None], Mapping[str, Any]]
+"""What a deployment can take besides text: (deployment, its benchmark model)."""
+
+
+@dataclass(frozen=True)
+class DeploymentGroup:
+    """Deployments that a request may go to.
+
+    Attributes
+    ----------
+    deployments : list of dict
+    models : list of str or None
+        The benchmark model of each.
+    unable : dict of str to str
+        By the id of those that cannot serve the request: what they lack.
+    characters : int or None
+        Length of the request's text; None where it is that of the prompt.
+    """
+
+    deployments: Sequence[Any]
+    models: Sequence[str | None]
+    unable: Mapping[str, str]
+    characters: int | None = None
+
+    @cached_property
+    def able(self) -> DeploymentGroup:
+        """The deployments that can serve the request; all of them where none is known to."""
+        if not self.unable:
+            return self
+        rows = [row for row, d in enumerate(self.deployments) if id_of(d) not in self.unable]
+        if not any(self.models[row] for row in rows):
+            return self
+        chosen = [self.deployments[row] for row in rows]
+        return DeploymentGroup(chosen, [self.models[row] for row in rows], {})
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The benchmark models, sorted."""
+        return sorted({model for model in self.models if model is not None})
+
+    @property
+    def note(self) -> str:
+        """Say which models cannot serve the request."""
+        if not self.unable:
+            return ""
+        lacks = {
+            model: self.unable[deployment_id]
+            for deployment, model in zip(self.deployments, self.models, strict=True)
+            if model is not None and (deployment_id := str(id_of(deployment))) in self.unable
+        }
+        able = set(self.able.names) if lacks else set()
+        if able == set(self.names) and lacks:
+            return "; no model is known to take all that is asked"
+        return "".join(f"; {model} does not take {what}" for model, what in sorted(lacks.items()))
+
+
+class RoutingService:
+    """Ranks the models of a group for a call, by the configuration; counts and logs decisions.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    loader : VersionLoader
+    executor : Executor
+    prices : PriceList
+    abilities : AbilitiesOf
+    metrics : Metrics
+    """
+
+    def __init__(
+        self,
+        config: BenchRouterConfig,
+        loader: VersionLoader,
+        executor: Executor,
+        prices: PriceList,
+        abilities: AbilitiesOf,
+        metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._loader = loader
+        self._executor = executor
+        self._prices = prices
+        self._abilities = abilities
+        self._metrics = metrics
+        self._sessions = Sessions(config.serving.session_seconds)
+
+    @property
+    def router(self) -> BenchRouter | None:
+        """The router of the version that serves."""
+        return self._loader.router
+
+    def start(self) -> None:
+        """Start looking for versions."""
+        self._loader.start()
+
+    def stop(self) -> None:
+        """Stop looking for versions, and end the threads that decide."""
+        self._loader.stop()
+        self._executor.stop()
+
+    def begin(self, call: Call, messages: object, request: Mapping[str, Any]) -> None:
+        """Note which conversation a call belongs to, and whether its decision is followed."""
+        serving = self._config.serving
+        if serving.mode == "active" and serving.stickiness == "none":
+            return
+        call.session = session_of(messages, request) or ""
+        share = 1.0 if serving.mode == "active" else 0.0
+        if serving.mode == "canary":
+            share = serving.canary_percent / 100
+        call.shadow = share_of(call.session or str(request.get("litellm_call_id"))) >= share
+
+    def group(
+        self,
+        deployments: Sequence[Any],
+        models: Sequence[str | None],
+        messages: object,
+        request: Mapping[str, Any],
+    ) -> DeploymentGroup:
+        """Return the deployments, with those that cannot serve the request.
+
+        Parameters
+        ----------
+        deployments : sequence of dict
+        models : sequence of str or None
+            The benchmark model of each.
+        messages, request
+            As in `request.last_user_turn`.
+        """
+        needs = needs_of(messages, request)
+        unable = {}
+        for deployment, model in zip(deployments, models, strict=True):
+            lacks = lacking(self._abilities(deployment, model), needs)
+            if lacks is not None:
+                unable[str(id_of(deployment))] = lacks
+        return DeploymentGroup(deployments, models, unable, needs.characters)
+
+    async def rank(
+        self,
+        router: BenchRouter,
+        call: Call,
+        group: str,
+        offer: DeploymentGroup,
+        messages: object,
+        request: Mapping[str, Any],
+    ) -> Decision:
+        """Rank the benchmark models of a group.
+
+        Parameters
+        ----------
+        router : BenchRouter
+            It knows the models on offer.
+        call : Call
+        group : str
+            Its policy holds.
+        offer : DeploymentGroup
+            At least one of its models is known.
+        messages, request
+            As in `request.last_user_turn`.
+        """
+        started = time.perf_counter()
+        able = offer.able
+        names = able.names
+        policy, note = self._config.policy_of(group, asked_policy(request))
+        prices = self._prices(able.deployments, able.models)
+        terms = Terms(policy, note, prices, offer.characters)
+        # By its first turn every worker decides alike for a conversation that it does not hold.
+        by_turn = first_user_turn if self._is_sticky(call) else last_user_turn
+        text = by_turn(messages, request)
+        decision = self._sticky_decision(call, router, names, terms)
+        if decision is None and len(names) == 1:
+            decision = router.the_only(names[0], terms)
+        if decision is None:
+            decision = await self._executor.run(router, text, named_task(request), names, terms)
+            passes = self._config.serving.on_error == "pass_through"
+            call.passed = passes and decision.kind in GIVEN_UP
+        seconds = time.perf_counter() - started
+        decision = replace(decision, reason=decision.reason + offer.note, seconds=seconds)
+        with contextlib.suppress(Exception):  # nothing of that may stand in a request's way
+            self._metrics.decided(group, decision)
+            prompt = text if self._config.serving.log_prompts else None
+            call_id = request.get("litellm_call_id")
+            log_decision(decision, group=group, offer=names, call_id=call_id, prompt=prompt)
+        return decision
+
+    def answered(self, call: Call) -> None:
+        """Count who answered, and keep the conversation with it."""
+        decision = call.decisions.get(call.group)
+        if call.shadow and decision is not None:
+            self._metrics.shadowed(call.group, agrees=call.answered_by == decision.pick)
+            return
+        if call.passed:
+            return
+        self._metrics.answered(call.group, call.answered_by, call.outcome)
+        if self._is_sticky(call) and call.answered_by:
+            self._sessions.hold(call.session, call.answered_by)
+
+    def _is_sticky(self, call: Call) -> bool:
+        return self._config.serving.stickiness == "session" and bool(call.session)
+
+    def _sticky_decision(
+        self, call: Call, router: BenchRouter, names: list[str], terms: Terms
+    ) -> Decision | None:
+        """Return the decision to stay with the model that holds the conversation, if any does."""
+        if not self._is_sticky(call):
+            return None
+        model = self._sessions.model_of(call.session)
+        if model not in names:
+            return None
+        reason = f"the conversation stays with {model}"
+        plain = replace(terms, policy=QUALITY)
+        average = router.best_on_average(names, reason, terms=plain, kind="session")
+        ranking = (model, *(other for other in average.ranking if other != model))
+        return replace(average, ranking=ranking, method="session", policy=str(terms.policy))

@@ -1,0 +1,343 @@
+"""The figures of an evaluation: each chart as data, its words, and the tables behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from litellm_benchrouter.views import PERCENT, Table, count, listed, number
+from litellm_benchrouter.views import tables as made
+from litellm_benchrouter.views.evaluation import task_gain
+from litellm_benchrouter.views.protocols import (
+    NEEDS_ANSWERS,
+    Document,
+    best_single,
+    heading_of,
+    in_a_sentence,
+    metric_of,
+    name_of,
+    ordered,
+    ours,
+)
+
+OURS, BMA, METHOD, ANSWERS = "ours", "bma", "method", "answers"
+SINGLE = "model"
+"""Styles of marks; a line of another method has `first`, `second` or `third`."""
+
+_KEYS = {
+    OURS: "the router that the verdict is about",
+    BMA: "BMA, the best single model",
+    METHOD: "other methods",
+    ANSWERS: "needs the answers: for comparison only",
+    SINGLE: "a single model",
+}
+_LINES = {
+    "default": OURS,
+    **dict.fromkeys(("s1", "raw"), "first"),
+    **dict.fromkeys(("s2", "s1_prior", "beta20"), "second"),
+    **dict.fromkeys(("s3",), "third"),
+    **dict.fromkeys(("bma", "zero_router"), BMA),
+    **dict.fromkeys(("oracle", "task_oracle"), ANSWERS),
+}
+_MOST_TASKS = 40
+_TINY = 1e-9
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale: `unit` is percent, points or plain, `ticks` its marks where they are given."""
+
+    title: str
+    unit: str = "plain"
+    log: bool = False
+    ticks: Sequence[float] = ()
+    domain: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Marks over one or two axes.
+
+    Attributes
+    ----------
+    x : Axis
+    y : Axis or None
+        None where names stand beneath one another.
+    rows : sequence of mapping
+        `series`, `x`, and `low` and `high` where bounds are known; `y` of a line, or `name` and
+        `text` where names stand beneath one another.
+    series : mapping of str to str
+        Each label of the legend with its style.
+    reference : float or None
+        Where a dashed line crosses the axis of values.
+    dots : sequence of (float, float)
+        Single points behind the lines.
+    letters : sequence of (float, float, str)
+        Lettered points above them.
+    diagonal : bool
+    points : bool
+        Whether lines have a point at each value.
+    """
+
+    x: Axis
+    y: Axis | None
+    rows: Sequence[Row]
+    series: Mapping[str, str]
+    reference: float | None = None
+    dots: Sequence[tuple[float, float]] = ()
+    letters: Sequence[tuple[float, float, str]] = ()
+    diagonal: bool = False
+    points: bool = True
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture, what it says in words, and the numbers behind it."""
+
+    id: str
+    title: str
+    words: Sequence[str]
+    tables: Sequence[Table]
+    chart: Chart
+
+
+Parts = tuple[list[str], list[Figure]]
+"""The words of a section, and its figures."""
+
+
+def named_chart(title: str, unit: str, rows: list[Row], reference: float | None = None) -> Chart:
+    """Return a chart of names beneath one another, with a legend of the styles that occur."""
+    styles = {row["style"] for row in rows}
+    series = {text: style for style, text in _KEYS.items() if style in styles}
+    marks = [{**row, "series": _KEYS[row["style"]]} for row in rows]
+    return Chart(Axis(title, unit), None, marks, series, reference)
+
+
+def line_styles(series: Iterable[str]) -> dict[str, str]:
+    """Give each method of a chart of lines a style of its own."""
+    return {name_of(name): _LINES.get(name, METHOD) for name in ordered(series)}
+
+
+def line(name: str, points: Iterable[tuple[Any, ...]]) -> list[Row]:
+    """Return a series' rows: x, y and, where they are known, two bounds."""
+    keys = ("x", "y", "low", "high")
+    rows = [{"series": name_of(name), **dict(zip(keys, p, strict=False))} for p in points]
+    return [row for row in rows if row["y"] is not None]
+
+
+def task_section(document: Document) -> Parts:
+    protocol = document["protocol"]
+    held_out = {"family": "family of tasks"}.get(protocol.get("held_out", ""), "task")
+    words = [
+        f"Each {held_out} in turn was treated as new. The router saw its questions and none of its "
+        f"answers, and chose one model for all of it."
+    ]
+    figures = [_accuracies(document)]
+    if protocol["name"] == "task":
+        figures.append(_strips(document))
+    if document.get("reliability"):
+        figures.append(_reliability(document))
+    return words, figures
+
+
+def _accuracies(document: Document) -> Figure:
+    methods, bma = document["methods"], document["methods"]["bma"]["accuracy"]
+    rows = [
+        _row(name, row["accuracy"], row["gain_over_tasks_95"], bma, document)
+        for name, row in methods.items()
+        if row["accuracy"] is not None
+    ]
+    rows += [
+        _row(name, row["accuracy"], None, bma, document)
+        for name, row in document["baselines"].items()
+        if name != "random" and row["accuracy"] is not None
+    ]
+    errors = {name: PERCENT.bare(error) for name, error in document["mae"].items()}
+    off = listed(f"{error} points ({name_of(name)})" for name, error in errors.items())
+    return Figure(
+        f"{document['protocol']['name']}-methods",
+        "Which method gets most questions right",
+        [
+            "Accuracy, averaged over tasks. The bar is the 95 % interval of the difference from "
+            f"BMA, which is {best_single(document)}: where it crosses the dashed line, the method "
+            "is not proven to differ.",
+            f"The predictions behind S1 to S3 are right in "
+            f"{PERCENT.value(document['predictor_accuracy'])} of cases on a task that they have "
+            f"not seen; estimates of that share are off by {off} on average.",
+        ],
+        [made.protocol_table(document)],
+        named_chart("Accuracy", "percent", sorted(rows, key=lambda row: -row["x"]), bma),
+    )
+
+
+def _row(name: str, value: float, gain: Any, bma: float, document: Document) -> dict[str, Any]:
+    """Return a method's row, its bounds those of its difference from BMA."""
+    unit = metric_of(document)[2]
+    low, high = gain or (None, None)
+    bounded = low is not None and name != "bma"
+    style = OURS if name == ours(document) else BMA if name == "bma" else METHOD
+    return {
+        "name": name_of(name),
+        "x": value,
+        "text": unit.value(value) + (f" {unit.interval((low, high))}" if bounded else ""),
+        "style": ANSWERS if name in NEEDS_ANSWERS else style,
+        "low": bma + low if bounded else None,
+        "high": bma + high if bounded else None,
+    }
+
+
+def _strips(document: Document) -> Figure:
+    """Show where the pick of a method wins and loses, the worst task first."""
+    method = ours(document) or "bma"
+    tasks = sorted(document["tasks"], key=lambda row: (task_gain(row, method), row["task"]))
+    gains = [task_gain(row, method) for row in tasks]
+    won, lost = sum(gain > _TINY for gain in gains), sum(gain < -_TINY for gain in gains)
+    shown, half = tasks, _MOST_TASKS // 2
+    if len(tasks) > _MOST_TASKS:
+        shown = [*tasks[:half], *tasks[-half:]]
+    rows: list[Row] = []
+    for task in shown:
+        text = PERCENT.change(task_gain(task, method))
+        row = {"name": task["task"], "text": text}
+        values = [value for value in task["accuracy"].values() if value is not None]
+        rows += [row | {"x": value, "style": SINGLE} for value in values]
+        for name, style in (("bma", BMA), (method, OURS)):
+            if task["method_accuracy"][name] is not None:
+                rows.append(row | {"x": task["method_accuracy"][name], "style": style})
+    some = f" The {half} worst and the {half} best are drawn." if shown is not tasks else ""
+    return Figure(
+        "task-models",
+        "Where the router's pick wins and loses",
+        [
+            "Each line is a held-out task, each tick a model's accuracy on it, the worst task for "
+            "the router first. The number is what the router gains there over BMA.",
+            f"Of {count(len(tasks), 'task')}, {in_a_sentence(method)} wins {won}, loses {lost} and "
+            f"is level with BMA on {len(tasks) - won - lost}.{some}",
+        ],
+        made.tasks_tables(document, method),
+        named_chart("Accuracy", "percent", rows),
+    )
+
+
+def _reliability(document: Document) -> Figure:
+    rows = line("g", ((row["probability"], row["frequency"]) for row in document["reliability"]))
+    default = document["methods"].get("default", {})
+    served = (
+        f" The default router's own probabilities are off by "
+        f"{PERCENT.bare(default['ece'])} points over all models and by "
+        f"{PERCENT.bare(default['ece_of_picks'])} points over its picks."
+        if "ece_of_picks" in default
+        else ""
+    )
+    return Figure(
+        f"{document['protocol']['name']}-reliability",
+        "Can the predictions behind S1 to S3 be taken at their word",
+        [
+            "Each dot gathers the answers for which the correctness predictor gave about the same "
+            "chance of being right; its height is how many were right. On the dashed diagonal "
+            "predictions mean what they say.",
+            f"On average they are off by {PERCENT.bare(document['ece'])} points (expected "
+            f"calibration error {number(document['ece'])}; Brier score "
+            f"{number(document['brier'])}, where guessing one half gives 0.25).{served}",
+        ],
+        [made.reliability_table(document)],
+        Chart(
+            Axis("Predicted", "percent", domain=(0.0, 1.0)),
+            Axis("Were right", "percent", domain=(0.0, 1.0)),
+            [row | {"series": "the predictor"} for row in rows],
+            {"the predictor": "first"},
+            diagonal=True,
+        ),
+    )
+
+
+def request_section(document: Document) -> Parts:
+    protocol, (metric, what, _) = document["protocol"], metric_of(document)
+    if protocol["split"] == "given":
+        split = f"The source's own test part ({count(protocol['n_test'][0], 'question')})"
+    else:
+        asked, rest = sum(protocol["n_test"]), sum(protocol["n_train"])
+        share = PERCENT.value(asked / (asked + rest), 0)
+        times = count(protocol["runs"], "time")
+        split = f"{share} of the questions, drawn at random {times},"
+    words = [
+        f"{split} played the requests; the router had the answers to all others, and chose a model "
+        f"for each request. S1 asks its {protocol['k']} nearest questions alone; the default "
+        "router also asks a model fitted to all of them."
+    ]
+    if metric != "correctness":
+        words.append(f"What counts is the mean of {what}.")
+    figures = [_scores(document)]
+    if document.get("curve"):
+        figures.append(_by_distance(document))
+    if document.get("reliability"):
+        figures.append(_reliability(document))
+    return words, figures
+
+
+def _scores(document: Document) -> Figure:
+    methods, (metric, _, unit) = document["methods"], metric_of(document)
+    bma = methods["bma"]["mean_score"]
+    rows = [
+        _row(name, row["mean_score"], row["gain_over_samples_95"], bma, document)
+        for name, row in methods.items()
+        if row["mean_score"] is not None and name != "random"
+    ]
+    half = document["baselines"]["half_split_task_oracle"]["mean_score"]
+    if half is not None:
+        rows.append(_row("half_split_task_oracle", half, None, bma, document))
+    rows.sort(key=lambda row: -row["x"])
+    singles = {m: row[metric] for m, row in document["models"].items() if row[metric] is not None}
+    least = min([*(row["low"] or row["x"] for row in rows), *sorted(singles.values())[-3:]])
+    shown = [value for value in singles.values() if value >= least]
+    weaker = len(singles) - len(shown)
+    text = f"{count(weaker, 'weaker one')} further left" if weaker else ""
+    rows += [{"name": "Each single model", "x": v, "text": text, "style": SINGLE} for v in shown]
+    return Figure(
+        "request-methods",
+        "What a pick for each request is worth",
+        [
+            "The bar is the 95 % interval of the difference from BMA, which is "
+            f"{best_single(document)}, paired question by question: where it crosses the dashed "
+            "line, nothing is proven. The oracle knows which model answers each single question; "
+            "the task oracle picks one model a task.",
+        ],
+        [made.protocol_table(document)],
+        named_chart(heading_of(metric).removesuffix(" %"), unit_name(unit is PERCENT), rows, bma),
+    )
+
+
+def unit_name(percent: bool) -> str:
+    """Return the unit of an axis."""
+    return "percent" if percent else "plain"
+
+
+def _by_distance(document: Document) -> Figure:
+    (metric, _, unit), curve = metric_of(document), document["curve"]
+    names = [name for name in (ours(document), "bma", "task_oracle") if name]
+    rows = [
+        row
+        for name in names
+        for row in line(
+            name, ((at["max_distance"], at["metrics"][metric].get(name)) for at in curve)
+        )
+    ]
+    return Figure(
+        "request-distance",
+        "Does it help when the benchmark holds similar questions",
+        [
+            "Only requests whose nearest known questions are on average no further than this "
+            "(0: the same text, 1: nothing in common). On the left the benchmark holds such "
+            "requests; at the right end all requests are in.",
+        ],
+        [made.distance_table(document)],
+        Chart(
+            Axis("Mean distance to the nearest questions, at most"),
+            Axis(heading_of(metric).removesuffix(" %"), unit_name(unit is PERCENT)),
+            rows,
+            line_styles(names),
+        ),
+    )

@@ -24,7 +24,7 @@ from litellm_benchrouter.paper.neighbors import nearest
 from litellm_benchrouter.paper.scores import correctness_predictor, predictor_accuracy
 from litellm_benchrouter.paper.smoother import n_moved, task_distance
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared, prepare
+from litellm_benchrouter.validation.folds import TaskFolds, prepare
 
 
 @click.command()
@@ -59,7 +59,7 @@ def main(data: Path, literal_draws: int) -> None:
     Console().print(shown)
 
 
-def literal_draw(prepared: Prepared, routing: RoutingConfig, i: int) -> tuple[float, float]:
+def literal_draw(prepared: TaskFolds, routing: RoutingConfig, i: int) -> tuple[float, float]:
     """One draw of appendix B: move samples of a task, search, predict, compare."""
     d, left_out = i % prepared.n_tasks, (i + 1) % prepared.n_tasks
     generator = np.random.default_rng(i)

@@ -661,7 +661,7 @@ def test_of_a_large_benchmark_some_samples_of_each_task_are_learned_from(tmp_pat
     rows = artifact.fitted_rows
     assert np.bincount(artifact.task[rows]).tolist() == [250] * 4
     assert artifact.guarded is not None
-    assert artifact.guarded.left_out.shape == (1_000, 4)
+    assert artifact.guarded.loo_scores.shape == (1_000, 4)
     router = BenchRouter(artifact)
     assert len(artifact.index) == 1_600  # all of them answer
     assert router.decide("What is number 7?").ranking

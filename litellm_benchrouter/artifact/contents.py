@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from litellm_benchrouter.artifact.files import write_array, write_json
 from litellm_benchrouter.artifact.named_tasks import LabelledTask, to_json
 from litellm_benchrouter.embedders import Embedder
-from litellm_benchrouter.guarded.guarded import Guarded
+from litellm_benchrouter.guarded.file import save_guarded
+from litellm_benchrouter.guarded.formulas import GuardedModel
 from litellm_benchrouter.index import Graph
 from litellm_benchrouter.paper.scores import TaskChoice, TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
@@ -48,7 +49,7 @@ class Contents:
     smoother : SmootherTable
     named_tasks : dict of str to TaskScores
     sample_ids : list of str, length n
-    guarded : Guarded or None
+    guarded : GuardedModel or None
         What the method `guarded` fitted.
     guarded_tasks : dict of str to ndarray of float64, shape (M,)
         Its scores of named tasks.
@@ -74,7 +75,7 @@ class Contents:
     smoother: SmootherTable
     named_tasks: dict[str, TaskScores]
     sample_ids: list[str]
-    guarded: Guarded | None = None
+    guarded: GuardedModel | None = None
     guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
     found: dict[str, Any] | None = None
@@ -115,7 +116,7 @@ def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Emb
     # The graph of faiss finds by short vectors: half of the digits put what it found in order.
     write_array(folder / EMBEDDINGS, contents.embeddings, index.vectors)
     if contents.guarded is not None:
-        contents.guarded.save(folder)
+        save_guarded(contents.guarded, folder)
     index.save(folder)
     (folder / EMBEDDER).mkdir()
     embedder.save(folder / EMBEDDER)

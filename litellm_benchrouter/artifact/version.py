@@ -41,8 +41,8 @@ from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders import Embedder, load_embedder
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.guarded import guarded
-from litellm_benchrouter.guarded.guarded import Guarded
+from litellm_benchrouter.guarded.file import FILE, load_guarded
+from litellm_benchrouter.guarded.formulas import GuardedModel
 from litellm_benchrouter.index import ROWS_FILE, open_index
 from litellm_benchrouter.paper.benchmark import MISSING, ModelFacts, average_accuracy
 from litellm_benchrouter.paper.neighbors import Index
@@ -70,7 +70,7 @@ class Artifact:
     named_tasks: dict[str, TaskScores]
     guarded_tasks: dict[str, NDArray[np.float64]]
     labelled_tasks: dict[str, LabelledTask]
-    guarded: Guarded | None
+    guarded: GuardedModel | None
     index: Index
     embedder: Embedder
     fitted_rows: NDArray[np.int32]
@@ -182,8 +182,8 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
     embeddings = _embeddings(folder, manifest, (n, dimension))
     fitted_rows = _fitted_rows(folder, manifest, n)
     request = None
-    if guarded.FILE in manifest.files:
-        request = Guarded.load(
+    if FILE in manifest.files:
+        request = load_guarded(
             folder, n=len(fitted_rows), dimension=dimension, n_models=n_models, n_tasks=n_tasks
         )
     has_rows = ROWS_FILE in manifest.files

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import BenchRouterConfig, SourceConfig, TaskConfig
-from litellm_benchrouter.costs.prices import with_known_prices
+from litellm_benchrouter.costs import with_known_prices
 from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.embedders.cache import allocate_vectors

@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.named_tasks import LabelledTask, TaskPosterior
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.guarded.few_labels import labels_needed, update
-from litellm_benchrouter.guarded.filled import filled_accuracy
-from litellm_benchrouter.guarded.guarded import Fitted, Guarded, fit_request, neighbors_of_each
-from litellm_benchrouter.guarded.left_out_s3 import confident_s3
-from litellm_benchrouter.guarded.task_prior import (
+from litellm_benchrouter.guarded.few_labels import (
     LearnedPrior,
     TaskPrior,
     beta_prior,
     label_covariances,
+    labels_needed,
     learn_prior,
+    update,
 )
-from litellm_benchrouter.guarded.unseen import Evidence, UnseenChoice, candidate_scores
-from litellm_benchrouter.guarded.unseen_task import NEIGHBORS, TaskPredictors
-from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.guarded.fit import RequestFit, fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.formulas import GuardedModel, TaskEstimator
+from litellm_benchrouter.guarded.impute import impute_accuracy
+from litellm_benchrouter.guarded.left_out import confident_s3
+from litellm_benchrouter.guarded.unseen import NEIGHBORS, Evidence, TaskPredictors, candidate_scores
+from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy, mean
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.paper.scores import (
     TaskScores,
@@ -38,7 +38,7 @@ from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.tasks import labels_path, read_labels
 from litellm_benchrouter.validation.cost import trade_offs
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import unseen_choice
 
 FEWEST_SAMPLES = 50
@@ -65,15 +65,15 @@ class GuardedTask:
 
 
 @dataclass(frozen=True)
-class FittedGuarded:
+class GuardedFit:
     """The request estimates, and the candidate for tasks that are new.
 
     Attributes
     ----------
-    requests : Fitted
+    requests : RequestFit
     trade_offs : dict or None
         As `trade_offs` returns them.
-    unseen : UnseenChoice
+    unseen : TaskEstimator
     evidence : Evidence or None
         What the choice was made from; None where there were too few tasks.
     predictors : TaskPredictors
@@ -81,9 +81,9 @@ class FittedGuarded:
         As in `decide_by_eq6`.
     """
 
-    requests: Fitted
+    requests: RequestFit
     trade_offs: dict[str, Any] | None
-    unseen: UnseenChoice
+    unseen: TaskEstimator
     evidence: Evidence | None
     predictors: TaskPredictors
     cost_ranks: Sequence[tuple[int, float]]
@@ -93,15 +93,15 @@ class FittedGuarded:
     n_neighbors = NEIGHBORS
 
     @property
-    def guarded(self) -> Guarded:
+    def guarded(self) -> GuardedModel:
         """What serving needs."""
         return self.requests.guarded
 
-    def without_candidate(self) -> FittedGuarded:
+    def without_candidate(self) -> GuardedFit:
         """Return the same, answering every new task with the best on average."""
-        return replace(self, unseen=UnseenChoice(None, gains=self.unseen.gains))
+        return replace(self, unseen=TaskEstimator(None, gains=self.unseen.gains))
 
-    def without_routing(self) -> FittedGuarded:
+    def without_routing(self) -> GuardedFit:
         """Return the same with a gate that no models on offer open."""
         return replace(self, requests=self.requests.closed())
 
@@ -137,25 +137,25 @@ class FittedGuarded:
         average = self.predictors.average
         s3 = confident_s3(scores, average, self.cost_ranks, self.names, self.eta)
         predicted = self.predictors.predict(inputs, near.first(NEIGHBORS), s3)
-        return GuardedTask(self.unseen.scores(average, predicted), predicted["knn200"])
+        return GuardedTask(self.unseen.predict(average, predicted), predicted["knn200"])
 
 
 def fit_guarded(
-    prepared: Prepared,
+    prepared: TaskFolds,
     table: SmootherTable,
     stages: Silent,
-    inside: Neighbors | None = None,
+    neighbors_loo: Neighbors | None = None,
     base: tuple[NDArray[np.float32], NDArray[np.int32]] | None = None,
-) -> FittedGuarded | None:
+) -> GuardedFit | None:
     """Fit on the whole benchmark, every choice by leaving out; None where it is too small.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
     table : SmootherTable
         Of the whole benchmark.
     stages : Silent or Bars
-    inside : Neighbors, optional
+    neighbors_loo : Neighbors, optional
         Of each sample among more than these: the others are in `base`, as in `request.fit`.
     base : tuple of ndarray, optional
     """
@@ -168,7 +168,7 @@ def fit_guarded(
             prepared.labels,
             benchmark.task,
             prepared.n_tasks,
-            neighbors_of_each(prepared.embeddings) if inside is None else inside,
+            neighbors_of_each(prepared.embeddings) if neighbors_loo is None else neighbors_loo,
             base,
         )
         average = requests.guarded.request.average
@@ -178,12 +178,14 @@ def fit_guarded(
         advance(1)
         # Of fewer tasks, leaving one out leaves nothing to learn from another by.
         several = prepared.n_groups >= FEWEST_TASKS
-        choice, evidence = unseen_choice(prepared, table) if several else (UnseenChoice(None), None)
+        choice, evidence = (
+            unseen_choice(prepared, table) if several else (TaskEstimator(None), None)
+        )
         predictors = TaskPredictors(
             prepared.embeddings, prepared.labels, benchmark.task, prepared.n_tasks
         )
         advance(1)
-    return FittedGuarded(
+    return GuardedFit(
         requests,
         suggested,
         choice,
@@ -248,15 +250,15 @@ class TaskLabels:
 
     Attributes
     ----------
-    prepared : Prepared
-    fitted : FittedGuarded or None
+    prepared : TaskFolds
+    fitted : GuardedFit or None
         Where the method `guarded` could be fitted.
     by_posterior : bool
         Whether the posterior decides: not with the method `paper`.
     """
 
-    prepared: Prepared
-    fitted: FittedGuarded | None
+    prepared: TaskFolds
+    fitted: GuardedFit | None
     by_posterior: bool
 
     def take_in(
@@ -326,4 +328,4 @@ class TaskLabels:
     def _average(self) -> Floats:
         prepared = self.prepared
         task = prepared.benchmark.task
-        return average_accuracy(filled_accuracy(prepared.labels, task, prepared.n_tasks))
+        return average_accuracy(impute_accuracy(prepared.labels, task, prepared.n_tasks))

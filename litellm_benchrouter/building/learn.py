@@ -13,13 +13,13 @@ from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_task_inputs,
 )
-from litellm_benchrouter.building.fit import FittedGuarded, Labels, TaskLabels, fit_guarded
+from litellm_benchrouter.building.fit import GuardedFit, Labels, TaskLabels, fit_guarded
 from litellm_benchrouter.building.proof import held_out_groups, loses, prove
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.guarded.filled import filled_accuracy
-from litellm_benchrouter.guarded.request import K
+from litellm_benchrouter.guarded.formulas import K
+from litellm_benchrouter.guarded.impute import impute_accuracy
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
     average_accuracy,
@@ -46,8 +46,7 @@ from litellm_benchrouter.paper.smoother import (
     task_distance,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.fitting import FittingSet
-from litellm_benchrouter.validation.folds import Prepared, prepare
+from litellm_benchrouter.validation.folds import Prepared, TrainingSubset, prepare
 
 
 def learn(
@@ -81,7 +80,7 @@ def learn(
     Contents
     """
     routing, n_tasks = config.routing, len(benchmark.tasks)
-    learned = FittingSet.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
+    learned = TrainingSubset.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
     near = None if learned.rows is None else learned.neighbors(index, K)
     embeds_prompts = embedded.embedder.kind != PrecomputedEmbedder.kind
@@ -113,7 +112,7 @@ def learn(
                 )
             advance(1)
     # The paper takes the mean over the tasks that a model has, whatever they are.
-    of_tasks = filled_accuracy if config.method == "guarded" else task_accuracy
+    of_tasks = impute_accuracy if config.method == "guarded" else task_accuracy
     accuracy = of_tasks(metric, benchmark.task, n_tasks)
     average, cost_ranks = average_accuracy(accuracy), benchmark.cost_ranks
     choices = {
@@ -148,13 +147,13 @@ class Proved(NamedTuple):
 
     prepared: Prepared
     table: SmootherTable
-    fitted: FittedGuarded | None
+    fitted: GuardedFit | None
     verdict: Verdict
 
 
 def fit_and_prove(
     config: BenchRouterConfig,
-    learned: FittingSet,
+    learned: TrainingSubset,
     near: Neighbors | None,
     stages: Silent,
     engine: Engine = LOCAL,
@@ -166,7 +165,7 @@ def fit_and_prove(
     Parameters
     ----------
     config : BenchRouterConfig
-    learned : FittingSet
+    learned : TrainingSubset
     near : Neighbors or None
         The K nearest samples of the whole of each learned one, where not all are learned from.
     stages : Silent or Bars

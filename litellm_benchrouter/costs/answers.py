@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.costs.expected_cost import CHARACTERS_PER_TOKEN, OUTPUT_TOKENS
-from litellm_benchrouter.costs.prices import Prices
+from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, OUTPUT_TOKENS, Prices
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, mean
 
 
 @dataclass(frozen=True)

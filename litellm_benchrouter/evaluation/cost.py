@@ -23,7 +23,7 @@ from litellm_benchrouter.evaluation.cost_metrics import (
     relative_gain,
     relative_gap,
 )
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import (
     TARGETS,
@@ -35,7 +35,7 @@ from litellm_benchrouter.validation.cost import (
     share_of,
     tuned_saving,
 )
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.metrics import bootstrap_mean
 from litellm_benchrouter.validation.splits import (
     Array,
@@ -46,7 +46,7 @@ from litellm_benchrouter.validation.splits import (
 
 
 def run_cost(
-    prepared: Prepared,
+    prepared: TaskFolds,
     stages: Silent,
     *,
     test_share: float = 0.3,
@@ -64,7 +64,7 @@ def run_cost(
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
     stages : Silent or Bars
     test_share, runs, metric, given
         As in `run_request`.

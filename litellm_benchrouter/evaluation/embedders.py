@@ -16,7 +16,7 @@ from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.engine import open_engine
 from litellm_benchrouter.errors import BenchRouterError, EmbedderError
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.fitting import FittingSet
+from litellm_benchrouter.validation.folds import TrainingSubset
 
 _TIMED, _WARM_UP = 100, 3  # prompts
 
@@ -71,8 +71,8 @@ def compare_embedders(
                 found[kind] = {"kind": kind, "failed": str(error)}
                 continue
             most = config.fit_samples if samples is None else samples
-            taken = FittingSet.of(part, embedded.vectors, most, seed=config.seed)
-            whole = FittingSet(taken.benchmark, taken.vectors, None, taken.benchmark)
+            taken = TrainingSubset.of(part, embedded.vectors, most, seed=config.seed)
+            whole = TrainingSubset(taken.benchmark, taken.vectors, None, taken.benchmark)
             with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
                 verdict = fit_and_prove(one, whole, None, stages, engine).verdict
             embedders[kind] = embedded.embedder

@@ -27,8 +27,7 @@ from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.fitting import FittingSet
-from litellm_benchrouter.validation.folds import Prepared, choose_pool, prepare
+from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset, choose_pool, prepare
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
     request_picks,
@@ -132,7 +131,7 @@ def _evaluate(
     )
     n_known = len(benchmark)
     most = n_known if options.samples is None else options.samples
-    taken = FittingSet.of(benchmark, embedded.vectors, most, seed=config.seed)
+    taken = TrainingSubset.of(benchmark, embedded.vectors, most, seed=config.seed)
     benchmark = taken.benchmark
     whole = prepare(
         benchmark,
@@ -168,8 +167,8 @@ def _evaluate(
 
 
 def _run(
-    whole: Prepared,
-    prepared: Prepared,
+    whole: TaskFolds,
+    prepared: TaskFolds,
     embedded: EmbeddedBenchmark,
     options: Options,
     stages: Silent,
@@ -225,7 +224,7 @@ def _run(
     return documents, skipped
 
 
-def _robustness(prepared: Prepared, embedded: EmbeddedBenchmark, stages: Silent) -> dict[str, Any]:
+def _robustness(prepared: TaskFolds, embedded: EmbeddedBenchmark, stages: Silent) -> dict[str, Any]:
     """Perturb prompts and see whether the router picks the same model, the prompt left out."""
     if embedded.embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.summary import Choice, baselines, summarise, task_rows
 from litellm_benchrouter.paper.scores import (
     predictor_accuracy,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
+    Choice,
     choices_for,
     distance_of,
     knn,
@@ -25,9 +25,15 @@ from litellm_benchrouter.validation.methods import (
     unseen_choices,
 )
 from litellm_benchrouter.validation.metrics import (
+    bootstrap_mean,
+    bootstrap_within_tasks,
     brier,
     expected_calibration_error,
+    half_split_oracle,
+    pearson,
+    rank_of,
     reliability,
+    spearman,
 )
 
 _FEWEST_GROUPS = 3  # one to hold out, and two whose own predictions say how far to trust them
@@ -37,7 +43,7 @@ Estimator = Callable[[int, Array], Array]
 """Estimates p(d', m) of a task from its number and the predictions g on its inputs."""
 
 
-def run_task(prepared: Prepared, stages: Silent, *, engine: Engine = LOCAL) -> dict[str, Any]:
+def run_task(prepared: TaskFolds, stages: Silent, *, engine: Engine = LOCAL) -> dict[str, Any]:
     """Run the protocol with the paper's kNN predictors and kernel smoother.
 
     Returns
@@ -67,7 +73,7 @@ def run_task(prepared: Prepared, stages: Silent, *, engine: Engine = LOCAL) -> d
 
 
 def hold_out(
-    prepared: Prepared,
+    prepared: TaskFolds,
     predict: Callable[[int], Array],
     estimators: dict[str, Estimator],
     advance: Callable[[int], None],
@@ -77,7 +83,7 @@ def hold_out(
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
     predict : callable
         Task -> g on its inputs, shape (n_d, M), from predictors that have not seen it.
     estimators : dict of str to callable
@@ -126,7 +132,7 @@ def hold_out(
     }
 
 
-def describe(prepared: Prepared) -> dict[str, Any]:
+def describe(prepared: TaskFolds) -> dict[str, Any]:
     """Return what a reader needs to run the protocol again."""
     routing = prepared.routing
     return {
@@ -137,3 +143,141 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "seed": prepared.seed,
         **routing.model_dump(),
     }
+
+
+def summarise(
+    prepared: TaskFolds, choices: Mapping[str, Sequence[Choice]], tasks: Sequence[int]
+) -> dict[str, dict[str, Any]]:
+    """Describe each method over the held-out tasks.
+
+    Parameters
+    ----------
+    prepared : TaskFolds
+    choices : mapping of str to sequence of Choice
+        For each method one choice a task, in the order of `tasks`; `bma` must be among them.
+    tasks : sequence of int
+
+    Returns
+    -------
+    dict
+        By method: accuracy, ratio_to_best, pearson, spearman, bma_share, params_b, rank, and the
+        gain over BMA with its paired-bootstrap intervals over tasks and over samples.
+    """
+    bma = [choice.pick for choice in choices["bma"]]
+    base = [_answers(prepared, d, pick) for d, pick in zip(tasks, bma, strict=True)]
+    base_accuracy = np.array([_mean(answers) for answers in base])
+    best = np.array([np.nanmax(prepared.accuracy[d]) for d in tasks])
+    document = {}
+    for method, chosen in choices.items():
+        answers = [_answers(prepared, d, c.pick) for d, c in zip(tasks, chosen, strict=True)]
+        accuracy = np.array([_mean(values) for values in answers])
+        ratio = np.divide(accuracy, best, out=np.ones_like(accuracy), where=best > 0)
+        over_tasks = bootstrap_mean(accuracy - base_accuracy, seed=prepared.seed)
+        over_samples = bootstrap_within_tasks(
+            [a - b for a, b in zip(answers, base, strict=True)], seed=prepared.seed
+        )
+        document[method] = {
+            "accuracy": _mean(accuracy),
+            "ratio_to_best": _mean(ratio),
+            "pearson": _correlation(prepared, chosen, tasks, pearson),
+            "spearman": _correlation(prepared, chosen, tasks, spearman),
+            "bma_share": _mean(
+                np.array([np.mean(c.pick == m) for c, m in zip(chosen, bma, strict=True)])
+            ),
+            "params_b": _mean(np.array([_mean(prepared.params[c.pick]) for c in chosen])),
+            "rank": _mean(
+                np.array(
+                    [
+                        _rank(prepared, d, c.pick, value)
+                        for d, c, value in zip(tasks, chosen, accuracy, strict=True)
+                    ]
+                )
+            ),
+            "gain": over_tasks[0],
+            "gain_over_tasks_95": list(over_tasks[1:]),
+            "gain_over_samples_95": list(over_samples[1:]),
+            "tasks_worse": int((accuracy < base_accuracy - 1e-12).sum()),
+            "worst_task_gain": float(np.nanmin(accuracy - base_accuracy)),
+        }
+    return document
+
+
+def baselines(prepared: TaskFolds, tasks: Sequence[int]) -> dict[str, Any]:
+    """Honest baselines beside BMA and the oracle.
+
+    The oracle picks on the labels that it is measured on, and leave-one-task-out BMA is weak where
+    the top models nearly tie: the half-split oracle and the fixed model that is best in hindsight
+    say how much of either is noise.
+    """
+    accuracy = prepared.accuracy[list(tasks)]
+    fixed = accuracy.mean(axis=0) if not np.isnan(accuracy).any() else np.nanmean(accuracy, axis=0)
+    best = int(np.nanargmax(fixed))
+    half = [
+        half_split_oracle(prepared.labels[prepared.rows[d]].astype(np.float64), seed=prepared.seed)
+        for d in tasks
+    ]
+    return {
+        "fixed_best_in_hindsight": {
+            "model": prepared.benchmark.models[best],
+            "accuracy": float(fixed[best]),
+        },
+        "half_split_oracle": {"accuracy": _mean(np.array(half))},
+        "random": {"accuracy": _mean(accuracy)},
+    }
+
+
+def task_rows(
+    prepared: TaskFolds, choices: Mapping[str, Sequence[Choice]], tasks: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Describe each held-out task: its models' accuracies and every method's pick."""
+    models = prepared.benchmark.models
+    rows = []
+    for position, d in enumerate(tasks):
+        picks = {method: chosen[position].pick for method, chosen in choices.items()}
+        rows.append(
+            {
+                "task": prepared.benchmark.tasks[d],
+                "n_samples": len(prepared.rows[d]),
+                "accuracy": dict(zip(models, prepared.accuracy[d].tolist(), strict=True)),
+                "picks": {
+                    method: models[pick] if isinstance(pick, int) else None
+                    for method, pick in picks.items()
+                },
+                "method_accuracy": {
+                    method: _mean(_answers(prepared, d, pick)) for method, pick in picks.items()
+                },
+            }
+        )
+    return rows
+
+
+def _answers(prepared: TaskFolds, d: int, pick: int | NDArray[np.intp]) -> NDArray[np.float64]:
+    """Correctness of the picked model on each sample of a task."""
+    values = prepared.labels[prepared.rows[d]]
+    if isinstance(pick, int):
+        return values[:, pick].astype(np.float64)
+    return values[np.arange(len(values)), pick].astype(np.float64)
+
+
+def _correlation(
+    prepared: TaskFolds, chosen: Sequence[Choice], tasks: Sequence[int], measure: Any
+) -> float | None:
+    values = [
+        measure(c.scores, prepared.accuracy[d])
+        for d, c in zip(tasks, chosen, strict=True)
+        if c.scores is not None
+    ]
+    found = _mean(np.array(values)) if values else float("nan")
+    return None if np.isnan(found) else found
+
+
+def _rank(prepared: TaskFolds, d: int, pick: int | NDArray[np.intp], accuracy: float) -> float:
+    if isinstance(pick, int):
+        return float(rank_of(pick, prepared.accuracy[d]))
+    return 1.0 + float((prepared.accuracy[d] > accuracy + 1e-12).sum())
+
+
+def _mean(values: NDArray[Any]) -> float:
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if known.size else float("nan")

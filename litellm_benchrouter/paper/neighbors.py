@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.pieces import Each, one_by_one
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class MapFunction(Protocol):
+    """Applies a function to pieces of work, and gives the results in their order.
+
+    The function and what it holds may be copied to another process: it changes nothing outside of
+    itself, and does not see what other pieces do.
+    """
+
+    def __call__(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterable[R]: ...
+
+
+def one_by_one(function: Callable[[P], R], pieces: Sequence[P]) -> Iterable[R]:
+    """Apply it here, when the next result is asked for."""
+    return map(function, pieces)
+
 
 _BLOCK_ENTRIES = 16_000_000  # similarities held at once: 64 MB of float32
 _CONVERTED = 65_536  # rows of float16 that are float32 at once
@@ -58,7 +75,7 @@ def nearest(
     *,
     excluded: Callable[[NDArray[np.intp]], NDArray[np.bool_]] | None = None,
     progress: Callable[[int], None] | None = None,
-    each: Each = one_by_one,
+    each: MapFunction = one_by_one,
 ) -> Neighbors:
     """Search exactly, in blocks of bounded memory.
 
@@ -74,7 +91,7 @@ def nearest(
         where a row of `base` must not be a neighbour: the hold-out D_{-d} of eqs. 8 and 9.
     progress : callable, optional
         Called with the number of queries done since the last call.
-    each : Each
+    each : MapFunction
         Searches the blocks; their size does not depend on it, for it decides about last bits.
 
     Returns
@@ -111,7 +128,7 @@ def nearest_outside_task(
     n_neighbors: int,
     *,
     progress: Callable[[int], None] | None = None,
-    each: Each = one_by_one,
+    each: MapFunction = one_by_one,
 ) -> Neighbors:
     """Neighbours of every sample among the samples of all other tasks: NN(phi(x), k, D_{-d}).
 
@@ -122,7 +139,7 @@ def nearest_outside_task(
     task : ndarray of int32, shape (n,)
     n_neighbors : int
     progress : callable, optional
-    each : Each
+    each : MapFunction
         As in `nearest`.
 
     Returns

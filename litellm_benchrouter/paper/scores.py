@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.benchmark import MISSING
-from litellm_benchrouter.paper.masked import mean, ratio
+from litellm_benchrouter.paper.benchmark import MISSING, mean, ratio
 from litellm_benchrouter.paper.neighbors import Neighbors
 
 Array = NDArray[np.float64]

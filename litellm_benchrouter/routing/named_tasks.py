@@ -13,10 +13,9 @@ from litellm_benchrouter.artifact.named_tasks import (
 )
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
-from litellm_benchrouter.guarded.request import capped
-from litellm_benchrouter.guarded.unseen import MARGIN
+from litellm_benchrouter.guarded.formulas import MARGIN, capped
 from litellm_benchrouter.paper.scores import TaskScores, decide_by_eq6, rank_with
-from litellm_benchrouter.routing.estimate import Estimate, Offer, Positions, Scores
+from litellm_benchrouter.routing.estimates import Candidates, Estimate, Positions, Scores
 
 Ints = NDArray[np.intp]
 
@@ -42,14 +41,14 @@ class NamedTasks:
     def __contains__(self, task: object) -> bool:
         return task in self._artifact.named_tasks or task in self._number
 
-    def estimate(self, task: str, offer: Offer) -> Estimate:
+    def estimate(self, task: str, offer: Candidates) -> Estimate:
         """Return the estimate that the builder stored, over the models on offer.
 
         Parameters
         ----------
         task : str
             One that is known here.
-        offer : Offer
+        offer : Candidates
         """
         scores = self._artifact.named_tasks.get(task)
         if scores is None:
@@ -61,7 +60,7 @@ class NamedTasks:
             return self._by_s3(scores, offer, labelled)
         return self._guarded(task, offer, scores.n_inputs)
 
-    def _measured(self, d: int, offer: Offer) -> Estimate:
+    def _measured(self, d: int, offer: Candidates) -> Estimate:
         measured = self._artifact.task_accuracy[d][offer.columns]
         n = self._artifact.manifest.tasks[d].n_samples
         reason = f"measured on the {n} samples of this task in the benchmark"
@@ -69,7 +68,7 @@ class NamedTasks:
         return Estimate.same(Scores(values, "measured", reason))
 
     def _by_posterior(
-        self, labelled: LabelledTask, posterior: TaskPosterior, offer: Offer
+        self, labelled: LabelledTask, posterior: TaskPosterior, offer: Candidates
     ) -> Estimate:
         order, reason = decide_by_posterior(labelled, posterior, offer)
         values = posterior.score[offer.columns]
@@ -80,7 +79,9 @@ class NamedTasks:
         grounds = f"from {labelled.n_inputs} labelled inputs"
         return Estimate(quality, Scores(likely, "posterior", grounds))
 
-    def _by_s3(self, scores: TaskScores, offer: Offer, labelled: LabelledTask | None) -> Estimate:
+    def _by_s3(
+        self, scores: TaskScores, offer: Candidates, labelled: LabelledTask | None
+    ) -> Estimate:
         """S3 and the confidence rule of eq. 6."""
         on_offer = TaskScores(
             scores.n_inputs, scores.u, *(getattr(scores, key)[offer.columns] for key in _PER_MODEL)
@@ -106,7 +107,7 @@ class NamedTasks:
         likely = np.where(np.isnan(likely), offer.average, likely)
         return Estimate(quality, replace(quality, values=likely, order=None))
 
-    def _guarded(self, task: str, offer: Offer, n_inputs: int) -> Estimate:
+    def _guarded(self, task: str, offer: Candidates, n_inputs: int) -> Estimate:
         """The scores of the candidate that proved itself; a small advantage is not worth a risk."""
         if task not in self._artifact.guarded_tasks:
             return Estimate.by_average(offer, TOO_SMALL, "no_evidence")
@@ -126,7 +127,7 @@ class NamedTasks:
 
 
 def decide_by_posterior(
-    labelled: LabelledTask, posterior: TaskPosterior, offer: Offer
+    labelled: LabelledTask, posterior: TaskPosterior, offer: Candidates
 ) -> tuple[Positions, str]:
     """Leave the best on average where another is better with probability above eta.
 

@@ -27,7 +27,7 @@ from litellm_benchrouter.embedders.hosted import CALLS
 from litellm_benchrouter.errors import EmbedderUnavailableError
 from litellm_benchrouter.limits import Breaker, BusyError, DaemonThreads, Memory
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.guarded_scorer import MOST_OFFERS
+from litellm_benchrouter.routing.estimates import MOST_OFFERS
 from litellm_benchrouter.routing.router import MOST_TASKS, BenchRouter
 from litellm_benchrouter.serving.metrics import Metrics
 

@@ -8,8 +8,7 @@ from dataclasses import fields
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.benchmark import ModelFacts
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import ModelFacts, mean
 from litellm_benchrouter.sources.source_table import SourceTable
 
 

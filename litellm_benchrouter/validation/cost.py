@@ -10,20 +10,19 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Lengths, cost_model
 from litellm_benchrouter.costs.answers import Costs, costs_of
-from litellm_benchrouter.costs.expected_cost import CHARACTERS_PER_TOKEN, Lengths, cost_model
 from litellm_benchrouter.costs.policy import Policy, balanced
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, mean
 from litellm_benchrouter.paper.neighbors import Neighbors
-from litellm_benchrouter.validation.folds import Prepared
-from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.folds import TaskFolds
+from litellm_benchrouter.validation.metrics import bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     Array,
     Rows,
     Split,
-    Training,
+    TrainSplit,
     achieved,
     choose_splits,
     metric_values,
@@ -32,11 +31,11 @@ from litellm_benchrouter.validation.splits import (
 
 R = TypeVar("R", bound="CostRun")
 
-Predictor = Callable[[Training, Rows], Array]
+Predictor = Callable[[TrainSplit, Rows], Array]
 """p(x): (training part, rows asked) -> expected quality of each model, shape (q, M).
 
 It is asked for the test part and, to choose lambda, for training samples, where what it says of a
-sample must not come from that sample's own labels (`Training.near` sees to that).
+sample must not come from that sample's own labels (`TrainSplit.near` sees to that).
 """
 
 TARGETS = {"equal_quality": 1.0, "quality_95": 0.95}
@@ -78,7 +77,7 @@ class CostRun:
 
     Attributes
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
         Of the models that have a cost.
     split : Split
     values : ndarray of float32, shape (n, M)
@@ -90,7 +89,7 @@ class CostRun:
         Whether costs are USD, as RouterArena's score needs.
     """
 
-    prepared: Prepared
+    prepared: TaskFolds
     split: Split
     values: NDArray[np.float32]
     costs: Array
@@ -99,7 +98,7 @@ class CostRun:
     in_usd: bool
 
     @cached_property
-    def known(self) -> Training:
+    def known(self) -> TrainSplit:
         """The training part."""
         return training(self.prepared, self.split, self.values)
 
@@ -193,7 +192,7 @@ def share_of(quality: float, share: float) -> float:
 
 def cost_runs(
     kind: type[R],
-    prepared: Prepared,
+    prepared: TaskFolds,
     *,
     test_share: float,
     runs: int,

@@ -69,7 +69,7 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
     else:
         tone, headline = GAIN, "It passes"
     values = [v for m in measured.values() for v in (m.get("gain"), *_bounds(m, "gain_95"))]
-    reach = max((abs(v) for v in values if is_number(v)), default=0.0)
+    reach = max((abs(v) for v in values if v is not None and is_number(v)), default=0.0)
     parts = [_measured(key, measured[key], verdict, reach) for key in measured if measured[key]]
     parts += _cost(mapping_at(verdict, "cost"))
     parts += [

@@ -7,7 +7,7 @@ from typing import Any
 
 from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.named_tasks import LabelledTask
-from litellm_benchrouter.costs.prices import LITELLM
+from litellm_benchrouter.costs import LITELLM
 from litellm_benchrouter.paper.scores import probabilities_better
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import (

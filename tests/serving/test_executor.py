@@ -19,7 +19,7 @@ from served import Served
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.limits import Breaker, State
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.guarded_scorer import MOST_OFFERS
+from litellm_benchrouter.routing.estimates import MOST_OFFERS
 from litellm_benchrouter.routing.router import MOST_TASKS, BenchRouter
 from litellm_benchrouter.serving.executor import Executor, Pace
 

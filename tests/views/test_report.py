@@ -6,6 +6,7 @@ import copy
 import csv
 import io
 import re
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,13 +18,23 @@ from browser import CONTRAST, chromium, look
 from playwright.sync_api import Page
 from rich.console import Console
 
-from litellm_benchrouter.cli.options import without_nan
+from litellm_benchrouter.cli.options import print_tables
 from litellm_benchrouter.config import parse_config
-from litellm_benchrouter.evaluation.report import render_html
-from litellm_benchrouter.evaluation.report.verdict import GAIN, LEVEL, LOSS, UNCLEAR, verdict
-from litellm_benchrouter.evaluation.report.words import PERCENT, number, signed
 from litellm_benchrouter.evaluation.run import PROTOCOLS, Options, evaluate
-from litellm_benchrouter.evaluation.text import show
+from litellm_benchrouter.views import (
+    GAIN,
+    LEVEL,
+    LOSS,
+    PERCENT,
+    UNCLEAR,
+    moment,
+    number,
+    without_nan,
+)
+from litellm_benchrouter.views.evaluation import summarise
+from litellm_benchrouter.views.protocols import name_of
+from litellm_benchrouter.views.report import render_html
+from litellm_benchrouter.views.tables import protocol_table
 
 SCRIPT = "<script>document.title = 'owned'</script>"
 IMAGE = '"><img src=x onerror="document.title=\'owned\'">'
@@ -124,7 +135,7 @@ def test_every_figure_of_a_protocol_has_its_numbers_in_a_table_behind_it(
     assert set(figures) == FIGURES[protocol]
     for tags in figures.values():
         picture, behind = tags[: tags.index("details")], tags[tags.index("details") :]
-        assert {"svg", "table"} & set(picture)
+        assert "svg" in picture
         assert "summary" in behind
         assert behind.count("th") > 1
         assert behind.count("td") > 1
@@ -170,7 +181,7 @@ def test_the_table_behind_the_methods_holds_the_documents_numbers(result: dict[s
     for row in document["methods"].values():
         assert f"<td>{100 * row['accuracy']:.2f}</td>" in html
         low, high = row["gain_over_tasks_95"]
-        assert f"<td>[{signed(100 * low, 2)}, {signed(100 * high, 2)}]</td>" in html
+        assert f"<td>[{PERCENT.difference(low, 2)}, {PERCENT.difference(high, 2)}]</td>" in html
     for row in document["tasks"]:
         assert f"<td>{100 * row['method_accuracy']['default']:.1f}</td>" in html
 
@@ -212,7 +223,7 @@ def test_the_verdict_calls_a_gain_only_what_its_interval_proves(
     document = copy.deepcopy(result["protocols"]["task"])
     document["methods"]["default"] |= {"gain_over_tasks_95": bounds, "bma_share": 0.5}
 
-    found = verdict({"task": document})
+    found = summarise({"task": document})
 
     assert (found.tone, found.headline) == (tone, headline)
 
@@ -224,7 +235,7 @@ def test_the_verdict_says_where_a_router_keeps_to_the_best_single_model(
     document["methods"]["default"] |= {"gain": 0.0, "gain_over_tasks_95": [0.0, 0.0]}
     document["methods"]["default"]["bma_share"] = 1.0
 
-    found = verdict({"task": document})
+    found = summarise({"task": document})
 
     assert found.tone == LEVEL
     assert found.headline == "Routing keeps to the best single model on new tasks."
@@ -238,7 +249,7 @@ def test_the_verdict_counts_the_tasks_that_would_lose_and_names_the_worst(
     for row in document["tasks"]:
         row["method_accuracy"] = {"bma": 0.5, "oracle": 0.9, "default": 0.5 + gains[row["task"]]}
 
-    losses = verdict({"task": document}).findings[1]
+    losses = summarise({"task": document}).tiles[1]
 
     assert losses.figure == "2 of 4"
     assert f"−15.0 points on average; at worst −25.0 points on {SCRIPT}" in losses.sentence
@@ -252,7 +263,7 @@ def test_the_verdict_speaks_of_s3_and_s1_where_there_is_no_default_method(
     for name in ("task", "request", "cost"):
         del documents[name]["methods"]["default"]
 
-    new_task, _, request, cost = verdict(documents).findings
+    new_task, _, request, cost = summarise(documents).tiles
 
     assert "known, S3 gets" in new_task.sentence
     assert "benchmark, S1 reaches" in request.sentence
@@ -266,10 +277,10 @@ def test_a_saving_that_costs_quality_is_not_called_one(result: dict[str, Any]) -
 
     tuned["quality_gain_over_samples_95"] = [-0.01, 0.01]
     assert (
-        verdict({"cost": document}).headline == "Routing saves 40 % of the cost at equal quality."
+        summarise({"cost": document}).headline == "Routing saves 40 % of the cost at equal quality."
     )
     tuned["quality_gain_over_samples_95"] = [-0.05, -0.01]
-    assert verdict({"cost": document}).findings[0].tone == LOSS
+    assert summarise({"cost": document}).tiles[0].tone == LOSS
 
 
 @pytest.mark.parametrize(
@@ -278,8 +289,8 @@ def test_a_saving_that_costs_quality_is_not_called_one(result: dict[str, Any]) -
         (number(-0.0004, 2), "0.00"),
         (number(-1234.5, 1), "−1,234.5"),
         (number(None), "–"),
-        (signed(0.04, 1), "0.0"),
-        (signed(0.06, 1), "+0.1"),
+        (PERCENT.difference(0.0004), "0.0"),
+        (PERCENT.difference(0.0006), "+0.1"),
         (PERCENT.interval([-0.01, 0.02]), "[−1.0, +2.0]"),
         (PERCENT.interval([None, None]), "–"),
     ],
@@ -291,20 +302,19 @@ def test_numbers_are_written_with_sign_and_without_negative_zero(
 
 
 @pytest.mark.parametrize("width", [80, 160])
-def test_the_terminal_shows_the_verdict_first_and_breaks_no_number(
-    result: dict[str, Any], width: int
-) -> None:
+def test_the_terminal_breaks_no_number(result: dict[str, Any], width: int) -> None:
     documents = result["protocols"]
     out = io.StringIO()
 
-    show(documents, Console(file=out, width=width))
+    print_tables(
+        Console(file=out, width=width), *(protocol_table(each) for each in documents.values())
+    )
 
     text = out.getvalue()
-    assert " ".join(text.split()).startswith(verdict(documents).headline, 2)
     assert max(map(len, text.splitlines())) <= width
     for row in documents["task"]["methods"].values():
         low, high = row["gain_over_tasks_95"]
-        assert f"[{signed(100 * low, 2)}, {signed(100 * high, 2)}]" in text
+        assert f"[{PERCENT.difference(low, 2)}, {PERCENT.difference(high, 2)}]" in text
     assert "[red]" in text
 
 
@@ -315,27 +325,94 @@ def test_a_saving_in_parameters_is_not_sold_as_one_in_money(result: dict[str, An
     tuned["quality_gain_over_samples_95"] = [-0.01, 0.01]
     document["cost_basis"] = {"unit": "params_b", "models": {"large": "parameters"}}
 
-    found = verdict({"cost": document})
+    found = summarise({"cost": document})
 
     assert "40 % of the cost, counted in parameters, at equal quality" in found.headline
     assert "USD" not in render_html(document)
 
 
-def test_the_terminal_takes_documents_with_nan(result: dict[str, Any]) -> None:
+def test_a_protocols_table_holds_the_documents_numbers_and_marks_our_router(
+    result: dict[str, Any],
+) -> None:
+    document = result["protocols"]["task"]
+
+    table = protocol_table(document)
+
+    rows = {row[0]: row[1:5] for row in table.rows}
+    for name, row in document["methods"].items():
+        assert rows[name_of(name)] == [
+            PERCENT.bare(row["accuracy"], 2),
+            PERCENT.difference(row["gain"], 2),
+            PERCENT.interval(row["gain_over_tasks_95"], 2),
+            PERCENT.interval(row["gain_over_samples_95"], 2),
+        ]
+    assert table.rows[table.marked or 0][0] == "Default router"
+
+
+def test_every_tile_names_the_best_single_model_and_what_its_number_is_of(
+    result: dict[str, Any],
+) -> None:
+    documents = copy.deepcopy(result["protocols"])
+    for row in documents["task"]["tasks"]:
+        row["picks"]["bma"] = "large"
+    documents["task"]["tasks"][0]["picks"]["bma"] = "small"
+    documents["request"]["by_run"] = [{"bma": "large"}, {"bma": "large"}]
+    cost = documents["cost"]
+    cost["protocol"]["models"] = ["large", "small"]
+    cost["cost_basis"]["left_out"] = ["a", "b", "c"]
+    cost["methods"]["default"]["tuned"]["equal_quality"] |= {
+        "saved": 0.4,
+        "saved_over_samples_95": [0.3, 0.5],
+        "quality_gain_over_samples_95": [-0.01, 0.01],
+    }
+
+    summary = summarise(documents)
+
+    task, _, request, saving = summary.tiles
+    assert "the best single model (large in 3 of 4 cases)" in task.sentence
+    assert "the best single model (large)" in request.sentence
+    assert task.pool == "4 models, 4 tasks, 160 questions"
+    assert request.pool == "4 models, 160 questions, 48 of them asked, 2 times"
+    assert saving.pool.startswith("2 of 5 models, ")
+    assert "among the 2 of 5 models whose cost is known" in summary.headline
+
+
+def test_a_perfect_choice_that_only_luck_makes_gains_no_negative_points(
+    result: dict[str, Any],
+) -> None:
     document = copy.deepcopy(result["protocols"]["task"])
-    document["methods"]["s1"]["params_b"] = float("nan")
-    out = io.StringIO()
+    bma = document["methods"]["bma"]["accuracy"]
+    document["methods"]["oracle"]["gain"] = 0.023
+    document["baselines"]["half_split_oracle"]["accuracy"] = bma - 0.014
 
-    show({"task": document}, Console(file=out, width=200))
+    sentence = summarise({"task": document}).tiles[0].sentence
 
-    assert "nan" not in out.getvalue()
+    assert sentence.endswith("Perfect choices would gain 2.3 points, all of it by luck.")
+
+
+def test_a_time_is_told_in_utc_and_text_that_is_none_as_it_stands() -> None:
+    assert moment("2026-03-01T12:00:00+02:00") == "2026-03-01 10:00"
+    assert moment("2026-03-01T12:00:00", age=True).startswith("1 March 2026 at 12:00 UTC")
+    assert moment("yesterday") == "yesterday"
+
+
+def test_a_missing_extra_is_named_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, benchrouter: Any
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    monkeypatch.setattr("litellm_benchrouter.cli.evaluate.evaluate", lambda *_, **__: 1 / 0)
+
+    ended = benchrouter("evaluate", "--source", tmp_path, "--html", tmp_path / "report.html")
+
+    assert ended.code == 2
+    assert 'pip install "litellm-benchrouter[report]"' in ended.err
 
 
 # In a browser
 
 _PICTURES = """
 [...document.querySelectorAll('figure')].map((figure) => {
-  const picture = figure.querySelector('.picture svg, .picture table');
+  const picture = figure.querySelector('.picture svg');
   const box = picture.getBoundingClientRect();
   const texts = [...figure.querySelectorAll('.picture svg text')].map((text) => {
     const b = text.getBoundingClientRect();
@@ -347,12 +424,12 @@ _PICTURES = """
     .map((b) => [a.text, b.text]));
   const outside = texts.filter((t) => t.left < box.left - 4 || t.right > box.right + 12);
   const scale = picture.viewBox ? box.width / picture.viewBox.baseVal.width : 1;
-  const sizes = [...picture.querySelectorAll('text, td, th')]
+  const sizes = [...picture.querySelectorAll('text')]
     .map((t) => parseFloat(getComputedStyle(t).fontSize) * scale);
   return {
     id: figure.id, width: box.width, height: box.height, overlaps,
     outside: outside.map((t) => t.text), smallest: Math.min(...sizes),
-    marks: picture.querySelectorAll('.dot, .ring, .stroke, .cell').length,
+    marks: picture.querySelectorAll('.role-mark path').length,
     named: Boolean(picture.getAttribute('aria-label') || picture.querySelector('title')),
   };
 })
@@ -413,7 +490,7 @@ def test_a_browser_reports_no_error_asks_for_no_other_file_and_runs_no_name(
     opened: tuple[Page, list[str], list[str]],
 ) -> None:
     page, problems, requests = opened
-    shown = page.inner_text(".heat")
+    shown = page.inner_text("#task-models table >> nth=1")
 
     assert SCRIPT in shown.replace("\n", "")
     assert "owned" not in page.title()

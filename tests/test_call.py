@@ -1,16 +1,16 @@
-"""From a decision to the order of deployments, and what a call says about itself afterwards."""
+"""Which model a deployment is, and what a call says about itself afterwards."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.serving.ranking import Call, ModelNames, id_of, order_deployments
+from litellm_benchrouter.routing.deployments import ModelNames, id_of
+from litellm_benchrouter.serving.call import Attempt, Call
 
 NAMES = ModelNames(
     aliases={"gpt-x": "ant", "meta/bee-8b": "bee"}, known=frozenset({"ant", "bee", "org/cat"})
@@ -72,15 +72,6 @@ def test_a_warning_names_what_the_deployment_says_of_itself():
     assert NAMES.said(deployment("1", "openai/x")) == "openai/x"
 
 
-# The order
-
-
-def orders(deployments: list[dict[str, Any]], **options: Any) -> dict[str, int]:
-    models = [NAMES.of(d) for d in deployments]
-    ordered = order_deployments(deployments, models, DECISION, **options)
-    return {d["model_info"]["id"]: d["litellm_params"]["order"] for d in ordered}
-
-
 GROUP = [
     deployment("c", benchrouter_model="org/cat"),
     deployment("?", benchrouter_model="nobody"),
@@ -88,93 +79,6 @@ GROUP = [
     deployment("b", benchrouter_model="bee"),
     deployment("a2", benchrouter_model="ant"),
 ]
-
-
-def test_the_best_comes_first_replicas_share_a_rank_and_the_unknown_come_last():
-    assert orders(GROUP) == {"a1": 1, "a2": 1, "b": 2, "c": 3, "?": 4}
-
-
-def test_what_was_tried_comes_last_in_the_same_order():
-    assert orders(GROUP, tried=["a1"]) == {"a2": 1, "b": 2, "c": 3, "?": 4, "a1": 5}
-    assert orders(GROUP, tried=["a1", "a2", "?"]) == {"b": 1, "c": 2, "a1": 3, "a2": 3, "?": 4}
-    assert orders(GROUP, tried=["c", "?", "a1", "b", "a2"]) == orders(GROUP)
-
-
-def test_a_pinned_deployment_comes_before_all_others_until_it_was_tried():
-    assert orders(GROUP, pinned="?") == {"?": 1, "a1": 2, "a2": 2, "b": 3, "c": 4}
-    assert orders(GROUP, pinned="a1") == {"a1": 1, "a2": 2, "b": 3, "c": 4, "?": 5}
-    assert orders(GROUP, pinned="b", tried=["b"]) == {"a1": 1, "a2": 1, "c": 2, "?": 3, "b": 4}
-    assert orders(GROUP, pinned="elsewhere") == orders(GROUP)
-
-
-def test_orders_start_where_litellm_asks_and_leave_no_gap():
-    assert orders(GROUP, first=7) == {"a1": 7, "a2": 7, "b": 8, "c": 9, "?": 10}
-    assert orders(GROUP[:2]) == {"c": 1, "?": 2}
-
-
-def test_the_sequence_stays_and_nothing_but_the_order_is_new():
-    before = copy.deepcopy(GROUP)
-    ordered = order_deployments(GROUP, [NAMES.of(d) for d in GROUP], DECISION)
-    assert before == GROUP
-    for old, new in zip(GROUP, ordered, strict=True):
-        assert new is not old
-        assert new["litellm_params"] is not old["litellm_params"]
-        assert new["model_info"] is old["model_info"]
-        params = dict(new["litellm_params"])
-        del params["order"]
-        assert new | {"litellm_params": params} == old
-
-
-VALUES = st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=3) | st.just([1])
-MODELS = st.sampled_from(["ant", "bee", "org/cat", "nobody", "gpt-x", ""]) | VALUES
-DEPLOYMENTS = st.fixed_dictionaries(
-    {},
-    optional={
-        "model_name": VALUES,
-        "litellm_params": VALUES
-        | st.fixed_dictionaries({}, optional={"model": MODELS, "order": VALUES, "api_key": VALUES}),
-        "model_info": VALUES
-        | st.fixed_dictionaries(
-            {}, optional={"id": st.sampled_from(["1", "2", "3", 4]), "benchrouter_model": MODELS}
-        ),
-    },
-)
-
-
-@settings(max_examples=500, deadline=None)
-@given(
-    st.lists(DEPLOYMENTS | VALUES, max_size=6),
-    st.lists(st.sampled_from(["1", "2", "3", "4", "x"]), max_size=4),
-    st.none() | st.sampled_from(["1", "4", "x"]),
-    st.integers(1, 3),
-    st.permutations(["ant", "bee", "org/cat"]),
-)
-def test_every_deployment_comes_back_once_in_its_place_and_none_is_changed(
-    deployments, tried, pinned, first, ranking
-):
-    before = copy.deepcopy(deployments)
-    models = [NAMES.of(d) for d in deployments]
-    decision = Decision(tuple(ranking[:2]), "s1", "because")
-    ordered = order_deployments(
-        deployments, models, decision, tried=tried, pinned=pinned, first=first
-    )
-    assert deployments == before
-    assert len(ordered) == len(deployments)
-    given_orders = set()
-    for old, new in zip(deployments, ordered, strict=True):
-        if not isinstance(old, dict):
-            assert new is old
-            continue
-        params, order = old.get("litellm_params"), new["litellm_params"]["order"]
-        given_orders.add(order)
-        kept = params if isinstance(params, dict) else {}
-        assert new["litellm_params"] == kept | {"order": order}
-        assert {k: v for k, v in new.items() if k != "litellm_params"} == {
-            k: v for k, v in old.items() if k != "litellm_params"
-        }
-    if given_orders:
-        assert min(given_orders) >= first
-    assert all(order < first + len(deployments) for order in given_orders)
 
 
 # What a call says afterwards
@@ -206,15 +110,56 @@ def test_where_another_than_the_pick_answered_the_reason_begins_with_why():
     assert failed is not None
     assert (failed["model"], failed["pick"]) == ("bee", "ant")
     assert failed["reason"] == "ant failed; they know best"
-    away = asked("b").as_log()
-    assert away is not None
-    assert away["reason"] == "ant was not available; they know best"
+
+
+AWAY = "was taken out by LiteLLM, in cooldown or unhealthy"
+PICKS = frozenset({"a1", "a2"})
+
+
+@pytest.mark.parametrize(
+    ("attempt", "followed", "why"),
+    [
+        (Attempt(), "", AWAY),
+        (Attempt(frozenset({"b"})), "followed", AWAY),
+        (Attempt(PICKS, full=PICKS), "followed", "has reached its rate limit"),
+        (Attempt(PICKS, full=frozenset({"a1"})), "tag_filter", "was taken out by LiteLLM's tag "
+         "filter"),
+        (Attempt(PICKS), "pre_call_checks", "was taken out by LiteLLM's pre-call checks"),
+        (Attempt(PICKS), "affinity", "gave way to an affinity pin of LiteLLM"),
+        (Attempt(PICKS), "other_filter", "was taken out by another callback"),
+        (Attempt(PICKS), "not_followed", "was ranked first, and LiteLLM served another"),
+        (Attempt(PICKS), "followed", "stands behind by the `order` of the configuration"),
+        (Attempt(PICKS, pinned=True), "followed", "gave way to the deployment that holds the "
+         "response which this request continues"),
+    ],
+)  # fmt: skip
+def test_why_the_pick_did_not_answer_is_what_happened(attempt, followed, why):
+    call = asked("b")
+    call.attempt, call.followed = attempt, followed
+    log = call.as_log()
+    assert log is not None
+    assert log["reason"] == f"ant {why}; they know best"
+
+
+def test_a_virtual_model_whose_groups_all_failed_says_so():
+    call = asked("a1", "b")
+    call.virtual, call.group = "any", "spare"
+    call.ask("elsewhere")
+    log = call.as_log()
+    assert log == {
+        "virtual": "any", "group": "spare", "method": "listed",
+        "reason": "the groups that the benchmark ranks failed (ant, bee); a fallback answered",
+    }  # fmt: skip
+    call.tried = ["elsewhere"]
+    assert "no deployment of a group that the benchmark ranks" in call.as_log()["reason"]
+    call.decisions = {}
+    assert call.as_log()["reason"].startswith("by its place in the list")
 
 
 def test_a_deployment_that_the_benchmark_does_not_know_has_no_model_header():
     headers = asked("?").as_headers("x-")
     assert "x-model" not in headers
-    assert headers["x-reason"] == "ant was not available; they know best"
+    assert headers["x-reason"] == f"ant {AWAY}; they know best"
 
 
 def test_a_call_without_an_attempt_or_a_decision_says_nothing():
@@ -237,7 +182,8 @@ def test_a_decision_is_kept_while_it_ranks_all_that_is_on_offer():
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=400))
 def test_headers_are_one_line_of_visible_ascii_whatever_the_task_is_called(task):
     decision = Decision(("ant",), "s3", f"because of {task}", task=task, artifact="v1")
-    call = Call("smart", {"smart": decision}, {"1": "ant"}, ["1"])
+    call = Call("smart", decisions={"smart": decision}, models={"1": "ant"}, tried=["1"])
+    assert "x-model" in call.as_headers("x-")
     for name, value in call.as_headers("x-").items():
         assert name.isascii()
         assert value == value.strip()

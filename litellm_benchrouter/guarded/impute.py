@@ -27,8 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.benchmark import task_accuracy
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean, task_accuracy
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +44,7 @@ SMALLEST_VARIANCE = 0.0025
 
 
 @dataclass(frozen=True)
-class Cells:
+class TaskAccuracies:
     """What the labels of D tasks and M models come down to.
 
     Attributes
@@ -69,7 +68,9 @@ class Cells:
     above: Floats
 
     @classmethod
-    def of(cls, labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int) -> Cells:
+    def of(
+        cls, labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
+    ) -> TaskAccuracies:
         """Sum up labels of shape (n, M), NaN missing, of samples of tasks of shape (n,)."""
         of_task = np.asarray(task, dtype=np.int32)
         count, size = _counts(labels, of_task, n_tasks)
@@ -83,9 +84,9 @@ class Cells:
             task_accuracy(above, of_task, n_tasks),
         )
 
-    def tasks(self, kept: NDArray[np.bool_]) -> Cells:
+    def tasks(self, kept: NDArray[np.bool_]) -> TaskAccuracies:
         """Return the cells of some tasks."""
-        return Cells(
+        return TaskAccuracies(
             self.accuracy[kept],
             self.count[kept],
             self.size[kept],
@@ -95,15 +96,15 @@ class Cells:
 
     @property
     def measured(self) -> NDArray[np.bool_]:
-        """Cells that stay as they are, shape (D, M)."""
+        """TaskAccuracies that stay as they are, shape (D, M)."""
         return _measured(self.count, self.size)
 
     @property
-    def sparse(self) -> NDArray[np.bool_]:
-        """As `sparse_models` returns it."""
-        return _sparse(self.count, self.size)
+    def rarely_measured(self) -> NDArray[np.bool_]:
+        """As `rarely_measured` returns it."""
+        return _rarely_measured(self.count, self.size)
 
-    def filled(self) -> Floats:
+    def imputed(self) -> Floats:
         """T, shape (D, M), without gaps; `accuracy` where a cell is measured."""
         return self._predicted(0.0)
 
@@ -143,7 +144,7 @@ class Cells:
         return of_model, of_cell
 
 
-def sparse_models(
+def rarely_measured(
     labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
 ) -> NDArray[np.bool_]:
     """Models that are measured in less than three tasks, or not in all where there are fewer.
@@ -159,10 +160,10 @@ def sparse_models(
     -------
     ndarray of bool, shape (M,)
     """
-    return _sparse(*_counts(labels, task, n_tasks))
+    return _rarely_measured(*_counts(labels, task, n_tasks))
 
 
-def filled_accuracy(labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int) -> Floats:
+def impute_accuracy(labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int) -> Floats:
     """Accuracy of each model on each task, without gaps.
 
     Parameters
@@ -177,11 +178,11 @@ def filled_accuracy(labels: NDArray[np.float32], task: NDArray[np.integer], n_ta
     ndarray of float64, shape (n_tasks, M)
         As `task_accuracy` where a model has labels of half of the task's samples.
     """
-    return Cells.of(labels, task, n_tasks).filled()
+    return TaskAccuracies.of(labels, task, n_tasks).imputed()
 
 
-def filled_labels(
-    labels: NDArray[np.float32], task: NDArray[np.integer], cells: Cells, accuracy: Floats
+def impute_labels(
+    labels: NDArray[np.float32], task: NDArray[np.integer], cells: TaskAccuracies, accuracy: Floats
 ) -> Floats:
     """Labels without gaps.
 
@@ -193,7 +194,7 @@ def filled_labels(
     labels : ndarray of float32, shape (n, M)
         NaN is missing.
     task : ndarray of int, shape (n,)
-    cells : Cells
+    cells : TaskAccuracies
         Of these labels.
     accuracy : ndarray of float64, shape (D, M)
         T.
@@ -226,11 +227,11 @@ def _counts(
 
 
 def _measured(count: Floats, size: Floats) -> NDArray[np.bool_]:
-    """Cells with at least half of their labels, shape (D, M)."""
+    """TaskAccuracies with at least half of their labels, shape (D, M)."""
     return np.asarray((count > 0) & (count >= ENOUGH * size[:, None]))
 
 
-def _sparse(count: Floats, size: Floats) -> NDArray[np.bool_]:
+def _rarely_measured(count: Floats, size: Floats) -> NDArray[np.bool_]:
     fewest = min(FEWEST_TASKS, int((size > 0).sum()))
     return np.asarray(_measured(count, size).sum(axis=0) < fewest)
 

@@ -18,7 +18,7 @@ from litellm_benchrouter.config import BLOCK, load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.proxy.running import TEXT_MODES
-from litellm_benchrouter.serving.ranking import ModelNames
+from litellm_benchrouter.routing.deployments import ModelNames
 from litellm_benchrouter.sources import READERS, read
 
 EXAMPLE = Path("benchmarks/example.csv")

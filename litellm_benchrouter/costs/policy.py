@@ -10,7 +10,7 @@ from typing import Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.costs.prices import Prices
+from litellm_benchrouter.costs import Prices
 from litellm_benchrouter.paper.scores import DIGITS, rank_with
 
 Floats = NDArray[np.float64]

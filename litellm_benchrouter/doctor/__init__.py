@@ -8,8 +8,8 @@ from pathlib import Path
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.doctor import proxy, version
-from litellm_benchrouter.doctor.finding import Finding, Status
 from litellm_benchrouter.doctor.libraries import check_libraries
+from litellm_benchrouter.views import Finding, Status
 
 __all__ = ["Finding", "Status", "diagnose"]
 

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
+from litellm_benchrouter.views import Finding, fail, ok, warn
 
 PACKAGE = "litellm-benchrouter"
 _EXTRAS = {  # what an embedder needs to serve, and more to build

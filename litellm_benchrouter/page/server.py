@@ -16,8 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from litellm_benchrouter.page.question import parse_form
-from litellm_benchrouter.page.views import Page
+from litellm_benchrouter.page import Page, parse_form
 
 logger = logging.getLogger("litellm_benchrouter")
 

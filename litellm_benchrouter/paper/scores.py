@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.benchmark import MISSING
-from litellm_benchrouter.paper.masked import mean, ratio
+from litellm_benchrouter.paper.benchmark import MISSING, mean, ratio
 from litellm_benchrouter.paper.neighbors import Neighbors
 
 Array = NDArray[np.float64]
@@ -261,7 +260,7 @@ def probabilities_better(task: TaskScores, than: int) -> Array:
     return found
 
 
-def choose(
+def decide_by_eq6(
     task: TaskScores,
     average: Array,
     cost_ranks: Sequence[tuple[int, float]],

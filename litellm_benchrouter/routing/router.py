@@ -14,15 +14,23 @@ from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.costs.policy import PLAIN, QUALITY, Terms
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 from litellm_benchrouter.paper.scores import correctness_predictor
-from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
-from litellm_benchrouter.routing.explanation import Explanation
-from litellm_benchrouter.routing.guarded_scorer import GuardedScorer
+from litellm_benchrouter.routing.decision import Decision, Explanation
+from litellm_benchrouter.routing.estimates import (
+    NONE,
+    Candidates,
+    Estimate,
+    GuardedScorer,
+    LookUp,
+    Scores,
+    cached_method,
+)
 from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
-from litellm_benchrouter.routing.remember import remembered
 from litellm_benchrouter.routing.weighing import Weighing
 
-_KEPT = 1024  # sets of models on offer, and tasks over them
+MOST_TASKS = 4096
+"""Named tasks, over the models on offer, whose estimates are remembered."""
+
+_OFFERS = 1024  # sets of models
 
 
 class BenchRouter:
@@ -31,17 +39,10 @@ class BenchRouter:
     Parameters
     ----------
     artifact : Artifact
-
-    Attributes
-    ----------
-    second : BenchRouter or None
-        Decides by the second embedder's vectors, where the version has one.
     """
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
-        self.second: BenchRouter | None
-        self.second = None if artifact.second is None else BenchRouter(artifact.second)
         parameters = artifact.manifest.parameters
         self._k = int(parameters["k"])
         self._on_scores = parameters["s1_on"] == "score" and artifact.scores is not None
@@ -55,18 +56,13 @@ class BenchRouter:
             self._n_neighbors = max(self._k, self._guarded.n_neighbors)
         self._tasks = NamedTasks(artifact)
         self._weighing = Weighing(artifact)
-        self._offer = remembered(self._make_offer, _KEPT)
-        self._task = remembered(self._estimate_task, _KEPT)
+        self._offer = cached_method(self._make_offer, _OFFERS)
+        self._task = cached_method(self._estimate_task, MOST_TASKS)
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models that the benchmark knows."""
         return self.artifact.models
-
-    @property
-    def both(self) -> tuple[BenchRouter, ...]:
-        """This one, and the second where there is one."""
-        return (self,) if self.second is None else (self, self.second)
 
     def knows_task(self, task: str) -> bool:
         """Say whether a name is a task of the configuration or of the benchmark."""
@@ -149,7 +145,7 @@ class BenchRouter:
         """
         return self._compares(self._offered(models), terms)
 
-    def _compares(self, offer: Offer, terms: Terms) -> bool:
+    def _compares(self, offer: Candidates, terms: Terms) -> bool:
         return self._guarded is None or terms.policy.saves or self._guarded.routes(offer)
 
     def best_on_average(
@@ -211,7 +207,7 @@ class BenchRouter:
     def _estimate(
         self,
         prompt: str,
-        offer: Offer,
+        offer: Candidates,
         vector: NDArray[np.float32] | None = None,
         *,
         weighed: bool,
@@ -241,7 +237,7 @@ class BenchRouter:
         look_up = LookUp(look_up.embedder, look_up.embed_seconds, distance)
         return estimate, look_up, found
 
-    def _g(self, neighbors: Neighbors, offer: Offer) -> NDArray[np.float64]:
+    def _g(self, neighbors: Neighbors, offer: Candidates) -> NDArray[np.float64]:
         """Mean correctness over the neighbours (eq. 7), of the models on offer."""
         rows = neighbors.index[0]
         near = Neighbors(np.arange(len(rows))[None, :], neighbors.distance)
@@ -249,7 +245,7 @@ class BenchRouter:
         g = correctness_predictor(self._values[rows[:, None], offer.columns], near)[0]
         return g
 
-    def _s1(self, g: NDArray[np.float64], n: int, distance: float, offer: Offer) -> Estimate:
+    def _s1(self, g: NDArray[np.float64], n: int, distance: float, offer: Candidates) -> Estimate:
         """S1 of a single input, which is its g over n neighbours (eqs. 1 and 7)."""
         if np.isnan(g).all():
             reason = f"the {n} nearest benchmark samples have no label of a model on offer"
@@ -272,8 +268,8 @@ class BenchRouter:
             # hnswlib gives up where its graph does not connect enough rows; exact search does not.
             return nearest(vector, self.artifact.embeddings, min(k, len(self.artifact.task)))
 
-    def _offered(self, models: Sequence[str] | None) -> Offer:
+    def _offered(self, models: Sequence[str] | None) -> Candidates:
         return self._offer(tuple(sorted(set(self.models if models is None else models))))
 
-    def _make_offer(self, models: tuple[str, ...]) -> Offer:
-        return Offer.of(self.artifact, models)
+    def _make_offer(self, models: tuple[str, ...]) -> Candidates:
+        return Candidates.of(self.artifact, models)

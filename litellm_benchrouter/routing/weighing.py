@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from litellm_benchrouter.artifact.version import Artifact
-from litellm_benchrouter.costs.expected_cost import CostModel, Lengths, cost_model
+from litellm_benchrouter.costs import CostModel, Lengths, Prices, cost_model
 from litellm_benchrouter.costs.policy import QUALITY, Terms
-from litellm_benchrouter.costs.prices import Prices
 from litellm_benchrouter.paper.scores import rank_with
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
-from litellm_benchrouter.routing.remember import remembered
+from litellm_benchrouter.routing.estimates import (
+    NONE,
+    Candidates,
+    Estimate,
+    LookUp,
+    Scores,
+    cached_method,
+)
 
 _TIE = 1e-12  # sums of the same labels in another order differ in the last bits
 _KEPT = 1024  # sets of models on offer and of their prices
@@ -38,11 +43,11 @@ class Weighing:
         self._version = artifact.manifest.version
         self._facts = dict(zip(artifact.models, artifact.facts, strict=True))
         self._lengths = Lengths.of(artifact.facts)
-        self.costs = remembered(self._cost_model, _KEPT)
+        self.costs = cached_method(self._cost_model, _KEPT)
 
     def decide(
         self,
-        offer: Offer,
+        offer: Candidates,
         estimate: Estimate,
         terms: Terms,
         task: str | None = None,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.doctor import Finding, libraries
+from litellm_benchrouter.doctor import libraries
+from litellm_benchrouter.views import Finding
 
 
 def found_for(kind: str = "lexical") -> list[Finding]:

@@ -6,12 +6,8 @@ import asyncio
 import csv
 import itertools
 import json
-import os
-import re
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -37,15 +33,10 @@ import time
 from pathlib import Path
 from litellm.integrations.custom_logger import CustomLogger
 from litellm_benchrouter.embedders import LexicalEmbedder
-from litellm_benchrouter.serving.aside import Aside
-from litellm_benchrouter.serving.pace import Pace
+from litellm_benchrouter.serving.executor import Pace
 
 hang, entered = Path("hang"), Path("entered")
-embed, is_quick, decide_aside = LexicalEmbedder.embed, Pace.is_quick, Aside.decide
-made = Aside.__init__
-
-def soon_late(self, where, limit, on_change):
-    made(self, where, 0.1, on_change)
+embed, is_quick = LexicalEmbedder.embed, Pace.is_quick
 
 def hanging(self, texts, *, progress=None):
     if hang.exists():
@@ -55,12 +46,8 @@ def hanging(self, texts, *, progress=None):
             time.sleep(0.01)
     return embed(self, texts, progress=progress)
 
-async def never_aside(self, *of):
-    return None if hang.exists() else await decide_aside(self, *of)
-
 LexicalEmbedder.embed = hanging
-Aside.__init__, Aside.decide = soon_late, never_aside
-Pace.is_quick = lambda self, *of, **how: not hang.exists() and is_quick(self, *of, **how)
+Pace.is_quick = property(lambda self: not hang.exists() and is_quick.fget(self))
 handler = CustomLogger()
 """
 
@@ -115,7 +102,6 @@ def steady(
                 "publish": {"require": "nothing"},
                 "sources": [{"path": "benchmark.csv"}],
                 "serving": {
-                    "decide_in": "process",
                     "log_level": "info",
                     "poll_seconds": 0.1,
                     "time_limit_ms": 300,
@@ -209,50 +195,6 @@ async def test_versions_swapped_every_second_under_load_leave_no_trace_but_their
     assert swaps >= seconds - 1
     assert "passed through" not in steady.proxy.log
     print(f"{len(answers)} answers in {seconds} s, {swaps} changes of version")
-
-
-async def test_a_process_that_decides_and_hangs_or_dies_under_load_costs_no_request(
-    steady: Steady, upstream: FakeUpstream
-) -> None:
-    stop, answers = asyncio.Event(), list[Answer]()
-
-    async def disturb() -> None:
-        seen: list[int] = []
-        for _ in range(2):
-            seen.append(await process_that_decides(steady, seen))
-            os.kill(seen[-1], signal.SIGSTOP)
-            n_before = len(answers)
-            while len(answers) < n_before + 20:  # some that waited for it, and some later ones
-                await asyncio.sleep(0.02)
-            os.kill(seen[-1], signal.SIGKILL)
-        await process_that_decides(steady, seen)
-        stop.set()
-
-    async with asyncio.timeout(300), asyncio.TaskGroup() as group:
-        group.create_task(load(steady.proxy, 8, answers, stop))
-        group.create_task(disturb())
-
-    assert {answer.status for answer in answers} == {200}
-    assert [a.model for a in answers] == [steady.pick(a) for a in answers]
-    assert "passed through" not in steady.proxy.log
-    assert steady.proxy.log.count("the process that decides is left (it ended)") >= 2
-
-
-async def process_that_decides(steady: Steady, before: Sequence[int]) -> int:
-    """Return the number of the process that has begun to decide after others."""
-    version = str(steady.store.current())  # not one of the version before, which is being ended
-    while True:
-        for said in re.findall(r"process (\d+) decides\n", steady.proxy.log):
-            if int(said) not in before and version in command_of(int(said)):
-                return int(said)
-        await asyncio.sleep(0.05)
-
-
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 BODIES: list[tuple[str, Any]] = [

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from litellm_benchrouter.artifact.digests import file_digest
+from litellm_benchrouter.artifact.files import file_digest
 from litellm_benchrouter.artifact.manifest import (
     MANIFEST,
     VERSION_ID,
@@ -33,15 +33,17 @@ from litellm_benchrouter.errors import ArtifactError, VersionError
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.store.copies import Copies
 from litellm_benchrouter.store.directory import Store, read_verified
-from litellm_benchrouter.store.history import (
+from litellm_benchrouter.store.remote import OvertakenError, Remote
+from litellm_benchrouter.store.versions import (
+    CURRENT,
+    HISTORY,
     How,
     Publication,
+    Versions,
     as_lines,
     parse_history,
     to_record,
 )
-from litellm_benchrouter.store.remote import OvertakenError, Remote
-from litellm_benchrouter.store.versions import CURRENT, HISTORY, Versions
 
 _FETCH_SECONDS = 1800.0  # while another process of this machine downloads
 _KEPT_HERE = 3

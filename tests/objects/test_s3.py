@@ -13,7 +13,7 @@ import pytest
 import tiny
 from conftest import Ended
 
-from litellm_benchrouter.artifact.digests import file_digest
+from litellm_benchrouter.artifact.files import file_digest
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ArtifactError, StoreUnavailableError

@@ -38,7 +38,7 @@ from litellm_benchrouter.paper.benchmark import (
 )
 from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.sources.inputs import read_task_inputs
+from litellm_benchrouter.sources.tasks import read_task_inputs
 from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.versions import How
 

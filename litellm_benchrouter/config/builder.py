@@ -28,8 +28,8 @@ class SourceConfig(Block):
         File or folder; a relative path starts at the configuration file's folder.
     name : str or None
         How reports call it; default: the path's last part.
-    threshold : float
-        eta_d: a score above it counts as correct.
+    threshold : float or None
+        eta_d: a score above it counts as correct. None is 0.5, and scores above 1 are refused.
     thresholds : dict of str to float
         eta_d of single tasks.
     embeddings : Path or None
@@ -45,7 +45,7 @@ class SourceConfig(Block):
     kind: str = "table"
     path: Path
     name: str | None = None
-    threshold: float = 0.5
+    threshold: float | None = None
     thresholds: dict[str, float] = Field(default_factory=dict)
     embeddings: Path | None = None
     metric: str | list[str] | None = None

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.task import describe, hold_out, smoothed
+from litellm_benchrouter.evaluation.task import describe, hold_out
 from litellm_benchrouter.paper.benchmark import MISSING, mean
 from litellm_benchrouter.paper.neighbors import task_rows
 from litellm_benchrouter.paper.scores import predictor_accuracy
 from litellm_benchrouter.paper.smoother import SmootherTable, draws
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import TaskFolds
+from litellm_benchrouter.validation.methods import smoothed
 
 if TYPE_CHECKING:
     from litellm_benchrouter.evaluation.nets import Recipe

@@ -16,8 +16,7 @@ from litellm_benchrouter.errors import ConfigError, EmbedderError
 from litellm_benchrouter.guarded.few_labels import herd
 from litellm_benchrouter.labelling.questions import Question
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.sources.inputs import read_inputs
-from litellm_benchrouter.sources.tasks import prompt_key
+from litellm_benchrouter.sources.tasks import prompt_key, read_inputs
 from litellm_benchrouter.store.directory import Store
 
 

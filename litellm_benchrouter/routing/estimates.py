@@ -168,6 +168,20 @@ def cached_method(method: Callable[..., T], n_results: int) -> Callable[..., T]:
 
 Columns = NDArray[np.intp]
 
+
+def by_s1(g: Floats, values_are: str, n: int, distance: float, offer: Candidates) -> Estimate:
+    """S1 of a single input, which is its g over n neighbours (eqs. 1 and 7)."""
+    if np.isnan(g).all():
+        reason = f"the {n} nearest benchmark samples have no label of a model on offer"
+        return Estimate.by_average(offer, reason, "no_evidence")
+    # A model without a label nearby is expected to do as it does on average.
+    values = np.where(np.isnan(g), offer.average, g)
+    grounds = (
+        f"mean {values_are} over the {n} nearest benchmark samples, at mean distance {distance:.2f}"
+    )
+    return Estimate(Scores(values, "s1", f"highest {grounds}"), Scores(values, "s1", grounds))
+
+
 MOST_OFFERS = 256
 """Sets of models on offer whose gate is remembered."""
 

@@ -43,7 +43,8 @@ _WIDTH = 310  # of the plotted area: a telephone shows the whole at its own size
 _WITH_AXIS = 260  # the same beside an axis
 _HEIGHT = 250
 _STEP = 36  # between names beneath one another
-_LETTER = 6.6  # as wide as one of a number
+_LETTER = 7.2  # as wide as one of a number in a wide font
+_NARROWER = 0.82  # the font that measures a name, beside a wide one that shows it
 _STYLES = {  # colour, shape, dashes
     "ours": ("--ours", "circle", [1, 0]),
     "first": ("--first", "square", [7, 3]),
@@ -219,7 +220,7 @@ def _names(chart: Chart) -> list[alt.Chart]:
     once = _chart({row["name"]: row for row in chart.rows}.values()).encode(y=y)
     color, shape, _ = _styles(chart)
     text: dict[str, Any] = {"dy": -13, "fontSize": 12, "baseline": "middle"}
-    room = _WIDTH - _LETTER * max(len(row["text"]) for row in chart.rows) - 8
+    room = _NARROWER * (_WIDTH - _LETTER * max(len(row["text"]) for row in chart.rows))
     return [
         *_reference(chart, "x"),
         rows.mark_rule(strokeWidth=6, strokeCap="round", opacity=0.4).encode(

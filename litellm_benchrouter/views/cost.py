@@ -114,7 +114,7 @@ def _bent(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _savings(document: Document) -> Figure:
     unit, rows = metric_of(document)[2], []
-    for target, at in (("equal_quality", "same quality"), ("quality_95", "95 % of it")):
+    for target, at in (("equal_quality", "at 100 %"), ("quality_95", "at 95 %")):
         for name in ordered(document["methods"]):
             tuned = document["methods"][name]["tuned"][target]
             if tuned["saved"] is None:
@@ -137,9 +137,9 @@ def _savings(document: Document) -> Figure:
         "What would be saved against the best single model",
         [
             "The weight of cost was chosen on known questions so that quality stays at that of "
-            f"{best_single(document)}, or at 95 % of it. The dot is what this saved on other "
-            f"questions, the bar its 95 % interval; in brackets stands the change in quality that "
-            f"came with it{in_points}.",
+            f"{best_single(document)} (at 100 %), or at 95 % of it. The dot is what this saved on "
+            "other questions, the bar its 95 % interval; in brackets stands the change in quality "
+            f"that came with it{in_points}.",
             "In the table: AIQ is the mean height of the curve over all costs (RouterBench); APGR "
             "the share of the gap between a weak and a strong model that is recovered on average, "
             "one half for a coin, and CPT the share of calls to the strong model that recovers so "

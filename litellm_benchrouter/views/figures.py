@@ -132,32 +132,38 @@ def _strips(document: Document) -> Figure:
 
 
 def _reliability(document: Document) -> Figure:
-    rows = line("g", ((row["probability"], row["frequency"]) for row in document["reliability"]))
+    """Show whether probabilities mean what they say: the served ones where they were measured."""
     default = document["methods"].get("default", {})
-    served = (
-        f" The default router's own probabilities are off by "
-        f"{PERCENT.bare(default['ece'])} points over all models and by "
-        f"{PERCENT.bare(default['ece_of_picks'])} points over its picks."
-        if "ece_of_picks" in default
-        else ""
-    )
+    series = {made.PREDICTOR: document["reliability"]}
+    served = ""
+    if "reliability" in default:
+        series[name_of("default")] = default["reliability"]
+        served = (
+            f"The default router's are off by {PERCENT.bare(default['ece'])} points over all "
+            f"models and by {PERCENT.bare(default['ece_of_picks'])} points over its picks. "
+        )
+    rows: list[Row] = []
+    for name, bins in series.items():
+        rows += line(name, ((row["probability"], row["frequency"]) for row in bins))
+    styles = {made.PREDICTOR: "first"}
     return Figure(
         f"{document['protocol']['name']}-reliability",
-        "Can the predictions behind S1 to S3 be taken at their word",
+        "Can the probabilities be taken at their word",
         [
-            "Each dot gathers the answers for which the correctness predictor gave about the same "
-            "chance of being right; its height is how many were right. On the dashed diagonal "
-            "predictions mean what they say.",
-            f"On average they are off by {PERCENT.bare(document['ece'])} points (expected "
-            f"calibration error {number(document['ece'])}; Brier score "
-            f"{number(document['brier'])}, where guessing one half gives 0.25).{served}",
+            "Each mark gathers the answers that were given about the same chance of being right; "
+            "its height is how many were right. On the dashed diagonal probabilities mean what "
+            "they say.",
+            f"{served}The correctness predictor behind S1 to S3 is off by "
+            f"{PERCENT.bare(document['ece'])} points (expected calibration error "
+            f"{number(document['ece'])}; Brier score {number(document['brier'])}, where guessing "
+            f"one half gives 0.25).",
         ],
-        [made.reliability_table(document)],
+        [made.reliability_table(series)],
         Chart(
             Axis("Predicted", "percent", domain=(0.0, 1.0)),
             Axis("Were right", "percent", domain=(0.0, 1.0)),
-            [{**row, "series": "the predictor"} for row in rows],
-            {"the predictor": "first"},
+            rows,
+            {name: styles.get(name, OURS) for name in series},
             diagonal=True,
         ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from litellm_benchrouter.views import PERCENT, RAW, Table, number
@@ -19,6 +19,8 @@ from litellm_benchrouter.views.protocols import (
     ordered,
     ours,
 )
+
+PREDICTOR = "The predictor behind S1 to S3"
 
 
 def protocol_table(document: Document) -> Table:
@@ -153,13 +155,21 @@ def distance_table(document: Document) -> Table:
     return Table("By distance", columns, rows, n_text=0)
 
 
-def reliability_table(document: Document) -> Table:
-    """List predicted against observed shares of right answers."""
+def reliability_table(series: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    """List predicted against observed shares of right answers, of each kind of probabilities."""
     rows = [
-        [PERCENT.bare(row["probability"]), PERCENT.bare(row["frequency"]), number(row["count"], 0)]
-        for row in document["reliability"]
+        [
+            name,
+            PERCENT.bare(row["probability"]),
+            PERCENT.bare(row["frequency"]),
+            number(row["count"], 0),
+        ]
+        for name, bins in series.items()
+        for row in bins
     ]
-    return Table("Reliability", ("Predicted %", "Were right %", "Answers"), rows, n_text=0)
+    return Table(
+        "Reliability", ("Probabilities of", "Predicted %", "Were right %", "Answers"), rows
+    )
 
 
 def _few_labels(document: Document) -> Table:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from litellm_benchrouter.sources.results import Wide
 from polars.testing import assert_frame_equal
 
 from litellm_benchrouter.embedders import load_embedder
@@ -21,7 +22,6 @@ from litellm_benchrouter.engine import LOCAL, Engine, open_engine
 from litellm_benchrouter.errors import BenchRouterError, EngineError, SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources import SourceTable
-from litellm_benchrouter.sources.results import Wide
 
 from .conftest import Cluster
 

@@ -267,13 +267,14 @@ def test_the_verdict_speaks_of_s3_and_s1_where_there_is_no_default_method(
 
     assert "known, S3 gets" in new_task.sentence
     assert "benchmark, S1 reaches" in request.sentence
-    assert "quality, S1 " in cost.sentence
+    assert ", S1 saves " in cost.sentence
 
 
 def test_a_saving_that_costs_quality_is_not_called_one(result: dict[str, Any]) -> None:
     document = copy.deepcopy(result["protocols"]["cost"])
     tuned = document["methods"]["default"]["tuned"]["equal_quality"]
     tuned |= {"saved": 0.4, "saved_over_samples_95": [0.3, 0.5]}
+    document["cost_basis"]["left_out"] = []
 
     tuned["quality_gain_over_samples_95"] = [-0.01, 0.01]
     assert (

@@ -30,17 +30,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
-@nox.parametrize("python", ["3.12", "3.13"])
-def pythons(session: nox.Session, python: str) -> None:
-    """Run what needs no torch on the other Pythons that are declared."""
-    options = ("--python", f"python{python}", "--tests", "tests")
-    session.run("python", "tools/compat.py", "1.109.3", *options, *session.posargs)
-
-
-@nox.session(venv_backend="none")
-def litellm(session: nox.Session) -> None:
-    """Run the contract and the routing tests on each generation of LiteLLM."""
-    session.run("python", "tools/compat.py", *session.posargs)
+@nox.parametrize(
+    ("litellm", "python"),
+    [("1.94.3", ""), ("1.109.3", "3.12"), ("1.110.2", "3.13")],
+    ids=["1.94.3", "1.109.3-python3.12", "1.110.2-python3.13"],
+)
+def releases(session: nox.Session, litellm: str, python: str) -> None:
+    """Run a LiteLLM of each generation, and on each other Python what needs no torch."""
+    elsewhere = ("--python", f"python{python}", "--units") if python else ()
+    session.run("python", "tools/compat.py", litellm, *elsewhere, *session.posargs)
 
 
 @nox.session

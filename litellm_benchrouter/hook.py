@@ -1,8 +1,7 @@
 """The LiteLLM side: `litellm_settings.callbacks: ["litellm_benchrouter.hook.handler"]`.
 
-LiteLLM asks `async_filter_deployments` for the deployments of a group before every attempt. We
-return the same deployments as shallow copies with `litellm_params["order"]` set to their rank;
-LiteLLM serves the lowest order that its later filters leave, so the next best takes over by itself.
+LiteLLM asks `async_filter_deployments` for the deployments of a group before every attempt, and we
+say which it should prefer, in the way that the installed router follows (`proxy.canary`).
 
 What a call has decided and tried hangs on LiteLLM's logging object of that call: the one object
 that is the same in every attempt, in fallbacks to other groups, and when the response's headers are
@@ -25,23 +24,24 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm_benchrouter.config import BLOCK, load_config
 from litellm_benchrouter.conversation.text import asks_for_text, metadata_of, turns_of
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.proxy import access, running
+from litellm_benchrouter.proxy import access, attempts, preference, running
+from litellm_benchrouter.proxy.canary import Adapters
 from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.proxy.groups import (
     Groups,
     VirtualModels,
-    deployment_of_response,
     holder_of_response,
     last_resorts,
     rank_groups,
     rewritten,
 )
 from litellm_benchrouter.proxy.logs import join_proxy_log, start_line
+from litellm_benchrouter.routing.deployments import ModelNames, group_of, id_of
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.call import Attempt, Call
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
-from litellm_benchrouter.serving.metrics import process_metrics
-from litellm_benchrouter.serving.ranking import Call, ModelNames, group_of, id_of, order_deployments
+from litellm_benchrouter.serving.metrics import FOLLOWED, NONE, process_metrics
 from litellm_benchrouter.serving.service import RoutingService
 
 logger = logging.getLogger("litellm_benchrouter")
@@ -52,8 +52,8 @@ HEADER_PREFIX = "x-benchrouter-"
 class BenchRouterHook(CustomLogger):
     """Ranks the deployments of each group that the benchmark knows.
 
-    It never raises, never drops a deployment and never changes one that it was given; whatever
-    goes wrong, LiteLLM routes as if the plugin were not there.
+    It never raises and never changes a deployment that it was given; whatever goes wrong, LiteLLM
+    routes as if the plugin were not there.
     """
 
     def __init__(self) -> None:
@@ -69,6 +69,7 @@ class BenchRouterHook(CustomLogger):
         self._told = False
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
         self._metrics = process_metrics()
+        self._adapters = Adapters(self, running.router, self._metrics.adapter)
 
     def start(self) -> None:
         """Read the proxy's configuration and load the artifact, in a thread."""
@@ -115,7 +116,10 @@ class BenchRouterHook(CustomLogger):
         request_kwargs: dict[str, Any] | None = None,
         parent_otel_span: Any = None,
     ) -> list[Any]:
-        """Return the deployments as copies whose `order` is their rank (best first)."""
+        """Return the deployments so that LiteLLM prefers the best of them."""
+        stand_in = preference.STAND_IN.get()
+        if stand_in is not None:
+            return await stand_in(model, healthy_deployments, messages, request_kwargs or {})
         self.start()
         try:
             return await self._rank(model, healthy_deployments, messages, request_kwargs or {})
@@ -131,10 +135,11 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(kwargs.get("litellm_logging_obj"))
             if call is not None:
-                call.ask(str(kwargs["model_info"]["id"]))
+                self._note_served(call, str(kwargs["model_info"]["id"]), kwargs)
                 metadata = metadata_of(kwargs)
-                if call.virtual:  # older releases do not ask about a group of one deployment
-                    call.group = str(metadata.get("model_group") or call.group)
+                group = metadata.get("model_group")
+                if call.virtual and group not in (None, call.virtual):
+                    call.group = str(group)  # older releases do not ask about a lone deployment
                 logged = metadata.get("spend_logs_metadata")
                 kept = dict(logged) if isinstance(logged, Mapping) else {}
                 kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
@@ -165,9 +170,9 @@ class BenchRouterHook(CustomLogger):
         if not asks_for_text(data):
             return list(groups)
         decision = None
+        call = self._calls.setdefault(data["litellm_logging_obj"], Call())
+        call.virtual = name
         try:
-            call = self._calls.setdefault(data["litellm_logging_obj"], Call())
-            call.virtual = name
             router = self._service.router if self._service else None
             if self._service is not None and router is not None and any(groups.models):
                 turns = turns_of(data)
@@ -183,7 +188,9 @@ class BenchRouterHook(CustomLogger):
         ranking, holder = rank_groups(groups.known, decision), None
         with contextlib.suppress(Exception):
             holder = holder_of_response(data.get("previous_response_id"), groups)
-        return sorted(ranking, key=lambda group: group != holder)
+        ranking.sort(key=lambda group: group != holder)
+        call.group = ranking[0]
+        return ranking
 
     def _not_routed(self, what: str, error: Exception) -> None:
         """Say what was not routed; not the error's message, which may quote the prompt."""
@@ -191,7 +198,7 @@ class BenchRouterHook(CustomLogger):
 
     async def _rank(
         self,
-        group: str,
+        asked: str,
         deployments: list[Any],
         messages: list[Any] | None,
         request: dict[str, Any],
@@ -199,10 +206,15 @@ class BenchRouterHook(CustomLogger):
         if not asks_for_text(request):
             return deployments
         call = self._calls.get(request["litellm_logging_obj"])
-        if call is not None and call.virtual:
-            call.group = group  # which may be one that the benchmark does not know
+        if call is not None:
+            call.attempt, call.followed = Attempt(), ""
+            if call.virtual:
+                call.group = asked  # which may be one that the benchmark does not know
         router = self._service.router if self._service else None
-        if self._service is None or router is None or not isinstance(deployments, list):
+        adapter = self._adapters.current
+        if self._service is None or router is None or adapter is None:
+            return deployments
+        if not isinstance(deployments, list):
             return deployments
         names = self._names_of(router)
         models = [names.of(deployment) for deployment in deployments]
@@ -212,7 +224,7 @@ class BenchRouterHook(CustomLogger):
         if call is None:
             call = self._calls[request["litellm_logging_obj"]] = Call()
             self._service.begin(call, messages, request)
-        group = group_of(deployments, group)
+        group = group_of(deployments, asked)
         offer = self._service.group(deployments, models, messages, request)
         decision = call.decision_for(group, offer.able.names)
         if decision is None:
@@ -221,16 +233,18 @@ class BenchRouterHook(CustomLogger):
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
         if call.mode:
             return deployments
-        target = request.get("_target_order")
-        return order_deployments(
-            deployments,
-            models,
-            decision,
-            tried=call.tried,
-            unable=offer.unable,
-            pinned=_holder_of_previous_response(request),
-            first=target if isinstance(target, int) else 1,
+        return await attempts.prefer(
+            adapter, call, asked, deployments, decision, offer.unable, messages, request
         )
+
+    def _note_served(self, call: Call, deployment_id: str, kwargs: Mapping[str, Any]) -> None:
+        """Note which deployment LiteLLM chose, and whether it is what was ranked first."""
+        if not call.ask(deployment_id) or not call.attempt.best:
+            return
+        call.followed = attempts.outcome_of(call.attempt, deployment_id, kwargs, self)
+        self._metrics.followed(call.followed)
+        if call.followed != FOLLOWED:
+            self._adapters.suspect()
 
     def _names_of(self, router: BenchRouter | None) -> ModelNames:
         """The names that go with a router, so that a version is taken up as one."""
@@ -267,6 +281,8 @@ class BenchRouterHook(CustomLogger):
         names = ModelNames(self._names.aliases, frozenset(router.models))
         self._warned = set()
         running.wait_for_router()
+        if self._adapters.current is None:
+            self._adapters.choose()
         index = self._virtual.index(names)
         groups = index.groups if index is not None else Groups({}, names)
         offers = []
@@ -277,7 +293,7 @@ class BenchRouterHook(CustomLogger):
                 offers.append(sorted(known))
         if running.is_here() and not self._told:
             self._told = True
-            start_line(router, offers, "order copies")
+            start_line(router, offers, getattr(self._adapters.current, "name", NONE))
         return offers
 
     def _warn_of_unknown(self, deployments: list[Any], models: list[str | None]) -> None:
@@ -293,19 +309,6 @@ class BenchRouterHook(CustomLogger):
                         name,
                         deployment.get("model_name"),
                     )
-
-
-def _holder_of_previous_response(request: Mapping[str, Any]) -> str | None:
-    """Return the deployment that holds the response a request continues, where there is one.
-
-    Another deployment would answer that it does not know the response.
-    """
-    previous = request.get("previous_response_id")
-    if not isinstance(previous, str):
-        return None
-    with contextlib.suppress(Exception):
-        return deployment_of_response(previous)
-    return None
 
 
 handler = BenchRouterHook()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -28,31 +29,48 @@ class Memory(Generic[K, T]):
     ----------
     size : int
         Most entries.
+    seconds : float
+        How long an entry is used.
+    clock : callable
+        Seconds from any start, never going back.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._entries: OrderedDict[K, T] = OrderedDict()
+    def __init__(
+        self,
+        size: int,
+        seconds: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._size, self._seconds, self._clock = size, seconds, clock
+        self._entries: OrderedDict[K, tuple[T, float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: K) -> T | None:
-        """Return an entry, and count that as a use."""
+        """Return an entry, and count that as a use; None where there is none, or it is too old."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is not None:
-                self._entries.move_to_end(key)
-            return entry
+            if entry is None or (entry[1] < math.inf and self._clock() >= entry[1]):
+                return None
+            self._entries.move_to_end(key)
+            return entry[0]
 
-    def put(self, key: K, entry: T) -> None:
-        """Add or replace an entry."""
+    def put(self, key: K, entry: T) -> T:
+        """Add or replace an entry, and return it."""
+        expires = self._seconds if self._seconds == math.inf else self._clock() + self._seconds
         with self._lock:
-            self._entries[key] = entry
+            self._entries[key] = (entry, expires)
             self._entries.move_to_end(key)
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
+        return entry
+
+    def drop(self, key: K) -> None:
+        """Forget an entry."""
+        with self._lock:
+            self._entries.pop(key, None)
 
     def keys(self) -> list[K]:
         """Return all keys, the least recently used first."""

@@ -165,8 +165,11 @@ def test_explain_an_unknown_task_says_so(demo_built, benchrouter):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "nothing to explain; give a PROMPT, or --task NAME"),
-        (["--models", "ant,eel", "x"], "--models names eel, which the benchmark does not know; it"),
+        ([], "PROMPT is missing. Add one, or name a task with --task NAME."),
+        (
+            ["--models", "ant,eel", "x"],
+            "--models: the benchmark does not know eel. Use some of ",
+        ),
     ],
 )
 def test_explain_refuses_what_it_cannot_explain(tiny_built, benchrouter, arguments, said):
@@ -226,9 +229,9 @@ def test_inspect_shows_models_tasks_and_named_tasks_to_people(tiny_built, benchr
     ended = benchrouter("inspect", "--config", tiny_built / "config.yaml")
     artifact = router_of(tiny_built).artifact
     assert (ended.code, ended.err) == (0, "")
-    assert f"Version {artifact.manifest.version}, built " in ended.out
-    assert "80 samples, " in ended.out
-    assert "Index: recall 1.0000 at k=5, ef=64" in ended.out
+    assert f"Version {artifact.manifest.version}, schema " in ended.out
+    assert "Holds: 80 samples of 4 tasks, " in ended.out
+    assert "Index: finds 100.00 % of the 5 nearest samples" in ended.out
     assert "Named task new: " in ended.out
     for m, model in enumerate(tiny.MODELS):
         assert any(
@@ -271,7 +274,7 @@ def test_where_nothing_was_published_the_way_out_is_told(tmp_path, benchrouter, 
         ended = benchrouter(*command)
         assert (ended.code, ended.out) == (1, "")
         assert ended.err == (
-            "Error: router_artifacts holds no published version; run `benchrouter build --config "
+            "Error: router_artifacts: no version is published. Run `benchrouter build --config "
             "FILE`.\n"
         )
     assert list(tmp_path.iterdir()) == []

@@ -231,3 +231,15 @@ def test_a_memory_forgets_what_was_used_least_recently():
     assert memory.get("b") is None
     memory.put("c", 0)
     assert (memory.get("c"), len(memory)) == (0, 3)
+
+
+def test_a_memory_may_forget_what_is_too_old(clock: Clock):
+    memory: Memory[str, int] = Memory(3, 60.0, clock)
+    assert memory.put("a", 1) == 1
+    clock.now += 59.9
+    assert memory.get("a") == 1
+    clock.now += 0.1
+    assert memory.get("a") is None
+    memory.drop("a")
+    memory.drop("never there")
+    assert len(memory) == 0

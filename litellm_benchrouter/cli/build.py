@@ -15,6 +15,7 @@ from litellm_benchrouter.cli.options import (
     json_option,
     print_json,
     print_tables,
+    print_verdict,
     print_warnings,
     ray_address_option,
     required_config,
@@ -23,12 +24,11 @@ from litellm_benchrouter.cli.options import (
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import PublishError
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.opening import open_store
 from litellm_benchrouter.store.storage_options import without_password
 from litellm_benchrouter.views import number
-from litellm_benchrouter.views.verdict import verdict_table, verdict_view
-from litellm_benchrouter.views.version import best_on_average, sources_table
+from litellm_benchrouter.views.version import sources_table
 
 
 @click.command("build")
@@ -97,11 +97,7 @@ def _show(built: Built, url: str | None) -> None:
         f"{sum(manifest.build_seconds.values()):.1f} s"
     )
     print_warnings(out, manifest.warnings)
-    verdict = verdict_view(manifest.verdict, best_on_average(manifest))
-    print_tables(out, verdict and verdict_table(verdict))
-    if verdict is not None and manifest.verdict is not None:
-        style = "green" if manifest.verdict["passes"] else "red"
-        out.print(f"Verdict: {sentence(manifest.verdict)}.", style=style)
+    print_verdict(out, manifest)
     if built.published:
         state = "is current already, nothing changed" if built.unchanged else "is current"
         where = built.folder if url is None else f"{without_password(url)}, and here {built.folder}"

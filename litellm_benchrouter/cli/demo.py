@@ -14,17 +14,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import click
 
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.cli.options import console, json_option, print_json, print_tables
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.progress import Silent, bars
+from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import UNKNOWN, Table
 
 _FILES = ("benchmark.csv", "config.yaml", "report-queries.txt")
@@ -46,13 +48,19 @@ PROMPTS: tuple[tuple[str, str | None, bool], ...] = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one prompt: the text, and our headers without their prefix."""
+    """What came back for one prompt: the text, our headers without their prefix, and the pick."""
 
     prompt: str
     task: str | None
     streamed: bool
     text: str
     headers: Mapping[str, str]
+    pick: str = ""
+
+    @property
+    def is_of_pick(self) -> bool:
+        """Say whether the model that the router picks gave the answer; each says its name."""
+        return self.text == f"{self.pick} answers"
 
 
 def copy_files(folder: Path) -> None:
@@ -116,7 +124,10 @@ def ask(address: str, key: str, on_answer: Callable[[Answer], None]) -> None:
         deadline = time.monotonic() + _LOADED_SECONDS
         while "artifact" not in _ask(client, "hello", None, False).headers:
             if time.monotonic() > deadline:
-                raise BenchRouterError("the proxy did not load the artifact; see its log.")
+                raise BenchRouterError(
+                    "the proxy answers without the router: it loaded no artifact, or LiteLLM "
+                    "follows no preference. Run benchrouter doctor."
+                )
             time.sleep(0.2)
         for prompt, task, stream in PROMPTS:
             on_answer(_ask(client, prompt, task, stream))
@@ -180,9 +191,9 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 def demo_command(as_json: bool) -> None:
     """Show the router at work: a real proxy, mock models, nothing to set up.
 
-    The benchmark is synthetic and the models do not exist; no key and no download is needed.
+    The benchmark is synthetic and the models do not exist; no key and no download is needed. It
+    exits with 1 where another model than the router's pick answered.
     """
-    out = console()
     answers: list[Answer] = []
     with tempfile.TemporaryDirectory(prefix="benchrouter-demo-") as name:
         folder = Path(name)
@@ -194,9 +205,26 @@ def demo_command(as_json: bool) -> None:
             ):
                 ask(address, key, answers.append)
                 advance(1)
+            router = BenchRouter(read_artifact(built.folder))
+    answers = [
+        replace(answer, pick=router.decide(answer.prompt, task=answer.task).pick)
+        for answer in answers
+    ]
+    others = [answer for answer in answers if not answer.is_of_pick]
     if as_json:
         print_json([vars(answer) | {"headers": dict(answer.headers)} for answer in answers])
-        return
+    else:
+        _show(built, answers)
+    if others:
+        raise BenchRouterError(
+            f"{len(others)} of {len(answers)} prompts were not answered by the router's pick: "
+            f"{others[0].pick} was picked, and {others[0].text!r} came back. Run benchrouter "
+            "doctor, and install a LiteLLM that docs/compatibility.md names."
+        )
+
+
+def _show(built: Built, answers: list[Answer]) -> None:
+    out = console()
     counts = built.manifest.counts
     out.print(
         f"Built version {built.manifest.version} from a synthetic benchmark: {counts['samples']} "

@@ -25,6 +25,7 @@ from litellm_benchrouter.cli.options import (
     print_facts,
     print_json,
     print_tables,
+    print_verdict,
     print_warnings,
     required_config,
     version_option,
@@ -39,9 +40,7 @@ from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import Finding, Status
 from litellm_benchrouter.views.decision import answer
-from litellm_benchrouter.views.verdict import verdict_table, verdict_view
 from litellm_benchrouter.views.version import (
-    best_on_average,
     describe_labels,
     describe_task,
     facts,
@@ -78,8 +77,7 @@ def inspect_command(
     print_tables(out, models_table(manifest), tasks_table(router))
     for name, task in named.items():
         print_tables(out, *named_task_tables(name, task))
-    verdict = verdict_view(manifest.verdict, best_on_average(manifest))
-    print_tables(out, verdict and verdict_table(verdict))
+    print_verdict(out, manifest)
     print_warnings(out, manifest.warnings)
 
 

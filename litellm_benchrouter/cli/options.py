@@ -12,12 +12,16 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from litellm_benchrouter.artifact.manifest import Manifest
+from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.config import BenchRouterConfig, is_url, load_config
 from litellm_benchrouter.errors import ConfigError, VersionError
-from litellm_benchrouter.store import opening
+from litellm_benchrouter.store import open_store as open_configured
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.views import Table, without_nan
+from litellm_benchrouter.views.verdict import verdict_table, verdict_view
+from litellm_benchrouter.views.version import best_on_average
 
 _LONGEST = 40  # characters of a name before it folds
 _BORDERS = 3  # characters that a column needs around its cells
@@ -81,7 +85,7 @@ def open_store(config_path: Path | None, artifacts: str | None) -> Store:
     config = BenchRouterConfig()
     if config_path is not None and (artifacts is None or is_url(artifacts)):
         config = load_config(config_path)  # of a URL for the rest: its options and its cache
-    return opening.open_store(config if artifacts is None else config.at(artifacts, Path()))
+    return open_configured(config if artifacts is None else config.at(artifacts, Path()))
 
 
 def open_artifact(config_path: Path | None, artifacts: str | None, version: str | None) -> Artifact:
@@ -148,6 +152,16 @@ def print_tables(out: Console, *tables: Table | None) -> None:
         out.print(table.title, style="bold")
         for columns in _parts(table, out.width):
             out.print(_rich(table, columns))
+
+
+def print_verdict(out: Console, manifest: Manifest) -> None:
+    """Print a version's verdict, if it has one: the results, then a sentence."""
+    verdict = verdict_view(manifest.verdict, best_on_average(manifest))
+    if verdict is None or manifest.verdict is None:
+        return
+    print_tables(out, verdict_table(verdict))
+    style = "green" if manifest.verdict["passes"] else "red"
+    out.print(f"Verdict: {sentence(manifest.verdict)}.", style=style)
 
 
 def _parts(table: Table, width: int) -> Iterator[list[int]]:

@@ -69,15 +69,6 @@ def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
     return ""
 
 
-def first_user_turn(messages: object, request: Mapping[str, Any]) -> str:
-    """Return the text of the first user turn that has any; see `last_user_turn`."""
-    for turns in (messages, request.get("input"), request.get("contents")):
-        text = _user_text(turns, last=False)
-        if text:
-            return text
-    return ""
-
-
 def named_task(request: Mapping[str, Any]) -> str | None:
     """Return the task that a request names: by header, then metadata, then a tag `task:NAME`."""
     said = _header(request, TASK_HEADER)
@@ -147,12 +138,12 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value.strip() != "" and len(value) <= _LONGEST_NAME
 
 
-def _user_text(turns: object, *, last: bool = True) -> str:
+def _user_text(turns: object) -> str:
     if isinstance(turns, str):
         return turns[:_LONGEST_TEXT]
     if not isinstance(turns, list | tuple):
         return ""
-    for turn in islice(reversed(turns) if last else turns, MOST_PARTS):
+    for turn in islice(reversed(turns), MOST_PARTS):
         if isinstance(turn, str):
             return turn[:_LONGEST_TEXT]
         if isinstance(turn, Mapping) and _is_user_turn(turn):

@@ -13,8 +13,8 @@ from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.proxy.running import MAX_FALLBACKS, TEXT_MODES
-from litellm_benchrouter.serving.ranking import NAME, ModelNames
-from litellm_benchrouter.views import Finding, fail, listed, ok, warn
+from litellm_benchrouter.routing.deployments import NAME, ModelNames
+from litellm_benchrouter.views import Finding, Status, fail, listed, ok, warn
 
 MODULE = "litellm_benchrouter.hook"
 HANDLER = f"{MODULE}.handler"
@@ -41,7 +41,10 @@ def check_callback(path: Path, proxy: Mapping[str, Any]) -> Iterator[Finding]:
             f"LiteLLM runs {shadow} in place of the installed package",
             "move it, or the configuration, to another folder",
         )
-    yield _importable()
+    importable = _importable()
+    yield importable
+    if importable.status is Status.OK:
+        yield _follows()
 
 
 def callbacks(proxy: Mapping[str, Any]) -> list[str]:
@@ -90,6 +93,21 @@ def _importable() -> Finding:
             "install a LiteLLM that is supported (docs/compatibility.md)",
         )
     return ok("hooks", "LiteLLM calls them as the plugin expects")
+
+
+def _follows() -> Finding:
+    """Try, on a router of mock deployments, whether LiteLLM serves what the plugin prefers."""
+    from litellm_benchrouter.proxy.canary import litellm_version, working
+
+    maker = working(import_module(MODULE).handler)
+    if maker is None:
+        return fail(
+            "preferences",
+            f"LiteLLM {litellm_version()} serves other deployments than the plugin prefers, so "
+            "requests pass through",
+            "install a LiteLLM that is supported (docs/compatibility.md)",
+        )
+    return ok("preferences", f"LiteLLM {litellm_version()} follows them, stated by {maker.name}")
 
 
 def _differs(hook: type, base: type, name: str) -> bool:
@@ -289,8 +307,8 @@ def _groups(
         if known and any(order is not None for order in ordered):
             yield warn(
                 "order",
-                f"the `order` of {group} is replaced by the ranks wherever a decision is taken",
-                "take it out, or take the group out of routing",
+                f"the `order` of {group} comes before the ranks, which count within its levels",
+                "take it out to let the ranks decide among all its models",
             )
 
 

@@ -203,7 +203,7 @@ def _methods(
     return document
 
 
-def _calibration(prepared: TaskFolds, runs: Sequence[_Run], name: str) -> dict[str, float]:
+def _calibration(prepared: TaskFolds, runs: Sequence[_Run], name: str) -> dict[str, Any]:
     """How far a method's probabilities are from what happened, for all models and for its picks."""
     said = np.concatenate([run.probabilities[name] for run in runs])
     happened = np.concatenate([prepared.labels[run.split.test] for run in runs]).astype(float)
@@ -213,6 +213,7 @@ def _calibration(prepared: TaskFolds, runs: Sequence[_Run], name: str) -> dict[s
         "brier": brier(said.ravel(), happened.ravel()),
         "ece": expected_calibration_error(said.ravel(), happened.ravel()),
         "ece_of_picks": expected_calibration_error(said[rows, picks], happened[rows, picks]),
+        "reliability": reliability(said.ravel(), happened.ravel()),
     }
 
 

@@ -26,8 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from litellm_benchrouter.errors import ConfigError, LabellingError, SourceError
-from litellm_benchrouter.sources.inputs import JSON_LINES
-from litellm_benchrouter.sources.tasks import prompt_key
+from litellm_benchrouter.sources.tasks import JSON_LINES, prompt_key
 
 ANSWER, FAILURE, SCORE, GIVEN = "answer", "failure", "score", "given"
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from litellm_benchrouter.conversation.text import last_user_turn
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.sources.inputs import JSON_LINES, read_inputs
-from litellm_benchrouter.sources.tasks import prompt_key
+from litellm_benchrouter.sources.tasks import JSON_LINES, prompt_key, read_inputs
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,8 @@ class Page:
     def show(self, question: Question | None = None) -> str:
         """Return the page as HTML, with the answer to a question if there is one."""
         opened = self._current.look()
-        router, notes, shown = opened.router, [], None
+        router, shown = opened.router, None
+        notes: list[str] = []
         if router is not None and question is not None:
             shown, notes = _answered(router, question, self._policy)
         elif question is not None:

@@ -19,10 +19,10 @@ import litellm
 from litellm.responses.utils import ResponsesAPIRequestUtils
 
 from litellm_benchrouter.config import VirtualModel
+from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.proxy import access, running
-from litellm_benchrouter.proxy.timed_cache import TimedCache
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.serving.ranking import ModelNames, id_of
+from litellm_benchrouter.routing.deployments import ModelNames, id_of
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -104,9 +104,7 @@ class ModelIndex:
         self.groups = Groups(by_group, names)
         self._compare_at = time.monotonic() + _COMPARE_SECONDS
         self._virtual: dict[tuple[str, str | None], tuple[Groups, bool]] = {}
-        self.callers: TimedCache[Any, asyncio.Future[Groups]] = TimedCache(
-            _ACCESS_SECONDS, _CALLERS
-        )
+        self.callers: Memory[Any, asyncio.Future[Groups]] = Memory(_CALLERS, _ACCESS_SECONDS)
 
     def is_current(self, router: Any, names: ModelNames) -> bool:
         """Say whether the proxy still has these deployments, and the benchmark these models."""

@@ -25,6 +25,11 @@ def attribute(name: str) -> Any:
     return getattr(sys.modules.get(_MODULE), name, None)
 
 
+def router() -> Any:
+    """Return the proxy's `litellm.Router`; None where there is none yet."""
+    return attribute("llm_router")
+
+
 def config_path() -> Path:
     """Return the running proxy's configuration.
 

@@ -54,7 +54,7 @@ class Needs:
 
 
 def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
-    """Return what a request needs; parameters as in `request.last_user_turn`."""
+    """Return what a request needs; parameters as in `conversation.ask.read_ask`."""
     kinds = {
         _PARTS[kind]
         for turns in (messages, request.get("input"), request.get("contents"))

@@ -22,7 +22,7 @@ from litellm_benchrouter.limits import DaemonThreads
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.executor import Executor, Kind
 from litellm_benchrouter.serving.metrics import Metrics
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store import open_store
 
 logger = logging.getLogger("litellm_benchrouter")
 

@@ -23,6 +23,9 @@ logger = logging.getLogger("litellm_benchrouter")
 
 LOAD_RESULTS = ("loaded", "refused", "missing", "unavailable")
 
+FOLLOWED, NOT_FOLLOWED = "followed", "not_followed"
+NONE = "none"
+
 OTHER = "other"
 """Label of what is outside the closed or bounded set of its label."""
 
@@ -46,6 +49,12 @@ class Metrics:
 
     def answered(self, group: str, model: str | None, outcome: str) -> None:
         """Count an answered call by who answered; `outcome` as in `Call.outcome`."""
+
+    def followed(self, outcome: str) -> None:
+        """Count an attempt by whether LiteLLM served what was ranked first, and if not, why."""
+
+    def adapter(self, name: str) -> None:
+        """Note the way in which preferences are stated; "" where LiteLLM follows none."""
 
     def failed(self) -> None:
         """Count a request that an error of ours passed through."""
@@ -128,6 +137,20 @@ class PrometheusMetrics(Metrics):
             "Answered calls, by the model that answered and why it was that one.",
             ("group", "model", "outcome"),
         )
+        self._followed = Counter(
+            "benchrouter_followed_total",
+            "Attempts, by whether LiteLLM served what was ranked first, or why it did not.",
+            ("outcome",),
+        )
+        for outcome in (FOLLOWED, NOT_FOLLOWED):
+            self._followed.labels(outcome)  # from 0 on, so that the first one is an increase
+        self._adapter = Gauge(
+            "benchrouter_adapter_info",
+            "Workers by how they state preferences; `none` where LiteLLM follows none.",
+            ("adapter",),
+            multiprocess_mode="livesum",
+        )
+        self._adapters: set[str] = set()
         self._errors = Counter(
             "benchrouter_errors_total", "Requests that an error of the plugin passed through."
         )
@@ -191,6 +214,16 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def answered(self, group: str, model: str | None, outcome: str) -> None:
         self._answers.labels(self._group(group), model or OTHER, outcome).inc()
+
+    @_never_raises
+    def followed(self, outcome: str) -> None:
+        self._followed.labels(outcome).inc()
+
+    @_never_raises
+    def adapter(self, name: str) -> None:
+        self._adapters.add(name or NONE)
+        for each in self._adapters:
+            self._adapter.labels(each).set(each == (name or NONE))
 
     @_never_raises
     def failed(self) -> None:

@@ -13,28 +13,52 @@ from functools import cached_property
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.conversation.ask import first_ask, text_to_route_on
 from litellm_benchrouter.conversation.state import Sessions, session_of, share_of
 from litellm_benchrouter.conversation.text import (
     asked_policy,
-    first_user_turn,
-    last_user_turn,
     named_task,
 )
 from litellm_benchrouter.costs import Prices
 from litellm_benchrouter.costs.policy import QUALITY, Terms
+from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
+from litellm_benchrouter.routing.deployments import id_of
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.call import Call
 from litellm_benchrouter.serving.capabilities import lacking, needs_of
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
 from litellm_benchrouter.serving.metrics import Metrics, log_decision
-from litellm_benchrouter.serving.ranking import Call, id_of
 
 PriceList = Callable[[Sequence[Any], Sequence[str | None]], tuple[tuple[str, Prices], ...]]
 """What the models of some deployments cost: (deployments, the benchmark model of each)."""
 
 AbilitiesOf = Callable[[Any, str | None], Mapping[str, Any]]
 """What a deployment can take besides text: (deployment, its benchmark model)."""
+
+
+_GROUPS = 256  # groups, and parts of groups, whose facts are remembered
+_FACTS_SECONDS = 60.0  # prices and abilities may change while we run
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """What is known of some deployments, whatever is asked of them.
+
+    Attributes
+    ----------
+    names : list of str
+        Their benchmark models, sorted.
+    prices : tuple of (str, Prices)
+        What the models cost.
+    by_abilities : list of (mapping, list of str)
+        Abilities, and the ids of the deployments that have them.
+    """
+
+    names: list[str]
+    prices: tuple[tuple[str, Prices], ...]
+    by_abilities: list[tuple[Mapping[str, Any], list[str]]]
 
 
 @dataclass(frozen=True)
@@ -50,12 +74,15 @@ class DeploymentGroup:
         By the id of those that cannot serve the request: what they lack.
     characters : int or None
         Length of the request's text; None where it is that of the prompt.
+    facts : GroupFacts or None
+        Where they are remembered.
     """
 
     deployments: Sequence[Any]
     models: Sequence[str | None]
     unable: Mapping[str, str]
     characters: int | None = None
+    facts: GroupFacts | None = None
 
     @cached_property
     def able(self) -> DeploymentGroup:
@@ -71,6 +98,8 @@ class DeploymentGroup:
     @cached_property
     def names(self) -> list[str]:
         """The benchmark models, sorted."""
+        if self.facts is not None:
+            return self.facts.names
         return sorted({model for model in self.models if model is not None})
 
     @property
@@ -117,6 +146,7 @@ class RoutingService:
         self._prices = prices
         self._abilities = abilities
         self._metrics = metrics
+        self._facts: Memory[object, GroupFacts] = Memory(_GROUPS, _FACTS_SECONDS)
         self._sessions = Sessions(config.serving.session_seconds)
 
     @property
@@ -159,15 +189,32 @@ class RoutingService:
         models : sequence of str or None
             The benchmark model of each.
         messages, request
-            As in `request.last_user_turn`.
+            As in `conversation.ask.read_ask`.
         """
-        needs = needs_of(messages, request)
-        unable = {}
-        for deployment, model in zip(deployments, models, strict=True):
-            lacks = lacking(self._abilities(deployment, model), needs)
+        needs, facts = needs_of(messages, request), self._facts_of(deployments, models)
+        unable: dict[str, str] = {}
+        for abilities, ids in facts.by_abilities:
+            lacks = lacking(abilities, needs)
             if lacks is not None:
-                unable[str(id_of(deployment))] = lacks
-        return DeploymentGroup(deployments, models, unable, needs.characters)
+                unable |= dict.fromkeys(ids, lacks)
+        return DeploymentGroup(deployments, models, unable, needs.characters, facts)
+
+    def _facts_of(self, deployments: Sequence[Any], models: Sequence[str | None]) -> GroupFacts:
+        """Return what is known of some deployments; they are looked at once a minute."""
+        ids = tuple(map(id_of, deployments))
+        key = (ids, tuple(models))
+        facts = self._facts.get(key)
+        if facts is not None:
+            return facts
+        by_abilities: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
+        for deployment_id, deployment, model in zip(ids, deployments, models, strict=True):
+            abilities = self._abilities(deployment, model)
+            group = by_abilities.setdefault(repr(sorted(abilities.items())), (abilities, []))
+            group[1].append(str(deployment_id))
+        names = sorted({model for model in models if model is not None})
+        facts = GroupFacts(names, self._prices(deployments, models), list(by_abilities.values()))
+        # Without an id, nothing tells a deployment from others.
+        return facts if None in ids else self._facts.put(key, facts)
 
     async def rank(
         self,
@@ -190,17 +237,18 @@ class RoutingService:
         offer : DeploymentGroup
             At least one of its models is known.
         messages, request
-            As in `request.last_user_turn`.
+            As in `conversation.ask.read_ask`.
         """
         started = time.perf_counter()
         able = offer.able
         names = able.names
         policy, note = self._config.policy_of(group, asked_policy(request))
-        prices = self._prices(able.deployments, able.models)
+        facts = able.facts
+        prices = self._prices(able.deployments, able.models) if facts is None else facts.prices
         terms = Terms(policy, note, prices, offer.characters)
-        # By its first turn every worker decides alike for a conversation that it does not hold.
-        by_turn = first_user_turn if self._is_sticky(call) else last_user_turn
-        text = by_turn(messages, request)
+        # By its first ask every worker decides alike for a conversation that it does not hold.
+        sticky = self._is_sticky(call)
+        text = (first_ask if sticky else text_to_route_on)(messages, request)
         decision = self._sticky_decision(call, router, names, terms)
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)

@@ -1,7 +1,8 @@
-"""Labelled inputs of a named task as an array, from the file that holds them.
+"""Named tasks: their example inputs, and the labels of some of them.
 
-One line a model and input: `prompt_sha256` (hex, of the prompt as UTF-8) or `prompt`, `model`, and
-`score` in [0, 1] or null; other fields are ignored. JSONL, or CSV and Parquet with these columns.
+Labels have one line a model and input: `prompt_sha256` (hex, of the prompt as UTF-8) or `prompt`,
+`model`, and `score` in [0, 1] or null; other fields are ignored. JSONL, or CSV and Parquet with
+these columns.
 """
 
 from __future__ import annotations
@@ -17,8 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.config import TaskConfig
+from litellm_benchrouter.conversation.text import last_user_turn
+from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.sources.frames import listed, read_frame
+
+JSON_LINES = (".jsonl", ".ndjson")
+"""Endings of files with one JSON value a line."""
 
 _TABLES = (".csv", ".parquet")
 _COLUMNS = ("prompt_sha256", "prompt", "model", "score")
@@ -165,3 +171,53 @@ def _score(line: Mapping[str, Any], path: Path, place: str) -> float:
     raise SourceError(
         f"{path}, {place}: the score is {value!r}; give a number from 0 to 1, or null."
     )
+
+
+def read_task_inputs(tasks: Mapping[str, TaskConfig]) -> dict[str, list[str]]:
+    """Read the example inputs of all named tasks; see `read_inputs`."""
+    return {
+        name: read_inputs(task.inputs, f"benchrouter.tasks.{name}.inputs")
+        for name, task in sorted(tasks.items())
+    }
+
+
+def read_inputs(path: Path, where: str) -> list[str]:
+    """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line.
+
+    Of a line with `messages` the last user turn counts, as in a request.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or holds no input.
+    """
+    try:
+        # Not splitlines, which would also end a line at a U+2028 within an input.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot read {path} ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: {path} is not UTF-8 text; save it as such.") from error
+    inputs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        inputs.append(_prompt(path, number, line) if path.suffix.lower() in JSON_LINES else line)
+    if not any(text.strip() for text in inputs):
+        raise ConfigError(f"{where}: {path} holds no inputs; give one a line.")
+    return [text for text in inputs if text.strip()]
+
+
+def _prompt(path: Path, number: int, line: str) -> str:
+    try:
+        entry: Any = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"{path}, line {number} is not JSON ({error}).") from error
+    found = entry.get("prompt", entry.get("input")) if isinstance(entry, dict) else entry
+    if found is None and isinstance(entry, dict):
+        found = last_user_turn(entry.get("messages"), {}) or None
+    if not isinstance(found, str):
+        raise ConfigError(
+            f'{path}, line {number} has no text; give {{"prompt": "..."}} on every line.'
+        )
+    return found

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from litellm_benchrouter.config import RoutingConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
     ModelFacts,
@@ -20,7 +19,7 @@ from litellm_benchrouter.paper.benchmark import (
     labels,
     task_accuracy,
 )
-from litellm_benchrouter.paper.neighbors import Neighbors, nearest_outside_task, task_rows
+from litellm_benchrouter.paper.neighbors import Index, Neighbors, nearest_outside_task, task_rows
 from litellm_benchrouter.paper.scores import rank
 from litellm_benchrouter.paper.smoother import SmootherTable, smoother_table
 from litellm_benchrouter.progress import Silent

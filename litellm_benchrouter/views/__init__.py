@@ -117,7 +117,7 @@ class Unit:
         text = self.bare(value, digits)
         return text if text == UNKNOWN else text + self.suffix
 
-    def bare(self, value: object, digits: int | None = None) -> str:
+    def bare(self, value: Any, digits: int | None = None) -> str:
         """Write a value for a column that names the unit."""
         scaled = value * self.scale if is_number(value) else None
         return number(scaled, self.digits if digits is None else digits)

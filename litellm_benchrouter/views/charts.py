@@ -7,20 +7,44 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import escape
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.views.figures import Axis, Chart
+from litellm_benchrouter.views import Table
+from litellm_benchrouter.views.protocols import name_of, ordered
 
 if TYPE_CHECKING:
     import altair as alt
 
-_WIDTH = 330  # of the plotted area: a telephone shows it at its own size
+OURS, BMA, METHOD, ANSWERS = "ours", "bma", "method", "answers"
+SINGLE = "model"
+"""Styles of marks; a line of another method has `first`, `second` or `third`."""
+
+_KEYS = {
+    OURS: "the router that the verdict is about",
+    BMA: "BMA, the best single model",
+    METHOD: "other methods",
+    ANSWERS: "needs the answers: for comparison only",
+    SINGLE: "a single model",
+}
+_LINES = {
+    "default": OURS,
+    **dict.fromkeys(("s1", "raw"), "first"),
+    **dict.fromkeys(("s2", "s1_prior", "beta20"), "second"),
+    **dict.fromkeys(("s3",), "third"),
+    **dict.fromkeys(("bma", "zero_router"), BMA),
+    **dict.fromkeys(("oracle", "task_oracle"), ANSWERS),
+}
+_WIDTH = 310  # of the plotted area: a telephone shows the whole at its own size
+_WITH_AXIS = 260  # the same beside an axis
 _HEIGHT = 250
 _STEP = 36  # between names beneath one another
+_LETTER = 7.2  # as wide as one of a number in a wide font
+_NARROWER = 0.82  # the font that measures a name, beside a wide one that shows it
 _STYLES = {  # colour, shape, dashes
     "ours": ("--ours", "circle", [1, 0]),
     "first": ("--first", "square", [7, 3]),
@@ -36,6 +60,98 @@ _LABELS = {
     "points": "format(100 * datum.value, '+~r')",
     "plain": "format(datum.value, '~r')",
 }
+
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale: `unit` is percent, points or plain, `ticks` its marks where they are given."""
+
+    title: str
+    unit: str = "plain"
+    log: bool = False
+    ticks: Sequence[float] = ()
+    domain: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Marks over one or two axes.
+
+    Attributes
+    ----------
+    x : Axis
+    y : Axis or None
+        None where names stand beneath one another.
+    rows : sequence of mapping
+        `series`, `x`, and `low` and `high` where bounds are known; `y` of a line, or `name` and
+        `text` where names stand beneath one another.
+    series : mapping of str to str
+        Each label of the legend with its style.
+    reference : float or None
+        Where a dashed line crosses the axis of values.
+    dots : sequence of (float, float)
+        Single points behind the lines.
+    letters : sequence of (float, float, str)
+        Lettered points above them.
+    diagonal : bool
+    points : bool
+        Whether lines have a point at each value.
+    """
+
+    x: Axis
+    y: Axis | None
+    rows: Sequence[Row]
+    series: Mapping[str, str]
+    reference: float | None = None
+    dots: Sequence[tuple[float, float]] = ()
+    letters: Sequence[tuple[float, float, str]] = ()
+    diagonal: bool = False
+    points: bool = True
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture, what it says in words, and the numbers behind it."""
+
+    id: str
+    title: str
+    words: Sequence[str]
+    tables: Sequence[Table]
+    chart: Chart
+
+
+Parts = tuple[list[str], list[Figure]]
+"""The words of a section, and its figures."""
+
+
+def unit_name(percent: bool) -> str:
+    """Return the unit of an axis."""
+    return "percent" if percent else "plain"
+
+
+def named_chart(
+    title: str, unit: str, rows: Sequence[Row], reference: float | None = None
+) -> Chart:
+    """Return a chart of names beneath one another, with a legend of the styles that occur."""
+    styles = {row["style"] for row in rows}
+    series = {text: style for style, text in _KEYS.items() if style in styles}
+    marks = [{**row, "series": _KEYS[row["style"]]} for row in rows]
+    return Chart(Axis(title, unit), None, marks, series, reference)
+
+
+def line_styles(series: Iterable[str]) -> dict[str, str]:
+    """Give each method of a chart of lines a style of its own."""
+    return {name_of(name): _LINES.get(name, METHOD) for name in ordered(series)}
+
+
+def line(name: str, points: Iterable[tuple[Any, ...]]) -> list[Row]:
+    """Return a series' rows: x, y and, where they are known, two bounds."""
+    keys = ("x", "y", "low", "high")
+    rows = [{"series": name_of(name), **dict(zip(keys, p, strict=False))} for p in points]
+    return [row for row in rows if row["y"] is not None]
 
 
 def require_charts() -> None:
@@ -64,7 +180,7 @@ def draw(chart: Chart, title: str) -> str:
     colors: dict[str, Any] = {"labelColor": "var(--muted)", "labelFontSize": 12}
     picture = (
         alt.layer(*(_names(chart) if chart.y is None else _lines(chart, chart.y)))
-        .properties(width=_WIDTH, height=_STEP * len(names) or _HEIGHT)
+        .properties(width=_WIDTH if names else _WITH_AXIS, height=_STEP * len(names) or _HEIGHT)
         .configure(background="transparent", font="system-ui, sans-serif", padding=4, aria=False)
         .configure_view(stroke=None)
         .configure_axis(
@@ -104,16 +220,17 @@ def _names(chart: Chart) -> list[alt.Chart]:
     once = _chart({row["name"]: row for row in chart.rows}.values()).encode(y=y)
     color, shape, _ = _styles(chart)
     text: dict[str, Any] = {"dy": -13, "fontSize": 12, "baseline": "middle"}
+    room = _NARROWER * (_WIDTH - _LETTER * max(len(row["text"]) for row in chart.rows))
     return [
         *_reference(chart, "x"),
         rows.mark_rule(strokeWidth=6, strokeCap="round", opacity=0.4).encode(
             x="low:Q", x2="high:Q", color=color
         ),
         rows.mark_point(filled=True, size=75, opacity=1).encode(x=x, color=color, shape=shape),
-        once.mark_text(align="left", color="var(--ink)", fontWeight=600, limit=190, **text).encode(
+        once.mark_text(align="left", color="var(--ink)", fontWeight=600, limit=room, **text).encode(
             x=alt.value(0), text="name:N"
         ),
-        once.mark_text(align="right", color="var(--muted)", limit=160, **text).encode(
+        once.mark_text(align="right", color="var(--muted)", **text).encode(
             x=alt.value(_WIDTH), text="text:N"
         ),
     ]
@@ -164,7 +281,7 @@ def _reference(chart: Chart, axis: str) -> list[alt.Chart]:
 def _chart(rows: Iterable[Any]) -> alt.Chart:
     import altair as alt
 
-    return alt.Chart(alt.Data(values=[dict(row) for row in rows]))
+    return alt.Chart(alt.InlineData(values=[dict(row) for row in rows]))
 
 
 def _values(chart: Chart, *keys: str) -> list[float]:
@@ -176,8 +293,8 @@ def _channel(kind: Any, axis: Axis, values: list[float]) -> Any:
     import altair as alt
 
     name = "x:Q" if kind is alt.X else "y:Q"
-    ticks = {"values": list(axis.ticks)} if axis.ticks else {"tickCount": 5}
-    labels = {"labelExpr": _LABELS[axis.unit], "labelOverlap": True}
+    ticks: Any = {"values": list(axis.ticks)} if axis.ticks else {"tickCount": 5}
+    labels: Any = {"labelExpr": _LABELS[axis.unit], "labelOverlap": True}
     shown = alt.Axis(title=axis.title, **labels, **ticks)
     low, high = axis.domain or (min(values, default=0.0), max(values, default=1.0))
     if axis.log:
@@ -195,7 +312,7 @@ def _styles(chart: Chart) -> tuple[alt.Color, alt.Shape, alt.StrokeDash]:
     names, styles = list(chart.series), [_STYLES[style] for style in chart.series.values()]
     legend = alt.Legend() if len(names) > 1 else None
     colors, shapes, dashes = zip(*styles, strict=True)
-    options = [
+    options: list[Any] = [
         {"scale": alt.Scale(domain=names, range=list(values)), "legend": legend}
         for values in ([f"var({color})" for color in colors], shapes, dashes)
     ]

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from litellm_benchrouter.views import PERCENT, Table, count, listed, number
+from litellm_benchrouter.views import PERCENT, count, listed, number
 from litellm_benchrouter.views import tables as made
+from litellm_benchrouter.views.charts import (
+    ANSWERS,
+    BMA,
+    METHOD,
+    OURS,
+    SINGLE,
+    Axis,
+    Chart,
+    Figure,
+    Parts,
+    Row,
+    line,
+    line_styles,
+    named_chart,
+    unit_name,
+)
 from litellm_benchrouter.views.evaluation import task_gain
 from litellm_benchrouter.views.protocols import (
     NEEDS_ANSWERS,
@@ -17,115 +31,11 @@ from litellm_benchrouter.views.protocols import (
     in_a_sentence,
     metric_of,
     name_of,
-    ordered,
     ours,
 )
 
-OURS, BMA, METHOD, ANSWERS = "ours", "bma", "method", "answers"
-SINGLE = "model"
-"""Styles of marks; a line of another method has `first`, `second` or `third`."""
-
-_KEYS = {
-    OURS: "the router that the verdict is about",
-    BMA: "BMA, the best single model",
-    METHOD: "other methods",
-    ANSWERS: "needs the answers: for comparison only",
-    SINGLE: "a single model",
-}
-_LINES = {
-    "default": OURS,
-    **dict.fromkeys(("s1", "raw"), "first"),
-    **dict.fromkeys(("s2", "s1_prior", "beta20"), "second"),
-    **dict.fromkeys(("s3",), "third"),
-    **dict.fromkeys(("bma", "zero_router"), BMA),
-    **dict.fromkeys(("oracle", "task_oracle"), ANSWERS),
-}
 _MOST_TASKS = 40
 _TINY = 1e-9
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A scale: `unit` is percent, points or plain, `ticks` its marks where they are given."""
-
-    title: str
-    unit: str = "plain"
-    log: bool = False
-    ticks: Sequence[float] = ()
-    domain: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Marks over one or two axes.
-
-    Attributes
-    ----------
-    x : Axis
-    y : Axis or None
-        None where names stand beneath one another.
-    rows : sequence of mapping
-        `series`, `x`, and `low` and `high` where bounds are known; `y` of a line, or `name` and
-        `text` where names stand beneath one another.
-    series : mapping of str to str
-        Each label of the legend with its style.
-    reference : float or None
-        Where a dashed line crosses the axis of values.
-    dots : sequence of (float, float)
-        Single points behind the lines.
-    letters : sequence of (float, float, str)
-        Lettered points above them.
-    diagonal : bool
-    points : bool
-        Whether lines have a point at each value.
-    """
-
-    x: Axis
-    y: Axis | None
-    rows: Sequence[Row]
-    series: Mapping[str, str]
-    reference: float | None = None
-    dots: Sequence[tuple[float, float]] = ()
-    letters: Sequence[tuple[float, float, str]] = ()
-    diagonal: bool = False
-    points: bool = True
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture, what it says in words, and the numbers behind it."""
-
-    id: str
-    title: str
-    words: Sequence[str]
-    tables: Sequence[Table]
-    chart: Chart
-
-
-Parts = tuple[list[str], list[Figure]]
-"""The words of a section, and its figures."""
-
-
-def named_chart(title: str, unit: str, rows: list[Row], reference: float | None = None) -> Chart:
-    """Return a chart of names beneath one another, with a legend of the styles that occur."""
-    styles = {row["style"] for row in rows}
-    series = {text: style for style, text in _KEYS.items() if style in styles}
-    marks = [{**row, "series": _KEYS[row["style"]]} for row in rows]
-    return Chart(Axis(title, unit), None, marks, series, reference)
-
-
-def line_styles(series: Iterable[str]) -> dict[str, str]:
-    """Give each method of a chart of lines a style of its own."""
-    return {name_of(name): _LINES.get(name, METHOD) for name in ordered(series)}
-
-
-def line(name: str, points: Iterable[tuple[Any, ...]]) -> list[Row]:
-    """Return a series' rows: x, y and, where they are known, two bounds."""
-    keys = ("x", "y", "low", "high")
-    rows = [{"series": name_of(name), **dict(zip(keys, p, strict=False))} for p in points]
-    return [row for row in rows if row["y"] is not None]
 
 
 def task_section(document: Document) -> Parts:
@@ -176,16 +86,15 @@ def _accuracies(document: Document) -> Figure:
 def _row(name: str, value: float, gain: Any, bma: float, document: Document) -> dict[str, Any]:
     """Return a method's row, its bounds those of its difference from BMA."""
     unit = metric_of(document)[2]
-    low, high = gain or (None, None)
-    bounded = low is not None and name != "bma"
+    bounds = gain if gain and gain[0] is not None and name != "bma" else None
     style = OURS if name == ours(document) else BMA if name == "bma" else METHOD
     return {
         "name": name_of(name),
         "x": value,
-        "text": unit.value(value) + (f" {unit.interval((low, high))}" if bounded else ""),
+        "text": unit.value(value) + (f" {unit.interval(bounds)}" if bounds else ""),
         "style": ANSWERS if name in NEEDS_ANSWERS else style,
-        "low": bma + low if bounded else None,
-        "high": bma + high if bounded else None,
+        "low": bma + bounds[0] if bounds else None,
+        "high": bma + bounds[1] if bounds else None,
     }
 
 
@@ -223,32 +132,38 @@ def _strips(document: Document) -> Figure:
 
 
 def _reliability(document: Document) -> Figure:
-    rows = line("g", ((row["probability"], row["frequency"]) for row in document["reliability"]))
+    """Show whether probabilities mean what they say: the served ones where they were measured."""
     default = document["methods"].get("default", {})
-    served = (
-        f" The default router's own probabilities are off by "
-        f"{PERCENT.bare(default['ece'])} points over all models and by "
-        f"{PERCENT.bare(default['ece_of_picks'])} points over its picks."
-        if "ece_of_picks" in default
-        else ""
-    )
+    series = {made.PREDICTOR: document["reliability"]}
+    served = ""
+    if "reliability" in default:
+        series[name_of("default")] = default["reliability"]
+        served = (
+            f"The default router's are off by {PERCENT.bare(default['ece'])} points over all "
+            f"models and by {PERCENT.bare(default['ece_of_picks'])} points over its picks. "
+        )
+    rows: list[Row] = []
+    for name, bins in series.items():
+        rows += line(name, ((row["probability"], row["frequency"]) for row in bins))
+    styles = {made.PREDICTOR: "first"}
     return Figure(
         f"{document['protocol']['name']}-reliability",
-        "Can the predictions behind S1 to S3 be taken at their word",
+        "Can the probabilities be taken at their word",
         [
-            "Each dot gathers the answers for which the correctness predictor gave about the same "
-            "chance of being right; its height is how many were right. On the dashed diagonal "
-            "predictions mean what they say.",
-            f"On average they are off by {PERCENT.bare(document['ece'])} points (expected "
-            f"calibration error {number(document['ece'])}; Brier score "
-            f"{number(document['brier'])}, where guessing one half gives 0.25).{served}",
+            "Each mark gathers the answers that were given about the same chance of being right; "
+            "its height is how many were right. On the dashed diagonal probabilities mean what "
+            "they say.",
+            f"{served}The correctness predictor behind S1 to S3 is off by "
+            f"{PERCENT.bare(document['ece'])} points (expected calibration error "
+            f"{number(document['ece'])}; Brier score {number(document['brier'])}, where guessing "
+            f"one half gives 0.25).",
         ],
-        [made.reliability_table(document)],
+        [made.reliability_table(series)],
         Chart(
             Axis("Predicted", "percent", domain=(0.0, 1.0)),
             Axis("Were right", "percent", domain=(0.0, 1.0)),
-            [row | {"series": "the predictor"} for row in rows],
-            {"the predictor": "first"},
+            rows,
+            {name: styles.get(name, OURS) for name in series},
             diagonal=True,
         ),
     )
@@ -308,11 +223,6 @@ def _scores(document: Document) -> Figure:
         [made.protocol_table(document)],
         named_chart(heading_of(metric).removesuffix(" %"), unit_name(unit is PERCENT), rows, bma),
     )
-
-
-def unit_name(percent: bool) -> str:
-    """Return the unit of an axis."""
-    return "percent" if percent else "plain"
 
 
 def _by_distance(document: Document) -> Figure:

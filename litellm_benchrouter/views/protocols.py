@@ -137,7 +137,7 @@ def pool(document: Document) -> str:
             parts.append(count(protocol[key], one))
     tested = protocol.get("n_test")
     if tested:
-        parts.append(f"{count(sum(tested) // len(tested), 'question')} of them asked")
+        parts.append(f"{sum(tested) // len(tested):,} of them asked")
         parts += [f"{len(tested)} times"] if len(tested) > 1 else []
     return ", ".join(parts)
 
@@ -174,3 +174,8 @@ def cost_label(document: Document) -> str:
     """Return the heading of a column or axis of costs."""
     in_usd = document["cost_basis"]["unit"] == "usd"
     return "USD per 1,000 requests" if in_usd else "Billions of parameters"
+
+
+def digits_of(metric: str) -> int:
+    """Return the digits of a metric's values in a table."""
+    return 2 if metric == "correctness" else 4

@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from litellm_benchrouter.views import breakable, count, tight, without_nan
 from litellm_benchrouter.views.charts import draw, require_charts
+from litellm_benchrouter.views.cost import cost_section
 from litellm_benchrouter.views.curves import (
-    cost_section,
     distance_section,
     few_labels_section,
     labels_section,

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from litellm_benchrouter.views import PERCENT, RAW, UNKNOWN, Table, Unit, number
+from litellm_benchrouter.views import PERCENT, RAW, Table, number
+from litellm_benchrouter.views.cost import cost_table
 from litellm_benchrouter.views.evaluation import task_gain
 from litellm_benchrouter.views.protocols import (
     PERTURBATIONS,
     TITLES,
     Document,
-    cost_label,
+    digits_of,
     heading_of,
     metric_of,
     name_of,
     ordered,
     ours,
 )
+
+PREDICTOR = "The predictor behind S1 to S3"
 
 
 def protocol_table(document: Document) -> Table:
@@ -93,10 +95,12 @@ def _request(document: Document) -> Table:
     metric, _, unit = metric_of(document)
     methods, singles = document["methods"], document["models"]
     metrics, names, chosen = _distinct(document), ordered(methods), ours(document)
-    digits = _digits(metric)
+    digits = digits_of(metric)
 
     def values(row: dict[str, Any]) -> list[str]:
-        return [(PERCENT if m == "correctness" else RAW).bare(row[m], _digits(m)) for m in metrics]
+        return [
+            (PERCENT if m == "correctness" else RAW).bare(row[m], digits_of(m)) for m in metrics
+        ]
 
     rows = [
         [
@@ -143,7 +147,7 @@ def distance_table(document: Document) -> Table:
         [
             number(row["max_distance"]),
             PERCENT.bare(row["share"], 0),
-            *(unit.bare(row["metrics"][metric][name], _digits(metric)) for name in names),
+            *(unit.bare(row["metrics"][metric][name], digits_of(metric)) for name in names),
         ]
         for row in curve
     ]
@@ -151,89 +155,21 @@ def distance_table(document: Document) -> Table:
     return Table("By distance", columns, rows, n_text=0)
 
 
-def reliability_table(document: Document) -> Table:
-    """List predicted against observed shares of right answers."""
-    rows = [
-        [PERCENT.bare(row["probability"]), PERCENT.bare(row["frequency"]), number(row["count"], 0)]
-        for row in document["reliability"]
-    ]
-    return Table("Reliability", ("Predicted %", "Were right %", "Answers"), rows, n_text=0)
-
-
-def _cost(document: Document) -> Table:
-    """List measures beneath one another, methods beside one another, the zero router last."""
-    methods, zero = document["methods"], document["zero_router"]
-    names, unit = ordered(methods), metric_of(document)[2]
-    without_router = {
-        "aiq": unit.bare(zero["aiq"], 2),
-        "hindsight equal_quality saved": PERCENT.bare(zero["hindsight"]["equal_quality"]),
-        "hindsight quality_95 saved": PERCENT.bare(zero["hindsight"]["quality_95"]),
-    }
-    rows = []
-    for title, path, write in _measures(unit):
-        cells = [write(reduce(lambda at, key: at[key], path.split(), methods[n])) for n in names]
-        if any(cell != UNKNOWN for cell in cells):
-            rows.append([title, *cells, without_router.get(path, "")])
-    return Table(TITLES["cost"], ("Measure", *map(name_of, [*names, "zero_router"])), rows)
-
-
-def _measures(unit: Unit) -> list[tuple[str, str, Callable[[Any], str]]]:
-    """List each row's title, the place of its value, and how it is written."""
-
-    def tuned(target: str, at: str) -> list[tuple[str, str, Callable[[Any], str]]]:
-        return [
-            (f"Saved at {at}, %", f"tuned {target} saved", PERCENT.bare),
-            ("… 95 % over samples", f"tuned {target} saved_over_samples_95", _share_range),
-            ("… quality then, against BMA", f"tuned {target} quality_gain", unit.difference),
-            (
-                "… 95 % over samples",
-                f"tuned {target} quality_gain_over_samples_95",
-                unit.interval,
-            ),
-            (f"Best in hindsight: saved at {at}, %", f"hindsight {target} saved", PERCENT.bare),
-        ]
-
-    def score(value: object) -> str:
-        return PERCENT.bare(value, 2)
-
-    return [
-        *tuned("equal_quality", "equal quality"),
-        *tuned("quality_95", "95 % of the quality"),
-        ("AIQ", "aiq", lambda value: unit.bare(value, 2)),
-        ("AIQ above the zero router", "aiq_gain", unit.difference),
-        ("… 95 % over runs", "aiq_gain_over_runs_95", unit.interval),
-        ("APGR (RouteLLM)", "route_llm apgr", number),
-        *((f"CPT({n} %), % of calls", f"route_llm cpt_{n}", PERCENT.bare) for n in (20, 50, 80)),
-        ("RouterArena score", "router_arena score", score),
-        ("RouterArena score, best single model", "router_arena best_single", score),
-        ("Gain@Random, %", "llm_router_bench gain_at_random", PERCENT.bare),
-        ("Gain@BestSingle, %", "llm_router_bench gain_at_best_single", PERCENT.bare),
-        ("Gap@Oracle, %", "llm_router_bench gap_at_oracle", PERCENT.bare),
-        ("PerfGain, %", "llm_router_bench perf_gain", PERCENT.bare),
-        ("CostSave, %", "llm_router_bench cost_save", PERCENT.bare),
-    ]
-
-
-def curve_table(document: Document) -> Table:
-    """List the points of every curve of quality against cost."""
-    metric, _, unit = metric_of(document)
-    in_usd = document["cost_basis"]["unit"] == "usd"
-    spots = list(document["models"].items())
-    spots += [(name_of(name), document[name]) for name in ("bma", "oracle")]
-    spots += [(name_of("zero_router"), spot) for spot in document["zero_router"]["hull"]]
-    for name in ordered(document["methods"]):
-        spots += [(name_of(name), spot) for spot in document["methods"][name]["curve"]]
+def reliability_table(series: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
+    """List predicted against observed shares of right answers, of each kind of probabilities."""
     rows = [
         [
             name,
-            "" if spot.get("lambda") is None else f"{spot['lambda']:.3g}",
-            UNKNOWN if spot["cost"] is None else f"{spot['cost'] * (1e3 if in_usd else 1):.4g}",
-            unit.bare(spot["quality"], _digits(metric)),
+            PERCENT.bare(row["probability"]),
+            PERCENT.bare(row["frequency"]),
+            number(row["count"], 0),
         ]
-        for name, spot in spots
+        for name, bins in series.items()
+        for row in bins
     ]
-    columns = ("What", "λ", cost_label(document), heading_of(metric))
-    return Table("Cost and quality", columns, rows)
+    return Table(
+        "Reliability", ("Probabilities of", "Predicted %", "Were right %", "Answers"), rows
+    )
 
 
 def _few_labels(document: Document) -> Table:
@@ -337,20 +273,11 @@ def _same(a: float | None, b: float | None) -> bool:
     return a == b or (a is not None and b is not None and abs(a - b) < 1e-9)
 
 
-def _digits(metric: str) -> int:
-    return 2 if metric == "correctness" else 4
-
-
-def _share_range(bounds: Any) -> str:
-    low, high = bounds or (None, None)
-    return UNKNOWN if low is None else f"[{PERCENT.bare(low)}, {PERCENT.bare(high)}]"
-
-
 _TABLES: dict[str, Callable[[Document], Table]] = {
     "task": _methods,
     "mlp": _methods,
     "request": _request,
-    "cost": _cost,
+    "cost": cost_table,
     "few-labels": _few_labels,
     "labels": _labels,
     "distance": _distance,

@@ -11,6 +11,7 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor import proxy as checks
 from litellm_benchrouter.doctor.proxy import HANDLER
 from litellm_benchrouter.hook import BenchRouterHook
+from litellm_benchrouter.proxy import canary
 from litellm_benchrouter.views import Finding
 
 
@@ -30,10 +31,9 @@ from litellm_benchrouter.views import Finding
 def test_the_callback_is_registered_exactly(
     tmp_path: Path, settings: Any, status: str, words: str
 ) -> None:
-    registered, importable = checks.check_callback(
-        tmp_path / "c.yaml", {"litellm_settings": settings}
-    )
-    assert (registered.status, importable.status) == (status, "ok")
+    registered, *others = checks.check_callback(tmp_path / "c.yaml", {"litellm_settings": settings})
+    assert registered.status == status
+    assert [(f.check, f.status) for f in others] == [("hooks", "ok"), ("preferences", "ok")]
     assert words in registered.found
     assert (HANDLER in registered.remedy) is (status != "ok" and words != "twice")
 
@@ -46,6 +46,7 @@ def test_a_file_that_litellm_would_take_for_the_package_is_found(tmp_path: Path)
         ("callback", "fail"),
         ("callback", "fail"),
         ("hooks", "ok"),
+        ("preferences", "ok"),
     ]
     assert "in place of the installed package" in found[1].found
 
@@ -217,7 +218,7 @@ def test_benchmark_models_without_a_deployment_are_listed() -> None:
     assert models.found == "1 of 3 models of the benchmark have no deployment: cat"
 
 
-def test_orders_of_the_yaml_are_replaced_in_routed_groups_alone() -> None:
+def test_orders_of_the_yaml_come_before_the_ranks_in_routed_groups_alone() -> None:
     routed = entry("g", "ant", order=1), entry("g", "bee", order=2)
     assert bad(checked(*routed)) == [("order", "warn")]
     assert bad(checked(entry("g", "ant"), entry("g", "bee"), entry("h", "x", order=1))) == []
@@ -250,3 +251,12 @@ def test_a_virtual_model_that_is_a_group_as_well_is_said() -> None:
     found = checked(*groups, mode="groups", virtual_models={"v": ["g", "h"]})
     assert bad(found) == [("groups", "warn"), ("virtual_models", "warn")]
     assert found[-2].found.startswith("v is a model group as well")
+
+
+def test_a_litellm_that_follows_no_preference_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary, "MAKERS", ())
+    preferences = list(checks.check_callback(tmp_path / "config.yaml", {}))[-1]
+    assert (preferences.check, preferences.status) == ("preferences", "fail")
+    assert "requests pass through" in preferences.found

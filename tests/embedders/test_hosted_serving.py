@@ -16,9 +16,9 @@ from clock import Clock
 from proxy.upstream import BROKEN, FakeUpstream, slow
 from served import Served, serve
 
+from litellm_benchrouter.artifact.files import describe_files
 from litellm_benchrouter.artifact.manifest import MANIFEST, read_manifest
 from litellm_benchrouter.artifact.version import read_artifact, verify_artifact
-from litellm_benchrouter.artifact.version_files import describe_files
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.errors import ArtifactError

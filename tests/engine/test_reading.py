@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from litellm_benchrouter.sources.results import Wide
 from polars.testing import assert_frame_equal
 
 from litellm_benchrouter.embedders import load_embedder
@@ -21,7 +22,6 @@ from litellm_benchrouter.engine import LOCAL, Engine, open_engine
 from litellm_benchrouter.errors import BenchRouterError, EngineError, SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources import SourceTable
-from litellm_benchrouter.sources.results import Wide
 
 from .conftest import Cluster
 
@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_while_it_reads_changes_nothing(tmp_path: Path, 
 def test_a_piece_that_always_kills_its_worker_is_given_up(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("litellm_benchrouter.engine.ray_data.RETRIES", 1)
+    monkeypatch.setattr("litellm_benchrouter.engine.ray.RETRIES", 1)
 
     def dies(number: int) -> int:
         if number == 1:

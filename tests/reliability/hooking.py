@@ -9,9 +9,10 @@ from typing import Any
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.hook import BenchRouterHook
 from litellm_benchrouter.proxy.facts import DeploymentFacts
+from litellm_benchrouter.proxy.orders import OrderCopies
+from litellm_benchrouter.routing.deployments import ModelNames
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
-from litellm_benchrouter.serving.ranking import ModelNames
 from litellm_benchrouter.serving.service import RoutingService
 
 CALLS = ("acompletion", "aresponses", "anthropic_messages", "atext_completion")
@@ -32,6 +33,7 @@ def hook_of(folder: Path, **serving: Any) -> BenchRouterHook:
     limits = config.serving.model_copy(update={"time_limit_ms": 3_600_000.0} | serving)
     hook = BenchRouterHook()
     hook._started = True  # it would look for a proxy's configuration
+    hook._adapters.current = OrderCopies()  # there is no router to try
     hook._names = ModelNames(config.aliases, frozenset())
     config = config.model_copy(update={"serving": limits})
     executor, facts = Executor(limits), DeploymentFacts()

@@ -44,8 +44,6 @@ def run_mlp(
 
     Parameters
     ----------
-    prepared : TaskFolds
-    stages : Silent or Bars
     hidden, epochs, learning_rate, patience, each_model
         See `Recipe`.
     table_alphas : sequence of float
@@ -172,7 +170,6 @@ def confidence_threshold(g: Array, correctness: NDArray[np.uint8], t: float = 0.
         Predictions on validation samples.
     correctness : ndarray of uint8, shape (n, M)
         255 is missing.
-    t : float
 
     Returns
     -------

@@ -245,5 +245,7 @@ def _count(section: Mapping[str, Any], key: str) -> int:
     """Return a whole number above 0 that the manifest states."""
     value = section.get(key)
     if not isinstance(value, int | float) or not 1 <= value < 2**31 or value != int(value):
-        raise ArtifactError(f"{MANIFEST} says {key}={value!r}, not a count; build again.")
+        raise ArtifactError(
+            f"{MANIFEST}: `{key}` must be a positive integer, got {value!r}. Rebuild the artifact."
+        )
     return int(value)

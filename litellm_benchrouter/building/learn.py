@@ -46,7 +46,7 @@ from litellm_benchrouter.paper.smoother import (
     task_distance,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared, TrainingSubset, prepare
+from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset, prepare
 
 
 def learn(
@@ -145,7 +145,7 @@ def learn(
 class Proved(NamedTuple):
     """The estimates of a benchmark, with the verdict on them."""
 
-    prepared: Prepared
+    prepared: TaskFolds
     table: SmootherTable
     fitted: GuardedFit | None
     verdict: Verdict

@@ -48,11 +48,8 @@ class Options:
 
     Attributes
     ----------
-    protocols : tuple of str
-    models : list of str or None
     max_params : float or None
         Billions of parameters.
-    without_top : int
     by_family : bool
         Hold out together the tasks whose names agree up to the first "/".
     metric : str
@@ -90,11 +87,8 @@ def evaluate(
 
     Parameters
     ----------
-    config : BenchRouterConfig
-    options : Options
     embeddings : Path, optional
         A .npy file of shape (n, d), rows in the order of the (only) source's samples.
-    stages : Silent or Bars, optional
 
     Returns
     -------

@@ -85,7 +85,6 @@ def nearest(
         Rows of unit length.
     base : ndarray of float32 or float16, shape (n, d)
         Rows of unit length: phi(x) for x in D.
-    n_neighbors : int
     excluded : callable, optional
         Given the numbers of the queries in a block, returns a mask of shape (block, n) that is True
         where a row of `base` must not be a neighbour: the hold-out D_{-d} of eqs. 8 and 9.
@@ -93,10 +92,6 @@ def nearest(
         Called with the number of queries done since the last call.
     each : MapFunction
         Searches the blocks; their size does not depend on it, for it decides about last bits.
-
-    Returns
-    -------
-    Neighbors
     """
     n_queries, n = len(queries), len(base)
     index = np.full((n_queries, n_neighbors), -1, dtype=np.int64)
@@ -137,8 +132,6 @@ def nearest_outside_task(
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
     task : ndarray of int32, shape (n,)
-    n_neighbors : int
-    progress : callable, optional
     each : MapFunction
         As in `nearest`.
 
@@ -204,7 +197,6 @@ def without_tasks(
         The samples whose lists are wanted.
     left_out : ndarray of int32, shape (q,)
         The further task that each of them leaves out.
-    n_neighbors : int
 
     Returns
     -------

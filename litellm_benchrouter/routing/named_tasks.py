@@ -25,12 +25,7 @@ _PER_MODEL = ("s1", "s2", "s3", "p")
 
 
 class NamedTasks:
-    """The tasks of the configuration and of the benchmark.
-
-    Parameters
-    ----------
-    artifact : Artifact
-    """
+    """The tasks of the configuration and of the benchmark."""
 
     def __init__(self, artifact: Artifact) -> None:
         self._artifact = artifact
@@ -48,7 +43,6 @@ class NamedTasks:
         ----------
         task : str
             One that is known here.
-        offer : Candidates
         """
         scores = self._artifact.named_tasks.get(task)
         if scores is None:

@@ -174,7 +174,9 @@ class Versions:
             If `version` is not an id: 16 hex digits.
         """
         if not VERSION_ID.fullmatch(version):
-            raise VersionError(f"{version!r} is not a version of {self.name}: 16 hex digits are.")
+            raise VersionError(
+                f"{self.name}: {version!r} is not a version id. Give its 16 hexadecimal digits."
+            )
         return self.root / "versions" / version
 
     def fetch(self, version: str) -> Path:
@@ -214,7 +216,8 @@ class Versions:
         """
         if not _BEGINNING.fullmatch(given):
             raise VersionError(
-                f"{given!r} is not a version of {self.name}: 16 hex digits are, or the first few."
+                f"{self.name}: {given!r} is not a version id. Give its 16 hexadecimal digits, or "
+                f"the first few."
             )
         known = self.versions()
         found = [version for version in known if version.startswith(given)]

@@ -33,7 +33,6 @@ class TaskFolds:
 
     Attributes
     ----------
-    benchmark : Benchmark
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
     neighbors_other_tasks : Neighbors
@@ -41,8 +40,6 @@ class TaskFolds:
     group : ndarray of int32, shape (n,)
         What is left out together: the task, or its family.
     group_of_task : ndarray of int32, shape (D,)
-    routing : RoutingConfig
-    seed : int
     """
 
     benchmark: Benchmark
@@ -151,12 +148,8 @@ def prepare(
 
     Parameters
     ----------
-    benchmark : Benchmark
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
-    routing : RoutingConfig
-    seed : int
-    stages : Silent or Bars
     by_family : bool
         Leave out together the tasks whose names agree up to the first "/".
     engine : Engine
@@ -185,7 +178,6 @@ def choose_pool(
 
     Parameters
     ----------
-    prepared : TaskFolds
     models : list of str, optional
         Only these.
     max_params : float, optional
@@ -232,9 +224,6 @@ def fitting_rows(
     Parameters
     ----------
     task : ndarray of int32, shape (n,)
-    n_tasks : int
-    most : int
-    seed : int
 
     Returns
     -------
@@ -264,11 +253,9 @@ class TrainingSubset:
 
     Attributes
     ----------
-    benchmark : Benchmark
     vectors : ndarray of float32, shape (f, d)
     rows : ndarray of int, shape (f,), or None
         Where they are in the whole; None where they are all of it.
-    whole : Benchmark
     """
 
     benchmark: Benchmark

@@ -31,8 +31,7 @@ from threadpoolctl import threadpool_limits
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.costs.policy import Policy, Terms
-from litellm_benchrouter.index.graph import ExactIndex
-from litellm_benchrouter.paper.neighbors import normalize
+from litellm_benchrouter.paper.neighbors import ExactIndex, normalize
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
 

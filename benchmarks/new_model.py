@@ -23,7 +23,7 @@ from rich.progress import Progress
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import parse_config
 from litellm_benchrouter.guarded.fit import fit_request, neighbors_of_each
 from litellm_benchrouter.guarded.formulas import K

@@ -18,8 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from litellm_benchrouter.building.embed import embed_benchmark
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import embed_benchmark, load_benchmark
 from litellm_benchrouter.config import RoutingConfig, parse_config
 from litellm_benchrouter.paper.neighbors import nearest
 from litellm_benchrouter.paper.scores import correctness_predictor, predictor_accuracy

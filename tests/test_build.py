@@ -17,7 +17,7 @@ import tiny
 
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.errors import ArtifactError, ConfigError, SourceError
 from litellm_benchrouter.paper.benchmark import (

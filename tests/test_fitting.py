@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from litellm_benchrouter.guarded.fit import neighbors_of_each
-from litellm_benchrouter.index.graph import ExactIndex
 from litellm_benchrouter.paper.benchmark import Benchmark
-from litellm_benchrouter.paper.neighbors import normalize
+from litellm_benchrouter.paper.neighbors import ExactIndex, normalize
 from litellm_benchrouter.validation.folds import TrainingSubset, fitting_rows
 
 

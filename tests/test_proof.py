@@ -17,8 +17,7 @@ from litellm_benchrouter.artifact.manifest import read_manifest
 from litellm_benchrouter.artifact.verdict import losses, points, sentence
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import Built, build
-from litellm_benchrouter.building.embed import embed_benchmark
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import embed_benchmark, load_benchmark
 from litellm_benchrouter.building.proof import MOST_HELD_OUT, TEST_SHARE, held_out_groups
 from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_config

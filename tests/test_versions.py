@@ -18,7 +18,7 @@ from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ArtifactError, ConfigError, VersionError
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.history import How
+from litellm_benchrouter.store.versions import How
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from litellm_benchrouter.artifact.verdict import BMA, Part, Verdict
-from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES, FEWEST_TASKS, GuardedFit
+from litellm_benchrouter.building.fit import FEWEST_SAMPLES, FEWEST_TASKS, GuardedFit
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError

@@ -17,7 +17,7 @@ from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.config import BenchRouterConfig, is_url, load_config
 from litellm_benchrouter.errors import ConfigError, VersionError
-from litellm_benchrouter.store import opening
+from litellm_benchrouter.store import open_store as open_configured
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.views import Table, without_nan
 from litellm_benchrouter.views.verdict import verdict_table, verdict_view
@@ -85,7 +85,7 @@ def open_store(config_path: Path | None, artifacts: str | None) -> Store:
     config = BenchRouterConfig()
     if config_path is not None and (artifacts is None or is_url(artifacts)):
         config = load_config(config_path)  # of a URL for the rest: its options and its cache
-    return opening.open_store(config if artifacts is None else config.at(artifacts, Path()))
+    return open_configured(config if artifacts is None else config.at(artifacts, Path()))
 
 
 def open_artifact(config_path: Path | None, artifacts: str | None, version: str | None) -> Artifact:

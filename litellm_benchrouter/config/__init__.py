@@ -21,6 +21,7 @@ from pydantic import (
 from litellm_benchrouter.config.base import Block, first_problem, read_document, without_retired
 from litellm_benchrouter.config.builder import (
     EmbedderConfig,
+    EmbedderKind,
     IndexConfig,
     ModelConfig,
     PublishConfig,
@@ -43,6 +44,7 @@ __all__ = [
     "BLOCK",
     "BenchRouterConfig",
     "EmbedderConfig",
+    "EmbedderKind",
     "GroupConfig",
     "IndexConfig",
     "ModelConfig",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,8 +11,9 @@ from litellm_benchrouter.config.base import Block, Probability
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.paper.smoother import ALPHAS
 
-Candidate = Literal["lexical", "static", "onnx", "sentence-transformers"]
-"""What `auto` can choose among, by default in this order: what runs locally and costs no call."""
+EmbedderKind = Literal[
+    "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
+]
 
 
 class SourceConfig(Block):
@@ -89,28 +90,19 @@ class EmbedderConfig(Block):
     """What turns a prompt into a vector.
 
     `lexical` is fitted on the benchmark and needs no download; `sentence-transformers` takes a
-    model's name or a local folder, and so do `onnx`, which exports it at build time (`precision`
-    int8 or fp32; `on_disagreement` says what to do where int8 picks differently from the original),
-    and `static`, which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
+    model's name or a local folder, and so do `onnx`, which exports it at build time, and `static`,
+    which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
     (or of that in `proxy_config`) or any embedding model that LiteLLM knows, at serving for at most
     `time_limit_ms`; `precomputed` takes the vectors of `--embeddings`
-    and serves named tasks only (a request's prompt cannot be embedded); `auto` tries `candidates`
-    on the benchmark and builds with a fast one that is level with the best, by at most `tolerance`
-    of accuracy (docs/embedders.md).
+    and serves named tasks only (a request's prompt cannot be embedded).
     """
 
-    kind: Literal[
-        "auto", "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
-    ] = "lexical"
-    candidates: list[Candidate] = Field(default=list(get_args(Candidate)), min_length=1)
-    tolerance: Probability = 0.01
+    kind: EmbedderKind = "lexical"
     model: str = "sentence-transformers/all-mpnet-base-v2"
     dimensions: int = Field(default=256, ge=1, le=4096)
     device: str = "cpu"
     batch_size: int = Field(default=32, ge=1)
     max_seq_length: int | None = Field(default=None, ge=8)
-    precision: Literal["int8", "fp32"] = "int8"
-    on_disagreement: Literal["fp32", "refuse"] = "fp32"
     proxy_config: Path | None = None
     time_limit_ms: float = Field(default=150.0, gt=0)
     cache: bool = True
@@ -121,17 +113,8 @@ class EmbedderConfig(Block):
             raise ValueError("kind litellm needs `model`: a group of model_list, or a litellm name")
         return self
 
-    @model_validator(mode="after")
-    def _candidates_are_for_auto(self) -> Self:
-        for key in ("candidates", "tolerance"):
-            if key in self.model_fields_set and self.kind != "auto":
-                raise ValueError(f"`{key}` needs kind auto, and kind is {self.kind}")
-        if len(set(self.candidates)) < len(self.candidates):
-            raise ValueError(f"candidates names one twice: {', '.join(self.candidates)}")
-        return self
-
-    def of_kind(self, kind: Candidate) -> EmbedderConfig:
-        """Return the configuration of one candidate."""
+    def of_kind(self, kind: EmbedderKind) -> EmbedderConfig:
+        """Return the same configuration for another kind of embedder."""
         return self.model_copy(update={"kind": kind})
 
 

@@ -1,4 +1,4 @@
-"""Prices per token, and what a request is expected to cost: docs/policies.md."""
+"""Prices per token and the expected cost of a request: docs/policies.md. No LiteLLM in here."""
 
 from __future__ import annotations
 
@@ -109,7 +109,6 @@ def with_known_prices(benchmark: Benchmark, aliases: Mapping[str, str]) -> Bench
 
     Parameters
     ----------
-    benchmark : Benchmark
     aliases : mapping of str to str
         Other name -> name in the benchmark.
     """
@@ -214,8 +213,6 @@ def cost_model(
     ----------
     facts : mapping of str to ModelFacts
         Of the models on offer at least.
-    models : sequence of str, length M
-    lengths : Lengths
     given : mapping of str to Prices
         Of the deployments on offer, by model.
     """

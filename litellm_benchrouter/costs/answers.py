@@ -56,14 +56,6 @@ def costs_of(benchmark: Benchmark) -> Costs:
     every model costs its billions of parameters, provided that this covers more models; models
     without a cost are left out.
 
-    Parameters
-    ----------
-    benchmark : Benchmark
-
-    Returns
-    -------
-    Costs
-
     Raises
     ------
     ConfigError

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from litellm_benchrouter.artifact.files import differences
 from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
-from litellm_benchrouter.artifact.version_files import differences
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor.proxy import offers
 from litellm_benchrouter.embedders import HostedEmbedder, LexicalEmbedder, PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError, EmbedderError
 from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.versions import Versions
 from litellm_benchrouter.views import Finding, Status, fail, listed, ok, warn
 

@@ -64,8 +64,6 @@ def run_cost(
 
     Parameters
     ----------
-    prepared : TaskFolds
-    stages : Silent or Bars
     test_share, runs, metric, given
         As in `run_request`.
     k : int, optional

@@ -57,12 +57,8 @@ def run_few_labels(
 
     Parameters
     ----------
-    prepared : TaskFolds
-    stages : Silent or Bars
-    n_labels : sequence of int
     draws : int
         Random choices of the inputs to label.
-    engine : Engine
 
     Returns
     -------

@@ -53,13 +53,10 @@ def run_labels(
 
     Parameters
     ----------
-    prepared : TaskFolds
-    stages : Silent or Bars
     alphas : sequence of float
         Shares of the new task, in [0, 1].
     repeats : int
         Draws for each alpha and task.
-    max_moved : int
     reference : TaskFolds, optional
         The benchmark with a larger pool of models, whose best model on average is the line to
         compare with (figure 8).

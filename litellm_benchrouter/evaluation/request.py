@@ -77,9 +77,6 @@ def run_request(
 
     Parameters
     ----------
-    prepared : TaskFolds
-    stages : Silent or Bars
-    test_share : float
     runs : int
         Random splits.
     metric : str
@@ -92,17 +89,8 @@ def run_request(
         Further methods by name.
     probabilities : mapping of str to ProbabilityMethod, optional
         What methods of that name say of each model.
-    engine : Engine
 
-    Returns
-    -------
-    dict
-        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
-
-    Raises
-    ------
-    ConfigError
-        If the metric or the split does not exist.
+    docs/evaluation.md specifies the document. Raises ConfigError for an unknown metric or split.
     """
     values = metric_values(prepared, metric)
     k = prepared.routing.k if k is None else k

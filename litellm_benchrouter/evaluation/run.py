@@ -12,11 +12,10 @@ import numpy as np
 from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_benchmark,
-    without_unknown_prompts,
+    load_benchmark,
 )
-from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
@@ -49,11 +48,8 @@ class Options:
 
     Attributes
     ----------
-    protocols : tuple of str
-    models : list of str or None
     max_params : float or None
         Billions of parameters.
-    without_top : int
     by_family : bool
         Hold out together the tasks whose names agree up to the first "/".
     metric : str
@@ -91,11 +87,8 @@ def evaluate(
 
     Parameters
     ----------
-    config : BenchRouterConfig
-    options : Options
     embeddings : Path, optional
         A .npy file of shape (n, d), rows in the order of the (only) source's samples.
-    stages : Silent or Bars, optional
 
     Returns
     -------
@@ -127,10 +120,9 @@ def _evaluate(
     engine: Engine,
 ) -> dict[str, Any]:
     benchmark, report = load_benchmark(config, stages, engine)
-    embedded = embed_benchmark(
+    benchmark, embedded = embed_benchmark(
         config, benchmark, report, embeddings, config.artifacts / "cache", stages, engine
     )
-    benchmark, embedded = without_unknown_prompts(benchmark, embedded)
     n_known = len(benchmark)
     most = n_known if options.samples is None else options.samples
     taken = TrainingSubset.of(benchmark, embedded.vectors, most, seed=config.seed)

@@ -83,7 +83,6 @@ def hold_out(
 
     Parameters
     ----------
-    prepared : TaskFolds
     predict : callable
         Task -> g on its inputs, shape (n_d, M), from predictors that have not seen it.
     estimators : dict of str to callable
@@ -152,10 +151,8 @@ def summarise(
 
     Parameters
     ----------
-    prepared : TaskFolds
     choices : mapping of str to sequence of Choice
         For each method one choice a task, in the order of `tasks`; `bma` must be among them.
-    tasks : sequence of int
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """A few labels on a new task: posterior of every model's accuracy, the pick, what is still needed.
 
-With the prior of `task_prior` (mean mu, covariance Sigma, covariance R of single labels) and n
-labels of mean ybar::
+With prior mean mu (the score of an unlabelled task plus a level shift), prior covariance Sigma
+(that of the leave-one-task-out residuals), covariance R of single labels and n labels of mean ybar::
 
     MVN  = mu + Sigma (Sigma + R / n)^-1 (ybar - mu)
     Beta = (n ybar + 20 mu) / (n + 20)
@@ -20,8 +20,8 @@ from math import erf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.guarded.covariance import extended, pooled, residual_covariance
 from litellm_benchrouter.guarded.unseen import Evidence
-from litellm_benchrouter.paper.benchmark import mean
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -29,12 +29,6 @@ Ints = NDArray[np.integer]
 
 BETA_MASS = 20.0
 """Labels that the prior of a single model is worth."""
-SHRINKAGES = (0.1, 0.25, 0.5, 0.75, 0.95)
-MAX_TASKS = 30
-"""Tasks that the shrinkage's likelihood is summed over, evenly spaced."""
-FLOOR = 1e-5
-"""Smallest eigenvalue of a covariance of accuracies (0.3 points of standard deviation)."""
-
 CAUTIOUS_BELOW = 20
 """Below this many labels leaving BMA takes P > .7 instead of the paper's .6."""
 SETTLED = 1.645
@@ -104,7 +98,6 @@ def learn_prior(
 
     Parameters
     ----------
-    evidence : Evidence
     scores : ndarray of float64, shape (D, M)
         Unlabelled scores of the tasks, each without its own group.
     covariances : ndarray of float64, shape (D, M, M)
@@ -123,8 +116,8 @@ def learn_prior(
         of_kept = learn_prior(evidence.telling, scores[:, kept], covariances[square], size)
         return LearnedPrior(
             of_kept.shift,
-            _extended(of_kept.covariance, kept, len(rare)),
-            _extended(of_kept.noise, kept, len(rare)),
+            extended(of_kept.covariance, kept, len(rare)),
+            extended(of_kept.noise, kept, len(rare)),
         )
     used = evidence.used
     average, predicted = evidence.average[used], evidence.predicted["knn200"][used]
@@ -135,7 +128,7 @@ def learn_prior(
         evidence.accuracy[used] - expected,
         np.nan_to_num(covariances[used]) / size[used, None, None],
     )
-    return LearnedPrior(shift, covariance, _pooled(covariances[used]))
+    return LearnedPrior(shift, covariance, pooled(covariances[used]))
 
 
 def beta_prior(mean: Floats, covariances: Floats) -> TaskPrior:
@@ -150,7 +143,7 @@ def beta_prior(mean: Floats, covariances: Floats) -> TaskPrior:
     spread = np.clip(mean, 0.05, 0.95)
     covariance = np.diag(spread * (1 - spread) / (BETA_MASS + 1))
     # Within-task variances of a tiny benchmark may all be zero; a label is never that certain.
-    noise = _pooled(covariances)
+    noise = pooled(covariances)
     np.fill_diagonal(noise, np.maximum(np.diag(noise), spread * (1 - spread)))
     return TaskPrior(mean, covariance, noise)
 
@@ -184,39 +177,6 @@ def label_covariances(labels: Labels, task: Ints, n_tasks: int) -> Floats:
         pairs = known.T.astype(np.float64) @ known
         np.divide(centred.T @ centred, pairs - 1, out=out[t], where=pairs > 1)
     return out
-
-
-def residual_covariance(residual: Floats, sampling: Floats) -> tuple[Floats, float]:
-    """Sigma of eq. mu + e, less sampling noise, shrunk to compound symmetry; and the shrinkage.
-
-    Parameters
-    ----------
-    residual : ndarray of float64, shape (D, M)
-        Leave-one-task-out accuracy minus mu; NaN is missing.
-    sampling : ndarray of float64, shape (D, M, M)
-        Covariance of each task's accuracies: label covariance over the number of samples.
-
-    Returns
-    -------
-    ndarray of float64, shape (M, M)
-    float
-        The shrinkage of the highest leave-one-out likelihood.
-    """
-    error = np.nan_to_num(residual)
-    n_tasks, n_models = error.shape
-    scatter, noise = error.T @ error, sampling.sum(axis=0)
-    tasks = np.unique(np.linspace(0, n_tasks - 1, min(MAX_TASKS, n_tasks)).astype(int))
-    likelihood = np.zeros(len(SHRINKAGES))
-    for t in tasks:
-        left_out = scatter - np.outer(error[t], error[t]) - noise + sampling[t]
-        raw = _positive(left_out / max(n_tasks - 1, 1))
-        for i, shrinkage in enumerate(SHRINKAGES):
-            total = _shrunk(raw, shrinkage) + sampling[t] + 1e-6 * np.eye(n_models)
-            factor = np.linalg.cholesky(total)
-            z = np.linalg.solve(factor, error[t])
-            likelihood[i] -= 0.5 * float(z @ z) + float(np.log(np.diag(factor)).sum())
-    best = SHRINKAGES[int(likelihood.argmax())]
-    return _shrunk(_positive((scatter - noise) / n_tasks), best), best
 
 
 @dataclass(frozen=True)
@@ -253,7 +213,6 @@ def update(prior: TaskPrior, labels: Labels) -> Posterior:
 
     Parameters
     ----------
-    prior : TaskPrior
     labels : ndarray of float32, shape (n, M), NaN where a model was not asked
     """
     count, pairs = _counts(labels)
@@ -278,9 +237,7 @@ def labels_needed(prior: TaskPrior, labels: Labels, posterior: Posterior) -> NDA
 
     Parameters
     ----------
-    prior : TaskPrior
     labels : ndarray of float32, shape (n, M), NaN where a model was not asked
-    posterior : Posterior
 
     Returns
     -------
@@ -320,7 +277,6 @@ def herd(embeddings: NDArray[np.float32], n: int = HERDED) -> NDArray[np.intp]:
     Parameters
     ----------
     embeddings : ndarray of float32, shape (inputs, E)
-    n : int
 
     Returns
     -------
@@ -345,37 +301,3 @@ def _spread(covariance: Floats, a: int, b: int) -> float:
 
 def _normal_cdf(z: float) -> float:
     return 0.5 * (1 + erf(z / sqrt(2)))
-
-
-def _pooled(covariances: Floats) -> Floats:
-    """Mean over tasks; what no task tells counts as nothing in common."""
-    if not np.isnan(covariances).any():
-        pooled: Floats = covariances.mean(axis=0)
-        return pooled
-    flat = mean(covariances.reshape(len(covariances), -1))
-    return _positive(np.nan_to_num(flat).reshape(covariances.shape[1:]))
-
-
-def _extended(matrix: Floats, kept: Ints, size: int) -> Floats:
-    """Covariance of `size` models from that of those kept: the others are as these in the mean."""
-    n, variance = len(matrix), float(np.trace(matrix)) / len(matrix)
-    shared = (float(matrix.sum()) - variance * n) / max(n * (n - 1), 1)
-    extended = np.full((size, size), np.clip(shared, 0.0, 0.95 * variance))
-    np.fill_diagonal(extended, variance)
-    extended[np.ix_(kept, kept)] = matrix
-    return _positive(extended)
-
-
-def _shrunk(covariance: Floats, shrinkage: float) -> Floats:
-    size = len(covariance)
-    variance = float(np.trace(covariance)) / size
-    shared = (float(covariance.sum()) - variance * size) / max(size * (size - 1), 1)
-    shared = float(np.clip(shared, 0.0, 0.95 * variance))
-    symmetric = shared + (variance - shared) * np.eye(size)
-    return _positive((1 - shrinkage) * covariance + shrinkage * symmetric)
-
-
-def _positive(matrix: Floats) -> Floats:
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    positive: Floats = (vectors * np.maximum(values, FLOOR)) @ vectors.T
-    return positive

@@ -47,8 +47,6 @@ class RequestFit:
 
     Attributes
     ----------
-    guarded : GuardedModel
-    gate : GateVerdict
     served : ndarray of float64, shape (n, M)
         Probabilities of the rows as they would be served, calibrated on the other folds.
     ece, ece_of_picks : float
@@ -103,7 +101,6 @@ def fit_request(
     labels : ndarray of float32, shape (n, M)
         Correctness, or scores in [0, 1]; NaN is missing.
     task : ndarray of int32, shape (n,)
-    n_tasks : int
     neighbors_loo : Neighbors
         Of each row among the others (itself left out), at least K of them where there are.
     base : tuple of ndarray, optional
@@ -161,7 +158,6 @@ def fit_estimator(
 
     Returns
     -------
-    RequestEstimator
     ndarray of float64, shape (n, M)
         Leave-one-out scores of the training rows, for the gate, the calibration and lambda.
     """

@@ -230,8 +230,6 @@ class GuardedModel:
 
     Attributes
     ----------
-    request : RequestEstimator
-    calibration : Calibration
     loo_scores : ndarray of float32, shape (f, M)
         Leave-one-out scores of the samples that were fitted; the gate is asked again over
         whatever models are on offer.

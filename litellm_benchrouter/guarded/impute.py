@@ -154,7 +154,6 @@ def rarely_measured(
     labels : ndarray of float32, shape (n, M)
         NaN is missing.
     task : ndarray of int, shape (n,)
-    n_tasks : int
 
     Returns
     -------
@@ -171,7 +170,6 @@ def impute_accuracy(labels: NDArray[np.float32], task: NDArray[np.integer], n_ta
     labels : ndarray of float32, shape (n, M)
         NaN is missing.
     task : ndarray of int, shape (n,)
-    n_tasks : int
 
     Returns
     -------

@@ -39,7 +39,6 @@ def knn_means(
         Labels without gaps.
     fallback : ndarray of float64, shape (n, M)
         Where no neighbour is left.
-    k : int
     """
     from scipy.sparse import csr_array  # build side only
 
@@ -149,7 +148,6 @@ def confident_s3(
 
     Parameters
     ----------
-    task : TaskScores
     average : ndarray of float64, shape (M,)
     cost_ranks, names, eta
         As in `decide_by_eq6`.

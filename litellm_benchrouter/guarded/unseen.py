@@ -210,7 +210,6 @@ class TaskPredictors:
     labels : ndarray of float32, shape (n, M)
         NaN is missing.
     task : ndarray of int32, shape (n,)
-    n_tasks : int
     """
 
     def __init__(

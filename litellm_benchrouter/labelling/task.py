@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import read_artifact
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.labelling.candidates import Proxy, models_named
@@ -20,7 +20,7 @@ from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric
 from litellm_benchrouter.labelling.questions import Question, read_questions
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.tasks import labels_path
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store import open_store
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,6 @@ def cost_ranks(facts: Sequence[ModelFacts]) -> list[tuple[int, float]]:
 
     Prices, recorded costs and parameters are not comparable: the first of them that is known of
     most models ranks these before all others, then the next one, and what is not known is last.
-
-    Parameters
-    ----------
-    facts : sequence of ModelFacts, length M
     """
     bases = [
         [None if (prices := fact.prices_usd_per_mtok) is None else sum(prices) for fact in facts],
@@ -82,13 +78,10 @@ class Benchmark:
 
     Attributes
     ----------
-    sample_ids : sequence of str, length n
     prompts : sequence of str, length n
         The inputs x. They are embedded and never stored in an artifact.
     task : ndarray of int32, shape (n,)
         The task d of each sample, an index into `tasks`.
-    tasks : tuple of str, length D
-    models : tuple of str, length M
     correctness : ndarray of uint8, shape (n, M)
         y(x, m): 1 correct, 0 wrong, 255 (`MISSING`) no label.
     scores : ndarray of float32, shape (n, M)
@@ -187,7 +180,6 @@ def task_accuracy(
     values : ndarray of float32, shape (n, M)
         Correctness or scores; NaN is missing.
     task : ndarray of int32, shape (n,)
-    n_tasks : int
 
     Returns
     -------

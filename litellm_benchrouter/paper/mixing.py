@@ -58,7 +58,6 @@ class MixedLists:
         Rows of unit length.
     positive, known : ndarray of uint8
         As returned by `votes_of`.
-    k, kappa : int
     """
 
     def __init__(

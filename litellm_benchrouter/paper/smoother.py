@@ -37,7 +37,6 @@ def task_distance(neighbors: Neighbors, kappa: int = 19) -> float:
     neighbors : Neighbors
         Of the task's inputs in D_{-d}, of shape (n_d, >= kappa). A benchmark with fewer than kappa
         other samples gives the mean over those that there are.
-    kappa : int
 
     Returns
     -------
@@ -171,7 +170,6 @@ def smoother_table(
     outside : Neighbors
         `nearest_outside_task` with at least max(k, kappa) neighbours; with `left_out`, longer lists
         save searches.
-    n_tasks : int
     k, kappa, t, alphas, repeats, max_moved
         The paper's constants.
     seed : int

@@ -39,7 +39,6 @@ class Candidates:
     columns : ndarray of int, shape (M,)
         Their columns in the artifact.
     average : ndarray of float64, shape (M,)
-    cost_ranks : list of (int, float)
     preferred : ndarray of int, shape (M,)
         The order in which those that tie are taken: positions in `models`.
     """
@@ -98,7 +97,6 @@ class LookUp:
 
     Attributes
     ----------
-    embedder : str or None
     embed_seconds, distance : float or None
         As in `Decision`.
     """
@@ -152,7 +150,6 @@ def cached_method(method: Callable[..., T], n_results: int) -> Callable[..., T]:
     ----------
     method : callable
         A bound method; its arguments are hashable.
-    n_results : int
     """
     weak = WeakMethod(method)
 
@@ -168,18 +165,26 @@ def cached_method(method: Callable[..., T], n_results: int) -> Callable[..., T]:
 
 Columns = NDArray[np.intp]
 
+
+def by_s1(g: Floats, values_are: str, n: int, distance: float, offer: Candidates) -> Estimate:
+    """S1 of a single input, which is its g over n neighbours (eqs. 1 and 7)."""
+    if np.isnan(g).all():
+        reason = f"the {n} nearest benchmark samples have no label of a model on offer"
+        return Estimate.by_average(offer, reason, "no_evidence")
+    # A model without a label nearby is expected to do as it does on average.
+    values = np.where(np.isnan(g), offer.average, g)
+    grounds = (
+        f"mean {values_are} over the {n} nearest benchmark samples, at mean distance {distance:.2f}"
+    )
+    return Estimate(Scores(values, "s1", f"highest {grounds}"), Scores(values, "s1", grounds))
+
+
 MOST_OFFERS = 256
 """Sets of models on offer whose gate is remembered."""
 
 
 class GuardedScorer:
-    """Estimates shrunk to the local mix of tasks, behind the gate and the distance guard.
-
-    Parameters
-    ----------
-    artifact : Artifact
-    guarded : GuardedModel
-    """
+    """Estimates shrunk to the local mix of tasks, behind the gate and the distance guard."""
 
     n_neighbors = K
 
@@ -224,13 +229,8 @@ class GuardedScorer:
             The nearest samples, `n_neighbors` of them where there are.
         distance : float
             Their mean distance.
-        offer : Candidates
         weighed : bool
             Whether anything but quality counts: then the probabilities are worth their time.
-
-        Returns
-        -------
-        Estimate
         """
         guarded, columns = self._guarded, offer.columns
         estimator, gate = self._offer(tuple(columns.tolist()))

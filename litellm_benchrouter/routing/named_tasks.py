@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.labelled_task import LabelledTask, TaskPosterior
+from litellm_benchrouter.artifact.named_tasks import (
+    LabelledTask,
+    TaskPosterior,
+)
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
 from litellm_benchrouter.guarded.formulas import MARGIN, capped
 from litellm_benchrouter.paper.scores import TaskScores, decide_by_eq6, rank_with
 from litellm_benchrouter.routing.estimates import Candidates, Estimate, Positions, Scores
+
+Ints = NDArray[np.intp]
 
 TOO_SMALL = "the benchmark has too few samples to show that anything is better"
 
@@ -19,12 +25,7 @@ _PER_MODEL = ("s1", "s2", "s3", "p")
 
 
 class NamedTasks:
-    """The tasks of the configuration and of the benchmark.
-
-    Parameters
-    ----------
-    artifact : Artifact
-    """
+    """The tasks of the configuration and of the benchmark."""
 
     def __init__(self, artifact: Artifact) -> None:
         self._artifact = artifact
@@ -42,7 +43,6 @@ class NamedTasks:
         ----------
         task : str
             One that is known here.
-        offer : Candidates
         """
         scores = self._artifact.named_tasks.get(task)
         if scores is None:

@@ -22,7 +22,7 @@ from litellm_benchrouter.limits import DaemonThreads
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.executor import Executor, Kind
 from litellm_benchrouter.serving.metrics import Metrics
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store import open_store
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -170,10 +170,11 @@ class VersionLoader:
                 f"version {version} was not tried: the embedders of {self._warm_ups.n_threads} "
                 f"versions before it still hang. Restart the proxy once the cause is gone."
             )
+        first = self._warm_ups.submit(lambda: router.decide("warm up"))
         try:
-            # One that hangs must not keep later versions from being loaded.
-            self._warm_ups.submit(lambda: router.decide("warm up")).result(seconds)
+            first.result(seconds)  # one that hangs must not keep later versions from being loaded
         except TimeoutError as error:
+            first.cancel()
             raise EmbedderError(
                 f"the {kind} embedder of version {version} gave no vector within {seconds:g} s; "
                 f"check that its model can be loaded here."

@@ -44,8 +44,6 @@ TARGETS = {"equal_quality": 1.0, "quality_95": 0.95}
 _COST_NEIGHBORS = 50
 _PRIOR_NEIGHBORS, _PRIOR_MASS = 50, 20.0
 _TUNED_ON = 5_000  # training samples that lambda is chosen on, at most
-
-
 _SMALLEST, _LARGEST, _PER_DECADE = -3, 4, 8  # of lambda, in powers of ten over the cost range
 WEIGHTS: Array = np.array([0.0, *(float(f"{w:.2g}") for w in np.geomspace(1e-3, 10.0, 49))])
 """Tried, twelve a decade: from 1 on, cost alone decides against the dearest models."""
@@ -79,12 +77,10 @@ class CostRun:
     ----------
     prepared : TaskFolds
         Of the models that have a cost.
-    split : Split
     values : ndarray of float32, shape (n, M)
     costs : ndarray of float64, shape (n, M)
     lambdas : ndarray of float64, shape (L,)
         Prices of quality, from 0: quality per unit of cost.
-    k : int
     in_usd : bool
         Whether costs are USD, as RouterArena's score needs.
     """
@@ -220,15 +216,6 @@ def prices_of_quality(mean_cost: Array) -> Array:
 
     At 1 over the range, the whole range of costs is worth as much as a right answer; the steps far
     above it are for models that are all cheap beside the dearest.
-
-    Parameters
-    ----------
-    mean_cost : ndarray of float64, shape (M,)
-
-    Returns
-    -------
-    ndarray of float64, shape (L,)
-        Quality per unit of cost.
     """
     span = float(np.ptp(mean_cost)) or float(mean_cost.max()) or 1.0
     steps = (_LARGEST - _SMALLEST) * _PER_DECADE + 1
@@ -280,19 +267,14 @@ def trade_offs(
 
     Parameters
     ----------
-    benchmark : Benchmark
     labels : ndarray of float32, shape (n, M), NaN is missing
     probability : ndarray of float64, shape (n, M)
         Of held-out folds, as they would be served.
     preferred : ndarray of int, shape (M,)
         The models, best on average first.
 
-    Returns
-    -------
-    dict or None
-        For each target `policy`, `saved` (share of what the best single model costs) and
-        `quality_ratio`, or None where no weight does; and `costs`, what they rest on. None where
-        nothing tells the costs of all models.
+    Returns `policy`, `saved` and `quality_ratio` for each target, None where no weight does, and
+    `costs`, their basis; None where nothing tells the costs of all models.
     """
     facts = {model: benchmark.facts.get(model, ModelFacts()) for model in benchmark.models}
     costs = cost_model(facts, benchmark.models, Lengths.of(list(facts.values())), {})

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from litellm_benchrouter.config import RoutingConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.index.graph import Index
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
     ModelFacts,
@@ -20,7 +19,7 @@ from litellm_benchrouter.paper.benchmark import (
     labels,
     task_accuracy,
 )
-from litellm_benchrouter.paper.neighbors import Neighbors, nearest_outside_task, task_rows
+from litellm_benchrouter.paper.neighbors import Index, Neighbors, nearest_outside_task, task_rows
 from litellm_benchrouter.paper.scores import rank
 from litellm_benchrouter.paper.smoother import SmootherTable, smoother_table
 from litellm_benchrouter.progress import Silent
@@ -34,7 +33,6 @@ class TaskFolds:
 
     Attributes
     ----------
-    benchmark : Benchmark
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
     neighbors_other_tasks : Neighbors
@@ -42,8 +40,6 @@ class TaskFolds:
     group : ndarray of int32, shape (n,)
         What is left out together: the task, or its family.
     group_of_task : ndarray of int32, shape (D,)
-    routing : RoutingConfig
-    seed : int
     """
 
     benchmark: Benchmark
@@ -152,12 +148,8 @@ def prepare(
 
     Parameters
     ----------
-    benchmark : Benchmark
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
-    routing : RoutingConfig
-    seed : int
-    stages : Silent or Bars
     by_family : bool
         Leave out together the tasks whose names agree up to the first "/".
     engine : Engine
@@ -186,7 +178,6 @@ def choose_pool(
 
     Parameters
     ----------
-    prepared : TaskFolds
     models : list of str, optional
         Only these.
     max_params : float, optional
@@ -233,9 +224,6 @@ def fitting_rows(
     Parameters
     ----------
     task : ndarray of int32, shape (n,)
-    n_tasks : int
-    most : int
-    seed : int
 
     Returns
     -------
@@ -265,11 +253,9 @@ class TrainingSubset:
 
     Attributes
     ----------
-    benchmark : Benchmark
     vectors : ndarray of float32, shape (f, d)
     rows : ndarray of int, shape (f,), or None
         Where they are in the whole; None where they are all of it.
-    whole : Benchmark
     """
 
     benchmark: Benchmark

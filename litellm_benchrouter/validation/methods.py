@@ -127,11 +127,8 @@ def unseen_choices(
 
     Parameters
     ----------
-    prepared : TaskFolds
     tables : mapping of int to SmootherTable
         By group: the table without it. Only tasks of these groups are chosen for.
-    stages : Silent or Bars
-    engine : Engine
 
     Returns
     -------
@@ -231,7 +228,6 @@ def request_router(
 
     Parameters
     ----------
-    prepared : TaskFolds
     rows : ndarray of int, shape (q,)
         The sample that each vector stands for; it is never its own neighbour.
 

@@ -87,12 +87,6 @@ def bootstrap_mean(
     ----------
     values : ndarray of float64, shape (n,)
         One difference a task (or sample).
-    seed : int
-    resamples : int
-
-    Returns
-    -------
-    tuple of (mean, low, high)
     """
     values = values[~np.isnan(values)]
     if not len(values):
@@ -182,10 +176,8 @@ def bootstrap_samples(
         Rows of the benchmark that each run asked.
     differences : sequence of ndarray of float64
         One difference a row, NaN left out.
-    seed : int
     weights : sequence of ndarray of float64, optional
         What the sum of the differences is divided by; default: their number.
-    resamples : int
 
     Returns
     -------

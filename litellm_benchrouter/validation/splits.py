@@ -70,7 +70,6 @@ class TrainSplit:
         ----------
         rows : ndarray of int, shape (q,)
             Rows of the benchmark, of either part.
-        k : int
 
         Returns
         -------
@@ -141,7 +140,6 @@ def metric_values(prepared: TaskFolds, metric: str) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    prepared : TaskFolds
     metric : str
         `correctness`, `score`, or `metric:NAME` for a further metric of the source. Higher is
         better.
@@ -173,7 +171,6 @@ def choose_splits(
 
     Parameters
     ----------
-    prepared : TaskFolds
     test_share : float
         Share of the samples that is asked, in (0, 1).
     runs : int

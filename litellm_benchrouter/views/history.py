@@ -7,8 +7,7 @@ from typing import Any
 
 from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.errors import ArtifactError, VersionError
-from litellm_benchrouter.store.history import Publication
-from litellm_benchrouter.store.versions import Versions
+from litellm_benchrouter.store.versions import Publication, Versions
 from litellm_benchrouter.views import UNKNOWN, Table, moment, number
 
 

@@ -16,6 +16,7 @@ from litellm_benchrouter.views import (
     count,
     is_number,
     mapping_at,
+    number,
     points,
 )
 
@@ -170,3 +171,30 @@ def _bounds(part: Mapping[str, Any], key: str) -> tuple[float | None, float | No
 
 def _range(bounds: tuple[float | None, float | None]) -> str:
     return UNKNOWN if bounds[0] is None else f"{points(bounds[0])} to {points(bounds[1])}"
+
+
+def embedders_table(compared: Mapping[str, Any]) -> Table:
+    """List what the proof found with each embedder, and how long a prompt takes."""
+    parts = ("unseen", "requests")
+    rows = []
+    for each in compared["embedders"]:
+        if "failed" in each:
+            rows.append([each["kind"], f"does not work here: {each['failed']}", *[UNKNOWN] * 3])
+            continue
+        verdict = each["verdict"]
+        served = ", ".join(f"{_PARTS[part].lower()}: {verdict['served'][part]}" for part in parts)
+        gains = [_gain(verdict[part]) for part in parts]
+        rows.append([each["kind"], served, number(each["p50_ms"], 2), *gains])
+    return Table(
+        "Gain over the best single model in points [95 %], and median milliseconds of a prompt",
+        ["Embedder", "Served", "ms", *(_PARTS[part] for part in parts)],
+        rows,
+        n_text=2,
+    )
+
+
+def _gain(part: Mapping[str, Any] | None) -> str:
+    if part is None:
+        return UNKNOWN
+    low, high = (UNKNOWN if limit is None else points(limit) for limit in part["gain_95"])
+    return f"{points(part['gain'])} [{low}, {high}]"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from litellm_benchrouter.artifact.labelled_task import LabelledTask
 from litellm_benchrouter.artifact.manifest import Manifest
+from litellm_benchrouter.artifact.named_tasks import LabelledTask
 from litellm_benchrouter.costs import LITELLM
 from litellm_benchrouter.paper.scores import probabilities_better
 from litellm_benchrouter.routing.router import BenchRouter

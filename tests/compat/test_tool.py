@@ -36,6 +36,7 @@ def test_what_pyproject_allows_is_what_was_tested_and_the_docs_have_it(tool: Mod
     ] * 2
     assert f"`{allowed}`" in docs
     assert all(f"\n| {release} |" in docs for release in tool.TESTED)
+    assert all((ROOT / path).exists() for path in tool.TESTS)
 
 
 def test_the_pythons_that_are_declared_are_those_that_pip_is_told(tool: ModuleType) -> None:

@@ -19,8 +19,8 @@ import tiny
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.doctor import version
+from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.opening import open_store
 from litellm_benchrouter.views import Finding
 
 

@@ -35,6 +35,9 @@ handler = Manager()
 """
 
 
+MODELS = {"pool-math": "mathsmith-8b", "pool-coder": "coder-14b", "coder": "coder-14b"}
+
+
 def virtual_config(api_base: str) -> dict[str, Any]:
     def group(name: str, model: str) -> dict[str, Any]:
         return deployment(name, name, api_base, benchrouter_model=model)
@@ -169,8 +172,9 @@ def test_geminis_endpoint_is_routed_through_groups_and_virtual_models(
     for prompt, served in ((MATH, "mathsmith-8b"), (CODE, "coder-14b")):
         responses = [gemini(proxy, model, prompt, stream) for _ in range(4)]
         assert {response.status_code for response in responses} == {200}, responses[0].text
-        assert {ours(response).get("model") for response in responses} == {served}
-    assert len(upstream.models) == 8
+        # of a lone deployment LiteLLM 1.94 does not say on this endpoint that it is asked
+        assert {ours(response).get("model", served) for response in responses} == {served}
+        assert {MODELS[name] for name in upstream.models[-4:]} == {served}
     upstream.reset()
     upstream.tell("pool-math", BROKEN)
     assert gemini(proxy, model, MATH, stream).status_code == 200

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from litellm_benchrouter.artifact.array_file import first_not_unit, holds_only
-from litellm_benchrouter.artifact.digests import file_digest, file_digests
+from litellm_benchrouter.artifact.files import file_digest, file_digests, first_not_unit, holds_only
 
 PART = 1 << 20
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tiny
 
+from litellm_benchrouter.artifact.files import verify_files
 from litellm_benchrouter.artifact.manifest import read_manifest
-from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.errors import ArtifactError, VersionError
 from litellm_benchrouter.store.directory import Store
 
@@ -199,14 +199,6 @@ def test_the_version_depends_on_what_decides_and_on_nothing_else(version):
         assert manifest.model_copy(update=change).content_id != manifest.version
 
 
-def test_a_file_of_another_size_is_refused_with_both_sizes(version):
-    path = version / "task.npy"
-    size = path.stat().st_size
-    path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(ArtifactError, match=rf"task\.npy has {size + 1} bytes.*says {size}"):
-        verify_files(version, read_manifest(version))
-
-
 def test_a_file_of_another_content_is_refused_with_both_digests(version):
     path = version / "embedder" / "x.bin"
     assert not path.exists()
@@ -217,12 +209,6 @@ def test_a_file_of_another_content_is_refused_with_both_digests(version):
         ArtifactError, match=rf"task\.npy has SHA-256 .*{manifest.files['task.npy'].sha256[:12]}"
     ):
         verify_files(version, manifest)
-
-
-def test_a_file_that_is_missing_is_refused(version):
-    (version / "index.hnsw").unlink()
-    with pytest.raises(ArtifactError, match=r"index\.hnsw cannot be read \(No such file"):
-        verify_files(version, read_manifest(version))
 
 
 def test_a_manifest_from_before_the_optional_fields_is_read(tiny_folder: Path):

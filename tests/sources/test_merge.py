@@ -23,7 +23,7 @@ from litellm_benchrouter.paper.benchmark import (
     task_accuracy,
 )
 from litellm_benchrouter.sources.merge import MergeReport, SourceJudgement, merge
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import SourceTable
 from litellm_benchrouter.sources.table import read
 
 Row = tuple[str, str, str, str, float | None]
@@ -38,7 +38,7 @@ def source(
         rows, schema=dict.fromkeys(columns[:4], pl.String) | {"score": pl.Float64}, orient="row"
     )
     numbers = [pl.Series(name, values, dtype=pl.Float64) for name, values in more.items()]
-    return SourceTable(
+    return SourceTable.of(
         frame.select(columns[:3]).unique("sample_id", keep="first", maintain_order=True),
         frame.select("sample_id", "model", "score").with_columns(numbers),
         models or {},
@@ -364,7 +364,7 @@ def test_a_set_cut_by_models_merges_to_the_whole(shared: Path) -> None:
     whole = read(shared / "data" / "openllm_v2")
     models = whole.scores["model"].unique().sort()
     parts = [
-        SourceTable(whole.samples, whole.scores.filter(pl.col("model").is_in(some.implode())))
+        SourceTable.of(whole.samples, whole.scores.filter(pl.col("model").is_in(some.implode())))
         for some in (models[:7], models[7:8], models[8:])
     ]
     one, _ = merged(whole)

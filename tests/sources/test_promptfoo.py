@@ -64,7 +64,7 @@ def test_repetitions_are_averaged(results: Path) -> None:
     own: dict[str, list[float]] = {}
     for row in rows:
         if row["provider"]["label"] == "forest/birch-70b":
-            own.setdefault(row["prompt"]["raw"], []).append(row["score"])
+            own.setdefault(row["prompt"]["raw"], []).append(row["success"])
     assert {len(scores) for scores in own.values()} == {2}
     scores = by_sample(table, "forest/birch-70b")
     for key, prompt in prompts(table).items():

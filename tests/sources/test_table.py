@@ -17,9 +17,9 @@ from litellm_benchrouter import sources
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources.frames import read_frame
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import SourceTable
 from litellm_benchrouter.sources.table import read
-from litellm_benchrouter.sources.tidy import as_numbers
+from litellm_benchrouter.sources.tidy import as_number
 
 SETS = [
     "alpaca_eval",
@@ -64,6 +64,12 @@ def csv(tmp_path: Path, text: str, name: str = "results.csv") -> Path:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def numbers_in(values: list[str | None], *, decimal_comma: bool = False) -> pl.Series:
+    """Return a column of text as numbers: null where it is empty, NaN where it is no number."""
+    column = as_number(pl.col("x"), pl.String(), {"pass": 1.0}, decimal_comma)
+    return pl.DataFrame({"x": values}, schema={"x": pl.String}).select(column).to_series()
 
 
 def scores_of(table: SourceTable) -> dict[tuple[str, str], float | None]:
@@ -138,9 +144,14 @@ def test_jsonl_takes_mixed_types_and_what_python_writes_for_nan(tmp_path: Path) 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1))
 def test_numbers_written_as_text_are_read_exactly(values: list[float]) -> None:
-    numbers, is_other = as_numbers(pl.Series([repr(value) for value in values]))
-    assert numbers.to_list() == values
-    assert not is_other.any()
+    assert numbers_in([repr(value) for value in values]).to_list() == values
+
+
+def test_percents_words_and_decimal_commas_are_numbers_where_they_may_be() -> None:
+    values = ["90 %", "Pass", "0,5", "-,5", "1,000.5", "5%%", "%"]
+    numbers = numbers_in(values, decimal_comma=True).fill_nan(None).to_list()
+    assert numbers == [0.9, 1.0, 0.5, -0.5, None, None, None]
+    assert numbers_in(["0,5"]).is_nan().all()
 
 
 # Without control characters: Python takes some of them for blanks, Unicode does not.
@@ -149,10 +160,9 @@ texts = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_
 
 @given(st.lists(st.none() | texts | st.floats().map(str)))
 def test_every_text_is_a_number_or_empty_or_counted(values: list[str | None]) -> None:
-    numbers, is_other = as_numbers(pl.Series(values, dtype=pl.String))
-    empty = sum(value is None or not value.strip() for value in values)
-    assert len(values) == numbers.count() + is_other.sum() + empty
-    assert numbers.drop_nulls().is_finite().all()
+    numbers = numbers_in(values)
+    assert numbers.null_count() == sum(value is None or not value.strip() for value in values)
+    assert not numbers.is_infinite().any()
 
 
 def test_further_columns_are_kept_and_unknown_ones_named(tmp_path: Path) -> None:
@@ -193,21 +203,15 @@ def test_empty_prompts_go_with_their_scores_and_rows_keep_their_numbers(tmp_path
     }
 
 
-def test_of_repeated_scores_the_first_stays_and_differing_ones_are_counted_apart(
-    tmp_path: Path,
-) -> None:
+def test_several_results_of_a_sample_and_model_are_averaged(tmp_path: Path) -> None:
     text = (
         "sample_id,task,prompt,model,score\n"
-        "1,t,p,m,1\n1,t,p,m,1\n1,t,p,m,0\n"  # the same again, then another result
+        "1,t,p,m,1\n1,t,p,m ,1\n1,t,p,m,0\n"  # the name of a model has no blanks around it
         "2,t,q,m,\n2,t,q,m,0.5\n"  # a failed run, then its repetition
     )
     table = read(csv(tmp_path, text))
-    assert scores_of(table) == {("1", "m"): 1, ("2", "m"): 0.5}
-    assert table.dropped == {
-        "repeated scores": 2,
-        "repeated scores that differ (the first stays)": 1,
-        "empty scores": 1,
-    }
+    assert scores_of(table) == {("1", "m"): pytest.approx(2 / 3), ("2", "m"): 0.5}
+    assert table.dropped == {"repeated results, which are averaged": 3, "empty scores": 1}
 
 
 def test_a_folder_counts_unknown_and_repeated_samples(tmp_path: Path) -> None:
@@ -374,12 +378,20 @@ def test_a_wide_table_has_no_metric_to_choose(tmp_path: Path) -> None:
         read(csv(tmp_path, "task,prompt,a\nt,p,1\n"), metric="f1")
 
 
-def test_a_cut_jsonl_file_names_the_line(tmp_path: Path) -> None:
+def test_broken_lines_of_jsonl_are_counted_and_the_others_read(tmp_path: Path) -> None:
     good = '{"task": "t", "prompt": "p", "model": "m", "score": 1}\n'
-    with pytest.raises(SourceError, match="line 3, is not valid JSON"):
-        read(csv(tmp_path, good * 2 + good[:20], "x.jsonl"))
-    with pytest.raises(SourceError, match="line 1, holds a list"):
-        read(csv(tmp_path, f"[{good}]".replace("\n", ""), "x.jsonl"))
+    path = csv(tmp_path, good + "[1]\n" + good + good[:20], "x.jsonl")
+    table = read(path)
+    assert table.scores["score"].to_list() == [1]
+    assert table.dropped == {
+        "file x.jsonl: line 2 is not an object": 1,
+        "file x.jsonl: line 4 is not JSON (Unterminated string starting at)": 1,
+        "repeated results, which are averaged": 1,
+    }
+    with pytest.raises(SourceError, match="line 2 is not an object"):
+        read_frame(path)
+    with pytest.raises(SourceError, match=r"line 1 is not JSON .* give a file with results"):
+        read(csv(tmp_path, good[:20], "y.jsonl"))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
@@ -398,7 +410,7 @@ def test_a_path_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
             read(tmp_path / name)
     with pytest.raises(SourceError, match="no samples file"):
         read(tmp_path)
-    with pytest.raises(SourceError, match=r"none of \.parquet, \.csv, \.jsonl, \.ndjson"):
+    with pytest.raises(SourceError, match=r"none of \.parquet, \.csv, .* save the sheet as CSV"):
         read(csv(tmp_path, "x", "results.xlsx"))
     for kind in ("csv", "parquet"):
         WRITERS[kind](SAMPLES, tmp_path / f"samples.{kind}")
@@ -406,9 +418,23 @@ def test_a_path_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_prompt_that_is_no_text_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", WRITERS)
+def test_of_a_prompt_that_is_a_chat_the_last_user_message_counts(tmp_path: Path, kind: str) -> None:
+    chat = [{"role": "user", "content": "first"}, {"role": "assistant", "content": "yes?"}]
+    chat.append({"role": "user", "content": "What is one?"})
+    prompts = pl.Series([chat if kind != "csv" else json.dumps(chat)])
+    frame = pl.DataFrame({"task": ["t"], "prompt": prompts, "model": ["m"], "score": [1]})
+    WRITERS[kind](frame, tmp_path / f"x.{kind}")
+    assert read(tmp_path / f"x.{kind}").samples["prompt"].to_list() == ["What is one?"]
+
+
+def test_nested_text_is_refused_and_a_chat_without_text_has_no_prompt(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"task": [["t"]], "prompt": ["p"], "model": ["m"], "score": [1]})
+    frame.write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(SourceError, match='in its column "task"'):
+        read(tmp_path / "x.parquet")
     row = {"task": "t", "prompt": [{"role": "user"}], "model": "m", "score": 1}
-    with pytest.raises(SourceError, match='in its column "prompt"'):
+    with pytest.raises(SourceError, match="empty prompts: 1"):
         read(csv(tmp_path, json.dumps(row), "x.jsonl"))
 
 
@@ -447,7 +473,7 @@ def test_a_source_is_read_by_kind_with_options_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='"tabel" is no kind of source; there are helm'):
         sources.read("tabel", path, {})
     with pytest.raises(
-        ConfigError, match='no option "metrics"; it has columns, metric, rankers, task, tasks'
+        ConfigError, match='no option "metrics"; it has columns, encoding, metric, model, models'
     ):
         sources.read("table", path, {"metrics": "f1"})
     with pytest.raises(ConfigError, match="option tasks is 't', but input should be a valid list"):

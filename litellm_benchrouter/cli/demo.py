@@ -43,12 +43,12 @@ PROMPTS: tuple[tuple[str, str | None, bool], ...] = (
     ("Which customers did not pay?", "report-queries", False),
     ("Which customers did not pay?", "a-task-nobody-named", False),
 )
-"""What is asked: prompt, named task, streaming."""
+"""The requests: prompt, named task, streaming."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one prompt: the text, our headers without their prefix, and the pick."""
+    """The answer to one prompt: its text, our headers without their prefix, and the pick."""
 
     prompt: str
     task: str | None
@@ -159,8 +159,8 @@ def _ask(client: object, prompt: str, task: str | None, stream: bool) -> Answer:
 
 def _environment(key: str) -> dict[str, str]:
     foreign = ("DATABASE_URL", "LITELLM_", "REDIS_", "CONFIG_FILE_PATH", "BENCHROUTER_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return kept | {
+    own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return own | {
         "LITELLM_MASTER_KEY": key,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or it asks the network for prices
         "LITELLM_MODE": "PRODUCTION",  # or it reads a .env file from a folder above

@@ -198,8 +198,8 @@ def serve_command(
     """
     if not is_loopback(host) and not allow_remote:
         raise ConfigError(
-            f"--host {host} lets other machines ask, and the page has no passwords; "
-            "give --allow-remote as well if that is meant, or leave --host out."
+            f"--host: {host} lets other machines ask, and the page has no passwords. Add "
+            "--allow-remote if that is meant, or leave --host out."
         )
     config = None if config_path is None else load_config(config_path)
     store = open_store(config_path, artifacts)

@@ -104,10 +104,10 @@ def label_command(
     proxy = read_proxy(path)
     task = open_task(config, task_name, inputs)
     if labels is not None:
-        known = benchmark_models(config, proxy) | models_named(config, proxy)
+        models_known = benchmark_models(config, proxy) | models_named(config, proxy)
         with writing(task.path) as journal:
             _note_mended(journal, task)
-            done = import_labels(labels, journal, task.questions, known, config.aliases)
+            done = import_labels(labels, journal, task.questions, models_known, config.aliases)
         _show_import(task, done, as_json)
         return
     named = [name for part in (models or "").split(",") if (name := part.strip())]

@@ -70,7 +70,7 @@ def publish_command(
     if not (passes or force):
         raise ArtifactError(
             f"version {version} did not pass its own evaluation (`benchrouter versions --json` has "
-            f"the verdict), so it must not serve; give --force to publish it all the same."
+            f"the verdict), so it must not serve. Add --force to publish it all the same."
         )
     before = store.served()
     if not passes:
@@ -126,12 +126,12 @@ def prune_command(
         config = BenchRouterConfig() if config_path is None else load_config(config_path)
         keep = config.keep_versions
     removed = store.prune(keep)
-    kept = store.last_used()
+    remaining = store.last_used()
     if as_json:
-        print_json({"removed": removed, "kept": kept})
+        print_json({"removed": removed, "kept": remaining})
         return
     what = f"Removed {', '.join(removed)}" if removed else "Nothing to remove"
-    console().print(f"{what}; {len(kept)} versions stay")
+    console().print(f"{what}; {len(remaining)} versions stay")
 
 
 @click.command("verify")
@@ -155,7 +155,7 @@ def verify_command(
     installed. Exit code 1 where anything differs; the file is named.
     """
     if check_all and version is not None:
-        raise ConfigError("--version and --all exclude each other; give one of them.")
+        raise ConfigError("--version and --all exclude each other. Use one of them.")
     store = open_store(config_path, artifacts)
     versions = store.versions() if check_all else [asked_for(store, version)]
     rows = [_check(store, each) for each in versions]

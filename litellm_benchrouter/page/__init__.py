@@ -61,7 +61,7 @@ class Question:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was asked."""
+        """Say whether nothing was asked."""
         return not self.prompt.strip() and not self.task
 
     def offer(self, known: Sequence[str]) -> list[str]:
@@ -177,8 +177,8 @@ class Current:
                 self._open.problem is None or time.monotonic() < self._retry_at
             ):
                 return
-            known = serving.artifact if serving else None
-            artifact = read_artifact(self.store.fetch(version), known=known)
+            before = serving.artifact if serving else None
+            artifact = read_artifact(self.store.fetch(version), known=before)
             self._open = OpenVersion(BenchRouter(artifact))
         except BenchRouterError as error:
             self._refuse(str(error))

@@ -1,4 +1,4 @@
-"""What people read, as plain values: the terminal, the page and the report only render it.
+"""Plain values for people to read: the terminal, the page and the report only render them.
 
 Here are the words and numbers that all views share. Views take manifests, explanations and the JSON
 of protocols; they may import routing and what lies below it, but no evaluation, labelling or proxy.
@@ -50,7 +50,7 @@ class Table:
 
 
 class Status(StrEnum):
-    """How bad a finding is, from good to bad."""
+    """Severity of a finding, from good to bad."""
 
     OK = "ok"
     WARN = "warn"
@@ -95,7 +95,7 @@ def fail(check: str, found: str, remedy: str) -> Finding:
 
 @dataclass(frozen=True)
 class Unit:
-    """How the values of a metric are written.
+    """The way in which the values of a metric are written.
 
     Attributes
     ----------

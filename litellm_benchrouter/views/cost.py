@@ -66,8 +66,8 @@ def _curves(document: Document) -> Figure:
     factor = 1e3 if document["cost_basis"]["unit"] == "usd" else 1.0
 
     def spots(of: Sequence[Any]) -> list[tuple[float, float]]:
-        known = (s for s in of if s["cost"] is not None and s["quality"] is not None)
-        return sorted((factor * s["cost"], s["quality"]) for s in known)
+        both = (s for s in of if s["cost"] is not None and s["quality"] is not None)
+        return sorted((factor * s["cost"], s["quality"]) for s in both)
 
     singles = {name: spot[0] for name, s in document["models"].items() if (spot := spots([s]))}
     hull = spots(document["zero_router"]["hull"])

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from litellm.exceptions import BudgetExceededError
 from litellm.proxy._types import UserAPIKeyAuth
+from litellm_benchrouter.proxy.timed_cache import TimedCache
+from litellm_benchrouter.serving.ranking import ModelNames
 
 from litellm_benchrouter.config import VirtualModel
 from litellm_benchrouter.proxy import access, running
@@ -18,9 +20,7 @@ from litellm_benchrouter.proxy.groups import (
     rank_groups,
     rewritten,
 )
-from litellm_benchrouter.proxy.timed_cache import TimedCache
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.serving.ranking import ModelNames
 
 DECISION = Decision(ranking=("b", "c", "a"), method="s1", reason="because")
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from litellm.exceptions import BudgetExceededError
 from litellm.proxy._types import UserAPIKeyAuth
-from litellm_benchrouter.serving.ranking import ModelNames
 
 from litellm_benchrouter.config import VirtualModel
 from litellm_benchrouter.proxy import access, running

@@ -148,7 +148,7 @@ async def test_a_pick_that_fails_gives_way_and_is_not_asked_again(route: Route) 
 
 
 async def test_models_are_ranked_within_the_levels_of_the_yaml(route: Route) -> None:
-    best, second, third, last = route().names
+    _, second, third, last = route().names
     routed = route({last: {"order": 1}, third: {"order": 2}, second: {"order": 2}})
     assert (await routed.ask())[0] == last
     broken = {"order": 1, "mock_response": "litellm.InternalServerError"}

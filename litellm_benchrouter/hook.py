@@ -179,9 +179,8 @@ class BenchRouterHook(CustomLogger):
                 self._service.begin(call, turns, data)
                 offer = self._service.group(groups.deployments, groups.models, turns, data)
                 decision = await self._service.rank(router, call, name, offer, turns, data)
-                call.decisions |= {
-                    group: decision for group, known in groups.known.items() if known
-                }
+                call.decisions |= {g: decision for g, known in groups.known.items() if known}
+                call.models |= groups.by_id
                 decision = None if call.mode else decision
         except Exception as error:
             self._not_routed("groups were taken as they are listed", error)

@@ -18,7 +18,6 @@ from litellm_benchrouter.proxy.groups import (
     rank_groups,
     rewritten,
 )
-from litellm_benchrouter.proxy.timed_cache import TimedCache
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.serving.ranking import ModelNames
 
@@ -211,15 +210,3 @@ def test_what_cannot_be_found_out_is_a_refusal_and_is_asked_again(
 def test_a_request_names_as_many_groups_as_litellm_tries(router: Router) -> None:
     request = rewritten({"model": "any"}, list("abcdefg"))
     assert (request["model"], request["fallbacks"]) == ("a", ["b", "c"])
-
-
-def test_the_least_recently_used_is_forgotten_first_and_all_in_time() -> None:
-    now = [0.0]
-    cache: TimedCache[str, int] = TimedCache(5.0, 2, clock=lambda: now[0])
-    cache.put("a", 1)
-    cache.put("b", 2)
-    assert cache.get("a") == 1
-    cache.put("c", 3)
-    assert [cache.get(key) for key in "abc"] == [1, None, 3]
-    now[0] = 5.0
-    assert [cache.get(key) for key in "abc"] == [None, None, None]

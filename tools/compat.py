@@ -17,6 +17,7 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -119,7 +120,8 @@ def installed(release: str, python: str, folder: Path) -> Path:
 def requirements() -> list[str]:
     """Return what the project and its tests require, beside LiteLLM itself."""
     extras = PROJECT["optional-dependencies"]
-    texts = [*PROJECT["dependencies"], *extras["proxy"], *extras["inspect"], *extras["test"]]
+    of_extras = (extras[name] for name in ("proxy", "inspect", "report", "test"))
+    texts = [*PROJECT["dependencies"], *chain.from_iterable(of_extras)]
     return [text for text in texts if not text.startswith("litellm")]
 
 

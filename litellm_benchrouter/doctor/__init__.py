@@ -8,6 +8,7 @@ from pathlib import Path
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.doctor import proxy, version
+from litellm_benchrouter.doctor.callback import check_callback
 from litellm_benchrouter.doctor.libraries import check_libraries
 from litellm_benchrouter.views import Finding, Status
 
@@ -31,7 +32,7 @@ def diagnose(path: Path) -> Iterator[Finding]:
     """
     config, settings = load_config(path), read_proxy_yaml(path)
     yield from check_libraries(config, settings)
-    yield from proxy.check_callback(path, settings)
+    yield from check_callback(path, settings)
     yield from proxy.check_settings(config, settings)
     yield from version.check_directory(config)
     models, artifact = yield from version.check_version(config)

@@ -1,7 +1,8 @@
 """A few labels on a new task: posterior of every model's accuracy, the pick, what is still needed.
 
 With prior mean mu (the score of an unlabelled task plus a level shift), prior covariance Sigma
-(that of the leave-one-task-out residuals), covariance R of single labels and n labels of mean ybar::
+(that of the leave-one-task-out residuals), covariance R of single labels and n labels of mean
+ybar::
 
     MVN  = mu + Sigma (Sigma + R / n)^-1 (ybar - mu)
     Beta = (n ybar + 20 mu) / (n + 20)

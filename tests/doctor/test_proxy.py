@@ -9,7 +9,7 @@ import pytest
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor import proxy as checks
-from litellm_benchrouter.doctor.proxy import HANDLER
+from litellm_benchrouter.doctor.callback import HANDLER, check_callback
 from litellm_benchrouter.hook import BenchRouterHook
 from litellm_benchrouter.proxy import canary
 from litellm_benchrouter.views import Finding
@@ -31,7 +31,7 @@ from litellm_benchrouter.views import Finding
 def test_the_callback_is_registered_exactly(
     tmp_path: Path, settings: Any, status: str, words: str
 ) -> None:
-    registered, *others = checks.check_callback(tmp_path / "c.yaml", {"litellm_settings": settings})
+    registered, *others = check_callback(tmp_path / "c.yaml", {"litellm_settings": settings})
     assert registered.status == status
     assert [(f.check, f.status) for f in others] == [("hooks", "ok"), ("preferences", "ok")]
     assert words in registered.found
@@ -41,7 +41,7 @@ def test_the_callback_is_registered_exactly(
 def test_a_file_that_litellm_would_take_for_the_package_is_found(tmp_path: Path) -> None:
     (tmp_path / "litellm_benchrouter").mkdir()
     (tmp_path / "litellm_benchrouter" / "hook.py").write_text("handler = None\n")
-    found = list(checks.check_callback(tmp_path / "config.yaml", {}))
+    found = list(check_callback(tmp_path / "config.yaml", {}))
     assert [(f.check, f.status) for f in found] == [
         ("callback", "fail"),
         ("callback", "fail"),
@@ -58,7 +58,7 @@ def test_a_hook_that_litellm_calls_in_another_way_is_found(
         return deployments
 
     monkeypatch.setattr(BenchRouterHook, "async_filter_deployments", async_filter_deployments)
-    hooks = list(checks.check_callback(tmp_path / "config.yaml", {}))[-1]
+    hooks = list(check_callback(tmp_path / "config.yaml", {}))[-1]
     assert hooks.status == "fail"
     assert "async_filter_deployments" in hooks.found
 
@@ -257,6 +257,6 @@ def test_a_litellm_that_follows_no_preference_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(canary, "MAKERS", ())
-    preferences = list(checks.check_callback(tmp_path / "config.yaml", {}))[-1]
+    preferences = list(check_callback(tmp_path / "config.yaml", {}))[-1]
     assert (preferences.check, preferences.status) == ("preferences", "fail")
     assert "requests pass through" in preferences.found

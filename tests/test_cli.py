@@ -257,8 +257,8 @@ def test_another_version_is_inspected_by_its_id(tmp_path, benchrouter):
     ("version", "said"),
     [
         ("0123456789abcdef", "holds no version 0123456789abcdef; it holds "),
-        ("latest", "'latest' is not a version of "),
-        ("../../..", "is not a version of "),
+        ("latest", "'latest' is not a version id"),
+        ("../../..", "is not a version id"),
     ],
 )
 def test_a_version_that_is_not_there_is_refused(tiny_built, benchrouter, version, said):
@@ -383,8 +383,8 @@ def test_explain_takes_a_policy_and_inspect_suggests_weights(demo_built, benchro
     assert document["expected_cost"]["spark-3b"] == min(document["expected_cost"].values())
     assert "Policy: within:1" in benchrouter(*asked).out
     shown = benchrouter("inspect", "--artifacts", artifacts).out
-    assert "of the best single model: `balanced:" in shown
-    assert "Calibration error of P(success): 0." in shown
+    assert "At equal quality: balanced:" in shown
+    assert "Calibration: P(success) is off by 0." in shown
 
 
 def test_a_policy_that_is_none_is_refused_in_one_sentence(demo_built, benchrouter):

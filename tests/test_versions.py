@@ -154,7 +154,7 @@ def test_the_beginning_of_an_id_will_do_where_it_is_the_only_one(store, ids):
     with pytest.raises(VersionError, match=rf"{ids[0][:15]} begins .* and .*; give more"):
         store.find(ids[0][:15])
     for given in ("", "latest", "../..", ids[0].upper() + "X", f"{ids[0]}0"):
-        with pytest.raises(VersionError, match="is not a version of"):
+        with pytest.raises(VersionError, match="is not a version id"):
             store.find(given)
 
 

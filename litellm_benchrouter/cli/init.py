@@ -43,7 +43,7 @@ _TOP_LEVEL = re.compile(r"^(?=\S)(?!#)", re.MULTILINE)
 def init_command(
     config_path: Path | None, source: Path | None, kind: str, print_only: bool, force: bool
 ) -> None:
-    """Write the `benchrouter:` block and the callback into a LiteLLM proxy's YAML."""
+    """Write the `benchrouter:` block and the callback into a proxy's YAML."""
     path = required_config(config_path).resolve()
     proxy = read_proxy_yaml(path)
     if BLOCK in proxy and not force and not print_only:

@@ -245,7 +245,7 @@ def _by_distance(document: Document) -> Figure:
         ],
         [made.distance_table(document)],
         Chart(
-            Axis("Mean distance to the nearest questions, at most"),
+            Axis("Mean distance, at most"),
             Axis(heading_of(metric).removesuffix(" %"), unit_name(unit is PERCENT)),
             rows,
             line_styles(names),

@@ -38,8 +38,8 @@ from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.routing.router import BenchRouter
 
 _INDENT = {"decision": 1, "embedding": 2, "search": 2, "estimate": 2, "weighing": 2}
@@ -72,7 +72,6 @@ def _prepared(root: Path) -> dict[str, Any]:
     config = {
         "benchrouter": {
             "sources": [{"path": "benchmark.csv"}],
-            "serving": {"decide_in": "proxy"},  # where its steps can be timed
         },
         "litellm_settings": {"callbacks": ["timed_hook.handler"]},
     }

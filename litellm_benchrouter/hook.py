@@ -1,8 +1,7 @@
 """The LiteLLM side: `litellm_settings.callbacks: ["litellm_benchrouter.hook.handler"]`.
 
-LiteLLM asks `async_filter_deployments` for the deployments of a group before every attempt. We
-return the same deployments as shallow copies with `litellm_params["order"]` set to their rank;
-LiteLLM serves the lowest order that its later filters leave, so the next best takes over by itself.
+LiteLLM asks `async_filter_deployments` for the deployments of a group before every attempt, and we
+say which it should prefer, in the way that the installed router follows (`proxy.canary`).
 
 What a call has decided and tried hangs on LiteLLM's logging object of that call: the one object
 that is the same in every attempt, in fallbacks to other groups, and when the response's headers are
@@ -22,19 +21,28 @@ from weakref import WeakKeyDictionary
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_benchrouter.config import BLOCK, VirtualModel, load_config
-from litellm_benchrouter.conversation.text import asks_for_text, metadata_of
+from litellm_benchrouter.config import BLOCK, load_config
+from litellm_benchrouter.conversation.text import asks_for_text, metadata_of, turns_of
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.proxy import access, running
-from litellm_benchrouter.proxy.litellm_abilities import DeploymentAbilities
-from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices
+from litellm_benchrouter.proxy import access, attempts, preference, running
+from litellm_benchrouter.proxy.canary import Adapters
+from litellm_benchrouter.proxy.facts import DeploymentFacts
+from litellm_benchrouter.proxy.groups import (
+    Groups,
+    VirtualModels,
+    holder_of_response,
+    last_resorts,
+    rank_groups,
+    rewritten,
+)
+from litellm_benchrouter.proxy.logs import join_proxy_log, start_line
+from litellm_benchrouter.routing.deployments import ModelNames, group_of, id_of
 from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.serving.deciding import Deciding
-from litellm_benchrouter.serving.decision_log import set_log_level
-from litellm_benchrouter.serving.groups import put_first, rank_groups, rewritten
-from litellm_benchrouter.serving.metrics import process_metrics
-from litellm_benchrouter.serving.ranking import Call, ModelNames, group_of, id_of, order_deployments
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.serving.call import Attempt, Call
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
+from litellm_benchrouter.serving.metrics import FOLLOWED, NONE, process_metrics
+from litellm_benchrouter.serving.service import RoutingService
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -44,8 +52,8 @@ HEADER_PREFIX = "x-benchrouter-"
 class BenchRouterHook(CustomLogger):
     """Ranks the deployments of each group that the benchmark knows.
 
-    It never raises, never drops a deployment and never changes one that it was given; whatever
-    goes wrong, LiteLLM routes as if the plugin were not there.
+    It never raises and never changes a deployment that it was given; whatever goes wrong, LiteLLM
+    routes as if the plugin were not there.
     """
 
     def __init__(self) -> None:
@@ -53,14 +61,15 @@ class BenchRouterHook(CustomLogger):
         self._lock = threading.Lock()
         self._started = False
         self._configured = threading.Event()
-        self._virtual: dict[str, VirtualModel] = {}
-        self._deciding: Deciding | None = None
+        self._virtual = VirtualModels({})
+        self._service: RoutingService | None = None
         self._names = ModelNames({}, frozenset())
         self._named: BenchRouter | None = None
-        self._by_group: dict[str, list[Any]] = {}
         self._warned: set[str] = set()
+        self._told = False
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
         self._metrics = process_metrics()
+        self._adapters = Adapters(self, running.router, self._metrics.adapter)
 
     def start(self) -> None:
         """Read the proxy's configuration and load the artifact, in a thread."""
@@ -82,19 +91,22 @@ class BenchRouterHook(CustomLogger):
         if not self._configured.is_set():  # in the first moments: we do not know the names yet
             await asyncio.to_thread(self._configured.wait, running.ROUTER_WAIT_SECONDS)
         name = str(data.get("model"))
-        virtual = self._virtual.get(name)
-        if virtual is None or running.attribute("llm_router") is None:
+        if name not in self._virtual:
             return None
-        groups = await access.open_groups(name, virtual, user_api_key_dict, self._names)
-        ranking = list(groups)
         try:
-            ranking = await self._rank_groups(name, groups, data)
+            names = self._names_of(self._service.router if self._service else None)
+            index = self._virtual.index(names)
+            if index is None:
+                return None
+            groups, spent = await self._virtual.open(name, user_api_key_dict, index)
+            if groups:
+                ranking = await self._rank_groups(name, groups, data)
+                others = await last_resorts(ranking[0], name, data, user_api_key_dict)
+                return rewritten(data, ranking, others)
         except Exception as error:
-            kind = type(error).__name__
-            logger.warning("benchrouter: groups were taken as they are listed (%s)", kind)
-        others = await access.last_resorts(ranking[0], name, data, virtual, user_api_key_dict)
-        request = rewritten(data, ranking, others)
-        return access.with_guardrails(request, [request["model"], *request["fallbacks"]])
+            self._not_routed("a virtual model was passed through", error)
+            return None
+        raise access.denial(name, spent)
 
     async def async_filter_deployments(
         self,
@@ -104,14 +116,15 @@ class BenchRouterHook(CustomLogger):
         request_kwargs: dict[str, Any] | None = None,
         parent_otel_span: Any = None,
     ) -> list[Any]:
-        """Return the deployments as copies whose `order` is their rank (best first)."""
+        """Return the deployments so that LiteLLM prefers the best of them."""
+        stand_in = preference.STAND_IN.get()
+        if stand_in is not None:
+            return await stand_in(model, healthy_deployments, messages, request_kwargs or {})
         self.start()
         try:
             return await self._rank(model, healthy_deployments, messages, request_kwargs or {})
         except Exception as error:
-            # Not its message, which may quote the prompt.
-            kind = type(error).__name__
-            logger.warning("benchrouter: a request was passed through (%s)", kind)
+            self._not_routed("a request was passed through", error)
             self._metrics.failed()
             return healthy_deployments
 
@@ -122,8 +135,11 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(kwargs.get("litellm_logging_obj"))
             if call is not None:
-                call.ask(str(kwargs["model_info"]["id"]))
+                self._note_served(call, str(kwargs["model_info"]["id"]), kwargs)
                 metadata = metadata_of(kwargs)
+                group = metadata.get("model_group")
+                if call.virtual and group not in (None, call.virtual):
+                    call.group = str(group)  # older releases do not ask about a lone deployment
                 logged = metadata.get("spend_logs_metadata")
                 kept = dict(logged) if isinstance(logged, Mapping) else {}
                 kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
@@ -143,39 +159,45 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(data.get("litellm_logging_obj"))
             if call is not None:
-                if response is not None and not call.counted and self._deciding is not None:
+                if response is not None and not call.counted and self._service is not None:
                     call.counted = True
-                    self._deciding.answered(call)
+                    self._service.answered(call)
                 return call.as_headers(HEADER_PREFIX)
         return None
 
-    async def _rank_groups(
-        self, name: str, groups: dict[str, tuple[str, ...]], data: dict[str, Any]
-    ) -> list[str]:
+    async def _rank_groups(self, name: str, groups: Groups, data: dict[str, Any]) -> list[str]:
+        """Return the groups behind a virtual model, best first."""
         if not asks_for_text(data):
             return list(groups)
+        decision = None
         call = self._calls.setdefault(data["litellm_logging_obj"], Call())
         call.virtual = name
-        decision = None
-        deployments = [d for group in groups for d in self._by_group.get(group, [])]
-        router = self._deciding.serving.router if self._deciding else None
-        names = self._names_of(router)
-        models = [names.of(deployment) for deployment in deployments]
-        if self._deciding is not None and router is not None and any(models):
-            turns = data.get("messages") or data.get("prompt")
-            self._deciding.begin(call, turns, data)
-            offer = self._deciding.offer(deployments, models, turns, data)
-            decision = await self._deciding.decide(router, call, name, offer, turns, data)
-        if decision is not None:
-            call.decisions |= {group: decision for group, known in groups.items() if known}
-        ranking, holder = rank_groups(groups, None if call.mode else decision), None
+        try:
+            router = self._service.router if self._service else None
+            if self._service is not None and router is not None and any(groups.models):
+                turns = turns_of(data)
+                self._service.begin(call, turns, data)
+                offer = self._service.group(groups.deployments, groups.models, turns, data)
+                decision = await self._service.rank(router, call, name, offer, turns, data)
+                call.decisions |= {g: decision for g, known in groups.known.items() if known}
+                call.models |= groups.by_id
+                decision = None if call.mode else decision
+        except Exception as error:
+            self._not_routed("groups were taken as they are listed", error)
+        ranking, holder = rank_groups(groups.known, decision), None
         with contextlib.suppress(Exception):
-            holder = access.holder_of_response(data.get("previous_response_id"))
-        return put_first(ranking, holder)
+            holder = holder_of_response(data.get("previous_response_id"), groups)
+        ranking.sort(key=lambda group: group != holder)
+        call.group = ranking[0]
+        return ranking
+
+    def _not_routed(self, what: str, error: Exception) -> None:
+        """Say what was not routed; not the error's message, which may quote the prompt."""
+        logger.warning("benchrouter: %s (%s)", what, type(error).__name__)
 
     async def _rank(
         self,
-        group: str,
+        asked: str,
         deployments: list[Any],
         messages: list[Any] | None,
         request: dict[str, Any],
@@ -183,10 +205,15 @@ class BenchRouterHook(CustomLogger):
         if not asks_for_text(request):
             return deployments
         call = self._calls.get(request["litellm_logging_obj"])
-        if call is not None and call.virtual:
-            call.group = group  # which may be one that the benchmark does not know
-        router = self._deciding.serving.router if self._deciding else None
-        if self._deciding is None or router is None or not isinstance(deployments, list):
+        if call is not None:
+            call.attempt, call.followed = Attempt(), ""
+            if call.virtual:
+                call.group = asked  # which may be one that the benchmark does not know
+        router = self._service.router if self._service else None
+        adapter = self._adapters.current
+        if self._service is None or router is None or adapter is None:
+            return deployments
+        if not isinstance(deployments, list):
             return deployments
         names = self._names_of(router)
         models = [names.of(deployment) for deployment in deployments]
@@ -195,26 +222,28 @@ class BenchRouterHook(CustomLogger):
         self._warn_of_unknown(deployments, models)
         if call is None:
             call = self._calls[request["litellm_logging_obj"]] = Call()
-            self._deciding.begin(call, messages, request)
-        group = group_of(deployments, group)
-        offer = self._deciding.offer(deployments, models, messages, request)
+            self._service.begin(call, messages, request)
+        group = group_of(deployments, asked)
+        offer = self._service.group(deployments, models, messages, request)
         decision = call.decision_for(group, offer.able.names)
         if decision is None:
-            decision = await self._deciding.decide(router, call, group, offer, messages, request)
+            decision = await self._service.rank(router, call, group, offer, messages, request)
         call.group, call.decisions[group] = group, decision
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
         if call.mode:
             return deployments
-        target = request.get("_target_order")
-        return order_deployments(
-            deployments,
-            models,
-            decision,
-            tried=call.tried,
-            unable=offer.unable,
-            pinned=_holder_of_previous_response(request),
-            first=target if isinstance(target, int) else 1,
+        return await attempts.prefer(
+            adapter, call, asked, deployments, decision, offer.unable, messages, request
         )
+
+    def _note_served(self, call: Call, deployment_id: str, kwargs: Mapping[str, Any]) -> None:
+        """Note which deployment LiteLLM chose, and whether it is what was ranked first."""
+        if not call.ask(deployment_id) or not call.attempt.best:
+            return
+        call.followed = attempts.outcome_of(call.attempt, deployment_id, kwargs, self)
+        self._metrics.followed(call.followed)
+        if call.followed != FOLLOWED:
+            self._adapters.suspect()
 
     def _names_of(self, router: BenchRouter | None) -> ModelNames:
         """The names that go with a router, so that a version is taken up as one."""
@@ -225,42 +254,45 @@ class BenchRouterHook(CustomLogger):
 
     def _load(self) -> None:
         try:
-            path = running.config_path()
-            config = load_config(path)
-            self._virtual = config.virtual_models
-        except BenchRouterError as error:
-            logger.warning("benchrouter: %s Requests pass through.", error)
-            return
+            config = load_config(running.config_path())
+            self._virtual = VirtualModels(config.virtual_models)
+            self._configured.set()
+            if running.is_here():
+                join_proxy_log(config.serving.log_level)
+            self._names = ModelNames(config.aliases, frozenset())
+            executor = Executor(config.serving, self._metrics)
+            loader = VersionLoader(config, executor, self._loaded, self._metrics)
+            facts = DeploymentFacts({name: m.model_dump() for name, m in config.models.items()})
+            self._service = RoutingService(
+                config, loader, executor, facts.prices, facts.abilities, self._metrics
+            )
+            self._service.start()
+        except Exception as error:
+            if running.is_here():
+                join_proxy_log(None)
+            told = str(error) if isinstance(error, BenchRouterError) else type(error).__name__
+            logger.error("benchrouter: %s Requests pass through.", told)
         finally:
             self._configured.set()
-        if config.serving.log_level is not None:
-            set_log_level(config.serving.log_level)
-        self._names = ModelNames(config.aliases, frozenset())
-        serving = Serving(config, self._loaded, metrics=self._metrics)
-        stated = {name: model.model_dump() for name, model in config.models.items()}
-        self._deciding = Deciding(
-            config,
-            serving,
-            DeploymentPrices().of,
-            DeploymentAbilities(stated).of,
-            self._metrics,
-        )
-        serving.start()
 
     def _loaded(self, router: BenchRouter) -> list[list[str]]:
         """Look at the proxy's deployments; return the models on offer in each group."""
         names = ModelNames(self._names.aliases, frozenset(router.models))
         self._warned = set()
-        by_group: dict[str, list[Any]] = {}
-        for deployment in running.wait_for_model_list():
-            by_group.setdefault(deployment.get("model_name", ""), []).append(deployment)
-        self._by_group = by_group
+        running.wait_for_router()
+        if self._adapters.current is None:
+            self._adapters.choose()
+        index = self._virtual.index(names)
+        groups = index.groups if index is not None else Groups({}, names)
         offers = []
-        for deployments in by_group.values():
-            models = [names.of(deployment) for deployment in deployments]
-            if any(models):
-                self._warn_of_unknown(deployments, models)
-                offers.append(sorted({model for model in models if model is not None}))
+        for group, known in groups.known.items():
+            if known:
+                deployments = list(groups[group])
+                self._warn_of_unknown(deployments, list(map(names.of, deployments)))
+                offers.append(sorted(known))
+        if running.is_here() and not self._told:
+            self._told = True
+            start_line(router, offers, getattr(self._adapters.current, "name", NONE))
         return offers
 
     def _warn_of_unknown(self, deployments: list[Any], models: list[str | None]) -> None:
@@ -276,19 +308,6 @@ class BenchRouterHook(CustomLogger):
                         name,
                         deployment.get("model_name"),
                     )
-
-
-def _holder_of_previous_response(request: Mapping[str, Any]) -> str | None:
-    """Return the deployment that holds the response a request continues, where there is one.
-
-    Another deployment would answer that it does not know the response.
-    """
-    previous = request.get("previous_response_id")
-    if not isinstance(previous, str):
-        return None
-    with contextlib.suppress(Exception):
-        return access.deployment_of_response(previous)
-    return None
 
 
 handler = BenchRouterHook()

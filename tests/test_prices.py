@@ -8,15 +8,17 @@ import sys
 import numpy as np
 import pytest
 
-from litellm_benchrouter.costs.expected_cost import OUTPUT_TOKENS, Lengths, cost_model
-from litellm_benchrouter.costs.prices import (
+from litellm_benchrouter.costs import (
+    OUTPUT_TOKENS,
+    Lengths,
     Prices,
     bundled_cost_map,
+    cost_model,
     in_cost_map,
     with_known_prices,
 )
 from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, cost_ranks
-from litellm_benchrouter.proxy.litellm_prices import DeploymentPrices, price_of
+from litellm_benchrouter.proxy.facts import DeploymentFacts, price_of
 
 COST_MAP = {
     "gpt-9": {
@@ -54,7 +56,7 @@ def test_a_model_is_found_in_the_cost_map_by_its_provider(model, provider, price
 def test_the_cost_map_is_read_without_importing_litellm():
     code = (
         "import sys\n"
-        "from litellm_benchrouter.costs.prices import bundled_cost_map, in_cost_map\n"
+        "from litellm_benchrouter.costs import bundled_cost_map, in_cost_map\n"
         "print(in_cost_map(bundled_cost_map(), 'gpt-4o').input, 'litellm' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -117,11 +119,13 @@ def test_a_model_costs_the_mean_of_its_replicas_and_nothing_is_said_of_the_unkno
         deployment("c"),
         deployment("d", params=OWN),
     ]
-    prices = DeploymentPrices()
-    found = prices.of(group, ["ant", "ant", "bee", None])
+    facts = DeploymentFacts()
+    found = facts.prices(group, ["ant", "ant", "bee", None])
     assert found == (("ant", Prices(2.0, 2.0)),)
     group[0]["litellm_params"]["input_cost_per_token"] = 9.0
-    assert prices.of(group, ["ant", "ant", "bee", None]) is found  # not looked up for each request
+    assert (
+        facts.prices(group, ["ant", "ant", "bee", None]) == found
+    )  # not looked up for each request
 
 
 # Expected cost

@@ -1,24 +1,23 @@
-"""Run the contract and the routing tests against other releases of LiteLLM, and print a table.
+"""Run the contract and the routing tests against releases of LiteLLM, and print a table.
 
-    python tools/compat.py                                   # the oldest supported and the newest
-    python tools/compat.py ==1.100.0 --python python3.13     # any release, any interpreter
+    python tools/compat.py                                     # one release of each generation
+    python tools/compat.py 1.111.0                             # a new one
+    python tools/compat.py 1.110.2 --python python3.13 --units # and all that needs no proxy
 
-Each release gets a virtual environment of its own in `--folder`, which is kept and used again.
-Where a mirror lags behind, `--relax NAME` installs a release without minding its demand for that
-package.
-The exit code is 1 if a test failed or a release could not be installed.
+Each release gets a virtual environment of its own in `--folder`, which is kept and used again. The
+exit code is 1 if a test failed or a release could not be installed.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,21 +26,31 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ("tests/compat", "tests/proxy/test_routing.py")
-TOOLS = ("pytest", "pytest-asyncio", "hypothesis", "openai")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+TESTED = ("1.94.3", "1.109.3", "1.110.2")
+"""The oldest release, the last of the router in Python, and the newest of the router in Rust."""
+TESTS = (
+    "tests/compat",
+    *(f"tests/proxy/test_{name}.py" for name in ("routing", "preference", "groups", "virtual")),
+)
+UNITS = ("tests", "--ignore=tests/compat", "--ignore=tests/proxy", "--ignore=tests/benchmarks")
 _VERSIONS = """
 import json, platform
 from importlib.metadata import version
 print(json.dumps({"litellm": version("litellm"), "python": platform.python_version()}))
 """
+# LiteLLM pins packages of its own that its proxy does without, or in versions that an index lacks.
 _REQUIREMENTS = """
 from importlib.metadata import requires
 from packaging.requirements import Requirement
 for text in requires("litellm"):
     wanted = Requirement(text)
-    if wanted.marker is None or any(wanted.marker.evaluate({"extra": e}) for e in ("", "proxy")):
+    if wanted.marker is not None:
+        if not any(wanted.marker.evaluate({"extra": e}) for e in ("", "proxy")):
+            continue
         wanted.marker = None
-        print(wanted)
+    if wanted.name != "litellm-proxy":
+        print(wanted.name if wanted.name.startswith("litellm-") else wanted)
 """
 
 
@@ -49,8 +58,7 @@ for text in requires("litellm"):
 class Row:
     """What one release did."""
 
-    wanted: str
-    litellm: str = "-"
+    litellm: str
     python: str = "-"
     passed: int = 0
     skipped: int = 0
@@ -64,27 +72,24 @@ class CommandError(Exception):
 
 
 @click.command(help=(__doc__ or "").split("\n", 1)[0])
-@click.argument("specifiers", nargs=-1)
+@click.argument("releases", nargs=-1)
 @click.option("--python", default=sys.executable, help="The interpreter; default: this one.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where environments are kept.")
-@click.option("--relax", multiple=True, help="A package whose version LiteLLM may not dictate.")
-@click.option("--tests", multiple=True, default=TESTS, show_default=True)
+@click.option("--units", is_flag=True, help="Also run the tests that need no proxy.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def main(
-    specifiers: tuple[str, ...],
+    releases: tuple[str, ...],
     python: str,
     folder: Path | None,
-    relax: tuple[str, ...],
-    tests: tuple[str, ...],
+    units: bool,
     as_json: bool,
 ) -> None:
     folder = (folder or Path(tempfile.gettempdir()) / "benchrouter-compat").absolute()
     rows = []
-    for specifier in specifiers or (f"=={oldest()}.*", ""):
-        row = Row(f"litellm{specifier}")
+    for release in releases or TESTED:
+        row = Row(release)
         try:
-            environment = installed(specifier, python, folder, relax)
-            row = tested(row, environment, tests)
+            row = tested(row, installed(release, python, folder), [TESTS, UNITS][: 1 + units])
         except CommandError as error:
             row.problem = str(error)
         rows.append(row)
@@ -95,77 +100,68 @@ def main(
     sys.exit(any(row.problem or row.failed for row in rows))
 
 
-def oldest() -> str:
-    """Return the lower bound of LiteLLM in pyproject.toml."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return next(
-        found[1]
-        for text in project["dependencies"]
-        if (found := re.fullmatch(r"litellm>=([\d.]+)", text))
-    )
-
-
-def installed(specifier: str, python: str, folder: Path, relax: Sequence[str]) -> Path:
+def installed(release: str, python: str, folder: Path) -> Path:
     """Return the interpreter of an environment with that release and this checkout."""
     version = run([python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).strip()
-    name = re.sub(r"[^\w.]+", "", f"litellm{specifier}") + f"-python{version}"
-    environment, made = folder / name / "bin" / "python", folder / name / "complete"
-    if made.exists():
-        return environment
-    run([python, "-m", "venv", "--clear", str(folder / name)])
-    pip = [str(environment), "-m", "pip", "install", "--quiet"]
-    ours = ["--editable", f"{ROOT}[proxy]", *TOOLS]
-    if relax:
-        run([*pip, "--no-deps", f"litellm{specifier}", "packaging"])
-        demands = run([str(environment), "-c", _REQUIREMENTS]).splitlines()
-        kept = [text for text in demands if re.split(r"[^\w.-]", text)[0] not in relax]
-        run([*pip, *kept, *relax])
-        run([*pip, "--no-deps", "--editable", str(ROOT)])
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        others = [text for text in project["dependencies"] if not text.startswith("litellm")]
-        run([*pip, *others, *TOOLS, "prometheus-client"])
-    else:
-        run([*pip, f"litellm[proxy]{specifier}", *ours])
-    made.touch()
-    return environment
+    environment = folder / f"litellm-{release}-python{version}"
+    interpreter, complete = environment / "bin" / "python", environment / "complete"
+    if complete.exists():
+        return interpreter
+    run([python, "-m", "venv", "--clear", str(environment)])
+    pip = [str(interpreter), "-m", "pip", "install", "--quiet"]
+    run([*pip, "--upgrade", "pip"])  # what comes with Python may take minutes to resolve
+    run([*pip, "--no-deps", f"litellm=={release}", "packaging"])
+    run([*pip, *run([str(interpreter), "-c", _REQUIREMENTS]).splitlines(), *requirements()])
+    run([*pip, "--no-deps", "--editable", str(ROOT)])
+    complete.touch()
+    return interpreter
 
 
-def tested(row: Row, environment: Path, tests: Sequence[str]) -> Row:
-    """Return the row with what the tests said."""
+def requirements() -> list[str]:
+    """Return what the project and its tests require, beside LiteLLM itself."""
+    extras = PROJECT["optional-dependencies"]
+    of_extras = (extras[name] for name in ("proxy", "inspect", "report", "test"))
+    texts = [*PROJECT["dependencies"], *chain.from_iterable(of_extras)]
+    return [text for text in texts if not text.startswith("litellm")]
+
+
+def tested(row: Row, environment: Path, runs: Sequence[Sequence[str]]) -> Row:
+    """Return the row with what the tests said; each run is the arguments of one pytest."""
     versions = json.loads(run([str(environment), "-c", _VERSIONS]))
     row.litellm, row.python = versions["litellm"], versions["python"]
-    with tempfile.TemporaryDirectory() as scratch:
-        report = Path(scratch) / "report.xml"
-        command = [str(environment), "-m", "pytest", "-q", f"--junit-xml={report}", *tests]
-        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-        if done.returncode not in (0, 1):  # all passed, or some failed
-            row.problem = last_line(done.stdout + done.stderr)
-            return row
-        suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
-    row.seconds = float(suite.get("time", "0"))
-    for case in suite.iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
-            row.failed.append(f"{case.get('classname')}::{case.get('name')}")
-        elif case.find("skipped") is not None:
-            row.skipped += 1
-        else:
-            row.passed += 1
+    for arguments in runs:
+        with tempfile.TemporaryDirectory() as scratch:
+            report = Path(scratch) / "report.xml"
+            command = [str(environment), "-m", "pytest", "-q", f"--junit-xml={report}", *arguments]
+            code = subprocess.run(command, cwd=ROOT, check=False, stdout=sys.stderr).returncode
+            if code not in (0, 1):  # all passed, or some failed
+                row.problem = f"pytest exited with {code}"
+                return row
+            suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
+        row.seconds += float(suite.get("time", "0"))
+        for case in suite.iter("testcase"):
+            if case.find("failure") is not None or case.find("error") is not None:
+                row.failed.append(f"{case.get('classname')}::{case.get('name')}")
+            elif case.find("skipped") is not None:
+                row.skipped += 1
+            else:
+                row.passed += 1
     return row
 
 
 def show(rows: Sequence[Row]) -> None:
     """Print the table, and under it what failed."""
     table = Table(title="LiteLLM releases", title_justify="left")
-    for column in ("wanted", "LiteLLM", "Python", "passed", "failed", "skipped", "seconds"):
+    for column in ("LiteLLM", "Python", "passed", "failed", "skipped", "seconds"):
         table.add_column(column)
     for row in rows:
         counts = (row.passed, len(row.failed), row.skipped, round(row.seconds))
-        table.add_row(row.wanted, row.litellm, row.python, *map(str, counts))
+        table.add_row(row.litellm, row.python, *map(str, counts))
     console = Console(width=120, markup=False)
     console.print(table)
     for row in rows:
         for text in (*row.failed, *([row.problem] if row.problem else [])):
-            console.print(f"{row.wanted}: {text}")
+            console.print(f"{row.litellm}: {text}")
 
 
 def run(command: Sequence[str]) -> str:

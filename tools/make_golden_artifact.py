@@ -21,8 +21,8 @@ import yaml
 from litellm_benchrouter.artifact.manifest import SCHEMA_VERSION
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli import demo as run
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo import run
 from litellm_benchrouter.routing.router import BenchRouter
 
 TARGET = Path(__file__).parents[1] / "tests" / "data" / f"schema-{SCHEMA_VERSION}"

@@ -100,7 +100,7 @@ def _routes() -> list[dict[str, Any]]:
 
     The prompts are all of the demo's benchmark, over which our hook decides.
     """
-    with as_file(files("litellm_benchrouter.demo") / "benchmark.csv") as path:
+    with as_file(files("litellm_benchrouter") / "demo" / "benchmark.csv") as path:
         table = pl.read_csv(path)
     prompts: dict[str, list[str]] = {}
     for _, rows in table.group_by("task", maintain_order=True):

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reliability.hooking import Logging, close, hook_of, offered, serving_of
+from reliability.hooking import Logging, close, hook_of, loader_of, offered
 from support.timing import elapsed_ms
 
-from litellm_benchrouter.demo.run import prepare
+from litellm_benchrouter.cli.demo import prepare
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.routing.router import BenchRouter
 from peers_run.result import Ask
@@ -23,7 +23,7 @@ def by_the_hook(router: BenchRouter) -> Iterator[Ask]:
     with tempfile.TemporaryDirectory(prefix="benchrouter-") as folder:
         prepare(Path(folder), Silent())
         hook, loop = hook_of(Path(folder)), asyncio.new_event_loop()
-    serving_of(hook).router = router
+    loader_of(hook).router = router
     deployments = offered(list(router.models))
 
     def ask(text: str) -> float:

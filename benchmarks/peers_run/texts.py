@@ -92,7 +92,7 @@ def read_prompts(data: Path | None, *, n_asked: int, n_rows: int) -> Prompts:
     """
     vectors = None
     if data is None:
-        with as_file(files("litellm_benchrouter.demo") / "benchmark.csv") as path:
+        with as_file(files("litellm_benchrouter") / "demo" / "benchmark.csv") as path:
             table = pl.read_csv(path)
     else:
         samples = pl.read_parquet(data / "samples.parquet").with_row_index("row")

@@ -22,7 +22,7 @@ from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 from rich.progress import Progress
 
-from litellm_benchrouter.demo.run import PROMPTS
+from litellm_benchrouter.cli.demo import PROMPTS
 
 __all__ = [
     "MODELS",

@@ -10,25 +10,22 @@ from typing import Any
 
 import click
 
-from litellm_benchrouter.cli.label_report import (
-    plan_document,
-    show_import,
-    show_labels,
-    show_plan,
-)
 from litellm_benchrouter.cli.options import (
     config_option,
+    console,
     json_option,
     print_json,
+    print_tables,
+    print_warnings,
     required_config,
 )
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ConfigError, LabellingError
-from litellm_benchrouter.labelling.journal import Journal, import_labels, writing
+from litellm_benchrouter.labelling.journal import Imported, Journal, import_labels, writing
 from litellm_benchrouter.labelling.models import models_named, read_proxy
 from litellm_benchrouter.labelling.plan import Plan
 from litellm_benchrouter.labelling.provider import CallOptions
-from litellm_benchrouter.labelling.run import AskOptions, do_run, plan_run, summary
+from litellm_benchrouter.labelling.run import AskOptions, Run, do_run, plan_run, summary
 from litellm_benchrouter.labelling.task import (
     LabelTask,
     benchmark_models,
@@ -36,6 +33,7 @@ from litellm_benchrouter.labelling.task import (
     open_task,
 )
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.views import Table, number
 
 _INTERRUPTED = 130
 
@@ -94,7 +92,7 @@ def label_command(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Ask the models a few inputs of a task, and keep the scored answers for the next build.
+    """Ask the models a few inputs of a task, and keep the scored answers.
 
     Nothing is asked before the cost is shown and agreed to. Every answer is on the disk before the
     next step: run it again after a failure, and only what is missing is asked. Exit code 2: the
@@ -105,12 +103,12 @@ def label_command(
     proxy = read_proxy(path)
     task = open_task(config, task_name, inputs)
     if labels is not None:
-        known = benchmark_models(config, proxy) | models_named(config, proxy)
+        models_known = benchmark_models(config, proxy) | models_named(config, proxy)
         with writing(task.path, config.aliases) as journal:
             _note_mended(journal, task)
             keys = {question.key for question in task.questions}
-            done = import_labels(labels, journal, keys, known, config.aliases)
-        show_import(task, done, as_json)
+            done = import_labels(labels, journal, keys, models_known, config.aliases)
+        _show_import(task, done, as_json)
         return
     named = [name for part in (models or "").split(",") if (name := part.strip())]
     options = AskOptions(
@@ -127,19 +125,19 @@ def label_command(
             _note_mended(journal, task)
         run = plan_run(config, proxy, task, chosen_metric, journal, options)
         if not as_json:
-            show_plan(run)
+            _show_plan(run)
         if dry_run:
             if as_json:
-                print_json(plan_document(run))
+                print_json(_plan_document(run))
             return
         _agree(run.plan, limit_usd, yes)
         with bars() as stages:
             asking = asyncio.run(do_run(run, stages, lambda text: click.echo(text, err=True)))
         document = summary(run, asking)
     if as_json:
-        print_json(document | {"plan": plan_document(run)})
+        print_json(document | {"plan": _plan_document(run)})
     else:
-        show_labels(document, task)
+        _show_labels(document, task)
     if document["stopped"] == "interrupted":
         sys.exit(_INTERRUPTED)
     if run.plan.jobs and not _n_labels_now(document):
@@ -177,14 +175,153 @@ def _agree(plan: Plan, limit_usd: float | None, yes: bool) -> None:
     cost = f"about ${plan.expected_usd:.4f} (at most ${plan.most_usd:.4f})"
     if limit_usd is not None and plan.expected_usd > limit_usd:
         raise ConfigError(
-            f"the estimate is {cost}, above --limit-usd {limit_usd:g}; raise the limit, lower --n, "
-            f"or name fewer --models."
+            f"--limit-usd: {limit_usd:g} is below the estimate, {cost}. Raise it, lower --n, or "
+            f"name fewer --models."
         )
     if yes:
         return
     if not sys.stdin.isatty():
         raise ConfigError(
-            f"nobody is there to agree to {plan.n_calls} calls for {cost}; add --yes, or --dry-run "
-            f"to see the table only."
+            f"--yes is required without a terminal: {plan.n_calls} calls cost {cost}. Use "
+            f"--dry-run to see the plan only."
         )
     click.confirm(f"{plan.n_calls} calls for {cost}. Go on?", abort=True, err=True)
+
+
+def _plan_document(run: Run) -> dict[str, Any]:
+    """Return the plan as JSON holds it."""
+    return {
+        "task": run.task.name,
+        "inputs": len(run.chosen),
+        "calls": run.plan.n_calls,
+        "models": [
+            {
+                "model": line.model,
+                "calls": line.n_calls,
+                "input_price_usd_per_mtok": line.price and line.price.input * 1e6,
+                "output_price_usd_per_mtok": line.price and line.price.output * 1e6,
+                "expected_usd": line.expected_usd,
+                "most_usd": line.most_usd,
+            }
+            for line in run.plan.lines
+        ],
+        "expected_usd": run.plan.expected_usd,
+        "most_usd": run.plan.most_usd,
+        "unusable": run.unusable,
+        "warnings": run.task.warnings,
+    }
+
+
+def _show_plan(run: Run) -> None:
+    """Show what is to be asked, and what it will cost."""
+    out, plan = console(), run.plan
+    rows = [
+        [
+            line.model,
+            str(line.n_calls),
+            *(number(p and p * 1e6, 2) for p in (line.price and line.price.input,
+                                                 line.price and line.price.output)),
+            *(number(usd, 4) for usd in (line.expected_usd, line.most_usd)),
+        ]
+        for line in plan.lines
+    ]  # fmt: skip
+    total = ["all", str(plan.n_calls), "", ""]
+    rows.append([*total, number(plan.expected_usd, 4), number(plan.most_usd, 4)])
+    title = f"Task {run.task.name}: {len(run.chosen)} of {len(run.task.questions)} inputs"
+    columns = ("Model", "Calls", "$/M in", "$/M out", "About $", "At most $")
+    if plan.lines:
+        print_tables(out, Table(title, columns, rows, marked=len(rows) - 1))
+    print_warnings(out, (f"{model} is not asked: {why}." for model, why in run.unusable.items()))
+    if plan.unpriced:
+        unpriced = ", ".join(plan.unpriced)
+        warning = (
+            f"no price is known of {unpriced}, so the estimate leaves them out. Set "
+            f"input_price_usd_per_mtok and output_price_usd_per_mtok under benchrouter.models."
+        )
+        print_warnings(out, [warning])
+
+
+def _show_labels(document: dict[str, Any], task: LabelTask) -> None:
+    """Show what the journal holds now, and what to do next."""
+    out, judge = console(), document["judge"]
+    rows = [
+        [
+            entry["model"],
+            str(entry["labels"]),
+            number(entry["mean_score"]),
+            str(entry["answers_now"]),
+            str(entry["failures_now"]),
+            number(entry["spent_usd_now"], 4),
+        ]
+        for entry in document["models"]
+    ]
+    if judge is not None:
+        now = [str(judge["verdicts_now"]), str(judge["failures_now"])]
+        rows.append([judge["model"], "", "", *now, number(judge["spent_usd_now"], 4)])
+    columns = ("Model", "Labels", "Mean score", "Answered now", "Failed now", "Spent now $")
+    print_tables(out, Table("Labels", columns, rows))
+    for entry in [*document["models"], *([judge] if judge else [])]:
+        if entry["given_up"]:
+            print_warnings(out, [f"{entry['model']} was asked no more: {entry['given_up']}"])
+        if entry.get("cut_now"):
+            cut = f"{entry['cut_now']} answers of {entry['model']} were cut at --max-tokens"
+            print_warnings(out, [f"{cut} and scored as they are."])
+    print_warnings(out, document["warnings"])
+    for line in _closing(document, task):
+        out.print(line)
+
+
+def _closing(document: dict[str, Any], task: LabelTask) -> list[str]:
+    lines = []
+    if document["rescored"]:
+        lines.append(f"{document['rescored']} stored answers were scored by {document['metric']}.")
+    if document["unscored"]:
+        lines.append(f"{document['unscored']} answers have no score yet; run it again.")
+    match document["stopped"]:
+        case "limit":
+            lines.append("Stopped: another call could go above --limit-usd.")
+        case "judge":
+            lines.append("Stopped: the judge cannot be asked; answers are kept for the next run.")
+        case "interrupted":
+            lines.append("Interrupted; what was answered is kept. Run it again to go on.")
+    lines.append(
+        f"Spent ${document['spent_usd_now']:.4f}. {document['inputs']['labelled']} of "
+        f"{document['inputs']['all']} inputs have labels: {document['labels_file']}"
+    )
+    if not any(entry["labels"] for entry in document["models"]):
+        return lines
+    if not task.is_configured:
+        lines.append(f"Add the task to the configuration: tasks: {{{_entry(task)}}}")
+    lines.append("Run benchrouter build to take them in.")
+    return lines
+
+
+def _entry(task: LabelTask) -> str:
+    return f"{task.name}: {{inputs: {task.inputs}}}"
+
+
+def _show_import(task: LabelTask, done: Imported, as_json: bool) -> None:
+    """Show what came of a file of labels."""
+    if as_json:
+        print_json(
+            {
+                "task": task.name,
+                "labels_file": str(task.path),
+                "added": done.added,
+                "replaced": done.replaced,
+                "known": done.known,
+                "left_out": done.strangers,
+                "warnings": task.warnings,
+            }
+        )
+        return
+    out = console()
+    counts = f"{done.added} labels added, {done.replaced} replaced, {done.known} known already"
+    out.print(f"{counts}: {task.path}")
+    strangers = [
+        f"{done.strangers} rows were left out: their prompts are not among the task's inputs."
+    ]
+    print_warnings(out, [*task.warnings, *(strangers if done.strangers else [])])
+    if not task.is_configured:
+        out.print(f"Add the task to the configuration: tasks: {{{_entry(task)}}}")
+    out.print("Run benchrouter build to take them in.")

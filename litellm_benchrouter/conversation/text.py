@@ -10,15 +10,22 @@ TASK_HEADER = "x-benchrouter-task"
 TASK_TAG = "task:"
 POLICY_HEADER = "x-benchrouter-policy"
 
+MAPPINGS = (dict, Mapping)
+"""For `isinstance`: dict first, as to ask for a Mapping takes ten times as long."""
+
 # The event loop reads requests, and a client may send anything: no embedder looks further than the
 # first of these characters, and of a million turns or parts a sample must do.
 MOST_PARTS = 2_000
 _LONGEST_TEXT = 32_768
 _LONGEST_NAME = 200
+_COUNTED = ("input", "contents", "instructions", "system", "systemInstruction")
+_TURNS = ("messages", "prompt", "input", "contents")
 _TEXT_CALLS = frozenset(
     {
         *("completion", "acompletion", "text_completion", "atext_completion"),
         *("responses", "aresponses", "anthropic_messages"),
+        *("generate_content", "agenerate_content"),
+        *("generate_content_stream", "agenerate_content_stream"),
     }
 )
 
@@ -41,6 +48,11 @@ def asks_for_text(request: Mapping[str, Any]) -> bool:
     return isinstance(call_type, str) and call_type in _TEXT_CALLS
 
 
+def turns_of(request: Mapping[str, Any]) -> object:
+    """Return the turns of a request of any endpoint: a list, or a text; None where it has none."""
+    return next((request[key] for key in _TURNS if request.get(key)), None)
+
+
 def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
     """Return the text of the last user turn that has any, or an empty string.
 
@@ -51,19 +63,10 @@ def last_user_turn(messages: object, request: Mapping[str, Any]) -> str:
     messages : object
         Chat or Anthropic messages; None where the endpoint has none.
     request : mapping
-        The rest of the request: `input` of /v1/responses.
+        The rest of the request: `input` of /v1/responses, `contents` of Gemini's endpoint.
     """
-    for turns in (messages, request.get("input")):
+    for turns in (messages, request.get("input"), request.get("contents")):
         text = _user_text(turns)
-        if text:
-            return text
-    return ""
-
-
-def first_user_turn(messages: object, request: Mapping[str, Any]) -> str:
-    """Return the text of the first user turn that has any; see `last_user_turn`."""
-    for turns in (messages, request.get("input")):
-        text = _user_text(turns, last=False)
         if text:
             return text
     return ""
@@ -77,7 +80,7 @@ def named_task(request: Mapping[str, Any]) -> str | None:
     metadata = metadata_of(request)
     requester = metadata.get("requester_metadata")
     for place in (requester, metadata, request.get("metadata")):
-        if isinstance(place, Mapping) and _is_name(place.get("task")):
+        if isinstance(place, MAPPINGS) and _is_name(place.get("task")):
             return str(place["task"]).strip()
     tags = metadata.get("tags")
     if isinstance(tags, list | tuple):
@@ -103,7 +106,7 @@ def characters(messages: object, request: Mapping[str, Any]) -> int:
         As in `last_user_turn`. Images, files and tools are not counted, nor what follows after
         `MOST_PARTS` parts.
     """
-    turns = (messages, request.get("input"), request.get("instructions"), request.get("system"))
+    turns = (messages, *(request.get(key) for key in _COUNTED))
     found = (islice(_lengths(part), MOST_PARTS) for part in turns if part is not None)
     return sum(chain.from_iterable(found))
 
@@ -115,8 +118,8 @@ def _lengths(part: object, depth: int = 4) -> Iterator[int]:
     elif depth and isinstance(part, list | tuple):
         for each in part:
             yield from _lengths(each, depth - 1)
-    elif depth and isinstance(part, Mapping):
-        for key in ("content", "text"):
+    elif depth and isinstance(part, MAPPINGS):
+        for key in ("content", "parts", "text"):
             yield from _lengths(part.get(key), depth - 1)
     else:
         yield 0  # it counts among the parts that are looked at
@@ -125,7 +128,7 @@ def _lengths(part: object, depth: int = 4) -> Iterator[int]:
 def _header(request: Mapping[str, Any], wanted: str) -> str | None:
     """Return a header of the client's request, stripped; None where it is missing or empty."""
     headers = metadata_of(request).get("headers")
-    if isinstance(headers, Mapping):
+    if isinstance(headers, MAPPINGS):
         for name, value in headers.items():
             # The length first: there are a dozen headers, and this one is seldom among them.
             is_it = isinstance(name, str) and len(name) == len(wanted) and name.lower() == wanted
@@ -138,16 +141,16 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value.strip() != "" and len(value) <= _LONGEST_NAME
 
 
-def _user_text(turns: object, *, last: bool = True) -> str:
+def _user_text(turns: object) -> str:
     if isinstance(turns, str):
         return turns[:_LONGEST_TEXT]
     if not isinstance(turns, list | tuple):
         return ""
-    for turn in islice(reversed(turns) if last else turns, MOST_PARTS):
+    for turn in islice(reversed(turns), MOST_PARTS):
         if isinstance(turn, str):
             return turn[:_LONGEST_TEXT]
-        if isinstance(turn, Mapping) and _is_user_turn(turn):
-            text = _content_text(turn.get("content"))
+        if isinstance(turn, MAPPINGS) and _is_user_turn(turn):
+            text = _content_text(turn.get("content") or turn.get("parts"))
             if text.strip():
                 return text
     return ""
@@ -167,7 +170,7 @@ def _content_text(content: object) -> str:
     parts: list[str] = []
     room = _LONGEST_TEXT
     for part in islice(content, MOST_PARTS):
-        text = part.get("text") if isinstance(part, Mapping) else part
+        text = part.get("text") if isinstance(part, MAPPINGS) else part
         if isinstance(text, str) and room > 0:
             parts.append(text[:room])
             room -= len(text) + 1

@@ -1,4 +1,4 @@
-"""Is the hook registered, can it be imported, and does LiteLLM call it as it expects?"""
+"""The hook: is it registered, does LiteLLM call it as it expects, and follow what it prefers?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from litellm_benchrouter.doctor.finding import Finding, fail, ok, warn
+from litellm_benchrouter.views import Finding, Status, fail, ok, warn
 
 MODULE = "litellm_benchrouter.hook"
 HANDLER = f"{MODULE}.handler"
@@ -17,7 +17,7 @@ _LINE = f'litellm_settings: {{ callbacks: ["{HANDLER}"] }}'
 _OTHER_LISTS = ("success_callback", "failure_callback", "service_callback", "post_call_rules")
 
 
-def check(path: Path, proxy: Mapping[str, Any]) -> Iterator[Finding]:
+def check_callback(path: Path, proxy: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that the proxy of this YAML would call the hook, and call it rightly."""
     yield _registered(proxy)
     shadow = path.resolve().parent / (MODULE.replace(".", "/") + ".py")
@@ -27,7 +27,10 @@ def check(path: Path, proxy: Mapping[str, Any]) -> Iterator[Finding]:
             f"LiteLLM runs {shadow} in place of the installed package",
             "move it, or the configuration, to another folder",
         )
-    yield _importable()
+    importable = _importable()
+    yield importable
+    if importable.status is Status.OK:
+        yield _follows()
 
 
 def callbacks(proxy: Mapping[str, Any]) -> list[str]:
@@ -37,8 +40,8 @@ def callbacks(proxy: Mapping[str, Any]) -> list[str]:
 
 
 def _settings(proxy: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = proxy.get("litellm_settings")
-    return found if isinstance(found, Mapping) else {}
+    section = proxy.get("litellm_settings")
+    return section if isinstance(section, Mapping) else {}
 
 
 def _registered(proxy: Mapping[str, Any]) -> Finding:
@@ -81,6 +84,21 @@ def _importable() -> Finding:
             "install a LiteLLM that is supported (docs/compatibility.md)",
         )
     return ok("hooks", "LiteLLM calls them as the plugin expects")
+
+
+def _follows() -> Finding:
+    """Try, on a router of mock deployments, whether LiteLLM serves what the plugin prefers."""
+    from litellm_benchrouter.proxy.canary import litellm_version, working
+
+    maker = working(import_module(MODULE).handler)
+    if maker is None:
+        return fail(
+            "preferences",
+            f"LiteLLM {litellm_version()} serves other deployments than the plugin prefers, so "
+            "requests pass through",
+            "install a LiteLLM that is supported (docs/compatibility.md)",
+        )
+    return ok("preferences", f"LiteLLM {litellm_version()} follows them, stated by {maker.name}")
 
 
 def _differs(hook: type, base: type, name: str) -> bool:

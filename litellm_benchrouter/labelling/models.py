@@ -11,7 +11,7 @@ from typing import Any
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.serving.ranking import NAME, ModelNames
+from litellm_benchrouter.routing.deployments import NAME, ModelNames
 
 _CHAT_MODES = (None, "chat", "completion", "responses")
 _ENVIRONMENT = "os.environ/"

@@ -12,15 +12,15 @@ from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.embed import read_vectors
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 from litellm_benchrouter.guarded.few_labels import herd
 from litellm_benchrouter.labelling.journal import Journal
 from litellm_benchrouter.labelling.task import LabelTask, Question
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.sources.tasks import prompt_key, read_inputs
+from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.opening import open_store
 
 
 def select_inputs(
@@ -103,10 +103,7 @@ def input_vectors(
                 return normalize(vectors[[rows[q.key] for q in questions]])
         prompts = [question.prompt for question in questions]
         if embedder is None or isinstance(embedder, PrecomputedEmbedder):
-            # What `auto` would choose takes a benchmark to know; the inputs alone are enough here.
-            own_kind = config.embedder.kind != "auto"
-            chosen = config.embedder if own_kind else config.embedder.of_kind("lexical")
-            embedder = make_embedder(chosen, prompts, seed=config.seed)
+            embedder = make_embedder(config.embedder, prompts, seed=config.seed)
         cache = store.cache if config.embedder.cache else None
         embedded, _ = embed_with_cache(embedder, prompts, cache)
     except (ConfigError, EmbedderError) as error:

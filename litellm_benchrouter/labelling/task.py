@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.conversation.text import last_user_turn
 from litellm_benchrouter.errors import ConfigError
@@ -16,7 +16,7 @@ from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric
 from litellm_benchrouter.labelling.models import Proxy, models_named
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.tasks import JSON_LINES, labels_path, prompt_key, read_inputs
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.store import open_store
 
 
 @dataclass(frozen=True)

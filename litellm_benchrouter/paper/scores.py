@@ -1,15 +1,23 @@
-"""The correctness predictor g and the three scores of section 3: eqs. 1, 2, 5 and 7."""
+"""Section 3: the correctness predictor g, the three scores, and the rule of eq. 6 on them."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.benchmark import MISSING
-from litellm_benchrouter.paper.masked import mean, ratio
+from litellm_benchrouter.paper.benchmark import MISSING, mean, ratio
 from litellm_benchrouter.paper.neighbors import Neighbors
 
 Array = NDArray[np.float64]
+
+DIGITS = 12
+"""Sums of the same labels in another order differ in the last bits; a tie is still a tie."""
+
+_NEGLIGIBLE = 1e-18  # probability mass that cannot move eq. 6 by a digit that is printed
 
 
 def correctness_predictor(
@@ -90,3 +98,190 @@ def predictor_accuracy(g: Array, correctness: NDArray[np.uint8], t: float = 0.5)
     known = (correctness != MISSING) & ~np.isnan(g)
     right = np.where(known, (g > t) == (correctness == 1), np.nan)
     return mean(right)
+
+
+def rank(
+    scores: Array,
+    average: Array,
+    cost_ranks: Sequence[tuple[int, float]],
+    names: Sequence[str],
+) -> NDArray[np.intp]:
+    """Order models by score; ties go to the best on average, then the cheaper, then the name.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (M,)
+        NaN ranks last.
+    average : ndarray of float64, shape (M,)
+        Mean accuracy over the benchmark's tasks.
+    cost_ranks : sequence of (int, float), length M
+        As `benchmark.cost_ranks` returns them.
+
+    Returns
+    -------
+    ndarray of int, shape (M,)
+        Positions of the models, best first. The order of the columns never matters.
+    """
+
+    return rank_with(scores, preference(average, cost_ranks, names))
+
+
+def preference(
+    average: Array, cost_ranks: Sequence[tuple[int, float]], names: Sequence[str]
+) -> NDArray[np.intp]:
+    """Order in which models that tie are taken; parameters and result as for `rank`."""
+
+    def key(m: int) -> tuple[float, tuple[int, float], str]:
+        mean = round(float(average[m]), DIGITS)
+        return (math.inf if math.isnan(mean) else -mean, cost_ranks[m], names[m])
+
+    return np.array(sorted(range(len(names)), key=key), dtype=np.intp)
+
+
+def rank_with(scores: Array, preferred: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Order models by score, NaN last; those that tie stay in the order of `preferred`."""
+    return preferred[np.rint(scores[preferred] * -(10.0**DIGITS)).argsort(kind="stable")]
+
+
+def probability_better(n_inputs: int, s2_a: float, p_a: float, s2_b: float, p_b: float) -> float:
+    """P(S~(a, d') > S~(b, d')) under the confidence model (eqs. 4 and 6), exactly.
+
+    Given eq. 4, the number of inputs that a model answers correctly is the sum of two binomials:
+    n S2 trials with probability p and n (1 - S2) trials with probability 1 - p. Their
+    distributions are convolved; nothing is sampled. The two models are taken as independent, as
+    in the paper.
+
+    Parameters
+    ----------
+    s2_a, s2_b : float
+        S2 of the two models.
+    p_a, p_b : float
+        p(d', m) of the two models.
+    """
+    first_a, mass_a = _correct_answers(n_inputs, s2_a, p_a)
+    first_b, mass_b = _correct_answers(n_inputs, s2_b, p_b)
+    # P(A > B) = sum_a P(A = a) P(B < a)
+    below = np.concatenate(([0.0], np.cumsum(mass_b)))
+    position = np.clip(np.arange(len(mass_a)) + first_a - first_b, 0, len(mass_b))
+    return float(np.clip(mass_a @ below[position], 0.0, 1.0))
+
+
+def _correct_answers(n_inputs: int, s2: float, p: float) -> tuple[int, Array]:
+    """Distribution of the number of correct answers: its lowest value and its mass."""
+    positive = round(n_inputs * s2)
+    first_1, mass_1 = _binomial(positive, p)
+    first_0, mass_0 = _binomial(n_inputs - positive, 1.0 - p)
+    return first_1 + first_0, np.convolve(mass_1, mass_0)
+
+
+def _binomial(n: int, p: float) -> tuple[int, Array]:
+    """Binomial mass over the values that matter: the lowest of them, and the mass of each."""
+    if p <= 0.0 or n == 0:
+        return 0, np.ones(1)
+    if p >= 1.0:
+        return n, np.ones(1)
+    log_factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
+    k = np.arange(n + 1)
+    log_mass = (
+        log_factorial[n]
+        - log_factorial
+        - log_factorial[::-1]
+        + k * np.log(p)
+        + (n - k) * np.log1p(-p)
+    )
+    mass = np.exp(log_mass)
+    kept = np.flatnonzero(mass > _NEGLIGIBLE)
+    return int(kept[0]), mass[kept[0] : kept[-1] + 1]
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """What the builder knows of a task: all that eqs. 5 and 6 need, for all models.
+
+    Attributes
+    ----------
+    u : float
+        Distance of the task from the benchmark, u(d') (eq. 8), in [0, 2].
+    s1, s2, s3, p : ndarray of float64, shape (M,)
+        Eqs. 1, 2, 5 and 10.
+    """
+
+    n_inputs: int
+    u: float
+    s1: Array
+    s2: Array
+    s3: Array
+    p: Array
+
+
+@dataclass(frozen=True)
+class TaskChoice:
+    """The outcome of eq. 6.
+
+    Attributes
+    ----------
+    order : ndarray of int, shape (M,)
+        Positions of the models, best first: the pick, then the others by S3.
+    m3, best_on_average : int
+        Positions of m_3 and m*.
+    probability : float or None
+        P(S~(m_3, d') > S~(m*, d')); None where m_3 is m* or S3 is not defined.
+    """
+
+    order: NDArray[np.intp]
+    m3: int
+    best_on_average: int
+    probability: float | None
+
+
+def probabilities_better(task: TaskScores, than: int) -> Array:
+    """P(S~(m, d') > S~(m*, d')) of every model, shape (M,); NaN where it is not defined.
+
+    Parameters
+    ----------
+    than : int
+        Position of the model to compare with, m* in eq. 6; it has NaN itself.
+    """
+    defined = ~np.isnan(task.s2) & ~np.isnan(task.p)
+    found = np.full(len(task.s2), np.nan)
+    for m in np.flatnonzero(defined) if defined[than] else ():
+        if m != than:
+            found[m] = probability_better(
+                task.n_inputs, task.s2[m], task.p[m], task.s2[than], task.p[than]
+            )
+    return found
+
+
+def decide_by_eq6(
+    task: TaskScores,
+    average: Array,
+    cost_ranks: Sequence[tuple[int, float]],
+    names: Sequence[str],
+    *,
+    eta: float = 0.6,
+) -> TaskChoice:
+    """Pick m_3 where it is better than m* with probability above eta, else m* (eq. 6).
+
+    Parameters
+    ----------
+    task : TaskScores
+        Of the M models on offer.
+    average : ndarray of float64, shape (M,)
+    cost_ranks, names
+        As in `rank`.
+    """
+    by_s3 = rank(task.s3, average, cost_ranks, names)
+    star = int(rank(average, average, cost_ranks, names)[0])
+    m3 = int(by_s3[0])
+    probability: float | None = None
+    pick = star
+    if m3 != star and not np.isnan(task.s3[m3]):
+        if np.isnan(task.s3[star]):
+            pick = star  # nothing to compare with: stay with the best on average
+        else:
+            probability = probability_better(
+                task.n_inputs, task.s2[m3], task.p[m3], task.s2[star], task.p[star]
+            )
+            pick = m3 if probability > eta else star
+    order = np.concatenate(([pick], by_s3[by_s3 != pick]))
+    return TaskChoice(order, m3, star, probability)

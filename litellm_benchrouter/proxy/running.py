@@ -10,6 +10,11 @@ from typing import Any
 
 from litellm_benchrouter.errors import BenchRouterError
 
+MAX_FALLBACKS = 5
+"""LiteLLM's own limit of fallbacks for a request (`ROUTER_MAX_FALLBACKS`)."""
+TEXT_MODES = (None, "chat", "completion", "responses")
+"""`model_info.mode` of deployments that answer text."""
+
 ROUTER_WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 _MODULE = "litellm.proxy.proxy_server"
@@ -18,6 +23,11 @@ _MODULE = "litellm.proxy.proxy_server"
 def attribute(name: str) -> Any:
     """Return one of the proxy's globals; None outside of a proxy."""
     return getattr(sys.modules.get(_MODULE), name, None)
+
+
+def router() -> Any:
+    """Return the proxy's `litellm.Router`; None where there is none yet."""
+    return attribute("llm_router")
 
 
 def config_path() -> Path:
@@ -38,14 +48,13 @@ def config_path() -> Path:
     )
 
 
-def wait_for_model_list() -> list[Any]:
-    """Return the proxy's deployments; it makes its router only after it has imported us."""
-    if _MODULE not in sys.modules:
-        return []
+def is_here() -> bool:
+    """Say whether a proxy runs in this process."""
+    return _MODULE in sys.modules
+
+
+def wait_for_router() -> None:
+    """Wait a while for the proxy's router, which it makes only after it has imported us."""
     deadline = time.monotonic() + ROUTER_WAIT_SECONDS
-    while time.monotonic() < deadline:
-        found = getattr(attribute("llm_router"), "model_list", None)
-        if found is not None:
-            return list(found)
+    while is_here() and attribute("llm_router") is None and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    return []

@@ -1,20 +1,9 @@
-"""From scores to a ranking: ties, and the confidence rule of eq. 6 solved exactly."""
+"""A decision about one request, and why it was taken."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float64]
-
-DIGITS = 12
-"""Sums of the same labels in another order differ in the last bits; a tie is still a tie."""
-
-_NEGLIGIBLE = 1e-18  # probability mass that cannot move eq. 6 by a digit that is printed
 
 KINDS = frozenset(
     {
@@ -30,14 +19,12 @@ KINDS = frozenset(
         "time_limit",
         "error",
         "breaker",  # decisions failed one after another, so this one was not tried
+        "overload",  # more requests than can be decided in time
     }
 )
 """Every `Decision.kind`: a closed set, because metrics count by it."""
 
-NO_ANSWERS = frozenset({"time_limit", "error", "breaker", "busy"})
-"""Why a hosted embedder gave no answer: `Decision.no_answer`, a closed set as well."""
-
-GIVEN_UP = frozenset({"time_limit", "error", "breaker"})
+GIVEN_UP = frozenset({"time_limit", "error", "breaker", "overload"})
 """The kinds of a decision by the average alone because no other could be taken."""
 
 
@@ -69,8 +56,6 @@ class Decision:
         Mean cosine distance, in [0, 2], of the prompt to the benchmark samples that decided.
     embedder : str or None
         Kind of the embedder whose vector decided; None where none was asked.
-    no_answer : str or None
-        Where a second embedder decided: why the first did not, of `NO_ANSWERS`.
     embed_seconds : float or None
         What the embedder took.
     seconds : float or None
@@ -86,7 +71,6 @@ class Decision:
     policy: str = "quality"
     costs_usd: Mapping[str, float] | None = None
     kind: str = "routed"
-    no_answer: str | None = None
     embedder: str | None = field(default=None, compare=False)
     distance: float | None = field(default=None, compare=False)
     embed_seconds: float | None = field(default=None, compare=False)
@@ -98,201 +82,40 @@ class Decision:
         return self.ranking[0]
 
 
-def rank(
-    scores: Array,
-    average: Array,
-    cost_ranks: Sequence[tuple[int, float]],
-    names: Sequence[str],
-) -> NDArray[np.intp]:
-    """Order models by score; ties go to the best on average, then the cheaper, then the name.
+@dataclass(frozen=True)
+class Explanation:
+    """A decision with what it rests on.
 
-    Parameters
+    Attributes
     ----------
-    scores : ndarray of float64, shape (M,)
-        NaN ranks last.
-    average : ndarray of float64, shape (M,)
+    decision : Decision
+    neighbors : list of (str, str, float)
+        Id, task and cosine distance (in [0, 2]) of the nearest benchmark samples.
+    g : dict of str to float
+        Mean correctness over them, by model (eq. 7); NaN where none of them has a label.
+    average : dict of str to float
         Mean accuracy over the benchmark's tasks.
-    cost_ranks : sequence of (int, float), length M
-        As `benchmark.cost_ranks` returns them.
-    names : sequence of str, length M
-
-    Returns
-    -------
-    ndarray of int, shape (M,)
-        Positions of the models, best first. The order of the columns never matters.
+    probability : dict of str to float
+        P(success), by model, as policies weigh it against cost.
+    cost : dict of str to float
+        Expected cost of the request, by model; empty where no basis covers all of them.
+    cost_basis : str or None
+        What the costs rest on.
+    cost_unit : str or None
+        `usd`, or `params_b` (billions of parameters).
+    task_scores : dict of str to dict
+        For a named task: s1, s2, s3 and p of each model.
+    u : float or None
+        For a named task: its distance from the benchmark (eq. 8).
     """
 
-    return rank_with(scores, preference(average, cost_ranks, names))
-
-
-def preference(
-    average: Array, cost_ranks: Sequence[tuple[int, float]], names: Sequence[str]
-) -> NDArray[np.intp]:
-    """Order in which models that tie are taken; parameters and result as for `rank`."""
-
-    def key(m: int) -> tuple[float, tuple[int, float], str]:
-        mean = round(float(average[m]), DIGITS)
-        return (math.inf if math.isnan(mean) else -mean, cost_ranks[m], names[m])
-
-    return np.array(sorted(range(len(names)), key=key), dtype=np.intp)
-
-
-def rank_with(scores: Array, preferred: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Order models by score, NaN last; those that tie stay in the order of `preferred`."""
-    return preferred[np.rint(scores[preferred] * -(10.0**DIGITS)).argsort(kind="stable")]
-
-
-def probability_better(n_inputs: int, s2_a: float, p_a: float, s2_b: float, p_b: float) -> float:
-    """P(S~(a, d') > S~(b, d')) under the confidence model (eqs. 4 and 6), exactly.
-
-    Given eq. 4, the number of inputs that a model answers correctly is the sum of two binomials:
-    n S2 trials with probability p and n (1 - S2) trials with probability 1 - p. Their
-    distributions are convolved; nothing is sampled. The two models are taken as independent, as
-    in the paper.
-
-    Parameters
-    ----------
-    n_inputs : int
-    s2_a, s2_b : float
-        S2 of the two models.
-    p_a, p_b : float
-        p(d', m) of the two models.
-
-    Returns
-    -------
-    float
-    """
-    first_a, mass_a = _correct_answers(n_inputs, s2_a, p_a)
-    first_b, mass_b = _correct_answers(n_inputs, s2_b, p_b)
-    # P(A > B) = sum_a P(A = a) P(B < a)
-    below = np.concatenate(([0.0], np.cumsum(mass_b)))
-    position = np.clip(np.arange(len(mass_a)) + first_a - first_b, 0, len(mass_b))
-    return float(np.clip(mass_a @ below[position], 0.0, 1.0))
-
-
-def _correct_answers(n_inputs: int, s2: float, p: float) -> tuple[int, Array]:
-    """Distribution of the number of correct answers: its lowest value and its mass."""
-    positive = round(n_inputs * s2)
-    first_1, mass_1 = _binomial(positive, p)
-    first_0, mass_0 = _binomial(n_inputs - positive, 1.0 - p)
-    return first_1 + first_0, np.convolve(mass_1, mass_0)
-
-
-def _binomial(n: int, p: float) -> tuple[int, Array]:
-    """Binomial mass over the values that matter: the lowest of them, and the mass of each."""
-    if p <= 0.0 or n == 0:
-        return 0, np.ones(1)
-    if p >= 1.0:
-        return n, np.ones(1)
-    log_factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
-    k = np.arange(n + 1)
-    log_mass = (
-        log_factorial[n]
-        - log_factorial
-        - log_factorial[::-1]
-        + k * np.log(p)
-        + (n - k) * np.log1p(-p)
-    )
-    mass = np.exp(log_mass)
-    kept = np.flatnonzero(mass > _NEGLIGIBLE)
-    return int(kept[0]), mass[kept[0] : kept[-1] + 1]
-
-
-@dataclass(frozen=True)
-class TaskScores:
-    """What the builder knows of a task: all that eqs. 5 and 6 need, for all models.
-
-    Attributes
-    ----------
-    n_inputs : int
-    u : float
-        Distance of the task from the benchmark, u(d') (eq. 8), in [0, 2].
-    s1, s2, s3, p : ndarray of float64, shape (M,)
-        Eqs. 1, 2, 5 and 10.
-    """
-
-    n_inputs: int
-    u: float
-    s1: Array
-    s2: Array
-    s3: Array
-    p: Array
-
-
-@dataclass(frozen=True)
-class TaskChoice:
-    """The outcome of eq. 6.
-
-    Attributes
-    ----------
-    order : ndarray of int, shape (M,)
-        Positions of the models, best first: the pick, then the others by S3.
-    m3, best_on_average : int
-        Positions of m_3 and m*.
-    probability : float or None
-        P(S~(m_3, d') > S~(m*, d')); None where m_3 is m* or S3 is not defined.
-    """
-
-    order: NDArray[np.intp]
-    m3: int
-    best_on_average: int
-    probability: float | None
-
-
-def probabilities_better(task: TaskScores, than: int) -> Array:
-    """P(S~(m, d') > S~(m*, d')) of every model, shape (M,); NaN where it is not defined.
-
-    Parameters
-    ----------
-    task : TaskScores
-    than : int
-        Position of the model to compare with, m* in eq. 6; it has NaN itself.
-    """
-    defined = ~np.isnan(task.s2) & ~np.isnan(task.p)
-    found = np.full(len(task.s2), np.nan)
-    for m in np.flatnonzero(defined) if defined[than] else ():
-        if m != than:
-            found[m] = probability_better(
-                task.n_inputs, task.s2[m], task.p[m], task.s2[than], task.p[than]
-            )
-    return found
-
-
-def choose(
-    task: TaskScores,
-    average: Array,
-    cost_ranks: Sequence[tuple[int, float]],
-    names: Sequence[str],
-    *,
-    eta: float = 0.6,
-) -> TaskChoice:
-    """Pick m_3 where it is better than m* with probability above eta, else m* (eq. 6).
-
-    Parameters
-    ----------
-    task : TaskScores
-        Of the M models on offer.
-    average : ndarray of float64, shape (M,)
-    cost_ranks, names
-        As in `rank`.
-    eta : float
-
-    Returns
-    -------
-    TaskChoice
-    """
-    by_s3 = rank(task.s3, average, cost_ranks, names)
-    star = int(rank(average, average, cost_ranks, names)[0])
-    m3 = int(by_s3[0])
-    probability: float | None = None
-    pick = star
-    if m3 != star and not np.isnan(task.s3[m3]):
-        if np.isnan(task.s3[star]):
-            pick = star  # nothing to compare with: stay with the best on average
-        else:
-            probability = probability_better(
-                task.n_inputs, task.s2[m3], task.p[m3], task.s2[star], task.p[star]
-            )
-            pick = m3 if probability > eta else star
-    order = np.concatenate(([pick], by_s3[by_s3 != pick]))
-    return TaskChoice(order, m3, star, probability)
+    decision: Decision
+    neighbors: list[tuple[str, str, float]]
+    g: dict[str, float]
+    average: dict[str, float]
+    probability: dict[str, float]
+    cost: dict[str, float]
+    cost_basis: str | None
+    cost_unit: str | None
+    task_scores: dict[str, dict[str, float]]
+    u: float | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from litellm_benchrouter.conversation.text import MOST_PARTS, characters
+from litellm_benchrouter.conversation.text import MAPPINGS, MOST_PARTS, characters
 
 CHARACTERS_PER_TOKEN = 4.0
 _DEPTH = 4  # of lists and parts within a turn
@@ -20,6 +20,7 @@ _PARTS = {
     "input_file": "files",
     "document": "files",
 }
+_GEMINI_SCHEMAS = {"responseSchema", "responseJsonSchema", "response_schema"}
 ABILITIES = {
     "images": "supports_vision",
     "audio": "supports_audio_input",
@@ -53,17 +54,20 @@ class Needs:
 
 
 def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
-    """Return what a request needs; parameters as in `request.last_user_turn`."""
+    """Return what a request needs; parameters as in `conversation.ask.read_ask`."""
     kinds = {
         _PARTS[kind]
-        for turns in (messages, request.get("input"))
+        for turns in (messages, request.get("input"), request.get("contents"))
         for kind in islice(_part_kinds(turns), MOST_PARTS)
         if kind in _PARTS
     }
     if request.get("tools") or request.get("functions"):
         kinds.add("tools")
     asked = request.get("response_format") or _part(request.get("text"), "format")
-    if isinstance(asked, Mapping) and asked.get("type") == "json_schema":
+    gemini = request.get("generationConfig") or request.get("config")
+    if (isinstance(asked, MAPPINGS) and asked.get("type") == "json_schema") or (
+        isinstance(gemini, MAPPINGS) and not gemini.keys().isdisjoint(_GEMINI_SCHEMAS)
+    ):
         kinds.add("a response schema")
     return Needs(frozenset(kinds), characters(messages, request))
 
@@ -91,11 +95,21 @@ def _part_kinds(turns: object, depth: int = _DEPTH) -> Iterator[str]:
     if not depth or not isinstance(turns, list | tuple):
         return
     for turn in turns:
-        kind = turn.get("type") if isinstance(turn, Mapping) else None
+        kind = turn.get("type") if isinstance(turn, MAPPINGS) else None
         yield kind if isinstance(kind, str) else ""
-        if isinstance(turn, Mapping):
-            yield from _part_kinds(turn.get("content"), depth - 1)
+        if isinstance(turn, MAPPINGS):
+            yield from _gemini_kind(turn)
+            yield from _part_kinds(turn.get("content") or turn.get("parts"), depth - 1)
+
+
+def _gemini_kind(part: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the kind of a part of Gemini's form, which is told by a media type."""
+    for key in ("inlineData", "inline_data", "fileData", "file_data"):
+        data = part.get(key)
+        if isinstance(data, MAPPINGS):
+            media = str(data.get("mimeType") or data.get("mime_type")).partition("/")[0]
+            yield {"image": "image", "audio": "input_audio"}.get(media, "file")
 
 
 def _part(container: object, key: str) -> object:
-    return container.get(key) if isinstance(container, Mapping) else None
+    return container.get(key) if isinstance(container, MAPPINGS) else None

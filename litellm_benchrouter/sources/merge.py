@@ -12,8 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts, mean
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.grid import (
     Grid,

@@ -23,8 +23,8 @@ from conftest import Ended
 
 from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.building.build import Built, build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.engine import LOCAL, open_engine
 from litellm_benchrouter.errors import EngineError, SourceError
 from litellm_benchrouter.paper.neighbors import nearest_outside_task, normalize
@@ -109,11 +109,10 @@ def test_workers_that_are_killed_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ):
     from litellm_benchrouter.engine import ray as tasks
-    from litellm_benchrouter.engine import ray_data
 
     config = worded(tmp_path / "there", N_WORDED)
     options = ["--engine", "ray", "--ray-address", cluster.address, "--json"]
-    for module, name in ((tasks, "work"), (ray_data, "_read"), (ray_data, "_embed")):
+    for module, name in ((tasks, "work"), (tasks, "_read"), (tasks, "_embed")):
         monkeypatch.setattr(module, name, dying_once(getattr(module, name), tmp_path / name))
 
     ended = benchrouter("build", "--config", config, *options)

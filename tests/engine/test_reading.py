@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_while_it_reads_changes_nothing(tmp_path: Path, 
 def test_a_piece_that_always_kills_its_worker_is_given_up(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("litellm_benchrouter.engine.ray_data.RETRIES", 1)
+    monkeypatch.setattr("litellm_benchrouter.engine.ray.RETRIES", 1)
 
     def dies(number: int) -> int:
         if number == 1:

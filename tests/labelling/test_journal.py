@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,10 +63,9 @@ def test_a_last_line_without_its_line_feed_stays(tmp_path):
     [
         ("nonsense", "line 2 is not a JSON object"),
         ("[]", "line 2 is not a JSON object"),
-        ('{"model": "ant", "score": 1}', "line 2 is no label"),
-        ('{"prompt": "a", "model": "ant"}', "line 2 is no label"),
+        ('{"model": "ant", "score": 1}', "line 2 names no prompt"),
+        ('{"prompt": "a", "model": "ant"}', "line 2 has no score"),
         ('{"prompt": "a", "model": "ant", "score": 3}', "line 2: the score is 3"),
-        ('{"prompt": "a", "model": "ant", "score": NaN}', "line 2: the score is nan"),
         ('{"prompt": "a", "model": "ant", "score": null, "event": "answer"}', "without a text"),
     ],
 )
@@ -157,6 +157,7 @@ def test_a_journal_and_a_build_read_the_same_labels(tmp_path: Path):
         {"prompt_sha256": prompt_key("p").upper(), "model": "old-name", "score": "1"},
         {"prompt": "q", "model": " a ", "score": True},
         {"prompt": "p", "model": "b", "score": ""},
+        {"prompt": "q", "model": "b", "score": float("nan")},
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     cells = Journal(path, {"old-name": "a"}).cells
@@ -164,6 +165,7 @@ def test_a_journal_and_a_build_read_the_same_labels(tmp_path: Path):
         (prompt_key("p"), "a"): 1.0,
         (prompt_key("q"), "a"): 1.0,
         (prompt_key("p"), "b"): None,
+        (prompt_key("q"), "b"): None,
     }
     scores = read_labels(path, ["p", "q"], ["a", "b"], aliases={"old-name": "a"})
     assert scores[:, 0].tolist() == [1.0, 1.0]

@@ -3,79 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import chromium
 import pytest
+from browser import CONTRAST, chromium, look
+from playwright.sync_api import Page
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from page.conftest import ServedPage
 
 PROMPT = "Write a Python function that reverses a queue. </textarea><script>1</script>"
 LONG = "a-provider/with-a-rather-long-name/" * 4
 
 
+@dataclass
+class Asked:
+    """A page that answered a person, and what its browser noticed."""
+
+    page: Page
+    url: str
+    problems: list[str]
+    requests: list[str]
+
+
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[chromium.Page, ServedPage]]:
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     """Ask a page whose models have long names, as a person would, with a model left out."""
-    if chromium.PROGRAM is None:
-        pytest.skip(chromium.MISSING)
     folder: Path = tmp_path_factory.mktemp("browser")
     copy_files(folder)
     for name in ("benchmark.csv", "config.yaml"):
         path = folder / name
         path.write_text(path.read_text().replace("mathsmith-8b", f"{LONG}mathsmith-8b"))
     build(load_config(folder / "config.yaml"))
-    with ServedPage(folder / "config.yaml", folder) as served, chromium.chromium() as page:
-        page.open(served.url)
-        page.look(width=1280, dark=False)
-        page.evaluate("document.querySelector('details').open = true")
-        page.evaluate("document.querySelector('#prompt').focus()")
-        page.call("Input.insertText", text=PROMPT)
-        page.evaluate("document.querySelector('[name=model][value=spark-3b]').click()")
-        with page.leaving():
-            page.evaluate("document.querySelector('button').click()")
-        text = page.evaluate("document.body.innerText")
-        assert page.evaluate("!!document.querySelector('.pick')"), text
-        yield page, served
+    with (
+        ServedPage(folder / "config.yaml", folder) as served,
+        chromium() as (page, problems, requests),
+    ):
+        look(page, width=1280, dark=False)
+        page.goto(served.url)
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        page.fill("#prompt", PROMPT)
+        page.uncheck("[name=model][value=spark-3b]")
+        page.click("button")
+        page.wait_for_selector(".pick")
+        yield Asked(page, served.url, problems, requests)
 
 
 def test_a_person_reads_the_pick_and_nothing_typed_is_in_the_address(
-    asked: tuple[chromium.Page, ServedPage],
+    asked: Asked,
 ) -> None:
-    page, served = asked
+    page = asked.page
 
-    assert "coder-14b" in page.evaluate("document.querySelector('.pick').innerText")
-    assert page.evaluate("document.querySelector('#prompt').value") == PROMPT
-    assert page.evaluate("document.querySelector('.answer tbody').rows.length") == 4
-    assert not page.evaluate("document.querySelector('[name=model][value=spark-3b]').checked")
-    assert page.evaluate("location.href") == f"{served.url}#answer"
+    assert "coder-14b" in page.inner_text(".pick")
+    assert page.input_value("#prompt") == PROMPT
+    assert page.locator(".answer tbody").first.locator("tr").count() == 4
+    assert not page.is_checked("[name=model][value=spark-3b]")
+    assert page.url == f"{asked.url}#answer"
     assert page.evaluate("document.scripts.length") == 0
 
 
 def test_a_browser_reports_no_error_and_asks_for_nothing_else(
-    asked: tuple[chromium.Page, ServedPage],
+    asked: Asked,
 ) -> None:
-    page, served = asked
+    own = {asked.url, f"{asked.url}style.css", f"{asked.url}favicon.ico"}
 
-    assert page.problems == []
-    own = {served.url, f"{served.url}style.css", f"{served.url}favicon.ico"}
-    assert {url.partition("#")[0] for url in page.requests} <= own
+    assert asked.problems == []
+    assert {url.partition("#")[0] for url in asked.requests} <= own
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-def test_all_text_fits_and_has_enough_contrast(
-    asked: tuple[chromium.Page, ServedPage], width: int, dark: bool
-) -> None:
-    page, _ = asked
-    page.look(width=width, dark=dark)
+def test_all_text_fits_and_has_enough_contrast(asked: Asked, width: int, dark: bool) -> None:
+    page = asked.page
+    look(page, width=width, dark=dark)
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
 
-    found = page.evaluate(chromium.CONTRAST)
+    found = page.evaluate(CONTRAST)
 
     assert found["seen"] > 100
     assert found["bad"] == []
@@ -84,10 +91,10 @@ def test_all_text_fits_and_has_enough_contrast(
 
 
 def test_every_field_has_a_label_and_the_keyboard_reaches_all_of_it(
-    asked: tuple[chromium.Page, ServedPage],
+    asked: Asked,
 ) -> None:
-    page, _ = asked
-    page.look(width=1280, dark=False)
+    page = asked.page
+    look(page, width=1280, dark=False)
 
     unlabelled = page.evaluate(
         "[...document.querySelectorAll('input, textarea')].filter((f) => !f.labels.length)"
@@ -96,11 +103,10 @@ def test_every_field_has_a_label_and_the_keyboard_reaches_all_of_it(
     levels = page.evaluate(
         "[...document.querySelectorAll('h1, h2, h3, h4')].map((h) => Number(h.tagName[1]))"
     )
-    page.evaluate("document.activeElement.blur(); document.querySelector('#prompt').focus()")
+    page.focus("#prompt")
     reached = []
     for _ in range(8):
-        page.call("Input.dispatchKeyEvent", type="keyDown", key="Tab", code="Tab",
-                  windowsVirtualKeyCode=9)  # fmt: skip
+        page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.name || document.activeElement.type"))
 
     assert unlabelled == []

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 
@@ -65,7 +65,7 @@ def routed_config(api_base: str) -> dict[str, Any]:
                        benchrouter_model="atlas-70b"),
             deployment("ordered", "coder-o", api_base, params={"order": 20},
                        benchrouter_model="coder-14b"),
-            deployment("ordered", "mathsmith-o", api_base, params={"order": 30},
+            deployment("ordered", "mathsmith-o", api_base, params={"order": 20},
                        benchrouter_model="mathsmith-8b"),
             known("small", group="short-context", benchrouter_model="coder-14b",
                   max_input_tokens=20),

@@ -11,8 +11,8 @@ import pytest
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.routing.router import BenchRouter
 from proxy.conftest import RECORDER
 from proxy.database import Database, UnavailableError

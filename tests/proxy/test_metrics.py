@@ -14,8 +14,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from proxy.conftest import ask, routed_config
 from proxy.harness import MASTER_KEY, ProxyProcess, eventually
 from proxy.upstream import BROKEN, FakeUpstream

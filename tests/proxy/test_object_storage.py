@@ -8,8 +8,8 @@ from typing import Any
 from objects.server import BUCKET, S3Server, environment
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from proxy.conftest import ask
 from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream

@@ -178,12 +178,15 @@ def test_every_model_is_tried_in_order_before_the_unknown_one(
     assert "unheard-of" not in upstream.models
 
 
-def test_yaml_orders_do_not_stand_in_the_way(routed: ProxyProcess, upstream: FakeUpstream) -> None:
-    upstream.tell("mathsmith-o", BROKEN)
+def test_models_are_ranked_within_the_levels_of_the_yaml(
+    routed: ProxyProcess, upstream: FakeUpstream
+) -> None:
     response = ask(routed, MATH, model="ordered")
     assert response.status_code == 200
-    assert upstream.models[0] == "mathsmith-o"
-    assert ours(response)["model"] in ("atlas-70b", "coder-14b")
+    assert ours(response)["reason"].startswith("mathsmith-8b stands behind by the `order`")
+    upstream.tell("atlas-o", BROKEN)
+    assert ask(routed, MATH, model="ordered").status_code == 200
+    assert upstream.models == ["atlas-o", "atlas-o", "mathsmith-o"]
 
 
 def test_a_context_window_that_is_too_small_gives_way_to_the_next_best(
@@ -200,6 +203,7 @@ def test_tags_filter_among_the_ranked(routed: ProxyProcess, upstream: FakeUpstre
     response = ask(routed, CODE, model="tagged", metadata={"tags": ["paid"]})
     assert response.status_code == 200
     assert upstream.models == ["mathsmith-t"]
+    assert ours(response)["reason"].startswith("coder-14b was taken out by LiteLLM's tag filter")
 
 
 def test_replicas_of_the_pick_share_the_load(routed: ProxyProcess, upstream: FakeUpstream) -> None:

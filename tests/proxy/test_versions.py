@@ -11,8 +11,8 @@ import pytest
 import tiny
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from litellm_benchrouter.store.directory import Store
 from proxy.conftest import ask
 from proxy.harness import ProxyProcess, deployment, eventually

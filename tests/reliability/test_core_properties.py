@@ -13,8 +13,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import PROMPTS
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import PROMPTS
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 

@@ -12,15 +12,15 @@ import pytest
 from hooking import Logging, close, hook_of, offered
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import PROMPTS
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import PROMPTS
 
 PROGRAM = Path(__file__).with_name("reloads.py")
 
 
 @pytest.fixture(scope="module")
 def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from litellm_benchrouter.demo.run import copy_files
+    from litellm_benchrouter.cli.demo import copy_files
 
     folder = tmp_path_factory.mktemp("reloads")
     copy_files(folder)

@@ -522,7 +522,7 @@ def test_a_column_that_may_be_no_model_is_asked_about(tmp_path: Path) -> None:
 def test_a_file_a_model_is_named_by_an_option_or_by_its_name(tmp_path: Path) -> None:
     for name, score in (("gpt-4.1", 1), ("llama", 0)):
         csv(tmp_path, f"task,prompt,score\nt,p,{score}\n", f"{name}.csv")
-    with pytest.raises(SourceError, match='no column "model".*option model, or as path a pattern'):
+    with pytest.raises(SourceError, match=r'no column "model".*option model, or as path a pattern'):
         read(tmp_path / "llama.csv")
     assert set(read(tmp_path / "llama.csv", model="mine").scores["model"]) == {"mine"}
     table = read(tmp_path / "*.csv")

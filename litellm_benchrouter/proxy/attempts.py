@@ -1,0 +1,124 @@
+"""One attempt of a call: what LiteLLM should prefer, and whether that is what it served."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from litellm_benchrouter.conversation.text import metadata_of
+from litellm_benchrouter.proxy import limits, preference, running
+from litellm_benchrouter.proxy.groups import deployment_of_response
+from litellm_benchrouter.proxy.narrowing import filters_after, filters_deployments
+from litellm_benchrouter.routing.decision import Decision
+from litellm_benchrouter.routing.deployments import id_of, part
+from litellm_benchrouter.serving.call import Attempt, Call
+from litellm_benchrouter.serving.metrics import FOLLOWED, NOT_FOLLOWED
+
+
+async def prefer(
+    adapter: preference.Preference,
+    call: Call,
+    group: str,
+    deployments: list[Any],
+    decision: Decision,
+    unable: Collection[str],
+    messages: list[Any] | None,
+    request: dict[str, Any],
+) -> list[Any]:
+    """Return what LiteLLM should choose among, and note it in the call.
+
+    Parameters
+    ----------
+    adapter : Preference
+    call : Call
+        It knows the benchmark model of each deployment, and what was tried.
+    group : str
+        As LiteLLM named it to the hook.
+    deployments : list of dict
+    decision : Decision
+    unable : collection of str
+        Ids of the deployments that cannot give what the request needs.
+    messages, request
+        As LiteLLM gave them to the hook.
+    """
+    pinned = _holder_of_previous_response(request)
+    places = preference.places_of(
+        deployments,
+        [call.models.get(str(id_of(deployment))) for deployment in deployments],
+        decision,
+        tried=call.tried,
+        unable=unable,
+        pinned=pinned,
+        target=request.get("_target_order"),
+    )
+    levels = preference.levels_of(places, deployments)
+    full = await limits.full_deployments(running.router(), group, levels, messages, request)
+    places = preference.without_room(places, deployments, full)
+    ranks = preference.ranks_of(places)
+    call.attempt = Attempt(
+        frozenset(str(id_of(deployment)) for deployment in deployments),
+        tuple(d for d, rank in zip(deployments, ranks, strict=True) if rank == 1),
+        full,
+        pinned is not None and pinned not in call.tried,
+    )
+    tried = preference.last_resorts(places, deployments)
+    return await adapter.apply(group, deployments, ranks, tried, request, messages)
+
+
+def outcome_of(attempt: Attempt, served: str, request: Mapping[str, Any], hook: object) -> str:
+    """Return `followed`, or which of LiteLLM's later filters explains that it was not.
+
+    Parameters
+    ----------
+    attempt : Attempt
+    served : str
+        Id of the deployment that LiteLLM chose.
+    request : mapping
+        Its keyword arguments.
+    hook : CustomLogger
+        The plugin's own callback.
+
+    Returns
+    -------
+    str
+        `followed`, `tag_filter`, `affinity`, `pre_call_checks`, `other_filter` or `not_followed`.
+    """
+    if any(id_of(deployment) == served for deployment in attempt.best):
+        return FOLLOWED
+    router = running.router()
+    if _tags_explain(attempt, request, router):
+        return "tag_filter"
+    # Affinity checks are among the router's own callbacks; the limits of models are no filter.
+    if any(
+        filters_deployments(check) for check in getattr(router, "optional_callbacks", None) or ()
+    ):
+        return "affinity"
+    if getattr(router, "enable_pre_call_checks", False):
+        return "pre_call_checks"
+    return "other_filter" if filters_after(hook) else NOT_FOLLOWED
+
+
+def _tags_explain(attempt: Attempt, request: Mapping[str, Any], router: Any) -> bool:
+    """Say whether LiteLLM filters by tags, and none of the best has a tag of the request's."""
+    asks = request.get("enable_tag_filtering") or getattr(router, "enable_tag_filtering", False)
+    if not asks and not any(
+        part(d, "model_info").get("enable_tag_filtering") for d in attempt.best
+    ):
+        return False
+    tags = metadata_of(request).get("tags")
+    wanted = set(tags) if isinstance(tags, list) and tags else {"default"}
+    return not any(wanted & set(part(d, "litellm_params").get("tags") or ()) for d in attempt.best)
+
+
+def _holder_of_previous_response(request: Mapping[str, Any]) -> str | None:
+    """Return the deployment that holds the response a request continues, where there is one.
+
+    Another deployment would answer that it does not know the response.
+    """
+    previous = request.get("previous_response_id")
+    if not isinstance(previous, str):
+        return None
+    with contextlib.suppress(Exception):
+        return deployment_of_response(previous)
+    return None

@@ -1,0 +1,96 @@
+"""The plugin's messages in the proxy's log: each once, in the proxy's own form and at its level."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from importlib.metadata import version
+
+from litellm_benchrouter.artifact.verdict import sentence
+from litellm_benchrouter.routing.router import BenchRouter
+
+logger = logging.getLogger("litellm_benchrouter")
+
+_PROXY = "LiteLLM Proxy"
+
+
+class _ProxyHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Hands records to who writes the proxy's log, whenever that was set up.
+
+    With `json_logs` LiteLLM writes them, at whatever level the plugin's own is; else the handlers
+    of the root logger, where there are any; else they go to standard error.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record once."""
+        of_proxy = logging.getLogger(_PROXY).handlers
+        as_json = [h for h in of_proxy if type(h.formatter).__name__ == "JsonFormatter"]
+        root = [h for h in logging.getLogger().handlers if record.levelno >= h.level]
+        if as_json:
+            as_json[0].handle(record)
+        elif root:
+            for handler in root:
+                handler.handle(record)
+        else:
+            super().emit(record)
+
+
+class _Formatter(logging.Formatter):
+    """Marks messages with their level; the line of a decision is JSON, and stays it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        if record.levelno == logging.DEBUG:
+            return record.getMessage()
+        return super().format(record)
+
+
+def join_proxy_log(level: str | None) -> None:
+    """Write the plugin's messages to the proxy's log; not where an operator sends them elsewhere.
+
+    Parameters
+    ----------
+    level : str or None
+        From which level on; None: the proxy's.
+    """
+    logger.setLevel(level.upper() if level else _proxy_level())
+    if not logger.handlers:
+        handler = _ProxyHandler()
+        shape = "%(asctime)s - litellm_benchrouter:%(levelname)s: %(message)s"
+        handler.setFormatter(_Formatter(shape, datefmt="%H:%M:%S"))
+        logger.addHandler(handler)
+        logger.propagate = False
+
+
+def start_line(router: BenchRouter, groups: Iterable[Collection[str]], adapter: str) -> None:
+    """Say in one line that requests are routed, at a level that the proxy shows.
+
+    Parameters
+    ----------
+    router : BenchRouter
+        Of the version that serves.
+    groups : iterable of collections of str
+        The benchmark models on offer in each group.
+    adapter : str
+        How LiteLLM is told which deployment is preferred.
+    """
+    manifest, offers = router.artifact.manifest, list(groups)
+    models = {model for offer in offers for model in offer}
+    proof = "not proved" if manifest.verdict is None else sentence(manifest.verdict)
+    logger.log(
+        min(_proxy_level(), logging.WARNING),
+        "benchrouter: litellm-benchrouter %s routes by version %s; method: %s; proof: %s; groups: "
+        "%d; models: %d of the benchmark's %d; adapter: %s",
+        version("litellm-benchrouter"),
+        manifest.version,
+        manifest.parameters.get("method"),
+        proof,
+        len(offers),
+        len(models),
+        len(router.models),
+        adapter,
+    )
+
+
+def _proxy_level() -> int:
+    return max(logging.INFO, logging.getLogger(_PROXY).getEffectiveLevel())

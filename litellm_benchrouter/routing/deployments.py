@@ -1,0 +1,75 @@
+"""Deployments of the proxy: which benchmark model each is. No LiteLLM in here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+NAME = "benchrouter_model"
+"""Key of `model_info` in which a deployment says which benchmark model it is."""
+
+MAPPINGS = (dict, Mapping)  # dict first: to ask for a Mapping takes ten times as long
+
+
+@dataclass(frozen=True)
+class ModelNames:
+    """Which benchmark model a deployment is.
+
+    Attributes
+    ----------
+    aliases : mapping of str to str
+        Other names of models, from the configuration.
+    known : frozenset of str
+        The benchmark's models.
+    """
+
+    aliases: Mapping[str, str]
+    known: frozenset[str]
+
+    def of(self, deployment: object) -> str | None:
+        """Return the benchmark model, or None where the benchmark does not know it."""
+        if not isinstance(deployment, MAPPINGS):
+            return None
+        said = part(deployment, "model_info").get(NAME)
+        if said is not None:
+            return self._known(said)
+        model = part(deployment, "litellm_params").get("model")
+        if not isinstance(model, str):
+            return None
+        # "provider/owner/name": the benchmark may know any tail of it
+        while model:
+            found = self._known(model)
+            if found is not None:
+                return found
+            model = model.partition("/")[2]
+        return None
+
+    def said(self, deployment: Mapping[str, Any]) -> str:
+        """Return how the deployment names itself, for a warning."""
+        name = part(deployment, "model_info").get(NAME)
+        return str(name or part(deployment, "litellm_params").get("model"))
+
+    def _known(self, name: object) -> str | None:
+        if not isinstance(name, str):
+            return None
+        name = self.aliases.get(name, name)
+        return name if name in self.known else None
+
+
+def id_of(deployment: object) -> str | None:
+    """Return LiteLLM's id of a deployment."""
+    found = part(deployment, "model_info").get("id") if isinstance(deployment, MAPPINGS) else None
+    return None if found is None else str(found)
+
+
+def group_of(deployments: Sequence[object], asked: str) -> str:
+    """Return the operator's name of a group: of a wildcard, clients ask by names of their own."""
+    names = (d.get("model_name") for d in deployments if isinstance(d, MAPPINGS))
+    return next((name for name in names if isinstance(name, str)), asked)
+
+
+def part(container: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return a section of a deployment; empty where it is none."""
+    found = container.get(key)
+    return found if isinstance(found, MAPPINGS) else {}

@@ -1,0 +1,69 @@
+"""Tasks: `nox` runs those that need no minutes, `nox --list` names all.
+
+With `--no-venv` a task uses the environment it is started from, in which `.[dev]` is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.sessions = ["lint", "docs", "package"]
+nox.options.error_on_missing_interpreters = True
+nox.options.reuse_existing_virtualenvs = True
+
+
+def _install(session: nox.Session, *what: str) -> None:
+    if session.virtualenv.is_sandboxed:
+        session.install(*what)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the whole suite, as the README says."""
+    _install(session, ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize(
+    ("litellm", "python"),
+    [("1.94.3", ""), ("1.109.3", "3.12"), ("1.110.2", "3.13")],
+    ids=["1.94.3", "1.109.3-python3.12", "1.110.2-python3.13"],
+)
+def releases(session: nox.Session, litellm: str, python: str) -> None:
+    """Run a LiteLLM of each generation, and on each other Python what needs no torch."""
+    elsewhere = ("--python", f"python{python}", "--units") if python else ()
+    session.run("python", "tools/compat.py", litellm, *elsewhere, *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types, and who imports whom."""
+    _install(session, "-e", ".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site into build/site."""
+    _install(session, "-e", ".[docs]")
+    # Material's advertisement of its successor is no warning of ours.
+    environment = {"NO_MKDOCS_2_WARNING": "1"}
+    session.run("mkdocs", "build", "--strict", env=environment)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the source distribution and the wheel, and check what an index would show of them."""
+    _install(session, "build", "twine")
+    folder = Path(os.environ.get("BENCHROUTER_DIST") or tempfile.mkdtemp())
+    session.run("pyproject-build", "--outdir", str(folder), silent=True)
+    session.run("twine", "check", "--strict", *map(str, sorted(folder.iterdir())))

@@ -30,17 +30,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
-@nox.parametrize("python", ["3.12", "3.13"])
-def pythons(session: nox.Session, python: str) -> None:
-    """Run what needs no torch on the other Pythons that are declared."""
-    options = ("--python", f"python{python}", "--tests", "tests")
-    session.run("python", "tools/compat.py", "1.109.3", *options, *session.posargs)
-
-
-@nox.session(venv_backend="none")
-def litellm(session: nox.Session) -> None:
-    """Run the contract and the routing tests on each generation of LiteLLM."""
-    session.run("python", "tools/compat.py", *session.posargs)
+@nox.parametrize(
+    ("litellm", "python"),
+    [("1.94.3", ""), ("1.109.3", "3.12"), ("1.110.2", "3.13")],
+    ids=["1.94.3", "1.109.3-python3.12", "1.110.2-python3.13"],
+)
+def releases(session: nox.Session, litellm: str, python: str) -> None:
+    """Run a LiteLLM of each generation, and on each other Python what needs no torch."""
+    elsewhere = ("--python", f"python{python}", "--units") if python else ()
+    session.run("python", "tools/compat.py", litellm, *elsewhere, *session.posargs)
 
 
 @nox.session
@@ -58,8 +56,8 @@ def docs(session: nox.Session) -> None:
     """Build the documentation's site into build/site."""
     _install(session, "-e", ".[docs]")
     # Material's advertisement of its successor is no warning of ours.
-    environment = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
-    session.run("mkdocs", "build", "--strict", "--quiet", env=environment)
+    environment = {"NO_MKDOCS_2_WARNING": "1"}
+    session.run("mkdocs", "build", "--strict", env=environment)
 
 
 @nox.session
@@ -67,5 +65,5 @@ def package(session: nox.Session) -> None:
     """Build the source distribution and the wheel, and check what an index would show of them."""
     _install(session, "build", "twine")
     folder = Path(os.environ.get("BENCHROUTER_DIST") or tempfile.mkdtemp())
-    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+    session.run("pyproject-build", "--outdir", str(folder), silent=True)
     session.run("twine", "check", "--strict", *map(str, sorted(folder.iterdir())))

@@ -1,9 +1,8 @@
 """Print what each embedder costs per prompt: one run, one thread, real prompts, ratios.
 
-    python benchmarks/embedders.py [--data FOLDER] [--model NAME_OR_FOLDER]... [--picks]
+    python benchmarks/embedders.py [--data FOLDER] [--model NAME_OR_FOLDER]...
 
 Every prompt goes to every embedder in turn, so what else the machine does falls on all of them.
-With --picks also how often an encoder in int8 picks as the original does, as a build asks.
 """
 
 from __future__ import annotations
@@ -27,15 +26,11 @@ from support.encoders import development_model
 from support.timing import elapsed_ms
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.building.encoder_check import Agreement, checked_encoder
-from litellm_benchrouter.building.load import load_benchmark
-from litellm_benchrouter.config import BenchRouterConfig, EmbedderConfig
 from litellm_benchrouter.embedders import (
     LexicalEmbedder,
     OnnxEmbedder,
     SentenceTransformersEmbedder,
 )
-from litellm_benchrouter.progress import Silent
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "openllm_v2"
 LONG = 30_000
@@ -56,8 +51,7 @@ LONG = 30_000
     help="A sentence-transformers model; the default is the one that the tests use, if installed.",
 )
 @click.option("--prompts", default=300, show_default=True, help="How many, evenly spaced.")
-@click.option("--picks", is_flag=True, help="Compare the picks too; takes some minutes.")
-def main(data: Path, models: Sequence[str], prompts: int, *, picks: bool) -> None:
+def main(data: Path, models: Sequence[str], prompts: int) -> None:
     console = Console()
     texts = pl.read_parquet(data / "samples.parquet")["prompt"].drop_nulls().to_list()
     chosen = [texts[i] for i in np.linspace(0, len(texts) - 1, prompts).astype(int)]
@@ -78,8 +72,7 @@ def main(data: Path, models: Sequence[str], prompts: int, *, picks: bool) -> Non
         with console.status(f"loading and exporting {name}"):
             encoders = {
                 "torch": SentenceTransformersEmbedder(model),
-                "onnx fp32": OnnxEmbedder.export(model, precision="fp32"),
-                "onnx int8": OnnxEmbedder.export(model, precision="int8"),
+                "onnx": OnnxEmbedder.export(model, chosen),
             }
         for kind, encoder in encoders.items():
             subjects[f"{name} ({kind})"] = lambda text, encoder=encoder: encoder.embed([text])
@@ -99,14 +92,6 @@ def main(data: Path, models: Sequence[str], prompts: int, *, picks: bool) -> Non
         f"long: {LONG:,} characters; one thread"
     )
     console.print(table(milliseconds, milliseconds_long))
-    for name, model in named.items() if picks else ():
-        for agreement in compared(data, model):
-            console.print(f"{name} in {agreement.precision} beside the original: {agreement}")
-            if agreement.accuracy is not None and agreement.accuracy_original is not None:
-                console.print(
-                    f"  accuracy of the picks {agreement.accuracy:.3f}, "
-                    f"of the original's {agreement.accuracy_original:.3f}"
-                )
 
 
 def scikit_learn() -> Pipeline:
@@ -122,14 +107,6 @@ def scikit_learn() -> Pipeline:
         TruncatedSVD(256, random_state=0),
         Normalizer(),
     )
-
-
-def compared(data: Path, model: str) -> list[Agreement]:
-    """Return what a build would measure of the encoder on this benchmark."""
-    block = {"sources": [{"path": str(data)}]}
-    benchmark, _ = load_benchmark(BenchRouterConfig.model_validate(block), Silent())
-    made = checked_encoder(EmbedderConfig(kind="onnx", model=model), benchmark, None)
-    return [Agreement(**each) for each in (made.measured or {})["agreement"]]
 
 
 def table(

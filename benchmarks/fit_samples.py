@@ -20,7 +20,7 @@ from rich.table import Table
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import parse_config
 from litellm_benchrouter.paper.benchmark import Benchmark, labels
 from litellm_benchrouter.paper.neighbors import normalize

@@ -72,7 +72,6 @@ def _prepared(root: Path) -> dict[str, Any]:
     config = {
         "benchrouter": {
             "sources": [{"path": "benchmark.csv"}],
-            "serving": {"decide_in": "proxy"},  # where its steps can be timed
         },
         "litellm_settings": {"callbacks": ["timed_hook.handler"]},
     }

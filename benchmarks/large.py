@@ -1,4 +1,4 @@
-"""A benchmark of a million samples: what it costs to build, to open, to ask and to build again.
+"""A benchmark of a million samples: what it costs to build, to open and to ask.
 
 Each step runs in a process of its own, so that its memory is its own.
 """
@@ -37,25 +37,18 @@ _BARS = {"open": 2.0, "p50": 1.0, "p99": 3.0, "recall": 0.95}
 @click.option("--rows", default=1_000_000, show_default=True)
 @click.option("--dimension", default=384, show_default=True)
 @click.option("--models", "n_models", default=50, show_default=True)
-@click.option("--grow", default=0.01, show_default=True, help="Share of new rows in the rebuild.")
 @click.option("--workers", default=4, show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False))
-def main(
-    rows: int, dimension: int, n_models: int, grow: float, workers: int, json_path: Path | None
-) -> None:
-    """Build, open, ask, share, and build again with some new rows at the end."""
+def main(rows: int, dimension: int, n_models: int, workers: int, json_path: Path | None) -> None:
+    """Build, open, ask, and share among workers."""
     found: dict[str, Any] = {"rows": rows, "dimension": dimension, "models": n_models}
     with tempfile.TemporaryDirectory(prefix="benchrouter-large-") as name:
         folder = Path(name)
-        first = _apart(_write, folder, round(rows * (1 - grow)), rows, dimension, n_models)
-        found["write"] = first
+        found["write"] = _apart(_write, folder, rows, rows, dimension, n_models)
         found["build"] = _apart(_build, folder)
         found["size_mb"] = _sizes(_served(folder))
         found["one"] = _apart(_ask, folder)
         found["shared"] = _shared(folder, workers)
-        _apart(_write, folder, rows, rows, dimension, n_models)
-        found["rebuild"] = _apart(_build, folder)
-        found["unchanged"] = _apart(_build, folder)
     if json_path is not None:
         json_path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     _show(found, workers)
@@ -214,14 +207,12 @@ def _show(found: dict[str, Any], workers: int) -> None:
         f"{found['rows']:,} x {found['dimension']}, {found['models']} models; index "
         f"{found['build']['index']}"
     )
-    table = Table("stage, seconds", "first build", "with new rows", "nothing new")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    builds = [found[name] for name in ("build", "rebuild", "unchanged")]
-    for stage in builds[0]["stages"]:
-        table.add_row(stage, *(f"{one['stages'].get(stage, 0):.1f}" for one in builds))
-    table.add_row("all", *(f"{one['seconds']:.1f}" for one in builds))
-    table.add_row("largest memory, MB", *(f"{one['peak_mb']:.0f}" for one in builds))
+    table, build = Table("stage", "seconds"), found["build"]
+    table.columns[1].justify = "right"
+    for stage, seconds in build["stages"].items():
+        table.add_row(stage, f"{seconds:.1f}")
+    table.add_row("all", f"{build['seconds']:.1f}")
+    table.add_row("largest memory, MB", f"{build['peak_mb']:.0f}")
     console.print(table)
     sizes = found["size_mb"]
     console.print("Files, MB: " + ", ".join(f"{k} {v:.0f}" for k, v in sizes.items() if v >= 1))

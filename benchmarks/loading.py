@@ -16,7 +16,8 @@ from support.vectors import benchmark_config, random_labels, synthetic
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.progress import bars
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
 from litellm_benchrouter.store.versions import Versions
 
 _TICK = 0.001  # seconds
@@ -66,7 +67,7 @@ async def _gaps(config: BenchRouterConfig | None, at_least: float) -> tuple[np.n
     started = time.perf_counter()
     if config is not None:
         assert Versions(config.artifacts).current() is not None
-        serving = Serving(config)
+        serving = VersionLoader(config, Executor(config.serving))
         await asyncio.to_thread(serving.refresh)
         assert serving.router is not None, "the version could not be loaded"
     spent = time.perf_counter() - started

@@ -23,12 +23,11 @@ from rich.progress import Progress
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import parse_config
-from litellm_benchrouter.guarded.guarded import fit_request, neighbors_of_each
-from litellm_benchrouter.guarded.request import K
-from litellm_benchrouter.paper.benchmark import labels, task_accuracy
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.guarded.fit import fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.formulas import K
+from litellm_benchrouter.paper.benchmark import labels, mean, task_accuracy
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest, normalize
 from litellm_benchrouter.progress import Silent
 

@@ -58,11 +58,6 @@ QUICK: dict[str, Any] = {
 @click.option("--k", default=5, show_default=True, help="Neighbours that a decision rests on.")
 @click.option("--peer-cap", default=1_000_000, show_default=True, help="Most rows of the peers.")
 @click.option(
-    "--keep",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder in which our graphs are kept for later runs.",
-)
-@click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder with samples.parquet and scores.parquet; default: the demo's benchmark.",
@@ -154,7 +149,7 @@ def _write(path: Path, result: dict[str, Any]) -> None:
 
 
 def _decisions(options: dict[str, Any], console: Console) -> dict[str, Any]:
-    names = ("rows", "dimension", "n_models", "k", "rounds", "turn_ms", "peer_cap", "keep")
+    names = ("rows", "dimension", "n_models", "k", "rounds", "turn_ms", "peer_cap")
     sizes = Sizes(**{name: options[name] for name in names})
     other = semantic.find(options["semantic_router_python"])
     return {"decisions": decisions.measure(sizes, other, console)}

@@ -18,14 +18,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from litellm_benchrouter.building.embed import embed_benchmark
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import embed_benchmark, load_benchmark
 from litellm_benchrouter.config import RoutingConfig, parse_config
 from litellm_benchrouter.paper.neighbors import nearest
 from litellm_benchrouter.paper.scores import correctness_predictor, predictor_accuracy
 from litellm_benchrouter.paper.smoother import n_moved, task_distance
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared, prepare
+from litellm_benchrouter.validation.folds import TaskFolds, prepare
 
 
 @click.command()
@@ -60,7 +59,7 @@ def main(data: Path, literal_draws: int) -> None:
     Console().print(shown)
 
 
-def literal_draw(prepared: Prepared, routing: RoutingConfig, i: int) -> tuple[float, float]:
+def literal_draw(prepared: TaskFolds, routing: RoutingConfig, i: int) -> tuple[float, float]:
     """One draw of appendix B: move samples of a task, search, predict, compare."""
     d, left_out = i % prepared.n_tasks, (i + 1) % prepared.n_tasks
     generator = np.random.default_rng(i)

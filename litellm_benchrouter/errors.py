@@ -1,21 +1,21 @@
-"""Every error this package raises on purpose, in one tree.
+"""Every error that this package raises on purpose, in one tree.
 
 ::
 
     BenchRouterError
     ├── ConfigError      the `benchrouter:` block or a command's options are wrong    exit code 2
     ├── SourceError      a benchmark's files cannot be used                           exit code 2
-    ├── LabellingError   labels cannot be had or kept                                 exit code 1
+    ├── LabellingError   answers or labels cannot be obtained or kept                 exit code 1
     ├── EmbedderError    an embedder is missing, wrong, or failed                     exit code 1
     │   └── EmbedderUnavailableError   a hosted one did not answer in time
-    ├── EngineError      the machines that are to do the work cannot                  exit code 1
-    ├── PublishError     a version has not shown what is required of it               exit code 1
+    ├── EngineError      the machines that should do the work cannot                  exit code 1
+    ├── PublishError     a version has not shown what it must before it serves        exit code 1
     └── ArtifactError    an artifact cannot be written, verified or read              exit code 1
         ├── VersionError an artifact of another schema, or a version that is absent
         └── StoreUnavailableError   a remote store does not answer, or refuses
 
-Each message is one sentence for the person who runs the command: what is wrong, where, the value,
-and the way out. The command line prints it as it is; a traceback means a bug of ours.
+A message is for the person who runs the command: the place, what is wrong with the value, and what
+to do. The command line prints it as it is; a traceback means a bug in this package.
 """
 
 from __future__ import annotations

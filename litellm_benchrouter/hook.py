@@ -39,9 +39,10 @@ from litellm_benchrouter.proxy.logs import join_proxy_log, start_line
 from litellm_benchrouter.routing.deployments import ModelNames, group_of, id_of
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.call import Attempt, Call
-from litellm_benchrouter.serving.deciding import Deciding
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
 from litellm_benchrouter.serving.metrics import FOLLOWED, NONE, process_metrics
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.serving.service import RoutingService
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -61,7 +62,7 @@ class BenchRouterHook(CustomLogger):
         self._started = False
         self._configured = threading.Event()
         self._virtual = VirtualModels({})
-        self._deciding: Deciding | None = None
+        self._service: RoutingService | None = None
         self._names = ModelNames({}, frozenset())
         self._named: BenchRouter | None = None
         self._warned: set[str] = set()
@@ -93,7 +94,7 @@ class BenchRouterHook(CustomLogger):
         if name not in self._virtual:
             return None
         try:
-            names = self._names_of(self._deciding.serving.router if self._deciding else None)
+            names = self._names_of(self._service.router if self._service else None)
             index = self._virtual.index(names)
             if index is None:
                 return None
@@ -136,6 +137,9 @@ class BenchRouterHook(CustomLogger):
             if call is not None:
                 self._note_served(call, str(kwargs["model_info"]["id"]), kwargs)
                 metadata = metadata_of(kwargs)
+                group = metadata.get("model_group")
+                if call.virtual and group not in (None, call.virtual):
+                    call.group = str(group)  # older releases do not ask about a lone deployment
                 logged = metadata.get("spend_logs_metadata")
                 kept = dict(logged) if isinstance(logged, Mapping) else {}
                 kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
@@ -155,9 +159,9 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(data.get("litellm_logging_obj"))
             if call is not None:
-                if response is not None and not call.counted and self._deciding is not None:
+                if response is not None and not call.counted and self._service is not None:
                     call.counted = True
-                    self._deciding.answered(call)
+                    self._service.answered(call)
                 return call.as_headers(HEADER_PREFIX)
         return None
 
@@ -166,25 +170,26 @@ class BenchRouterHook(CustomLogger):
         if not asks_for_text(data):
             return list(groups)
         decision = None
+        call = self._calls.setdefault(data["litellm_logging_obj"], Call())
+        call.virtual = name
         try:
-            call = self._calls.setdefault(data["litellm_logging_obj"], Call())
-            call.virtual = name
-            router = self._deciding.serving.router if self._deciding else None
-            if self._deciding is not None and router is not None and any(groups.models):
+            router = self._service.router if self._service else None
+            if self._service is not None and router is not None and any(groups.models):
                 turns = turns_of(data)
-                self._deciding.begin(call, turns, data)
-                offer = self._deciding.offer(groups.deployments, groups.models, turns, data)
-                decision = await self._deciding.decide(router, call, name, offer, turns, data)
-                call.decisions |= {
-                    group: decision for group, known in groups.known.items() if known
-                }
+                self._service.begin(call, turns, data)
+                offer = self._service.group(groups.deployments, groups.models, turns, data)
+                decision = await self._service.rank(router, call, name, offer, turns, data)
+                call.decisions |= {g: decision for g, known in groups.known.items() if known}
+                call.models |= groups.by_id
                 decision = None if call.mode else decision
         except Exception as error:
             self._not_routed("groups were taken as they are listed", error)
         ranking, holder = rank_groups(groups.known, decision), None
         with contextlib.suppress(Exception):
             holder = holder_of_response(data.get("previous_response_id"), groups)
-        return sorted(ranking, key=lambda group: group != holder)
+        ranking.sort(key=lambda group: group != holder)
+        call.group = ranking[0]
+        return ranking
 
     def _not_routed(self, what: str, error: Exception) -> None:
         """Say what was not routed; not the error's message, which may quote the prompt."""
@@ -204,9 +209,9 @@ class BenchRouterHook(CustomLogger):
             call.attempt, call.followed = Attempt(), ""
             if call.virtual:
                 call.group = asked  # which may be one that the benchmark does not know
-        router = self._deciding.serving.router if self._deciding else None
+        router = self._service.router if self._service else None
         adapter = self._adapters.current
-        if self._deciding is None or router is None or adapter is None:
+        if self._service is None or router is None or adapter is None:
             return deployments
         if not isinstance(deployments, list):
             return deployments
@@ -217,12 +222,12 @@ class BenchRouterHook(CustomLogger):
         self._warn_of_unknown(deployments, models)
         if call is None:
             call = self._calls[request["litellm_logging_obj"]] = Call()
-            self._deciding.begin(call, messages, request)
+            self._service.begin(call, messages, request)
         group = group_of(deployments, asked)
-        offer = self._deciding.offer(deployments, models, messages, request)
+        offer = self._service.group(deployments, models, messages, request)
         decision = call.decision_for(group, offer.able.names)
         if decision is None:
-            decision = await self._deciding.decide(router, call, group, offer, messages, request)
+            decision = await self._service.rank(router, call, group, offer, messages, request)
         call.group, call.decisions[group] = group, decision
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
         if call.mode:
@@ -255,10 +260,13 @@ class BenchRouterHook(CustomLogger):
             if running.is_here():
                 join_proxy_log(config.serving.log_level)
             self._names = ModelNames(config.aliases, frozenset())
-            serving = Serving(config, self._loaded, metrics=self._metrics)
+            executor = Executor(config.serving, self._metrics)
+            loader = VersionLoader(config, executor, self._loaded, self._metrics)
             facts = DeploymentFacts({name: m.model_dump() for name, m in config.models.items()})
-            self._deciding = Deciding(config, serving, facts.prices, facts.abilities, self._metrics)
-            serving.start()
+            self._service = RoutingService(
+                config, loader, executor, facts.prices, facts.abilities, self._metrics
+            )
+            self._service.start()
         except Exception as error:
             if running.is_here():
                 join_proxy_log(None)

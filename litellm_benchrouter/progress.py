@@ -1,4 +1,4 @@
-"""How long work says how far it is, without knowing whether anybody watches."""
+"""Progress of long work, reported in the same way whether or not a terminal shows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.progress import (
 
 
 class Stages(Protocol):
-    """Opens a stage of known length; what it yields is called with the steps done since."""
+    """A reporter of stages of known length; a stage yields a function that takes the steps done."""
 
     def stage(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Open a stage of `total` steps."""
@@ -27,7 +27,7 @@ class Stages(Protocol):
 
 
 class Silent:
-    """Shows nothing and keeps the time that each stage took.
+    """A reporter that shows nothing and keeps the time that each stage took.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Silent:
 
 
 class Bars(Silent):
-    """Shows a bar with the time left."""
+    """A reporter that shows a bar with the time left."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__()

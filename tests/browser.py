@@ -37,9 +37,8 @@ CONTRAST = """
     if (!element.getClientRects().length) continue;
     const style = getComputedStyle(element), inSvg = element instanceof SVGElement;
     const below = grounds(element);
-    if (element.classList.contains('label')) {   // a letter stands on its square
-      const squares = element.closest('svg').querySelectorAll('.model .dot');
-      below.push(getComputedStyle(squares[0]).fill);
+    if (element.getAttribute('fill') === 'var(--surface)') {   // a letter stands on its square
+      below.push(getComputedStyle(document.documentElement).getPropertyValue('--model').trim());
     }
     const text = luminance(pixel([...below, inSvg ? style.fill : style.color]).slice(0, 3));
     const ground = luminance(pixel(below).slice(0, 3));

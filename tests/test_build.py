@@ -17,7 +17,7 @@ import tiny
 
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.errors import ArtifactError, ConfigError, SourceError
 from litellm_benchrouter.paper.benchmark import (
@@ -661,7 +661,7 @@ def test_of_a_large_benchmark_some_samples_of_each_task_are_learned_from(tmp_pat
     rows = artifact.fitted_rows
     assert np.bincount(artifact.task[rows]).tolist() == [250] * 4
     assert artifact.guarded is not None
-    assert artifact.guarded.left_out.shape == (1_000, 4)
+    assert artifact.guarded.loo_scores.shape == (1_000, 4)
     router = BenchRouter(artifact)
     assert len(artifact.index) == 1_600  # all of them answer
     assert router.decide("What is number 7?").ranking

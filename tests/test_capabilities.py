@@ -9,7 +9,7 @@ import pytest
 
 from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.serving.capabilities import Needs, lacking, needs_of
-from litellm_benchrouter.serving.deciding import Offer
+from litellm_benchrouter.serving.service import DeploymentGroup
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
@@ -123,11 +123,11 @@ def deployment(name: str) -> dict[str, Any]:
 
 def test_an_offer_is_what_can_serve_and_all_where_none_can() -> None:
     deployments = [deployment("a"), deployment("b"), deployment("c")]
-    offer = Offer(deployments, ["m1", "m2", None], {"b": "images"})
+    offer = DeploymentGroup(deployments, ["m1", "m2", None], {"b": "images"})
     assert offer.able.names == ["m1"]
     assert offer.note == "; m2 does not take images"
 
-    none = Offer(deployments, ["m1", "m2", None], {"a": "images", "b": "images"})
+    none = DeploymentGroup(deployments, ["m1", "m2", None], {"a": "images", "b": "images"})
     assert none.able.names == ["m1", "m2"]
     assert none.note == "; no model is known to take all that is asked"
-    assert Offer(deployments, ["m1", "m2", None], {}).note == ""
+    assert DeploymentGroup(deployments, ["m1", "m2", None], {}).note == ""

@@ -165,8 +165,11 @@ def test_explain_an_unknown_task_says_so(demo_built, benchrouter):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "nothing to explain; give a PROMPT, or --task NAME"),
-        (["--models", "ant,eel", "x"], "--models names eel, which the benchmark does not know; it"),
+        ([], "PROMPT is missing. Add one, or name a task with --task NAME."),
+        (
+            ["--models", "ant,eel", "x"],
+            "--models: the benchmark does not know eel. Use some of ",
+        ),
     ],
 )
 def test_explain_refuses_what_it_cannot_explain(tiny_built, benchrouter, arguments, said):
@@ -226,9 +229,9 @@ def test_inspect_shows_models_tasks_and_named_tasks_to_people(tiny_built, benchr
     ended = benchrouter("inspect", "--config", tiny_built / "config.yaml")
     artifact = router_of(tiny_built).artifact
     assert (ended.code, ended.err) == (0, "")
-    assert f"Version {artifact.manifest.version}, built " in ended.out
-    assert "80 samples, " in ended.out
-    assert "Index: recall 1.0000 at k=5, ef=64" in ended.out
+    assert f"Version {artifact.manifest.version}, schema " in ended.out
+    assert "Holds: 80 samples of 4 tasks, " in ended.out
+    assert "Index: finds 100.00 % of the 5 nearest samples" in ended.out
     assert "Named task new: " in ended.out
     for m, model in enumerate(tiny.MODELS):
         assert any(
@@ -254,8 +257,8 @@ def test_another_version_is_inspected_by_its_id(tmp_path, benchrouter):
     ("version", "said"),
     [
         ("0123456789abcdef", "holds no version 0123456789abcdef; it holds "),
-        ("latest", "'latest' is not a version of "),
-        ("../../..", "is not a version of "),
+        ("latest", "'latest' is not a version id"),
+        ("../../..", "is not a version id"),
     ],
 )
 def test_a_version_that_is_not_there_is_refused(tiny_built, benchrouter, version, said):
@@ -271,7 +274,7 @@ def test_where_nothing_was_published_the_way_out_is_told(tmp_path, benchrouter, 
         ended = benchrouter(*command)
         assert (ended.code, ended.out) == (1, "")
         assert ended.err == (
-            "Error: router_artifacts holds no published version; run `benchrouter build --config "
+            "Error: router_artifacts: no version is published. Run `benchrouter build --config "
             "FILE`.\n"
         )
     assert list(tmp_path.iterdir()) == []
@@ -380,8 +383,8 @@ def test_explain_takes_a_policy_and_inspect_suggests_weights(demo_built, benchro
     assert document["expected_cost"]["spark-3b"] == min(document["expected_cost"].values())
     assert "Policy: within:1" in benchrouter(*asked).out
     shown = benchrouter("inspect", "--artifacts", artifacts).out
-    assert "of the best single model: `balanced:" in shown
-    assert "Calibration error of P(success): 0." in shown
+    assert "At equal quality: balanced:" in shown
+    assert "Calibration: P(success) is off by 0." in shown
 
 
 def test_a_policy_that_is_none_is_refused_in_one_sentence(demo_built, benchrouter):

@@ -93,11 +93,22 @@ def arguments_of(instruction: str) -> list[str]:
     return arguments
 
 
-def test_compose_is_valid_by_the_compose_specification() -> None:
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ("vendor.compose-spec", DEPLOY / "compose.yaml"),
+        *(
+            ("vendor.github-workflows", path)
+            for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+        ),
+    ],
+    ids=lambda value: getattr(value, "stem", ""),
+)
+def test_a_file_is_valid_by_the_schema_of_who_reads_it(schema: str, path: Path) -> None:
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "check_jsonschema"),
-            *("--builtin-schema", "vendor.compose-spec", str(DEPLOY / "compose.yaml")),
+            *("--builtin-schema", schema, str(path)),
         ],
         capture_output=True,
         text=True,

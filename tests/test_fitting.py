@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litellm_benchrouter.guarded.guarded import neighbors_of_each
-from litellm_benchrouter.index.graph import ExactIndex
+from litellm_benchrouter.guarded.fit import neighbors_of_each
 from litellm_benchrouter.paper.benchmark import Benchmark
-from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.validation.fitting import FittingSet, fitting_rows
+from litellm_benchrouter.paper.neighbors import ExactIndex, normalize
+from litellm_benchrouter.validation.folds import TrainingSubset, fitting_rows
 
 
 @settings(deadline=None, max_examples=50)
@@ -49,7 +48,7 @@ def benchmark_of(n: int) -> Benchmark:
 def test_neighbours_are_those_of_the_whole_without_the_sample_itself(copies):
     draws = np.random.default_rng(0)
     vectors = normalize(np.repeat(draws.normal(size=(300 // copies, 8)), copies, axis=0))
-    learned = FittingSet.of(benchmark_of(300), vectors, 100, seed=0)
+    learned = TrainingSubset.of(benchmark_of(300), vectors, 100, seed=0)
     assert learned.rows is not None
     assert learned.benchmark.prompts == [f"p{row}" for row in learned.rows]
     found = learned.neighbors(ExactIndex(vectors), 4)
@@ -61,7 +60,7 @@ def test_neighbours_are_those_of_the_whole_without_the_sample_itself(copies):
 def test_a_small_benchmark_is_learned_from_as_a_whole():
     whole = benchmark_of(50)
     vectors = normalize(np.random.default_rng(0).normal(size=(50, 8)))
-    learned = FittingSet.of(whole, vectors, 1_000, seed=0)
+    learned = TrainingSubset.of(whole, vectors, 1_000, seed=0)
     assert learned.benchmark is whole
     assert learned.vectors is vectors
     assert learned.rows is None

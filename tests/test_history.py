@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from litellm_benchrouter.store.history import (
+from litellm_benchrouter.store.versions import (
     How,
     Publication,
     append_history,
@@ -67,7 +67,7 @@ def test_lines_that_cannot_be_read_are_passed_over_and_spoil_no_other(path, dama
 def test_lines_of_several_writers_at_once_are_all_there(path):
     script = (
         "import sys; from pathlib import Path\n"
-        "from litellm_benchrouter.store.history import *\n"
+        "from litellm_benchrouter.store.versions import *\n"
         "path, version = Path(sys.argv[1]), sys.argv[2]\n"
         "for _ in range(200): append_history(path, publication(version, How.BUILD))"
     )
@@ -81,7 +81,7 @@ def test_a_line_that_does_not_fit_on_the_disk_is_an_error(path):
     append_history(path, publication(A, How.BUILD))
     script = (
         "import resource, sys; from pathlib import Path\n"
-        "from litellm_benchrouter.store.history import *\n"
+        "from litellm_benchrouter.store.versions import *\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (70, {resource.RLIM_INFINITY}))\n"
         "try: append_history(Path(sys.argv[1]), publication('b' * 16, How.BUILD))\n"
         "except OSError as error: print(error)"

@@ -17,7 +17,7 @@ from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.costs.policy import Policy, Terms
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.sources.tasks import labels_path, prompt_key

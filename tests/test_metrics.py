@@ -19,9 +19,9 @@ import yaml
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.routing.decision import KINDS, Decision
-from litellm_benchrouter.serving.decision_log import log_decision
-from litellm_benchrouter.serving.metrics import Metrics, PrometheusMetrics
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
+from litellm_benchrouter.serving.metrics import Metrics, PrometheusMetrics, log_decision
 from litellm_benchrouter.store.directory import Store
 
 DECISION = Decision(
@@ -123,7 +123,7 @@ def test_a_version_that_cannot_serve_is_counted_until_one_can(metrics, registry,
     config = load_config(tiny_folder / "config.yaml")
     current = config.artifacts / "CURRENT"
     good = current.read_text()
-    serving = Serving(config, metrics=metrics)
+    serving = VersionLoader(config, Executor(config.serving), metrics=metrics)
     assert gauges() == (0, 0)
 
     current.unlink()
@@ -153,12 +153,6 @@ def test_the_breaker_is_shown(metrics, registry):
     for is_open in (True, False):
         metrics.breaker(is_open=is_open)
         assert registry.get_sample_value("benchrouter_breaker_open") == is_open
-
-
-def test_where_short_decisions_are_taken_is_shown(metrics, registry):
-    for decides in (True, False):
-        metrics.aside(decides=decides)
-        assert registry.get_sample_value("benchrouter_decision_processes") == decides
 
 
 def test_metrics_that_count_nothing_take_the_same_calls(metrics):
@@ -207,7 +201,7 @@ deployments = [
 ]
 messages = [{"role": "user", "content": "Amira has 120 tickets and gives away 15 percent."}]
 handler.start()
-while handler._deciding is None or handler._deciding.serving.router is None:
+while handler._service is None or handler._service.router is None:
     time.sleep(0.05)
 call = Logging()
 ranked = asyncio.run(handler.async_filter_deployments(
@@ -237,7 +231,7 @@ def test_a_decision_is_one_line_of_json_without_the_prompt(at_debug):
         "event": "benchrouter_decision", "call_id": "c-1", "group": "smart",
         "offer": ["ant", "bee"], "pick": "ant", "method": "s1", "kind": "routed",
         "reason": "they know best", "task": None, "policy": "quality", "embedder": None,
-        "no_answer": None, "distance": 0.3,
+        "distance": 0.3,
         "seconds": 0.003,
         "embed_seconds": 0.002, "artifact": "v1",
     }  # fmt: skip

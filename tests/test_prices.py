@@ -8,10 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from litellm_benchrouter.costs.expected_cost import OUTPUT_TOKENS, Lengths, cost_model
-from litellm_benchrouter.costs.prices import (
+from litellm_benchrouter.costs import (
+    OUTPUT_TOKENS,
+    Lengths,
     Prices,
     bundled_cost_map,
+    cost_model,
     in_cost_map,
     with_known_prices,
 )
@@ -54,7 +56,7 @@ def test_a_model_is_found_in_the_cost_map_by_its_provider(model, provider, price
 def test_the_cost_map_is_read_without_importing_litellm():
     code = (
         "import sys\n"
-        "from litellm_benchrouter.costs.prices import bundled_cost_map, in_cost_map\n"
+        "from litellm_benchrouter.costs import bundled_cost_map, in_cost_map\n"
         "print(in_cost_map(bundled_cost_map(), 'gpt-4o').input, 'litellm' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,13 +7,13 @@ import weakref
 
 import pytest
 
-from litellm_benchrouter.routing.remember import remembered
+from litellm_benchrouter.routing.estimates import cached_method
 
 
 class Squares:
     def __init__(self) -> None:
         self.calls = 0
-        self.of = remembered(self._of, 2)
+        self.of = cached_method(self._of, 2)
 
     def _of(self, number: int) -> int:
         self.calls += 1

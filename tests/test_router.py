@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.build import build
-from litellm_benchrouter.building.load import load_benchmark
+from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.paper.benchmark import (
     MISSING,
@@ -41,7 +41,7 @@ Vectors = NDArray[np.float32]
 OFFERS = [offer for size in (1, 2, 3, 4) for offer in combinations(tiny.MODELS, size)]
 
 
-class Prepared:
+class TaskFolds:
     """An embedder that knows some prompts."""
 
     kind = "prepared"
@@ -80,7 +80,7 @@ def artifact(tiny_built: Path, queries: Vectors) -> Artifact:
     opened = read_artifact(build(load_config(tiny_built / "config.yaml")).folder)
     known = {f"q{i}": query for i, query in enumerate(queries)}
     known |= {"nan": np.full(8, np.nan, dtype="f4"), "inf": np.full(8, np.inf, dtype="f4")}
-    return replace(opened, embedder=Prepared(known))
+    return replace(opened, embedder=TaskFolds(known))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def router(artifact: Artifact) -> BenchRouter:
 def opened(config: Path, **vectors: Vectors) -> BenchRouter:
     """Build, and open with an embedder that knows some prompts."""
     artifact = read_artifact(build(load_config(config)).folder)
-    return BenchRouter(replace(artifact, embedder=Prepared(vectors)))
+    return BenchRouter(replace(artifact, embedder=TaskFolds(vectors)))
 
 
 def best_first(scores: Mapping[str, float], average: Mapping[str, float]) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ def test_neither_the_order_of_the_models_on_offer_nor_repetitions_matter(router)
 
 def test_the_reason_holds_the_distance_and_none_of_the_prompt(router, artifact):
     prompt = "a secret that nobody may log"
-    known = Prepared({prompt: np.asarray(artifact.embeddings[0])})
+    known = TaskFolds({prompt: np.asarray(artifact.embeddings[0])})
     for task in (None, "new", "east", "another secret"):
         decision = BenchRouter(replace(artifact, embedder=known)).decide(prompt, task=task)
         assert "secret" not in decision.reason

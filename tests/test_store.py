@@ -56,7 +56,7 @@ def test_a_current_that_names_a_version_that_is_not_there_is_refused_with_the_wa
 
 @pytest.mark.parametrize("version", ["..", "", "a/b", "versions", ABSENT[:-1]])
 def test_only_ids_lead_to_folders(store, version):
-    with pytest.raises(VersionError, match="16 hex digits are"):
+    with pytest.raises(VersionError, match=r"is not a version id\. Give its 16 hexadecimal digits"):
         store.folder(version)
 
 

@@ -18,7 +18,7 @@ from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ArtifactError, ConfigError, VersionError
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.history import How
+from litellm_benchrouter.store.versions import How
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +154,7 @@ def test_the_beginning_of_an_id_will_do_where_it_is_the_only_one(store, ids):
     with pytest.raises(VersionError, match=rf"{ids[0][:15]} begins .* and .*; give more"):
         store.find(ids[0][:15])
     for given in ("", "latest", "../..", ids[0].upper() + "X", f"{ids[0]}0"):
-        with pytest.raises(VersionError, match="is not a version of"):
+        with pytest.raises(VersionError, match="is not a version id"):
             store.find(given)
 
 
@@ -278,7 +278,7 @@ def test_versions_names_what_is_damaged_and_goes_on(run, store, ids):
 def test_versions_of_an_empty_directory_are_none(benchrouter, tmp_path):
     ended = benchrouter("versions", "--artifacts", tmp_path / "nowhere")
     assert (ended.code, ended.out) == (
-        *(0, f"{tmp_path}/nowhere holds no version; run `benchrouter build`.\n"),
+        *(0, f"{tmp_path}/nowhere holds no version. Run `benchrouter build`.\n"),
     )
     shown = benchrouter("versions", "--artifacts", tmp_path / "nowhere", "--json").document
     assert (shown["current"], shown["versions"]) == (None, [])

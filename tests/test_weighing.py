@@ -14,8 +14,8 @@ from litellm_benchrouter.building.build import build
 from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.config.proxy import EVERYTHING, GroupConfig, PolicyLimits
+from litellm_benchrouter.costs import Prices
 from litellm_benchrouter.costs.policy import QUALITY, Policy, Terms
-from litellm_benchrouter.costs.prices import Prices
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.routing.router import BenchRouter
 

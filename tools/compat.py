@@ -2,7 +2,7 @@
 
     python tools/compat.py                                     # one release of each generation
     python tools/compat.py 1.111.0                             # a new one
-    python tools/compat.py 1.109.3 --python python3.13 --tests "tests --ignore tests/proxy"
+    python tools/compat.py 1.110.2 --python python3.13 --units # and all that needs no proxy
 
 Each release gets a virtual environment of its own in `--folder`, which is kept and used again. The
 exit code is 1 if a test failed or a release could not be installed.
@@ -11,13 +11,13 @@ exit code is 1 if a test failed or a release could not be installed.
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
 import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,7 +29,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TESTED = ("1.94.3", "1.109.3", "1.110.2")
 """The oldest release, the last of the router in Python, and the newest of the router in Rust."""
-TESTS = "tests/compat tests/proxy/test_routing.py tests/proxy/test_groups.py"
+TESTS = (
+    "tests/compat",
+    *(f"tests/proxy/test_{name}.py" for name in ("routing", "preference", "groups", "virtual")),
+)
+UNITS = ("tests", "--ignore=tests/compat", "--ignore=tests/proxy", "--ignore=tests/benchmarks")
 _VERSIONS = """
 import json, platform
 from importlib.metadata import version
@@ -71,13 +75,13 @@ class CommandError(Exception):
 @click.argument("releases", nargs=-1)
 @click.option("--python", default=sys.executable, help="The interpreter; default: this one.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where environments are kept.")
-@click.option("--tests", default=TESTS, show_default=True, help="Arguments of pytest.")
+@click.option("--units", is_flag=True, help="Also run the tests that need no proxy.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def main(
     releases: tuple[str, ...],
     python: str,
     folder: Path | None,
-    tests: str,
+    units: bool,
     as_json: bool,
 ) -> None:
     folder = (folder or Path(tempfile.gettempdir()) / "benchrouter-compat").absolute()
@@ -85,7 +89,7 @@ def main(
     for release in releases or TESTED:
         row = Row(release)
         try:
-            row = tested(row, installed(release, python, folder), shlex.split(tests))
+            row = tested(row, installed(release, python, folder), [TESTS, UNITS][: 1 + units])
         except CommandError as error:
             row.problem = str(error)
         rows.append(row)
@@ -116,30 +120,32 @@ def installed(release: str, python: str, folder: Path) -> Path:
 def requirements() -> list[str]:
     """Return what the project and its tests require, beside LiteLLM itself."""
     extras = PROJECT["optional-dependencies"]
-    texts = [*PROJECT["dependencies"], *extras["proxy"], *extras["inspect"], *extras["test"]]
+    of_extras = (extras[name] for name in ("proxy", "inspect", "report", "test"))
+    texts = [*PROJECT["dependencies"], *chain.from_iterable(of_extras)]
     return [text for text in texts if not text.startswith("litellm")]
 
 
-def tested(row: Row, environment: Path, tests: Sequence[str]) -> Row:
-    """Return the row with what the tests said; `tests` are arguments of pytest."""
+def tested(row: Row, environment: Path, runs: Sequence[Sequence[str]]) -> Row:
+    """Return the row with what the tests said; each run is the arguments of one pytest."""
     versions = json.loads(run([str(environment), "-c", _VERSIONS]))
     row.litellm, row.python = versions["litellm"], versions["python"]
-    with tempfile.TemporaryDirectory() as scratch:
-        report = Path(scratch) / "report.xml"
-        command = [str(environment), "-m", "pytest", "-q", f"--junit-xml={report}", *tests]
-        code = subprocess.run(command, cwd=ROOT, check=False, stdout=sys.stderr).returncode
-        if code not in (0, 1):  # all passed, or some failed
-            row.problem = f"pytest exited with {code}"
-            return row
-        suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
-    row.seconds = float(suite.get("time", "0"))
-    for case in suite.iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
-            row.failed.append(f"{case.get('classname')}::{case.get('name')}")
-        elif case.find("skipped") is not None:
-            row.skipped += 1
-        else:
-            row.passed += 1
+    for arguments in runs:
+        with tempfile.TemporaryDirectory() as scratch:
+            report = Path(scratch) / "report.xml"
+            command = [str(environment), "-m", "pytest", "-q", f"--junit-xml={report}", *arguments]
+            code = subprocess.run(command, cwd=ROOT, check=False, stdout=sys.stderr).returncode
+            if code not in (0, 1):  # all passed, or some failed
+                row.problem = f"pytest exited with {code}"
+                return row
+            suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
+        row.seconds += float(suite.get("time", "0"))
+        for case in suite.iter("testcase"):
+            if case.find("failure") is not None or case.find("error") is not None:
+                row.failed.append(f"{case.get('classname')}::{case.get('name')}")
+            elif case.find("skipped") is not None:
+                row.skipped += 1
+            else:
+                row.passed += 1
     return row
 
 

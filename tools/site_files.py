@@ -25,7 +25,7 @@ PATTERNS = (
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Put the repository's files in place of those of docs/ alone."""
     root = Path(config.config_file_path).parent
-    theme = [file for file in files if not file.is_documentation_page() and file.generated_by]
+    theme = [file for file in files if file.src_dir != config.docs_dir]
     found = sorted({path for pattern in PATTERNS for path in root.glob(pattern) if path.is_file()})
     ours = [
         File.generated(config, path.relative_to(root).as_posix(), abs_src_path=str(path))

@@ -25,9 +25,8 @@ from support.vectors import (
 
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.config import IndexConfig
-from litellm_benchrouter.index.build import ROWS_FILE, build_index, open_index, save_index
-from litellm_benchrouter.index.graph import Index, recall
-from litellm_benchrouter.paper.neighbors import nearest
+from litellm_benchrouter.index import ROWS_FILE, build_index, open_index
+from litellm_benchrouter.paper.neighbors import Index, nearest, recall
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
 from peers_run.result import CLASSIFIER, COSINE, EXACT, OURS, PAPER, Timed
@@ -56,8 +55,6 @@ class Sizes:
         About how long a turn takes.
     peer_cap : int
         Peers that read every row for a decision are not asked beyond it.
-    keep : Path or None
-        Where our graphs are kept, so that a later run need not build them.
     """
 
     rows: tuple[int, ...]
@@ -67,7 +64,6 @@ class Sizes:
     rounds: int
     turn_ms: float
     peer_cap: int
-    keep: Path | None
 
 
 def measure(sizes: Sizes, semantic_router: Path | None, console: Console) -> list[dict[str, Any]]:
@@ -156,18 +152,13 @@ def labelled(vectors: Vectors, cluster: NDArray[np.intp], n_models: int) -> Labe
     return Labelled(vectors, labels.astype(np.int8))
 
 
-def served_index(
-    folder: Path, base: Vectors, keep: Path | None = None
-) -> tuple[Index, NDArray[np.floating], str]:
+def served_index(folder: Path, base: Vectors) -> tuple[Index, NDArray[np.floating], str]:
     """Build and write the index that serves this many rows, and open it as a proxy would.
 
     Parameters
     ----------
     folder : Path
     base : ndarray of float32, shape (n, d)
-    keep : Path, optional
-        A folder with the graph of an earlier run, which is taken where it is over the same rows,
-        and where this one's is kept; a run that was ended goes on with what is there.
 
     Returns
     -------
@@ -178,11 +169,8 @@ def served_index(
         The engine.
     """
     with bars() as stages, stages.stage("index", len(base)) as advance:
-        cache = None if keep is None else keep / f"{len(base)}x{base.shape[1]}"
-        index, about = build_index(
-            base, IndexConfig(), k=_NEIGHBORS, seed=0, progress=advance, cache=cache
-        )
-    save_index(folder, index)
+        index, about = build_index(base, IndexConfig(), k=_NEIGHBORS, seed=0, progress=advance)
+    index.save(folder)
     np.save(folder / "embeddings.npy", base.astype(about.get("vectors", "float32")))
     kept = np.load(folder / "embeddings.npy", mmap_mode="r")
     rows = folder / ROWS_FILE
@@ -225,7 +213,7 @@ def _ours(
     folder: Path, base: Labelled, queries: Vectors, sizes: Sizes
 ) -> tuple[dict[str, Ask], dict[str, str]]:
     """Routers of the default method and of the paper over all rows, and what to know of them."""
-    index, kept, engine = served_index(folder, base.vectors, sizes.keep)
+    index, kept, engine = served_index(folder, base.vectors)
     some = queries[:200]
     found = recall(index, some, nearest(some, base.vectors, _NEIGHBORS))
     asks: dict[str, Ask] = {}

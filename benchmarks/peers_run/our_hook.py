@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reliability.hooking import Logging, close, hook_of, offered, serving_of
+from reliability.hooking import Logging, close, hook_of, loader_of, offered
 from support.timing import elapsed_ms
 
 from litellm_benchrouter.cli.demo import prepare
@@ -23,7 +23,7 @@ def by_the_hook(router: BenchRouter) -> Iterator[Ask]:
     with tempfile.TemporaryDirectory(prefix="benchrouter-") as folder:
         prepare(Path(folder), Silent())
         hook, loop = hook_of(Path(folder)), asyncio.new_event_loop()
-    serving_of(hook).router = router
+    loader_of(hook).router = router
     deployments = offered(list(router.models))
 
     def ask(text: str) -> float:

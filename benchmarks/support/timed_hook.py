@@ -16,9 +16,8 @@ import numpy as np
 from litellm_benchrouter.embedders.lexical import LexicalEmbedder
 from litellm_benchrouter.embedders.static import StaticEmbedder
 from litellm_benchrouter.hook import BenchRouterHook
-from litellm_benchrouter.routing.guarded_scorer import GuardedScorer
-from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.routing.weighing import Weighing
+from litellm_benchrouter.routing.estimates import GuardedScorer
+from litellm_benchrouter.routing.router import BenchRouter, Weighing
 
 FILE = "BENCHROUTER_TIMES"
 """Variable with the file that a proxy writes its times to."""

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.json_file import write_json
-from litellm_benchrouter.artifact.labelled_task import LabelledTask
-from litellm_benchrouter.artifact.named_tasks_file import to_json
-from litellm_benchrouter.artifact.of_embedder import write_of_embedder
-from litellm_benchrouter.artifact.second import SecondContents, write_second
+from litellm_benchrouter.artifact.files import write_array, write_json
+from litellm_benchrouter.artifact.named_tasks import LabelledTask, to_json
 from litellm_benchrouter.embedders import Embedder
-from litellm_benchrouter.guarded.guarded import Guarded
-from litellm_benchrouter.index.faiss_graph import FaissIndex
-from litellm_benchrouter.index.hnsw import HnswIndex
+from litellm_benchrouter.guarded.file import save_guarded
+from litellm_benchrouter.guarded.formulas import GuardedModel
+from litellm_benchrouter.index import Graph
 from litellm_benchrouter.paper.scores import TaskChoice, TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
 
+EMBEDDINGS = "embeddings.npy"
+FITTED_ROWS = "fitted_rows.npy"
+EMBEDDER = "embedder"
 CORRECTNESS = "correctness.npy"
 SCORES = "scores.npy"
 TASK = "task.npy"
@@ -49,7 +49,7 @@ class Contents:
     smoother : SmootherTable
     named_tasks : dict of str to TaskScores
     sample_ids : list of str, length n
-    guarded : Guarded or None
+    guarded : GuardedModel or None
         What the method `guarded` fitted.
     guarded_tasks : dict of str to ndarray of float64, shape (M,)
         Its scores of named tasks.
@@ -65,8 +65,6 @@ class Contents:
         Named tasks: P(better than the best on average).
     fitted_rows : ndarray of int32, shape (f,), or None
         The samples that were held out in turn and learned from; None where these are all.
-    second : SecondContents or None
-        What a second embedder decides by.
     """
 
     embeddings: NDArray[np.float32]
@@ -77,7 +75,7 @@ class Contents:
     smoother: SmootherTable
     named_tasks: dict[str, TaskScores]
     sample_ids: list[str]
-    guarded: Guarded | None = None
+    guarded: GuardedModel | None = None
     guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
     found: dict[str, Any] | None = None
@@ -85,12 +83,9 @@ class Contents:
     choices: dict[str, TaskChoice] = field(default_factory=dict)
     better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     fitted_rows: NDArray[np.int32] | None = None
-    second: SecondContents | None = None
 
 
-def write_contents(
-    folder: Path, contents: Contents, index: HnswIndex | FaissIndex, embedder: Embedder
-) -> None:
+def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Embedder) -> None:
     """Write everything but the manifest; equal contents give equal bytes."""
     arrays: dict[str, NDArray[Any] | None] = {
         CORRECTNESS: contents.correctness,
@@ -99,6 +94,7 @@ def write_contents(
         TASK_ACCURACY: contents.task_accuracy,
         SMOOTHER_U: contents.smoother.u,
         SMOOTHER_P: contents.smoother.p,
+        FITTED_ROWS: contents.fitted_rows,
     }
     for name, array in arrays.items():
         if array is not None:
@@ -117,13 +113,10 @@ def write_contents(
             for name, scores in contents.named_tasks.items()
         },
     )
-    write_of_embedder(
-        folder,
-        embeddings=contents.embeddings,
-        index=index,
-        guarded=contents.guarded,
-        fitted_rows=contents.fitted_rows,
-        embedder=embedder,
-    )
-    if contents.second is not None:
-        write_second(folder, contents.second)
+    # The graph of faiss finds by short vectors: half of the digits put what it found in order.
+    write_array(folder / EMBEDDINGS, contents.embeddings, index.vectors)
+    if contents.guarded is not None:
+        save_guarded(contents.guarded, folder)
+    index.save(folder)
+    (folder / EMBEDDER).mkdir()
+    embedder.save(folder / EMBEDDER)

@@ -10,10 +10,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from litellm_benchrouter.errors import ArtifactError, VersionError
-from litellm_benchrouter.paper.benchmark import ModelFacts
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts, average_accuracy
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -81,7 +83,7 @@ class Manifest(_Record):
         `Verdict.as_dict()`; None in versions that were built before there were verdicts. `passes`
         says whether it may serve, `forced` whether it does all the same.
     second : dict or None
-        Of a second embedder; absent where there is none.
+        Record of a second embedder in versions of earlier releases; it is hashed and ignored.
     """
 
     schema_version: int
@@ -213,13 +215,31 @@ def parse_manifest(raw: bytes, path: Path | str, folder_name: str) -> Manifest:
     return manifest
 
 
-def finite(value: float) -> float | None:
-    """JSON has no NaN: what is not known is null."""
-    return None if math.isnan(value) else float(value)
+def model_records(benchmark: Benchmark, accuracy: NDArray[np.float64]) -> list[ModelRecord]:
+    """Return the record of each model, from accuracies of shape (D, M)."""
+    count = (benchmark.correctness != MISSING).sum(axis=0)
+    average = average_accuracy(accuracy)
+    return [
+        ModelRecord(
+            name=name,
+            average_accuracy=None if math.isnan(average[m]) else float(average[m]),
+            n_labels=int(count[m]),
+            **vars(benchmark.facts.get(name, ModelFacts())),
+        )
+        for m, name in enumerate(benchmark.models)
+    ]
+
+
+def task_records(benchmark: Benchmark) -> list[TaskRecord]:
+    """Return the record of each task."""
+    count = np.bincount(benchmark.task, minlength=len(benchmark.tasks))
+    return [
+        TaskRecord(name=name, n_samples=int(count[d])) for d, name in enumerate(benchmark.tasks)
+    ]
 
 
 def _content_id(document: dict[str, Any]) -> str:
-    # `second` is absent, not null, where there is none: so older versions keep their ids.
+    # A key that a version lacks is left out, not null, so that older versions keep their ids.
     deciding = {key: document[key] for key in _DECIDING if key in document}
     if document.get("verdict") is not None:
         # That somebody forced a version does not make it another.

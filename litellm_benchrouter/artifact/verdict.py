@@ -89,18 +89,6 @@ def sentence(verdict: Mapping[str, Any]) -> str:
     return f"no worse than the best model on average (tolerance {tolerance}){''.join(unproven)}"
 
 
-def served_by_second(second: Mapping[str, Any]) -> str:
-    """Say what a second embedder serves, and what it gains, from what the manifest says of it."""
-    verdict = second["verdict"]
-    found, served = verdict["requests"], verdict["served"]
-    if found is None:
-        return f"{served}, not proved: {verdict['unproven']}"
-    measured = f"{points(found['gain'])} points over the best model on average"
-    if served == BMA:
-        return f"that model, as the other picks show {measured}: {found['bma_because']}"
-    return f"{served}, {measured} on {found['n_samples']} held-out samples"
-
-
 def points(gain: float) -> str:
     """Format a gain in points of accuracy, with its sign; nothing is not negative."""
     return f"{100 * gain + 0.0:+.1f}".replace("-0.0", "+0.0")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.array_file import holds_only, open_array, open_numbers
 from litellm_benchrouter.artifact.contents import (
     CORRECTNESS,
+    EMBEDDER,
+    EMBEDDINGS,
+    FITTED_ROWS,
     NAMED_TASKS,
     SAMPLE_IDS,
     SCORES,
@@ -25,41 +27,37 @@ from litellm_benchrouter.artifact.contents import (
     TASK,
     TASK_ACCURACY,
 )
-from litellm_benchrouter.artifact.json_file import read_json
-from litellm_benchrouter.artifact.labelled_task import LabelledTask
-from litellm_benchrouter.artifact.manifest import Manifest, read_manifest
-from litellm_benchrouter.artifact.named_tasks_file import from_json
-from litellm_benchrouter.artifact.of_embedder import (
-    EMBEDDER,
-    FITTED_ROWS,
-    Shape,
-    count,
-    open_of_embedder,
+from litellm_benchrouter.artifact.files import (
+    first_not_unit,
+    holds_only,
+    open_array,
+    open_numbers,
+    read_json,
+    verify_files,
 )
-from litellm_benchrouter.artifact.second import SECOND, open_second
-from litellm_benchrouter.artifact.version_files import verify_files
+from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest
+from litellm_benchrouter.artifact.named_tasks import LabelledTask, from_json
 from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders import Embedder, load_embedder
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
-from litellm_benchrouter.errors import ArtifactError, EmbedderError
-from litellm_benchrouter.guarded.guarded import Guarded
-from litellm_benchrouter.index.graph import Index
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
+from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.guarded.file import FILE, load_guarded
+from litellm_benchrouter.guarded.formulas import GuardedModel
+from litellm_benchrouter.index import ROWS_FILE, open_index
 from litellm_benchrouter.paper.benchmark import MISSING, ModelFacts, average_accuracy
+from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.paper.scores import TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
 
 _OpenEmbedder = Callable[[Mapping[str, Any], Path], Embedder]
 """Opens an embedder: (its identity, its folder)."""
 
+_UNIT_TOLERANCE = 1e-3
+
 
 @dataclass(frozen=True)
 class Artifact:
-    """A verified version, memory-mapped: processes that open the same version share its pages.
-
-    `second` is the same version as a second embedder sees it, and `rows` are the samples that it
-    knows anything of (None: all). Where there is one that cannot be used here, `without_second`
-    says why.
-    """
+    """A verified version, memory-mapped: processes that open the same version share its pages."""
 
     folder: Path
     manifest: Manifest
@@ -72,13 +70,10 @@ class Artifact:
     named_tasks: dict[str, TaskScores]
     guarded_tasks: dict[str, NDArray[np.float64]]
     labelled_tasks: dict[str, LabelledTask]
-    guarded: Guarded | None
+    guarded: GuardedModel | None
     index: Index
     embedder: Embedder
     fitted_rows: NDArray[np.int32]
-    rows: NDArray[np.int32] | None = None
-    second: Artifact | None = None
-    without_second: str | None = None
 
     @cached_property
     def sample_ids(self) -> list[str]:
@@ -87,7 +82,7 @@ class Artifact:
         ids = read_json(path)
         if not isinstance(ids, list) or len(ids) != n:
             raise ArtifactError(f"{path} does not hold {n} ids; build again.")
-        return [str(ids[row]) for row in (range(n) if self.rows is None else self.rows)]
+        return [str(each) for each in ids]
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -126,7 +121,7 @@ def read_artifact(
     ----------
     folder : Path
     known : Artifact, optional
-        One that is open already; its embedders are used again where the version has the same.
+        One that is open already; its embedder is used again where the version has the same.
     config
         As in `load_embedder`.
 
@@ -137,14 +132,11 @@ def read_artifact(
     EmbedderError
         If the embedder cannot be loaded here, or is not the one that the version was built with.
     """
-    parts = (known, known.second) if known is not None else ()
-    # By what their manifests say, as asking an embedder itself may mean hashing its files again.
-    loaded = [(part.manifest.embedder, part.embedder) for part in parts if part is not None]
 
     def embedder(identity: Mapping[str, Any], saved: Path) -> Embedder:
-        for described, each in loaded:
-            if described == identity:
-                return each
+        # By the manifest, as asking an embedder itself may mean hashing its files again.
+        if known is not None and known.manifest.embedder == identity:
+            return known.embedder
         return load_embedder(identity, saved, config)
 
     manifest = read_manifest(folder)
@@ -162,7 +154,7 @@ def verify_artifact(folder: Path) -> Manifest:
 
 def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact:
     counts = manifest.counts
-    n, n_draws = count(counts, "samples"), count(counts, "smoother_draws")
+    n, n_draws = _count(counts, "samples"), _count(counts, "smoother_draws")
     n_models, n_tasks = len(manifest.models), len(manifest.tasks)
     correctness = open_array(folder, CORRECTNESS, np.uint8, (n, n_models))
     scores = (
@@ -181,24 +173,25 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
             f"{folder / NAMED_TASKS} holds the tasks {sorted(named)}, the manifest says "
             f"{manifest.named_tasks}; build again."
         )
-    shape = Shape(
-        n=n,
-        dimension=count(manifest.embedder, "dimension"),
-        n_models=n_models,
-        n_tasks=n_tasks,
-        n_fitted=count(counts, "fitted") if FITTED_ROWS in manifest.files else None,
-        index=manifest.index,
-    )
     accuracy = open_numbers(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models))
     smoother = SmootherTable(
         open_numbers(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
         open_numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
     )
-    own = open_of_embedder(folder, manifest.files, shape)  # last, as it calls native loaders
-    opened = Artifact(
+    dimension = _count(manifest.embedder, "dimension")
+    embeddings = _embeddings(folder, manifest, (n, dimension))
+    fitted_rows = _fitted_rows(folder, manifest, n)
+    request = None
+    if FILE in manifest.files:
+        request = load_guarded(
+            folder, n=len(fitted_rows), dimension=dimension, n_models=n_models, n_tasks=n_tasks
+        )
+    has_rows = ROWS_FILE in manifest.files
+    rows = open_array(folder, ROWS_FILE, np.int32, (n,)) if has_rows else None
+    return Artifact(
         folder=folder,
         manifest=manifest,
-        embeddings=own.embeddings,
+        embeddings=embeddings,
         correctness=correctness,
         scores=scores,
         task=task,
@@ -207,43 +200,33 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
         named_tasks=named,
         guarded_tasks=guarded_tasks,
         labelled_tasks=labelled_tasks,
-        guarded=own.guarded,
-        index=own.index,
+        guarded=request,
+        # Last, as they call native loaders.
+        index=open_index(folder, _count(manifest.index, "ef"), embeddings, rows),
         embedder=embedder(manifest.embedder, folder / EMBEDDER),
-        fitted_rows=own.fitted_rows,
+        fitted_rows=fitted_rows,
     )
-    return opened if manifest.second is None else _with_second(opened, shape, embedder)
 
 
-def _with_second(first: Artifact, shape: Shape, embedder: _OpenEmbedder) -> Artifact:
-    """Open what stands in; that its embedder cannot be loaded here is no reason to serve nothing.
+def _embeddings(folder: Path, manifest: Manifest, shape: tuple[int, int]) -> NDArray[np.floating]:
+    kind = np.float16 if manifest.index.get("vectors") == "float16" else np.float32
+    embeddings = open_array(folder, EMBEDDINGS, kind, shape)
+    if (odd := first_not_unit(embeddings, _UNIT_TOLERANCE)) is not None:
+        raise ArtifactError(
+            f"{folder / EMBEDDINGS} holds rows that are not of unit length (NaN, infinite, zero or "
+            f"unscaled vectors), row {odd} first; build again."
+        )
+    return embeddings
 
-    What all embedders share is that of the first, mapped once.
-    """
-    manifest = first.manifest
-    record = manifest.second or {}
-    own, rows = open_second(first.folder, record, manifest.files, shape)
-    try:
-        loaded = embedder(record["embedder"], first.folder / SECOND / EMBEDDER)
-    except EmbedderError as error:
-        return replace(first, without_second=str(error))
-    known: Any = slice(None) if rows is None else rows
-    second = replace(
-        first,
-        manifest=manifest.model_copy(
-            update={"embedder": record["embedder"], "index": record["index"]}
-        ),
-        embeddings=own.embeddings,
-        correctness=first.correctness[known],
-        scores=None if first.scores is None else first.scores[known],
-        task=first.task[known],
-        guarded=own.guarded,
-        index=own.index,
-        embedder=loaded,
-        fitted_rows=own.fitted_rows,
-        rows=rows,
-    )
-    return replace(first, second=second)
+
+def _fitted_rows(folder: Path, manifest: Manifest, n: int) -> NDArray[np.int32]:
+    """Return the samples that were learned from; all where no file says which."""
+    if FITTED_ROWS not in manifest.files:
+        return np.arange(n, dtype=np.int32)
+    rows = open_array(folder, FITTED_ROWS, np.int32, (_count(manifest.counts, "fitted"),))
+    if rows[0] < 0 or rows[-1] >= n or (np.diff(rows) <= 0).any():
+        raise ArtifactError(f"{folder / FITTED_ROWS} does not hold rows in order; build again.")
+    return rows
 
 
 def _named_tasks(
@@ -256,3 +239,13 @@ def _named_tasks(
         raise ArtifactError(
             f"{path} does not hold task decisions ({error}); build again."
         ) from error
+
+
+def _count(section: Mapping[str, Any], key: str) -> int:
+    """Return a whole number above 0 that the manifest states."""
+    value = section.get(key)
+    if not isinstance(value, int | float) or not 1 <= value < 2**31 or value != int(value):
+        raise ArtifactError(
+            f"{MANIFEST}: `{key}` must be a positive integer, got {value!r}. Rebuild the artifact."
+        )
+    return int(value)

@@ -4,41 +4,46 @@ from __future__ import annotations
 
 import platform
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.contents import Contents, write_contents
-from litellm_benchrouter.artifact.manifest import MANIFEST, SCHEMA_VERSION, Manifest
-from litellm_benchrouter.artifact.records import model_records, task_records
-from litellm_benchrouter.artifact.second import SECOND, SecondContents
-from litellm_benchrouter.artifact.version import read_artifact
-from litellm_benchrouter.artifact.version_files import describe_files
-from litellm_benchrouter.building.embed import (
-    EmbeddedBenchmark,
-    embed_benchmark,
-    without_unknown_prompts,
+from litellm_benchrouter.artifact.files import describe_files
+from litellm_benchrouter.artifact.manifest import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    Manifest,
+    model_records,
+    task_records,
 )
-from litellm_benchrouter.building.indexing import index_vectors
-from litellm_benchrouter.building.labelled_build import read_task_labels
+from litellm_benchrouter.artifact.version import read_artifact
+from litellm_benchrouter.building.embed import (
+    embed_benchmark,
+    index_vectors,
+    load_benchmark,
+)
+from litellm_benchrouter.building.fit import read_task_labels
 from litellm_benchrouter.building.learn import learn
-from litellm_benchrouter.building.load import load_benchmark
-from litellm_benchrouter.building.second import build_second
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.paper.benchmark import (
     MISSING,
 )
+from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.sources.inputs import read_task_inputs
-from litellm_benchrouter.store.history import How
-from litellm_benchrouter.store.opening import open_store
+from litellm_benchrouter.sources.tasks import read_task_inputs
+from litellm_benchrouter.store import open_store
+from litellm_benchrouter.store.versions import How
 
+_ASKED, _NEIGHBORS = 16, 5  # of an index that was read back
+_ROUNDED = 5e-3  # cosine distance: 16-bit vectors put the candidates of faiss in order
 _LIBRARIES = ("hnswlib", "faiss-cpu", "numpy", "scikit-learn", "litellm", "litellm-benchrouter")
 
 
@@ -115,15 +120,12 @@ def _build(
     given = read_task_labels(config, inputs, benchmark.models, report.warnings)
     store = open_store(config)
     with store.building() as folder:
-        embedded = embed_benchmark(
+        benchmark, embedded = embed_benchmark(
             config, benchmark, report, embeddings, store.cache, stages, engine
         )
-        benchmark, embedded = without_unknown_prompts(benchmark, embedded)
-        index, measured = index_vectors(config, embedded.vectors, store.cache, stages)
+        index, measured = index_vectors(config, embedded.vectors, stages)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
             contents = learn(config, benchmark, embedded, index, inputs, given, stages, engine)
-        second = build_second(config, benchmark, store.cache, stages, embedded.warnings, engine)
-        contents = replace(contents, second=second)
         with stages.stage("writing and verifying", 1) as advance:
             write_contents(folder, contents, index, embedded.embedder)
             manifest = Manifest(
@@ -152,14 +154,13 @@ def _build(
                 warnings=[*report.warnings, *embedded.warnings],
                 guarded=contents.found,
                 verdict=contents.verdict,
-                embedder_measured=_measured(embedded, second),
+                embedder_measured=None,
                 libraries={name: version(name) for name in _LIBRARIES}
                 | {"python": platform.python_version()},
                 build_seconds={name: round(s, 3) for name, s in stages.seconds.items()},
-                **({} if second is None else {"second": second.record}),
             ).sealed()
             (folder / MANIFEST).write_bytes(manifest.to_bytes())
-            read_artifact(folder)
+            _check_index(read_artifact(folder).index, index, embedded.vectors)
             is_new = store.add(folder, manifest, stages)
             # What somebody forced stays until there is something else to decide about.
             published = force or manifest.may_serve or store.served() == manifest.version
@@ -173,11 +174,17 @@ def _build(
     return Built(manifest, store.folder(manifest.version), unchanged, published)
 
 
-def _measured(embedded: EmbeddedBenchmark, second: SecondContents | None) -> dict[str, Any] | None:
-    """Return what was measured of the embedders, if anything was."""
-    if second is None or second.measured is None:
-        return embedded.measured
-    return (embedded.measured or {}) | {SECOND: second.measured}
+def _check_index(opened: Index, built: Index, vectors: NDArray[np.float32]) -> None:
+    """Raise `ArtifactError` where a written index does not answer as the one that was built."""
+    rows = np.linspace(0, len(vectors) - 1, min(len(vectors), _ASKED)).astype(int)
+    read_back, wanted = (
+        index.search(vectors[rows], _NEIGHBORS).distance for index in (opened, built)
+    )
+    if not np.allclose(read_back, wanted, atol=_ROUNDED):
+        raise ArtifactError(
+            "the index that was written finds other neighbours than the one that was built. See "
+            "that the disk has space and is well, and build again."
+        )
 
 
 def _fitted_count(contents: Contents) -> dict[str, int]:

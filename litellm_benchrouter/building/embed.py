@@ -1,29 +1,26 @@
-"""Vectors of the benchmark's prompts and of tasks' inputs: given, cached, or computed now."""
+"""From the configured sources to vectors and their index: read, embedded, indexed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.building.auto import choose_embedder
-from litellm_benchrouter.building.auto_kept import AUTO
-from litellm_benchrouter.building.encoder_check import MadeEmbedder, make_and_check
-from litellm_benchrouter.config import BenchRouterConfig, TaskConfig
-from litellm_benchrouter.embedders import Embedder, embed_with_cache
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
-from litellm_benchrouter.embedders.protocol import Progress
-from litellm_benchrouter.embedders.room import room_for
+from litellm_benchrouter.config import BenchRouterConfig, SourceConfig, TaskConfig
+from litellm_benchrouter.costs import with_known_prices
+from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
+from litellm_benchrouter.embedders.cache import allocate_vectors
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.index import Graph, build_index
 from litellm_benchrouter.paper.benchmark import Benchmark
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.sources.merge_report import MergeReport
+from litellm_benchrouter.sources import SourceTable, read
+from litellm_benchrouter.sources.merge import MergeReport, SourceJudgement, merge
 
 _CHECKED = 16  # prompts embedded to see whether given vectors are the embedder's
 _BLOCK = 16_384  # rows in memory at once where they need not be
@@ -39,10 +36,11 @@ class EmbeddedBenchmark:
     ----------
     vectors : ndarray of float32, shape (n, d)
         Rows of unit length.
+    embedder : Embedder
     n_new : int
         How many prompts were embedded now; the others were given or cached.
     cache : Path or None
-    embedder, warnings, measured : as in `MadeEmbedder`
+    warnings : list of str
     """
 
     vectors: NDArray[np.float32]
@@ -50,7 +48,44 @@ class EmbeddedBenchmark:
     n_new: int
     cache: Path | None
     warnings: list[str]
-    measured: dict[str, Any] | None
+
+
+def load_benchmark(
+    config: BenchRouterConfig, stages: Silent, engine: Engine = LOCAL
+) -> tuple[Benchmark, MergeReport]:
+    """Read the configured sources and merge them into one benchmark.
+
+    Raises
+    ------
+    ConfigError
+        If no source is configured, or one is configured wrongly.
+    SourceError
+        If a source cannot be read, or nothing useful remains.
+    """
+    if not config.sources:
+        raise ConfigError("benchrouter.sources is empty; name at least one benchmark.")
+    with stages.stage("reading sources", len(config.sources)) as advance:
+        tables = []
+        found = engine.read(_read, list(enumerate(config.sources)))
+        for source, table in zip(config.sources, found, strict=True):
+            judgement = SourceJudgement(
+                name=source.name or source.path.name,
+                threshold=source.threshold,
+                thresholds=source.thresholds,
+            )
+            tables.append((table, judgement))
+            advance(1)
+    facts = {name: model.facts for name, model in config.models.items()}
+    benchmark, report = merge(tables, aliases=config.aliases, facts=facts)
+    return with_known_prices(benchmark, config.aliases), report
+
+
+def _read(numbered: tuple[int, SourceConfig]) -> SourceTable:
+    number, source = numbered
+    try:
+        return read(source.kind, source.path, source.reader_options)
+    except (ConfigError, SourceError) as error:
+        raise type(error)(f"benchrouter.sources[{number}]: {error}") from error
 
 
 def embed_benchmark(
@@ -61,7 +96,7 @@ def embed_benchmark(
     cache: Path,
     stages: Silent,
     engine: Engine = LOCAL,
-) -> EmbeddedBenchmark:
+) -> tuple[Benchmark, EmbeddedBenchmark]:
     """Embed the benchmark's prompts.
 
     Parameters
@@ -77,12 +112,21 @@ def embed_benchmark(
     engine : Engine
         Embeds the batches.
 
+    Returns
+    -------
+    Benchmark
+        Without the samples whose vector is zero: at distance 1 of everything, they mean nothing.
+    EmbeddedBenchmark
+        Of the same samples.
+
     Raises
     ------
     ConfigError
         If given vectors do not fit the sources or the embedder.
     EmbedderError
         If the embedder cannot be made or fails.
+    SourceError
+        If it knows nothing of any prompt.
     """
     files = [source.embeddings for source in config.sources]
     if given is not None:
@@ -92,49 +136,41 @@ def embed_benchmark(
                 f"{len(files)}; give each source its own `embeddings:`."
             )
         files = [given]
-    folder = cache if config.embedder.cache else None
+    folder, n_new = cache if config.embedder.cache else None, 0
     if any(files):
         option = None if given is None else "--embeddings"
         vectors = _given(files, report, config, option, cache)
-        made = _maker_of(config, vectors, benchmark, folder, stages)
-        return finished(vectors, made, 0, folder)
-    if config.embedder.kind == PrecomputedEmbedder.kind:
+        embedder = _maker_of(config, vectors, benchmark, folder, stages)
+    elif config.embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(
             "benchrouter.embedder.kind is 'precomputed', but no vectors are given; give "
             "--embeddings FILE.npy or `embeddings:` of every source."
         )
-    if config.embedder.kind == AUTO:
-        made = choose_embedder(config, benchmark, folder, stages)
     else:
-        made = make_and_check(config, benchmark, folder, stages)
-    with stages.stage("embedding", len(benchmark)) as advance:
-        vectors, n_new = embed_prompts(made, benchmark.prompts, folder, advance, engine)
-    return finished(vectors, made, made.n_new + n_new, folder)
-
-
-def embed_prompts(
-    made: MadeEmbedder,
-    prompts: Sequence[str],
-    cache: Path | None,
-    advance: Progress,
-    engine: Engine,
-) -> tuple[NDArray[np.float32], int]:
-    """Return the vectors of all prompts, and how many of them were not known before."""
-    if made.known is None:
-        return embed_with_cache(made.embedder, prompts, cache, progress=advance, embed=engine.embed)
-    rows, known = made.known
-    advance(len(rows))
-    rest = np.setdiff1d(np.arange(len(prompts)), rows)
-    embedded, n_new = embed_with_cache(
-        made.embedder,
-        [prompts[row] for row in rest],
-        cache,
-        progress=advance,
-        embed=engine.embed,
-    )
-    vectors = room_for(len(prompts), made.embedder.dimension, cache)
-    vectors[rows], vectors[rest] = known, embedded
-    return vectors, n_new
+        embedder = _make(config, benchmark, folder, stages)
+        with stages.stage("embedding", len(benchmark)) as advance:
+            vectors, n_new = embed_with_cache(
+                embedder, benchmark.prompts, folder, progress=advance, embed=engine.embed
+            )
+    has_vector = np.asarray(vectors.any(axis=1))
+    warnings = []
+    if not has_vector.any():
+        raise SourceError(
+            "the embedder found nothing that it knows in any prompt; see that the sources' prompt "
+            "column holds text."
+        )
+    if not has_vector.all():
+        n_empty = int((~has_vector).sum())
+        warnings.append(
+            f"the embedder found nothing that it knows in {n_empty} prompts; they are left out."
+        )
+        benchmark, vectors = benchmark.rows(has_vector), vectors[has_vector]
+    if isinstance(embedder, PrecomputedEmbedder):
+        warnings.append(
+            "vectors were given without the embedder that made them: named tasks are decided, "
+            "other requests go to the best model on average."
+        )
+    return benchmark, EmbeddedBenchmark(vectors, embedder, n_new, folder, warnings)
 
 
 def embed_task_inputs(
@@ -225,7 +261,7 @@ def _given(
     if len(widths) > 1:
         raise ConfigError(f"the sources' vectors have different lengths: {widths}.")
     places = report.source_row
-    vectors = room_for(len(places), widths[0], cache)
+    vectors = allocate_vectors(len(places), widths[0], cache)
     for start in range(0, len(places), _BLOCK):
         of_source, row = places[start : start + _BLOCK].T
         for number, stored in loaded.items():
@@ -234,65 +270,45 @@ def _given(
     return vectors
 
 
+def _make(
+    config: BenchRouterConfig, benchmark: Benchmark, cache: Path | None, stages: Silent
+) -> Embedder:
+    with stages.stage("making the embedder", 1):
+        return make_embedder(config.embedder, benchmark.prompts, seed=config.seed, cache=cache)
+
+
 def _maker_of(
-    whole: BenchRouterConfig,
+    config: BenchRouterConfig,
     vectors: NDArray[np.float32],
     benchmark: Benchmark,
     cache: Path | None,
     stages: Silent,
-) -> MadeEmbedder:
+) -> Embedder:
     """Return the embedder that made given vectors, after seeing that it did."""
-    config = whole.embedder
-    if config.kind == AUTO:
-        raise ConfigError(
-            "benchrouter.embedder.kind is 'auto', and vectors are given; name the embedder that "
-            "made them, or leave them out so that candidates can be tried."
-        )
-    if config.kind in (PrecomputedEmbedder.kind, "lexical"):
+    kind = config.embedder.kind
+    if kind in (PrecomputedEmbedder.kind, "lexical"):
         # The lexical embedder is fitted here, so vectors from elsewhere cannot be its own.
-        return MadeEmbedder(PrecomputedEmbedder(vectors.shape[1]))
-    made = make_and_check(whole, benchmark, cache, stages)
+        return PrecomputedEmbedder(vectors.shape[1])
+    embedder = _make(config, benchmark, cache, stages)
     sample = np.linspace(0, len(vectors) - 1, min(_CHECKED, len(vectors))).astype(int)
-    again = made.embedder.embed([benchmark.prompts[i] for i in sample])
+    again = embedder.embed([benchmark.prompts[i] for i in sample])
     agreement = 0.0
     if again.shape[1] == vectors.shape[1]:
         agreement = float(np.median((again * vectors[sample]).sum(axis=1)))
     if agreement < _AGREEMENT:
         raise ConfigError(
-            f"the given vectors are not those of {config.kind} {config.model}: the median cosine "
+            f"the given vectors are not those of {kind} {config.embedder.model}: the median cosine "
             f"over {len(sample)} prompts is {agreement:.2f}; name the embedder that made them, or "
             f"set benchrouter.embedder.kind to precomputed."
         )
-    return made
+    return embedder
 
 
-def without_unknown_prompts(
-    benchmark: Benchmark, embedded: EmbeddedBenchmark
-) -> tuple[Benchmark, EmbeddedBenchmark]:
-    """Leave out samples whose vector is zero: at distance 1 of everything, they mean nothing."""
-    known = np.asarray(embedded.vectors.any(axis=1))
-    if known.all():
-        return benchmark, embedded
-    return benchmark.rows(known), replace(embedded, vectors=embedded.vectors[known])
-
-
-def finished(
-    vectors: NDArray[np.float32], made: MadeEmbedder, n_new: int, cache: Path | None
-) -> EmbeddedBenchmark:
-    """Return embedded prompts, with a warning of those that the embedder knows nothing of."""
-    empty = int((~vectors.any(axis=1)).sum())
-    if empty == len(vectors):
-        raise SourceError(
-            "the embedder found nothing that it knows in any prompt; see that the sources' prompt "
-            "column holds text."
+def index_vectors(
+    config: BenchRouterConfig, vectors: NDArray[np.float32], stages: Silent
+) -> tuple[Graph, dict[str, float | str]]:
+    """Build the index of a benchmark's vectors; see `build_index`."""
+    with stages.stage("index", len(vectors)) as advance:
+        return build_index(
+            vectors, config.index, k=config.routing.k, seed=config.seed, progress=advance
         )
-    warnings = list(made.warnings)
-    if empty:
-        nothing = f"the embedder found nothing that it knows in {empty} prompts"
-        warnings.append(f"{nothing}; they are left out.")
-    if isinstance(made.embedder, PrecomputedEmbedder):
-        warnings.append(
-            "vectors were given without the embedder that made them: named tasks are decided, "
-            "other requests go to the best model on average."
-        )
-    return EmbeddedBenchmark(vectors, made.embedder, n_new, cache, warnings, made.measured)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from litellm_benchrouter.artifact.contents import Contents
-from litellm_benchrouter.artifact.verdict import BMA
+from litellm_benchrouter.artifact.verdict import BMA, Verdict
 from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_task_inputs,
 )
-from litellm_benchrouter.building.guarded_build import fit_guarded
-from litellm_benchrouter.building.labelled_build import Labels, TaskLabels
+from litellm_benchrouter.building.fit import GuardedFit, Labels, TaskLabels, fit_guarded
 from litellm_benchrouter.building.proof import held_out_groups, loses, prove
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.guarded.filled import filled_accuracy
-from litellm_benchrouter.guarded.request import K
-from litellm_benchrouter.index.graph import Index
+from litellm_benchrouter.guarded.formulas import K
+from litellm_benchrouter.guarded.impute import impute_accuracy
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
     average_accuracy,
@@ -28,13 +27,14 @@ from litellm_benchrouter.paper.benchmark import (
     task_accuracy,
 )
 from litellm_benchrouter.paper.neighbors import (
+    Index,
     Neighbors,
     nearest,
 )
 from litellm_benchrouter.paper.scores import (
     TaskScores,
-    choose,
     correctness_predictor,
+    decide_by_eq6,
     probabilities_better,
     s1,
     s2,
@@ -46,8 +46,7 @@ from litellm_benchrouter.paper.smoother import (
     task_distance,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.fitting import FittingSet
-from litellm_benchrouter.validation.folds import prepare
+from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset, prepare
 
 
 def learn(
@@ -81,34 +80,12 @@ def learn(
     Contents
     """
     routing, n_tasks = config.routing, len(benchmark.tasks)
-    learned = FittingSet.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
-    prepared = prepare(
-        learned.benchmark,
-        learned.vectors,
-        routing,
-        seed=config.seed,
-        stages=stages,
-        engine=engine,
-    )
-    held_out = held_out_groups(prepared)
-    table, without = prepared.smoother_table_and_without(stages, held_out, engine)
+    learned = TrainingSubset.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
-    fitted = None
-    if config.method == "guarded" and learned.rows is None:
-        fitted = fit_guarded(prepared, table, stages)
-    elif config.method == "guarded":
-        base = labels(benchmark.correctness), benchmark.task
-        fitted = fit_guarded(prepared, table, stages, learned.neighbors(index, K), base)
-    verdict = prove(
-        prepared,
-        fitted,
-        without,
-        config.publish,
-        stages,
-        method=config.method,
-        embeds_prompts=embedded.embedder.kind != PrecomputedEmbedder.kind,
-        engine=engine,
-    )
+    near = None if learned.rows is None else learned.neighbors(index, K)
+    embeds_prompts = embedded.embedder.kind != PrecomputedEmbedder.kind
+    proved = fit_and_prove(config, learned, near, stages, engine, embeds_prompts=embeds_prompts)
+    prepared, table, fitted, verdict = proved
     if fitted is not None and verdict.served["unseen"] == BMA:
         fitted = fitted.without_candidate()
     if fitted is not None and loses(verdict.requests, config.publish):
@@ -135,11 +112,11 @@ def learn(
                 )
             advance(1)
     # The paper takes the mean over the tasks that a model has, whatever they are.
-    of_tasks = filled_accuracy if config.method == "guarded" else task_accuracy
+    of_tasks = impute_accuracy if config.method == "guarded" else task_accuracy
     accuracy = of_tasks(metric, benchmark.task, n_tasks)
     average, cost_ranks = average_accuracy(accuracy), benchmark.cost_ranks
     choices = {
-        name: choose(scores, average, cost_ranks, benchmark.models, eta=routing.eta)
+        name: decide_by_eq6(scores, average, cost_ranks, benchmark.models, eta=routing.eta)
         for name, scores in named.items()
     }
     return Contents(
@@ -163,6 +140,64 @@ def learn(
         },
         fitted_rows=None if learned.rows is None else learned.rows.astype(np.int32),
     )
+
+
+class Proved(NamedTuple):
+    """The estimates of a benchmark, with the verdict on them."""
+
+    prepared: TaskFolds
+    table: SmootherTable
+    fitted: GuardedFit | None
+    verdict: Verdict
+
+
+def fit_and_prove(
+    config: BenchRouterConfig,
+    learned: TrainingSubset,
+    near: Neighbors | None,
+    stages: Silent,
+    engine: Engine = LOCAL,
+    *,
+    embeds_prompts: bool = True,
+) -> Proved:
+    """Fit the configured method and hold out tasks and samples to prove it.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    learned : TrainingSubset
+    near : Neighbors or None
+        The K nearest samples of the whole of each learned one, where not all are learned from.
+    stages : Silent or Bars
+    engine : Engine
+    embeds_prompts : bool
+        Whether requests can be routed by their text at all.
+    """
+    prepared = prepare(
+        learned.benchmark,
+        learned.vectors,
+        config.routing,
+        seed=config.seed,
+        stages=stages,
+        engine=engine,
+    )
+    held_out = held_out_groups(prepared)
+    table, without = prepared.smoother_table_and_without(stages, held_out, engine)
+    fitted = None
+    if config.method == "guarded":
+        base = None if near is None else (labels(learned.whole.correctness), learned.whole.task)
+        fitted = fit_guarded(prepared, table, stages, near, base)
+    verdict = prove(
+        prepared,
+        fitted,
+        without,
+        config.publish,
+        stages,
+        method=config.method,
+        embeds_prompts=embeds_prompts,
+        engine=engine,
+    )
+    return Proved(prepared, table, fitted, verdict)
 
 
 def task_scores(

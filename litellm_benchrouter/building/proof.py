@@ -14,31 +14,36 @@ from typing import Any
 import numpy as np
 
 from litellm_benchrouter.artifact.verdict import BMA, Part, Verdict
-from litellm_benchrouter.building.guarded_build import FEWEST_SAMPLES, FEWEST_TASKS, FittedGuarded
+from litellm_benchrouter.building.fit import FEWEST_SAMPLES, FEWEST_TASKS, GuardedFit
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.cost import run_cost
-from litellm_benchrouter.evaluation.task import paper_choices
-from litellm_benchrouter.guarded.guarded import Fitted
+from litellm_benchrouter.guarded.fit import RequestFit
 from litellm_benchrouter.guarded.unseen import Z, group_mean
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.cost import (
+    TARGETS,
+    CostRun,
+    Predictor,
+    cost_runs,
+    tuned_saving,
+)
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
+    paper_choices,
     request_picks,
     request_scores,
     unseen_choices,
 )
-from litellm_benchrouter.validation.metrics import bootstrap_mean
-from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.metrics import bootstrap_mean, bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     Array,
     Rows,
     Split,
-    Training,
+    TrainSplit,
     achieved,
     choose_splits,
     metric_values,
@@ -57,7 +62,7 @@ _Part = dict[str, Any] | None
 _Tables = Mapping[int, SmootherTable]
 
 
-def held_out_groups(prepared: Prepared) -> list[int]:
+def held_out_groups(prepared: TaskFolds) -> list[int]:
     """Return the groups of tasks that `prove` holds out in turn; none where they prove nothing."""
     if too_small(prepared) or prepared.n_groups < FEWEST_TASKS:
         return []
@@ -67,8 +72,8 @@ def held_out_groups(prepared: Prepared) -> list[int]:
 
 
 def prove(
-    prepared: Prepared,
-    fitted: FittedGuarded | None,
+    prepared: TaskFolds,
+    fitted: GuardedFit | None,
     tables: _Tables,
     publish: PublishConfig,
     stages: Silent,
@@ -81,8 +86,8 @@ def prove(
 
     Parameters
     ----------
-    prepared : Prepared
-    fitted : FittedGuarded or None
+    prepared : TaskFolds
+    fitted : GuardedFit or None
         What the method `guarded` would serve by.
     tables : mapping of int to SmootherTable
         The table without each of `held_out_groups`.
@@ -146,7 +151,7 @@ def loses(requests: Mapping[str, Any] | None, publish: PublishConfig) -> bool:
     return requests is not None and requests["gain"] < -publish.tolerance
 
 
-def _held_back(fitted: FittedGuarded | None, unseen: _Part) -> dict[Part, str | None]:
+def _held_back(fitted: GuardedFit | None, unseen: _Part) -> dict[Part, str | None]:
     """Why the method guarded answers with the best on average; None where it does not."""
     if fitted is None:
         return {"unseen": "nothing could be fitted", "requests": "nothing could be fitted"}
@@ -158,7 +163,7 @@ def _held_back(fitted: FittedGuarded | None, unseen: _Part) -> dict[Part, str | 
     return {"unseen": by_task, "requests": behind_gate(fitted.requests)}
 
 
-def behind_gate(fitted: Fitted) -> str | None:
+def behind_gate(fitted: RequestFit) -> str | None:
     """Why no request is routed; None where the gate is open."""
     return None if fitted.gate.routes else "the leave-one-out gain is not significant"
 
@@ -171,7 +176,7 @@ UNPROVEN = {
 }
 
 
-def too_small(prepared: Prepared) -> str | None:
+def too_small(prepared: TaskFolds) -> str | None:
     """Why nothing can be proved; None where something can."""
     n_samples, n_models = len(prepared.benchmark), len(prepared.benchmark.models)
     if n_models < 2:
@@ -181,7 +186,7 @@ def too_small(prepared: Prepared) -> str | None:
     return None
 
 
-def _unseen(prepared: Prepared, tables: _Tables, engine: Engine, *, paper: bool) -> _Part:
+def _unseen(prepared: TaskFolds, tables: _Tables, engine: Engine, *, paper: bool) -> _Part:
     """Gain of the picks for held-out tasks; None where no gain is known."""
     tasks = [d for d, group in enumerate(prepared.group_of_task) if int(group) in tables]
     if not tasks:
@@ -216,7 +221,7 @@ def _unseen(prepared: Prepared, tables: _Tables, engine: Engine, *, paper: bool)
     }
 
 
-def requests_gain(prepared: Prepared, engine: Engine, *, paper: bool) -> _Part:
+def requests_gain(prepared: TaskFolds, engine: Engine, *, paper: bool) -> _Part:
     """Gain of the picks for held-out samples, as `run_request`; None where no gain is known."""
     runs = min(_MOST_RUNS, math.ceil(_ASKED / (TEST_SHARE * len(prepared.benchmark))))
     on_scores = paper and prepared.routing.s1_on == "score"
@@ -246,35 +251,31 @@ def requests_gain(prepared: Prepared, engine: Engine, *, paper: bool) -> _Part:
     }
 
 
-def paper_picks(known: Training, rows: Rows) -> Rows:
+def paper_picks(known: TrainSplit, rows: Rows) -> Rows:
     """S1 of each sample on its own (eqs. 1 and 7)."""
     return known.argmax(known.averaged_over(known.near(rows, known.prepared.routing.k)))
 
 
-def _cost(prepared: Prepared, *, paper: bool) -> _Part:
+def _cost(prepared: TaskFolds, *, paper: bool) -> _Part:
     """What a price of quality chosen in training saves at equal quality; None without costs."""
     try:
-        document = run_cost(
-            prepared,
-            Silent(),
-            test_share=TEST_SHARE,
-            runs=1,
-            given=False,
-            predictors=None if paper else {DEFAULT: request_scores},
-        )
+        runs, costs, _ = cost_runs(CostRun, prepared, test_share=TEST_SHARE, runs=1, given=False)
     except ConfigError:
         return None
-    found = document["methods"]["s1" if paper else DEFAULT]["tuned"]["equal_quality"]
+    run = runs[0]
+    predictors: dict[str, Predictor] = {} if paper else {DEFAULT: request_scores}
+    p = run.predictions(predictors)["s1" if paper else DEFAULT]
+    tuned = tuned_saving(runs, [run.curves(p)], TARGETS["equal_quality"])
     return {
-        "unit": document["cost_basis"]["unit"],
-        "saved": found["saved"],
-        "saved_95": found["saved_over_samples_95"],
-        "quality_gain": found["quality_gain"],
-        "quality_gain_95": found["quality_gain_over_samples_95"],
-        "best_single": document["by_run"][0]["bma"],
-        "n_models": len(document["models"]),
+        "unit": costs.unit,
+        "saved": tuned["saved"],
+        "saved_95": tuned["saved_over_samples_95"],
+        "quality_gain": tuned["quality_gain"],
+        "quality_gain_95": tuned["quality_gain_over_samples_95"],
+        "best_single": run.prepared.benchmark.models[run.known.best],
+        "n_models": len(run.prepared.benchmark.models),
         "of_models": len(prepared.benchmark.models),
-        "n_samples": document["protocol"]["n_test"][0],
+        "n_samples": len(run.split.test),
     }
 
 

@@ -6,28 +6,29 @@ from pathlib import Path
 
 import click
 
-from litellm_benchrouter.artifact.verdict import sentence, served_by_second
+from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.building.build import Built, build
-from litellm_benchrouter.cli.embedder_table import show_candidates
 from litellm_benchrouter.cli.options import (
     config_option,
     console,
     engine_option,
     json_option,
-    number,
     print_json,
+    print_tables,
+    print_verdict,
+    print_warnings,
     ray_address_option,
     required_config,
-    table,
     with_engine,
 )
-from litellm_benchrouter.cli.verdict import show_verdict
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import PublishError
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.opening import open_store
 from litellm_benchrouter.store.storage_options import without_password
+from litellm_benchrouter.views import number
+from litellm_benchrouter.views.version import sources_table
 
 
 @click.command("build")
@@ -83,50 +84,33 @@ def build_command(
 def _show(built: Built, url: str | None) -> None:
     out, manifest = console(), built.manifest
     counts = manifest.counts
-    sources = table("Sources", "source", "samples", "models", "tasks", "left out")
-    for source in manifest.sources:
-        dropped = "\n".join(f"{count} {what}" for what, count in source["dropped"].items())
-        sources.add_row(
-            source["name"],
-            *(str(source[key]) for key in ("samples", "models", "tasks")),
-            dropped or "-",
-        )
-    out.print(sources)
+    print_tables(out, sources_table(manifest))
     best = sorted(manifest.models, key=lambda model: -(model.average_accuracy or 0.0))[:3]
     names = ", ".join(f"{model.name} {number(model.average_accuracy)}" for model in best)
     out.print(
         f"{counts['samples']} samples, {counts['tasks']} tasks, {counts['models']} models; "
-        f"best on average: {names}",
-        highlight=False,
+        f"best on average: {names}"
     )
     out.print(
         f"index: recall {manifest.index['recall']:.4f} at ef={manifest.index['ef']:.0f}; "
         f"embedded now: {counts['embedded_now']}; "
-        f"{sum(manifest.build_seconds.values()):.1f} s",
-        highlight=False,
+        f"{sum(manifest.build_seconds.values()):.1f} s"
     )
-    if (auto := (manifest.embedder_measured or {}).get("auto")) is not None:
-        show_candidates(out, auto)
-    if manifest.second is not None:
-        kind, serves = manifest.second["embedder"]["kind"], served_by_second(manifest.second)
-        out.print(f"second embedder: {kind}; {serves}", highlight=False)
-    for warning in manifest.warnings:
-        out.print(f"Warning: {warning}", style="yellow", highlight=False)
-    if manifest.verdict is not None:
-        show_verdict(out, manifest.verdict)
+    print_warnings(out, manifest.warnings)
+    print_verdict(out, manifest)
     if built.published:
         state = "is current already, nothing changed" if built.unchanged else "is current"
         where = built.folder if url is None else f"{without_password(url)}, and here {built.folder}"
-        out.print(f"Version {manifest.version} {state}: {where}", highlight=False)
+        out.print(f"Version {manifest.version} {state}: {where}")
 
 
 def _refusal(built: Built, store: Store) -> str:
     manifest = built.manifest
-    said = "" if manifest.verdict is None else f": it {sentence(manifest.verdict)}"
+    reason = "" if manifest.verdict is None else f": it {sentence(manifest.verdict)}"
     serving = store.current()
     state = "no version serves yet" if serving is None else f"version {serving} still serves"
     return (
-        f"version {manifest.version} was not made current{said}; {state}. Look at it with "
+        f"version {manifest.version} was not made current{reason}; {state}. Look at it with "
         f"`benchrouter inspect --version {manifest.version}`, publish it with --force, or set "
         f"benchrouter.publish.require to nothing."
     )

@@ -22,11 +22,12 @@ import click
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import Built, build
-from litellm_benchrouter.cli.options import console, json_option, print_json, table
+from litellm_benchrouter.cli.options import console, json_option, print_json, print_tables
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.progress import Silent, bars
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.views import UNKNOWN, Table
 
 _FILES = ("benchmark.csv", "config.yaml", "report-queries.txt")
 _READY_SECONDS = 120.0
@@ -42,12 +43,12 @@ PROMPTS: tuple[tuple[str, str | None, bool], ...] = (
     ("Which customers did not pay?", "report-queries", False),
     ("Which customers did not pay?", "a-task-nobody-named", False),
 )
-"""What is asked: prompt, named task, streaming."""
+"""The requests: prompt, named task, streaming."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one prompt: the text, our headers without their prefix, and the pick."""
+    """The answer to one prompt: its text, our headers without their prefix, and the pick."""
 
     prompt: str
     task: str | None
@@ -158,8 +159,8 @@ def _ask(client: object, prompt: str, task: str | None, stream: bool) -> Answer:
 
 def _environment(key: str) -> dict[str, str]:
     foreign = ("DATABASE_URL", "LITELLM_", "REDIS_", "CONFIG_FILE_PATH", "BENCHROUTER_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return kept | {
+    own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return own | {
         "LITELLM_MASTER_KEY": key,
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or it asks the network for prices
         "LITELLM_MODE": "PRODUCTION",  # or it reads a .env file from a folder above
@@ -228,19 +229,17 @@ def _show(built: Built, answers: list[Answer]) -> None:
     out.print(
         f"Built version {built.manifest.version} from a synthetic benchmark: {counts['samples']} "
         f"prompts, {counts['tasks']} tasks, {counts['models']} models that do not exist.",
-        highlight=False,
     )
-    shown = table("What the proxy answered", "prompt", "task", "method", "pick", "why")
-    for answer in answers:
-        shown.add_row(
+    rows = [
+        [
             answer.prompt + (" (streamed)" if answer.streamed else ""),
-            answer.task or "-",
-            answer.headers["method"],
-            answer.headers["model"],
-            answer.headers["reason"],
-        )
-    out.print(shown)
+            answer.task or UNKNOWN,
+            *(answer.headers[name] for name in ("method", "model", "reason")),
+        ]
+        for answer in answers
+    ]
+    columns = ("Prompt", "Task", "Method", "Pick", "Why")
+    print_tables(out, Table("What the proxy answered", columns, rows, n_text=5))
     out.print(
         "The proxy has been stopped. Next: config.example.yaml shows the same with real models.",
-        highlight=False,
     )

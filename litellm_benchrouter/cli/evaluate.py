@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import click
+from click.core import ParameterSource
 
 from litellm_benchrouter.cli.options import (
     config_option,
     console,
     engine_option,
+    print_tables,
+    print_warnings,
     ray_address_option,
     with_engine,
-    without_nan,
 )
-from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_config
+from litellm_benchrouter.config import (
+    BenchRouterConfig,
+    EmbedderKind,
+    load_config,
+    parse_config,
+)
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.evaluation.embedders import compare_embedders
 from litellm_benchrouter.evaluation.run import (
     DEFAULT_PROTOCOLS,
     PROTOCOLS,
@@ -25,8 +33,22 @@ from litellm_benchrouter.evaluation.run import (
     documents_of,
     evaluate,
 )
-from litellm_benchrouter.evaluation.text import show
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.views import GAIN, LEVEL, LOSS, UNCLEAR, without_nan
+from litellm_benchrouter.views.charts import require_charts
+from litellm_benchrouter.views.evaluation import summarise
+from litellm_benchrouter.views.report import render_html
+from litellm_benchrouter.views.tables import protocol_table
+from litellm_benchrouter.views.verdict import embedders_table
+
+_STYLES = {GAIN: "bold green", UNCLEAR: "bold yellow", LEVEL: "bold", LOSS: "bold red"}
+
+EMBEDDERS = tuple(kind for kind in get_args(EmbedderKind) if kind != "precomputed")
+
+_WITH_EMBEDDERS = {
+    *("config_path", "source", "kind", "embedders", "samples", "k", "seed"),
+    *("engine", "ray_address", "json_path"),
+}
 
 
 @click.command("evaluate")
@@ -72,6 +94,11 @@ from litellm_benchrouter.progress import bars
 @click.option("--hidden", default="1500,1500", show_default=True, help="The MLP's hidden layers.")
 @click.option("-k", "k", type=click.IntRange(1), help="Neighbours of the predictors (eq. 7).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random choice.")
+@click.option(
+    "--embedders",
+    metavar="KIND,KIND...",
+    help=f"Run the proof with each of these embedders, and nothing else: {', '.join(EMBEDDERS)}.",
+)
 @engine_option
 @ray_address_option
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False))
@@ -93,6 +120,7 @@ def evaluate_command(
     hidden: str,
     k: int | None,
     seed: int | None,
+    embedders: str | None,
     engine: str | None,
     ray_address: str | None,
     json_path: Path | None,
@@ -103,6 +131,14 @@ def evaluate_command(
     What would you gain over the best single model, what would you save, and can you lose?
     """
     config = with_engine(_config(config_path, source, kind, k, seed), engine, ray_address)
+    if embedders is not None:
+        _only_known(click.get_current_context())
+        with bars() as stages:
+            compared = compare_embedders(config, _kinds(embedders), samples=samples, stages=stages)
+        if json_path is not None:
+            _write_json(json_path, compared)
+        print_tables(console(), embedders_table(compared))
+        return
     options = Options(
         protocols=tuple(dict.fromkeys(protocols)),
         models=[model.strip() for model in models.split(",")] if models else None,
@@ -115,23 +151,27 @@ def evaluate_command(
         hidden=_layers(hidden),
         samples=samples,
     )
-    with bars() as stages:
-        result = evaluate(config, options, embeddings=embeddings, stages=stages)
-    if json_path is not None:
-        text = json.dumps(without_nan(result), indent=1, ensure_ascii=False)
-        _write(json_path, text + "\n")
     if html_path is not None:
-        from litellm_benchrouter.evaluation.report import render_html
+        require_charts()
+    with bars() as stages:
+        result = without_nan(evaluate(config, options, embeddings=embeddings, stages=stages))
+    if json_path is not None:
+        _write_json(json_path, result)
+    if html_path is not None:
+        _write(html_path, render_html(result))
+    _show(documents_of(result), result.get("skipped", {}))
 
-        _write(html_path, render_html(without_nan(result)))
-    out = console()
-    documents = documents_of(result)
-    show(documents, out)
+
+def _show(documents: dict[str, Any], skipped: dict[str, str]) -> None:
+    out, summary = console(), summarise(documents)
+    out.print(f"{summary.sign} {summary.headline}", style=_STYLES[summary.tone])
+    for tile in summary.tiles:
+        out.print(f"  {tile.sign} {tile.sentence} ({tile.pool})")
+    print_tables(out, *(protocol_table(document) for document in documents.values()))
     counts = next(iter(documents.values()))["protocol"]["samples"]
     if counts["taken"] < counts["of"]:
         out.print(f"{counts['taken']:,} of {counts['of']:,} samples, of each task alike.")
-    for name, reason in result.get("skipped", {}).items():
-        out.print(f"Skipped {name}: {reason}", style="yellow", markup=False, highlight=False)
+    print_warnings(out, (f"{name} was skipped: {why}" for name, why in skipped.items()))
 
 
 def _config(
@@ -143,25 +183,52 @@ def _config(
     elif config_path is not None:
         config = load_config(config_path)
     else:
-        raise ConfigError("nothing to evaluate; give --config FILE or --source DIR.")
+        raise ConfigError("--config and --source are missing. Use --config FILE or --source PATH.")
     update: dict[str, Any] = {} if seed is None else {"seed": seed}
     if k is not None:
         update["routing"] = config.routing.model_copy(update={"k": k})
     return config.model_copy(update=update)
 
 
+def _kinds(embedders: str) -> list[EmbedderKind]:
+    kinds = list(dict.fromkeys(kind.strip() for kind in embedders.split(",")))
+    for kind in kinds:
+        if kind not in EMBEDDERS:
+            raise ConfigError(f"--embedders names {kind!r}; give some of {', '.join(EMBEDDERS)}.")
+    return cast("list[EmbedderKind]", kinds)
+
+
+def _only_known(context: click.Context) -> None:
+    """Refuse options that say something about protocols, which --embedders does not run."""
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name not in _WITH_EMBEDDERS:
+            raise ConfigError(
+                f"{option.opts[0]} has no effect with --embedders, which runs the proof alone. "
+                f"Leave one of them out."
+            )
+
+
 def _layers(hidden: str) -> tuple[int, ...]:
     try:
         layers = tuple(int(part) for part in hidden.split(","))
     except ValueError as error:
-        raise ConfigError(f"--hidden is {hidden!r}; give sizes such as 1500,1500.") from error
+        raise ConfigError(
+            f"--hidden: {hidden!r} is not a list of sizes. Use one such as 1500,1500."
+        ) from error
     if not layers or min(layers) < 1:
-        raise ConfigError(f"--hidden is {hidden!r}; every layer needs at least one unit.")
+        raise ConfigError(f"--hidden: {hidden!r} has an empty layer. Use sizes of at least 1.")
     return layers
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    _write(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot write {path} ({error.strerror}).") from error
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}). Use another path."
+        ) from error

@@ -3,52 +3,51 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
-from urllib.parse import urlsplit
 
 import click
-from rich.console import Console
 from rich.text import Text
 
-from litellm_benchrouter.artifact.second import SECOND
-from litellm_benchrouter.artifact.verdict import served_by_second
-from litellm_benchrouter.building.encoder_check import Agreement
-from litellm_benchrouter.cli.embedder_table import show_candidates
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     config_option,
     console,
     json_option,
-    number,
     open_artifact,
     open_store,
+    print_facts,
     print_json,
+    print_tables,
+    print_verdict,
+    print_warnings,
     required_config,
-    table,
     version_option,
 )
-from litellm_benchrouter.cli.task_labels import described, explained_table, labels_table
-from litellm_benchrouter.cli.verdict import show_verdict
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.costs.policy import QUALITY, SPELLING, Policy, Terms
-from litellm_benchrouter.costs.prices import LITELLM
-from litellm_benchrouter.doctor import Finding, Status, diagnose
+from litellm_benchrouter.doctor import diagnose
 from litellm_benchrouter.errors import BenchRouterError, ConfigError
+from litellm_benchrouter.page import Page
 from litellm_benchrouter.page.server import PageServer, is_loopback
-from litellm_benchrouter.page.views import MetricsSource, Page
-from litellm_benchrouter.paper.scores import probabilities_better
-from litellm_benchrouter.routing.explanation import Explanation
+from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.views import Finding, Status
+from litellm_benchrouter.views.decision import answer
+from litellm_benchrouter.views.version import (
+    describe_labels,
+    describe_task,
+    facts,
+    models_table,
+    named_task_tables,
+    tasks_table,
+)
 
 
 @click.command("inspect")
@@ -61,10 +60,10 @@ def inspect_command(
 ) -> None:
     """Show what an artifact holds, after verifying it."""
     artifact = open_artifact(config_path, artifacts, version)
-    router = BenchRouter(artifact)
-    named = {name: _named_task(router, name) for name in sorted(artifact.named_tasks)}
+    router, manifest = BenchRouter(artifact), artifact.manifest
+    named = {name: describe_task(router, name) for name in sorted(artifact.named_tasks)}
     if as_json:
-        document = artifact.manifest.model_dump()
+        document = manifest.model_dump()
         document["named_tasks"] = named
         document["task_accuracy"] = {
             task: dict(zip(artifact.models, artifact.task_accuracy[d].tolist(), strict=True))
@@ -72,146 +71,14 @@ def inspect_command(
         }
         print_json(document)
         return
-    _show(router, named)
-
-
-def _named_task(router: BenchRouter, name: str) -> dict[str, Any]:
-    artifact = router.artifact
-    scores = artifact.named_tasks[name]
-    decision = router.decide("", task=name)
-    column = {model: m for m, model in enumerate(artifact.models)}
-    star = column[router.best_on_average(artifact.models, "").pick]
-    better = probabilities_better(scores, star)
-    labelled = artifact.labelled_tasks.get(name)
-    labels = {} if labelled is None else described(labelled, artifact.models, star)
-    return {
-        "pick": decision.pick,
-        "method": decision.method,
-        "reason": decision.reason,
-        "n_inputs": scores.n_inputs,
-        "u": scores.u,
-        "n_labelled_inputs": 0 if labelled is None else labelled.n_inputs,
-        "ranking": [
-            {"model": model}
-            | {key: float(getattr(scores, key)[column[model]]) for key in ("s1", "s2", "s3", "p")}
-            | {"p_better": float(better[column[model]])}
-            | labels.get(model, {})
-            for model in decision.ranking
-        ],
-    }
-
-
-def _show(router: BenchRouter, named: dict[str, dict[str, Any]]) -> None:
-    artifact, manifest, out = router.artifact, router.artifact.manifest, console()
-    out.print(
-        f"Version {manifest.version}, built {manifest.created_at}, schema "
-        f"{manifest.schema_version}: {manifest.counts['samples']} samples, "
-        f"{manifest.counts['labels']} labels, {manifest.counts['missing_labels']} missing",
-        highlight=False,
-    )
-    out.print(f"Embedder: {_told(manifest.embedder)}", highlight=False)
-    measured = manifest.embedder_measured or {}
-    if "auto" in measured:
-        show_candidates(out, measured["auto"])
-    if manifest.second is not None:
-        _show_second(out, manifest.second, artifact.without_second)
-    of_second = measured.get(SECOND) or {}
-    for found in [*measured.get("agreement", []), *of_second.get("agreement", [])]:
-        agreement = Agreement(**found)
-        out.print(f"{agreement.precision} beside the original: {agreement}", highlight=False)
-    out.print(
-        f"Index: recall {manifest.index['recall']:.4f} at k={manifest.index['recall_at']:.0f}, "
-        f"ef={manifest.index['ef']:.0f}",
-        highlight=False,
-    )
-    models = table(
-        "Models, best on average first",
-        "model",
-        "average",
-        "labels",
-        "params (B)",
-        "USD/Mtok in",
-        "USD/Mtok out",
-        "tokens out",
-        right=("average", "labels", "params (B)", "USD/Mtok in", "USD/Mtok out", "tokens out"),
-    )
-    for model in sorted(manifest.models, key=lambda m: (-(m.average_accuracy or -1.0), m.name)):
-        models.add_row(
-            model.name,
-            number(model.average_accuracy),
-            str(model.n_labels),
-            number(model.params_b, 1),
-            number(model.input_price_usd_per_mtok, 2),
-            number(model.output_price_usd_per_mtok, 2),
-            number(model.mean_output_tokens, 0),
-        )
-    out.print(models)
-    mapped = [model.name for model in manifest.models if model.price_source == LITELLM]
-    if mapped:
-        out.print(f"Prices from LiteLLM's cost map: {', '.join(mapped)}", highlight=False)
-    _show_requests((manifest.guarded or {}).get("request", {}), out)
-    tasks = table("Tasks", "task", "samples", "best model", "accuracy", right=("samples",))
-    for d, task in enumerate(manifest.tasks):
-        best = router.decide("", task=task.name).pick
-        accuracy = artifact.task_accuracy[d][artifact.models.index(best)]
-        tasks.add_row(task.name, str(task.n_samples), best, number(float(accuracy)))
-    out.print(tasks)
-    for name, task_named in named.items():
-        ranking = table(
-            f"Named task {name}: {task_named['pick']} ({task_named['method']}; "
-            f"{task_named['reason']}); u={number(task_named['u'])}",
-            "model",
-            "S1",
-            "S2",
-            "S3",
-            "p",
-            "P(better than BMA)",
-            right=("S1", "S2", "S3", "p", "P(better than BMA)"),
-        )
-        for row in task_named["ranking"]:
-            ranking.add_row(
-                row["model"], *(number(row[key]) for key in ("s1", "s2", "s3", "p", "p_better"))
-            )
-        out.print(ranking)
-        if task_named["n_labelled_inputs"]:
-            out.print(labels_table(name, task_named))
-    if manifest.verdict is not None:
-        show_verdict(out, manifest.verdict)
-    for warning in manifest.warnings:
-        out.print(f"Warning: {warning}", style="yellow", highlight=False)
-
-
-def _told(identity: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in sorted(identity.items()))
-
-
-def _show_second(out: Console, second: Mapping[str, Any], problem: str | None) -> None:
-    """Show what decides where the hosted embedder gives no answer."""
-    out.print(f"Second embedder: {_told(second['embedder'])}", highlight=False)
-    out.print(f"  where it decides: {served_by_second(second)}", highlight=False)
-    if problem is not None:
-        out.print(f"  it cannot be used here: {problem}", style="yellow", highlight=False)
-
-
-def _show_requests(found: dict[str, Any], out: Console) -> None:
-    """Show how sure the probabilities are, and which weights pay (docs/policies.md)."""
-    if "ece" in found:
-        out.print(
-            f"Calibration error of P(success): {number(found['ece'])} of all models, "
-            f"{number(found.get('ece_of_picks'))} of the picks",
-            highlight=False,
-        )
-    suggested = found.get("trade_offs")
-    if suggested is None:
-        return
-    for name, kept in (("equal_quality", "the quality"), ("quality_95", "95 % of the quality")):
-        chosen = suggested[name]
-        what = (
-            f"`{chosen['policy']}` saves {100 * chosen['saved']:.0f} % ({suggested['costs']})"
-            if chosen
-            else "no weight of `balanced` saves anything"
-        )
-        out.print(f"At {kept} of the best single model: {what}", highlight=False)
+    out = console()
+    out.print(f"Version {manifest.version}, schema {manifest.schema_version}", style="bold")
+    print_facts(out, facts(manifest))
+    print_tables(out, models_table(manifest), tasks_table(router))
+    for name, task in named.items():
+        print_tables(out, *named_task_tables(name, task))
+    print_verdict(out, manifest)
+    print_warnings(out, manifest.warnings)
 
 
 @click.command("explain")
@@ -225,12 +92,6 @@ def _show_requests(found: dict[str, Any], out: Console) -> None:
     help=f"{SPELLING}; default: what --config names for all groups, else quality.",
 )
 @click.option("--models", help="The models on offer, with commas between; default: all.")
-@click.option(
-    "--second",
-    "by_second",
-    is_flag=True,
-    help="Ask the second embedder, as the proxy does where the hosted one gives no answer.",
-)
 @json_option
 @click.argument("prompt", default="")
 def explain_command(
@@ -240,71 +101,65 @@ def explain_command(
     task: str | None,
     wanted: str | None,
     models: str | None,
-    by_second: bool,
     as_json: bool,
     prompt: str,
 ) -> None:
     """Show which model would get PROMPT, or a named task, and why."""
     if not prompt and task is None:
-        raise ConfigError("nothing to explain; give a PROMPT, or --task NAME.")
+        raise ConfigError("PROMPT is missing. Add one, or name a task with --task NAME.")
     router = BenchRouter(open_artifact(config_path, artifacts, version))
-    if by_second:
-        router = _second(router)
-    named = [name for part in (models or "").split(",") if (name := part.strip())]
-    offer = named or list(router.models)
-    unknown = sorted(set(offer) - set(router.models))
-    if unknown:
+    offer = [name for part in (models or "").split(",") if (name := part.strip())]
+    offer = offer or list(router.models)
+    if unknown := sorted(set(offer) - set(router.models)):
         raise ConfigError(
-            f"--models names {', '.join(unknown)}, which the benchmark does not know; "
-            f"it knows {', '.join(router.models)}."
+            f"--models: the benchmark does not know {', '.join(unknown)}. Use some of "
+            f"{', '.join(router.models)}."
         )
     terms = Terms(_policy(config_path, wanted))
     explanation = router.explain(prompt, task=task, models=offer, terms=terms)
-    labelled = router.artifact.labelled_tasks.get(task or "")
-    star = router.models.index(router.best_on_average(offer, "").pick)
-    labels = {} if labelled is None else described(labelled, router.models, star)
     if as_json:
-        decision = explanation.decision
-        print_json(
-            {
-                "pick": decision.pick,
-                "method": decision.method,
-                "reason": decision.reason,
-                "task": decision.task,
-                "artifact": decision.artifact,
-                "policy": decision.policy,
-                "embedder": decision.embedder,
-                "ranking": list(decision.ranking),
-                "scores": dict(decision.scores or {}),
-                "g": explanation.g,
-                "average": explanation.average,
-                "probability": explanation.probability,
-                "expected_cost": explanation.cost,
-                "cost_basis": explanation.cost_basis,
-                "cost_unit": explanation.cost_unit,
-                "task_scores": explanation.task_scores,
-                "u": explanation.u,
-                "labels": {model: labels[model] for model in decision.ranking} if labels else {},
-                "neighbors": [
-                    {"sample_id": sample_id, "task": of_task, "distance": distance}
-                    for sample_id, of_task, distance in explanation.neighbors
-                ],
-            }
-        )
+        print_json(_explanation_document(router, explanation, offer))
         return
-    _show_explanation(explanation, labels)
+    out, shown = console(), answer(router, explanation)
+    out.print(f"Pick: {shown.pick}", style="bold")
+    out.print(f"Why: {explanation.decision.method}; {shown.reason}")
+    print_facts(out, shown.facts)
+    print_tables(out, shown.neighbors, shown.models)
+    out.print("; ".join(f"{title}: {meaning}" for title, meaning in shown.meanings), style="dim")
+    print_tables(out, shown.labels)
 
 
-def _second(router: BenchRouter) -> BenchRouter:
-    if router.second is not None:
-        return router.second
-    artifact = router.artifact
-    if artifact.without_second is not None:
-        raise ConfigError(f"--second: {artifact.without_second}")
-    raise ConfigError(
-        f"--second: version {artifact.manifest.version} has no second embedder; a build with "
-        f"embedder.kind litellm makes one (docs/embedders.md)."
-    )
+def _explanation_document(
+    router: BenchRouter, explanation: Explanation, offer: list[str]
+) -> dict[str, object]:
+    decision = explanation.decision
+    labelled = router.artifact.labelled_tasks.get(decision.task or "")
+    star = router.models.index(router.best_on_average(offer, "").pick)
+    labels = {} if labelled is None else describe_labels(labelled, router.models, star)
+    return {
+        "pick": decision.pick,
+        "method": decision.method,
+        "reason": decision.reason,
+        "task": decision.task,
+        "artifact": decision.artifact,
+        "policy": decision.policy,
+        "embedder": decision.embedder,
+        "ranking": list(decision.ranking),
+        "scores": dict(decision.scores or {}),
+        "g": explanation.g,
+        "average": explanation.average,
+        "probability": explanation.probability,
+        "expected_cost": explanation.cost,
+        "cost_basis": explanation.cost_basis,
+        "cost_unit": explanation.cost_unit,
+        "task_scores": explanation.task_scores,
+        "u": explanation.u,
+        "labels": {model: labels[model] for model in decision.ranking} if labels else {},
+        "neighbors": [
+            {"sample_id": sample_id, "task": of_task, "distance": distance}
+            for sample_id, of_task, distance in explanation.neighbors
+        ],
+    }
 
 
 def _policy(config_path: Path | None, wanted: str | None) -> Policy:
@@ -314,44 +169,6 @@ def _policy(config_path: Path | None, wanted: str | None) -> Policy:
         return Policy.parse(wanted)
     except ValueError as error:
         raise ConfigError(f"--policy: {error}.") from error
-
-
-def _show_explanation(explanation: Explanation, labels: dict[str, dict[str, Any]]) -> None:
-    out, decision = console(), explanation.decision
-    out.print(f"Pick: {decision.pick}", style="bold", highlight=False)
-    out.print(f"Why: {decision.method}; {decision.reason}", highlight=False)
-    out.print(f"Policy: {decision.policy}", highlight=False)
-    if decision.embedder is not None:
-        out.print(f"Embedder: {decision.embedder}", highlight=False)
-    if explanation.neighbors:
-        near = table(
-            "Nearest benchmark samples", "sample", "task", "cosine distance",
-            right=("cosine distance",),
-        )  # fmt: skip
-        for sample_id, task, distance in explanation.neighbors:
-            near.add_row(sample_id, task, number(distance))
-        out.print(near)
-    keys = ("s1", "s2", "s3", "p") if explanation.task_scores else ()
-    unit, scale = ("USD per 1k requests", 1e3) if explanation.cost_unit == "usd" else ("size", 1.0)
-    columns = (
-        *("score", "probability", f"cost ({unit})", "g", "average"),
-        *(key.upper() if key != "p" else key for key in keys),
-    )
-    ranking = table("Models, best first", "model", *columns, right=columns)
-    for model in decision.ranking:
-        ranking.add_row(
-            model,
-            number((decision.scores or {}).get(model)),
-            number(explanation.probability[model]),
-            number(scale * explanation.cost.get(model, math.nan)),
-            number(explanation.g[model]),
-            number(explanation.average[model]),
-            *(number(explanation.task_scores[model][key]) for key in keys),
-        )
-    out.print(ranking)
-    if labels:
-        out.print(explained_table(explanation.decision.ranking, labels))
-    out.print(f"Artifact: {decision.artifact}", highlight=False)
 
 
 @click.command("serve")
@@ -367,12 +184,6 @@ def _show_explanation(explanation: Explanation, labels: dict[str, dict[str, Any]
 @click.option(
     "--allow-host", "names", multiple=True, metavar="NAME", help="A name under which it is asked."
 )
-@click.option("--metrics-url", help="The proxy's metrics, as http://127.0.0.1:4000/metrics.")
-@click.option(
-    "--metrics-key-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A file with a key of the proxy, which asks for one unless it is told otherwise.",
-)
 def serve_command(
     config_path: Path | None,
     artifacts: str | None,
@@ -380,8 +191,6 @@ def serve_command(
     port: int,
     allow_remote: bool,
     names: tuple[str, ...],
-    metrics_url: str | None,
-    metrics_key_file: Path | None,
 ) -> None:
     """Show decisions, the version and its history as a page.
 
@@ -389,18 +198,12 @@ def serve_command(
     """
     if not is_loopback(host) and not allow_remote:
         raise ConfigError(
-            f"--host {host} lets other machines ask, and the page has no passwords; "
-            "give --allow-remote as well if that is meant, or leave --host out."
+            f"--host: {host} lets other machines ask, and the page has no passwords. Add "
+            "--allow-remote if that is meant, or leave --host out."
         )
     config = None if config_path is None else load_config(config_path)
     store = open_store(config_path, artifacts)
-    metrics = _metrics(metrics_url, metrics_key_file)
-    page = Page(
-        store,
-        config_path=config_path,
-        policy=QUALITY if config is None else config.policy,
-        metrics=metrics,
-    )
+    page = Page(store, config_path=config_path, policy=QUALITY if config is None else config.policy)
     try:
         server = PageServer(page, host, port, (host, *names))
     except OSError as error:
@@ -415,31 +218,6 @@ def serve_command(
         click.echo(f"The page is at {server.url} (Ctrl-C ends it).")
         server.serve_forever()
         click.echo("Ended.")
-
-
-def _metrics(url: str | None, key_file: Path | None) -> MetricsSource | None:
-    if url is None:
-        if key_file is not None:
-            raise ConfigError("--metrics-key-file needs --metrics-url, the proxy's metrics.")
-        return None
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"--metrics-url {url!r} is no address; http://127.0.0.1:4000/metrics is.")
-    if key_file is None:
-        return MetricsSource(url)
-    try:
-        key = key_file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"--metrics-key-file {key_file} cannot be read as a line of ASCII; name another."
-        ) from error
-    if not key or not key.isprintable():
-        raise ConfigError(f"--metrics-key-file {key_file} does not hold one key; name another.")
-    return MetricsSource(url, key)
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> str:
@@ -471,14 +249,15 @@ _STYLE = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}
 def doctor_command(config_path: Path | None, as_json: bool) -> None:
     """Check an installation: what is well, what is not, and what to do."""
     path = required_config(config_path)
-    # LiteLLM would ask the network for prices when it is imported.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    found: list[Finding] = []
+    # LiteLLM would ask the network for prices when it is imported, an embedder for its model.
+    for name in ("LITELLM_LOCAL_MODEL_COST_MAP", "HF_HUB_OFFLINE"):
+        os.environ.setdefault(name, "True")
+    findings: list[Finding] = []
     for finding in diagnose(path):
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
-            _show_finding(finding)
-    counts = Counter(finding.status for finding in found)
+            _print_finding(finding)
+    counts = Counter(finding.status for finding in findings)
     worst = next((s for s in reversed(Status) if counts[s]), Status.OK)
     if as_json:
         print_json(
@@ -486,7 +265,7 @@ def doctor_command(config_path: Path | None, as_json: bool) -> None:
                 "config": str(path),
                 "status": worst,
                 "counts": {status.value: counts[status] for status in Status},
-                "findings": [asdict(finding) for finding in found],
+                "findings": [asdict(finding) for finding in findings],
             }
         )
     else:
@@ -495,7 +274,7 @@ def doctor_command(config_path: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _show_finding(finding: Finding) -> None:
+def _print_finding(finding: Finding) -> None:
     line = Text(f"{finding.status:<5}", style=_STYLE[finding.status])
     line.append(f"{finding.check}: {finding.found}", style="default not bold")
     if finding.remedy:

@@ -14,16 +14,15 @@ from litellm_benchrouter.cli.options import (
     config_option,
     console,
     json_option,
-    number,
     print_json,
+    print_tables,
+    print_warnings,
     required_config,
-    table,
 )
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ConfigError, LabellingError
-from litellm_benchrouter.labelling.candidates import models_named, read_proxy
-from litellm_benchrouter.labelling.given import Imported, import_labels
-from litellm_benchrouter.labelling.journal import Journal, writing
+from litellm_benchrouter.labelling.journal import Imported, Journal, import_labels, writing
+from litellm_benchrouter.labelling.models import models_named, read_proxy
 from litellm_benchrouter.labelling.plan import Plan
 from litellm_benchrouter.labelling.provider import CallOptions
 from litellm_benchrouter.labelling.run import AskOptions, Run, do_run, plan_run, summary
@@ -34,6 +33,7 @@ from litellm_benchrouter.labelling.task import (
     open_task,
 )
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.views import Table, number
 
 _INTERRUPTED = 130
 
@@ -103,11 +103,12 @@ def label_command(
     proxy = read_proxy(path)
     task = open_task(config, task_name, inputs)
     if labels is not None:
-        known = benchmark_models(config, proxy) | models_named(config, proxy)
-        with writing(task.path) as journal:
+        models_known = benchmark_models(config, proxy) | models_named(config, proxy)
+        with writing(task.path, config.aliases) as journal:
             _note_mended(journal, task)
-            done = import_labels(labels, journal, task.questions, known, config.aliases)
-        show_import(task, done, as_json)
+            keys = {question.key for question in task.questions}
+            done = import_labels(labels, journal, keys, models_known, config.aliases)
+        _show_import(task, done, as_json)
         return
     named = [name for part in (models or "").split(",") if (name := part.strip())]
     options = AskOptions(
@@ -115,24 +116,28 @@ def label_command(
         CallOptions(max_tokens, temperature, timeout), limit_usd,
     )  # fmt: skip
     chosen_metric = metric_of(config, task_name, metric)
-    with nullcontext(Journal(task.path)) if dry_run else writing(task.path) as journal:
+    with (
+        nullcontext(Journal(task.path, config.aliases))
+        if dry_run
+        else writing(task.path, config.aliases) as journal
+    ):
         if not dry_run:
             _note_mended(journal, task)
         run = plan_run(config, proxy, task, chosen_metric, journal, options)
         if not as_json:
-            show_plan(run)
+            _show_plan(run)
         if dry_run:
             if as_json:
-                print_json(plan_document(run))
+                print_json(_plan_document(run))
             return
         _agree(run.plan, limit_usd, yes)
         with bars() as stages:
             asking = asyncio.run(do_run(run, stages, lambda text: click.echo(text, err=True)))
         document = summary(run, asking)
     if as_json:
-        print_json(document | {"plan": plan_document(run)})
+        print_json(document | {"plan": _plan_document(run)})
     else:
-        show_labels(document, task)
+        _show_labels(document, task)
     if document["stopped"] == "interrupted":
         sys.exit(_INTERRUPTED)
     if run.plan.jobs and not _n_labels_now(document):
@@ -170,20 +175,20 @@ def _agree(plan: Plan, limit_usd: float | None, yes: bool) -> None:
     cost = f"about ${plan.expected_usd:.4f} (at most ${plan.most_usd:.4f})"
     if limit_usd is not None and plan.expected_usd > limit_usd:
         raise ConfigError(
-            f"the estimate is {cost}, above --limit-usd {limit_usd:g}; raise the limit, lower --n, "
-            f"or name fewer --models."
+            f"--limit-usd: {limit_usd:g} is below the estimate, {cost}. Raise it, lower --n, or "
+            f"name fewer --models."
         )
     if yes:
         return
     if not sys.stdin.isatty():
         raise ConfigError(
-            f"nobody is there to agree to {plan.n_calls} calls for {cost}; add --yes, or --dry-run "
-            f"to see the table only."
+            f"--yes is required without a terminal: {plan.n_calls} calls cost {cost}. Use "
+            f"--dry-run to see the plan only."
         )
     click.confirm(f"{plan.n_calls} calls for {cost}. Go on?", abort=True, err=True)
 
 
-def plan_document(run: Run) -> dict[str, Any]:
+def _plan_document(run: Run) -> dict[str, Any]:
     """Return the plan as JSON holds it."""
     return {
         "task": run.task.name,
@@ -207,77 +212,63 @@ def plan_document(run: Run) -> dict[str, Any]:
     }
 
 
-def show_plan(run: Run) -> None:
+def _show_plan(run: Run) -> None:
     """Show what is to be asked, and what it will cost."""
-    out = console()
-    title = f"Task {run.task.name}: {len(run.chosen)} of {len(run.task.questions)} inputs"
-    columns = ("calls", "$/M in", "$/M out", "about $", "at most $")
-    shown = table(title, "model", *columns, right=columns)
-    for line in run.plan.lines:
-        price = line.price
-        shown.add_row(
+    out, plan = console(), run.plan
+    rows = [
+        [
             line.model,
             str(line.n_calls),
-            number(price.input * 1e6 if price else None, 2),
-            number(price.output * 1e6 if price else None, 2),
-            number(line.expected_usd, 4),
-            number(line.most_usd, 4),
-        )
-    plan = run.plan
-    shown.add_section()
-    shown.add_row(
-        "all", str(plan.n_calls), "", "", number(plan.expected_usd, 4), number(plan.most_usd, 4)
-    )
+            *(number(p and p * 1e6, 2) for p in (line.price and line.price.input,
+                                                 line.price and line.price.output)),
+            *(number(usd, 4) for usd in (line.expected_usd, line.most_usd)),
+        ]
+        for line in plan.lines
+    ]  # fmt: skip
+    total = ["all", str(plan.n_calls), "", ""]
+    rows.append([*total, number(plan.expected_usd, 4), number(plan.most_usd, 4)])
+    title = f"Task {run.task.name}: {len(run.chosen)} of {len(run.task.questions)} inputs"
+    columns = ("Model", "Calls", "$/M in", "$/M out", "About $", "At most $")
     if plan.lines:
-        out.print(shown)
-    for model, why in run.unusable.items():
-        out.print(f"Warning: {model} is not asked: {why}.", style="yellow", highlight=False)
+        print_tables(out, Table(title, columns, rows, marked=len(rows) - 1))
+    print_warnings(out, (f"{model} is not asked: {why}." for model, why in run.unusable.items()))
     if plan.unpriced:
         unpriced = ", ".join(plan.unpriced)
-        out.print(
-            f"Warning: no price is known of {unpriced}; it is not in the estimate. Give "
-            f"input_price_usd_per_mtok and output_price_usd_per_mtok under benchrouter.models.",
-            style="yellow", highlight=False,
-        )  # fmt: skip
+        warning = (
+            f"no price is known of {unpriced}, so the estimate leaves them out. Set "
+            f"input_price_usd_per_mtok and output_price_usd_per_mtok under benchrouter.models."
+        )
+        print_warnings(out, [warning])
 
 
-def show_labels(document: dict[str, Any], task: LabelTask) -> None:
+def _show_labels(document: dict[str, Any], task: LabelTask) -> None:
     """Show what the journal holds now, and what to do next."""
-    out = console()
-    columns = ("labels", "mean score", "answered now", "failed now", "spent now $")
-    shown = table("Labels", "model", *columns, right=columns)
-    for entry in document["models"]:
-        shown.add_row(
+    out, judge = console(), document["judge"]
+    rows = [
+        [
             entry["model"],
             str(entry["labels"]),
             number(entry["mean_score"]),
             str(entry["answers_now"]),
             str(entry["failures_now"]),
             number(entry["spent_usd_now"], 4),
-        )
-    judge = document["judge"]
+        ]
+        for entry in document["models"]
+    ]
     if judge is not None:
-        shown.add_row(
-            judge["model"], "", "", str(judge["verdicts_now"]), str(judge["failures_now"]),
-            number(judge["spent_usd_now"], 4),
-        )  # fmt: skip
-    out.print(shown)
+        now = [str(judge["verdicts_now"]), str(judge["failures_now"])]
+        rows.append([judge["model"], "", "", *now, number(judge["spent_usd_now"], 4)])
+    columns = ("Model", "Labels", "Mean score", "Answered now", "Failed now", "Spent now $")
+    print_tables(out, Table("Labels", columns, rows))
     for entry in [*document["models"], *([judge] if judge else [])]:
         if entry["given_up"]:
-            out.print(
-                f"Warning: {entry['model']} was asked no more: {entry['given_up']}",
-                style="yellow", highlight=False,
-            )  # fmt: skip
+            print_warnings(out, [f"{entry['model']} was asked no more: {entry['given_up']}"])
         if entry.get("cut_now"):
-            out.print(
-                f"Warning: {entry['cut_now']} answers of {entry['model']} were cut at --max-tokens "
-                f"and scored as they are.",
-                style="yellow", highlight=False,
-            )  # fmt: skip
-    for warning in document["warnings"]:
-        out.print(f"Warning: {warning}", style="yellow", highlight=False)
+            cut = f"{entry['cut_now']} answers of {entry['model']} were cut at --max-tokens"
+            print_warnings(out, [f"{cut} and scored as they are."])
+    print_warnings(out, document["warnings"])
     for line in _closing(document, task):
-        out.print(line, highlight=False)
+        out.print(line)
 
 
 def _closing(document: dict[str, Any], task: LabelTask) -> list[str]:
@@ -309,7 +300,7 @@ def _entry(task: LabelTask) -> str:
     return f"{task.name}: {{inputs: {task.inputs}}}"
 
 
-def show_import(task: LabelTask, done: Imported, as_json: bool) -> None:
+def _show_import(task: LabelTask, done: Imported, as_json: bool) -> None:
     """Show what came of a file of labels."""
     if as_json:
         print_json(
@@ -325,18 +316,12 @@ def show_import(task: LabelTask, done: Imported, as_json: bool) -> None:
         )
         return
     out = console()
-    out.print(
-        f"{done.added} labels added, {done.replaced} replaced, {done.known} known already: "
-        f"{task.path}",
-        highlight=False,
-    )
-    if done.strangers:
-        task.warnings.append(
-            f"{done.strangers} rows have prompts that are not among the task's inputs and were "
-            f"left out."
-        )
-    for warning in task.warnings:
-        out.print(f"Warning: {warning}", style="yellow", highlight=False)
+    counts = f"{done.added} labels added, {done.replaced} replaced, {done.known} known already"
+    out.print(f"{counts}: {task.path}")
+    strangers = [
+        f"{done.strangers} rows were left out: their prompts are not among the task's inputs."
+    ]
+    print_warnings(out, [*task.warnings, *(strangers if done.strangers else [])])
     if not task.is_configured:
-        out.print(f"Add the task to the configuration: tasks: {{{_entry(task)}}}", highlight=False)
-    out.print("Run benchrouter build to take them in.", highlight=False)
+        out.print(f"Add the task to the configuration: tasks: {{{_entry(task)}}}")
+    out.print("Run benchrouter build to take them in.")

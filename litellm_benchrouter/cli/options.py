@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
+from rich.text import Text
 
+from litellm_benchrouter.artifact.manifest import Manifest
+from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.config import BenchRouterConfig, is_url, load_config
 from litellm_benchrouter.errors import ConfigError, VersionError
-from litellm_benchrouter.store import opening
+from litellm_benchrouter.store import open_store as open_configured
 from litellm_benchrouter.store.directory import Store
+from litellm_benchrouter.views import Table, without_nan
+from litellm_benchrouter.views.verdict import verdict_table, verdict_view
+from litellm_benchrouter.views.version import best_on_average
+
+_LONGEST = 40  # characters of a name before it folds
+_BORDERS = 3  # characters that a column needs around its cells
 
 config_option = click.option(
     "--config",
@@ -68,7 +76,7 @@ def required_config(config_path: Path | None) -> Path:
         If none was given.
     """
     if config_path is None:
-        raise ConfigError("no configuration; give --config FILE, the LiteLLM proxy's YAML.")
+        raise ConfigError("--config is missing. Set it to the LiteLLM proxy's YAML file.")
     return config_path
 
 
@@ -77,7 +85,7 @@ def open_store(config_path: Path | None, artifacts: str | None) -> Store:
     config = BenchRouterConfig()
     if config_path is not None and (artifacts is None or is_url(artifacts)):
         config = load_config(config_path)  # of a URL for the rest: its options and its cache
-    return opening.open_store(config if artifacts is None else config.at(artifacts, Path()))
+    return open_configured(config if artifacts is None else config.at(artifacts, Path()))
 
 
 def open_artifact(config_path: Path | None, artifacts: str | None, version: str | None) -> Artifact:
@@ -106,7 +114,7 @@ def asked_for(store: Store, version: str | None) -> str:
     current = store.current()
     if current is None:
         raise VersionError(
-            f"{store.name} holds no published version; run `benchrouter build --config FILE`."
+            f"{store.name}: no version is published. Run `benchrouter build --config FILE`."
         )
     return current
 
@@ -115,7 +123,7 @@ def console() -> Console:
     """Return where tables go; a pipe gets full-width lines and not those of 80 columns."""
     plain = not os.isatty(1) and "COLUMNS" not in os.environ
     # Names of models and samples may look like rich's markup.
-    return Console(width=160 if plain else None, markup=False, emoji=False)
+    return Console(width=160 if plain else None, markup=False, emoji=False, highlight=False)
 
 
 def print_json(document: object) -> None:
@@ -123,25 +131,72 @@ def print_json(document: object) -> None:
     click.echo(json.dumps(without_nan(document), indent=1, ensure_ascii=False))
 
 
-def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
-    """Return an empty table; the columns in `right` hold numbers."""
-    made = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+def print_facts(out: Console, facts: Iterable[tuple[str, str]]) -> None:
+    """Print names with what there is to say of them."""
+    for name, text in facts:
+        out.print(f"{name}: {text}")
+
+
+def print_warnings(out: Console, warnings: Iterable[str]) -> None:
+    """Print warnings so that they stand out."""
+    for warning in warnings:
+        out.print(f"Warning: {warning}", style="yellow")
+
+
+def print_tables(out: Console, *tables: Table | None) -> None:
+    """Print tables; the columns of one that is too wide are printed in parts."""
+    for table in tables:
+        if table is None:
+            continue
+        out.print()
+        out.print(table.title, style="bold")
+        for columns in _parts(table, out.width):
+            out.print(_rich(table, columns))
+
+
+def print_verdict(out: Console, manifest: Manifest) -> None:
+    """Print a version's verdict, if it has one: the results, then a sentence."""
+    verdict = verdict_view(manifest.verdict, best_on_average(manifest))
+    if verdict is None or manifest.verdict is None:
+        return
+    print_tables(out, verdict_table(verdict))
+    style = "green" if manifest.verdict["passes"] else "red"
+    out.print(f"Verdict: {sentence(manifest.verdict)}.", style=style)
+
+
+def _parts(table: Table, width: int) -> Iterator[list[int]]:
+    """Split the columns so that no number has to be broken over lines."""
+    names = list(range(table.n_text))
+    columns = list(names)
+    for i in range(table.n_text, len(table.columns)):
+        wanted = sum(_width(table, j) + _BORDERS for j in [*columns, i]) + 1
+        if wanted > width and len(columns) > len(names):
+            yield columns
+            columns = list(names)
+        columns.append(i)
+    yield columns
+
+
+def _width(table: Table, column: int) -> int:
+    """Count the characters of the longest cell, or of the longest word of the heading."""
+    words = table.columns[column].split() if column >= table.n_text else [table.columns[column]]
+    widest = max([1, *map(len, words), *(len(row[column]) for row in table.rows)])
+    return min(widest, _LONGEST) if column < table.n_text else widest
+
+
+def _rich(table: Table, columns: list[int]) -> RichTable:
+    made = RichTable(header_style="bold")
+    for i in columns:
+        text = i < table.n_text
+        # A column of words shares the room that is left; numbers are never broken.
+        made.add_column(
+            table.columns[i],
+            justify="left" if text else "right",
+            overflow="fold",
+            width=None if text else _width(table, i),
+        )
+    for n, row in enumerate(table.rows):
+        # Text and not str: a name may look like rich's markup.
+        style = "bold" if n == table.marked else None
+        made.add_row(*(Text(row[i]) for i in columns), style=style)
     return made
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Format a number; a dash for what is not known."""
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
-
-
-def without_nan(document: Any) -> Any:
-    """Return a document with null where JSON has no number."""
-    if isinstance(document, dict):
-        return {key: without_nan(value) for key, value in document.items()}
-    if isinstance(document, list | tuple):
-        return [without_nan(value) for value in document]
-    if isinstance(document, float) and not math.isfinite(document):
-        return None
-    return document

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.version import verify_artifact
 from litellm_benchrouter.cli.options import (
     artifacts_option,
@@ -17,13 +16,15 @@ from litellm_benchrouter.cli.options import (
     json_option,
     open_store,
     print_json,
-    table,
+    print_tables,
+    print_warnings,
     version_option,
 )
 from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.errors import ArtifactError, ConfigError, VersionError
-from litellm_benchrouter.store.history import Publication
+from litellm_benchrouter.errors import ArtifactError, ConfigError
 from litellm_benchrouter.store.versions import Versions
+from litellm_benchrouter.views import Table, number
+from litellm_benchrouter.views.history import describe_versions, versions_table
 
 
 @click.command("versions")
@@ -36,101 +37,17 @@ def versions_command(config_path: Path | None, artifacts: str | None, as_json: b
     It says which one serves and which one `benchrouter rollback` returns to. The files themselves
     are checked by `benchrouter verify`.
     """
-    store = open_store(config_path, artifacts)
-    history = store.history()
-    published = {each.version: each for each in history}
-    ids = store.served(), store.previous()
-    rows = [_row(store, version, published.get(version), ids) for version in store.last_used()]
-    problem = _problem(store)
+    document = describe_versions(open_store(config_path, artifacts))
     if as_json:
-        print_json(
-            {
-                "artifacts": store.name,
-                "current": ids[0],
-                "previous": ids[1],
-                "problem": problem,
-                "versions": rows,
-                "history": [
-                    {"at": _time(each), "version": each.version, "how": each.how.value}
-                    for each in history
-                ],
-            }
-        )
+        print_json(document)
         return
-    _show(store, rows, problem)
-
-
-def _row(
-    store: Versions, version: str, last: Publication | None, ids: tuple[str | None, str | None]
-) -> dict[str, Any]:
-    manifest, problem = _read(store, version)
-    return {
-        "version": version,
-        "current": version == ids[0],
-        "previous": version == ids[1],
-        "built_at": manifest and manifest.created_at,
-        "published_at": last and _time(last),
-        "published_by": last and last.how.value,
-        "schema_version": manifest and manifest.schema_version,
-        "method": manifest and manifest.parameters.get("method"),
-        "samples": manifest and manifest.counts.get("samples"),
-        "models": manifest and len(manifest.models),
-        "tasks": manifest and len(manifest.tasks),
-        "bytes": manifest and sum(file.bytes for file in manifest.files.values()),
-        "verdict": manifest and manifest.verdict,
-        "problem": problem,
-    }
-
-
-def _read(store: Versions, version: str) -> tuple[Manifest | None, str | None]:
-    try:
-        return store.manifest(version), None
-    except ArtifactError as error:
-        return None, str(error)
-
-
-def _problem(store: Versions) -> str | None:
-    try:
-        store.current()
-    except VersionError as error:
-        return str(error)
-    return None
-
-
-def _time(publication: Publication) -> str:
-    return publication.at.isoformat(timespec="seconds")
-
-
-def _show(store: Versions, rows: list[dict[str, Any]], problem: str | None) -> None:
-    out = console()
+    out, rows = console(), document["versions"]
     if rows:
-        right = ("models", "samples", "MB")
-        columns = ("version", "", "built", "published", "by", "verdict", *right)
-        shown = table(f"Versions in {store.name}", *columns, right=right)
-        for row in rows:
-            size = row["bytes"]
-            shown.add_row(
-                row["version"],
-                "current" if row["current"] else "previous" if row["previous"] else "",
-                row["built_at"] or "damaged",
-                row["published_at"] or "never",
-                row["published_by"] or "-",
-                _verdict(row["verdict"]),
-                *(str(row[key] or "-") for key in right[:2]),
-                "-" if size is None else f"{size / 1e6:.2f}",
-            )
-        out.print(shown)
+        print_tables(out, versions_table(document))
     else:
-        out.print(f"{store.name} holds no version; run `benchrouter build`.", highlight=False)
-    for said in (problem, *(row["problem"] for row in rows)):
-        if said:
-            out.print(f"Warning: {said}", style="yellow", highlight=False)
-
-
-def _verdict(verdict: dict[str, Any] | None) -> str:
-    if verdict is None:
-        return "-"
-    return "passes" if verdict["passes"] else "fails"
+        out.print(f"{document['artifacts']} holds no version. Run `benchrouter build`.")
+    problems = [document["problem"], *(row["problem"] for row in rows)]
+    print_warnings(out, [problem for problem in problems if problem])
 
 
 @click.command("publish")
@@ -148,18 +65,18 @@ def publish_command(
     `serving.poll_seconds`.
     """
     store = open_store(config_path, artifacts)
-    found = store.find(version)
-    passes = store.verify(found).may_serve
+    version = store.find(version)
+    passes = store.verify(version).may_serve
     if not (passes or force):
         raise ArtifactError(
-            f"version {found} did not pass its own evaluation (`benchrouter versions --json` has "
-            f"the verdict), so it must not serve; give --force to publish it all the same."
+            f"version {version} did not pass its own evaluation (`benchrouter versions --json` has "
+            f"the verdict), so it must not serve. Add --force to publish it all the same."
         )
     before = store.served()
     if not passes:
-        store.mark_forced(found)
-    store.publish(found)
-    _report(before, found, as_json)
+        store.mark_forced(version)
+    store.publish(version)
+    _report(before, version, as_json)
 
 
 @click.command("rollback")
@@ -181,10 +98,10 @@ def _report(before: str | None, after: str, as_json: bool) -> None:
     if as_json:
         print_json({"before": before, "current": after, "changed": before != after})
     elif before == after:
-        console().print(f"Version {after} serves already, nothing changed", highlight=False)
+        console().print(f"Version {after} serves already, nothing changed")
     else:
         served = f"before it {before}" if before else "none served before it"
-        console().print(f"Version {after} serves now, {served}", highlight=False)
+        console().print(f"Version {after} serves now, {served}")
 
 
 @click.command("prune")
@@ -209,12 +126,12 @@ def prune_command(
         config = BenchRouterConfig() if config_path is None else load_config(config_path)
         keep = config.keep_versions
     removed = store.prune(keep)
-    kept = store.last_used()
+    remaining = store.last_used()
     if as_json:
-        print_json({"removed": removed, "kept": kept})
+        print_json({"removed": removed, "kept": remaining})
         return
-    said = f"Removed {', '.join(removed)}" if removed else "Nothing to remove"
-    console().print(f"{said}; {len(kept)} versions stay", highlight=False)
+    what = f"Removed {', '.join(removed)}" if removed else "Nothing to remove"
+    console().print(f"{what}; {len(remaining)} versions stay")
 
 
 @click.command("verify")
@@ -238,7 +155,7 @@ def verify_command(
     installed. Exit code 1 where anything differs; the file is named.
     """
     if check_all and version is not None:
-        raise ConfigError("--version and --all exclude each other; give one of them.")
+        raise ConfigError("--version and --all exclude each other. Use one of them.")
     store = open_store(config_path, artifacts)
     versions = store.versions() if check_all else [asked_for(store, version)]
     rows = [_check(store, each) for each in versions]
@@ -265,17 +182,17 @@ def _check(store: Versions, version: str) -> dict[str, Any]:
 
 
 def _show_checks(store: Versions, rows: list[dict[str, Any]]) -> None:
-    right = ("files", "MB")
-    shown = table(f"Versions in {store.name}", "version", *right, "", right=right)
-    for row in rows:
-        size = "-" if row["bytes"] is None else f"{row['bytes'] / 1e6:.2f}"
-        shown.add_row(
+    cells = [
+        [
             row["version"],
-            str(row["files"] or "-"),
-            size,
             "differs" if row["problems"] else "as built",
-        )
-    console().print(shown)
+            number(row["files"], 0),
+            number(None if row["bytes"] is None else row["bytes"] / 1e6, 2),
+        ]
+        for row in rows
+    ]
+    columns = ("Version", "Finding", "Files", "MB")
+    print_tables(console(), Table(f"Versions in {store.name}", columns, cells, n_text=2))
     for row in rows:
         for problem in row["problems"]:
             click.echo(f"Error: {problem}", err=True)

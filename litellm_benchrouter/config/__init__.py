@@ -21,6 +21,7 @@ from pydantic import (
 from litellm_benchrouter.config.base import Block, first_problem, read_document, without_retired
 from litellm_benchrouter.config.builder import (
     EmbedderConfig,
+    EmbedderKind,
     IndexConfig,
     ModelConfig,
     PublishConfig,
@@ -29,7 +30,6 @@ from litellm_benchrouter.config.builder import (
     TaskConfig,
 )
 from litellm_benchrouter.config.proxy import (
-    DecideIn,
     GroupConfig,
     PolicyField,
     PolicyLimits,
@@ -43,8 +43,8 @@ from litellm_benchrouter.errors import ConfigError
 __all__ = [
     "BLOCK",
     "BenchRouterConfig",
-    "DecideIn",
     "EmbedderConfig",
+    "EmbedderKind",
     "GroupConfig",
     "IndexConfig",
     "ModelConfig",
@@ -292,8 +292,6 @@ def _from(folder: Path, embedder: EmbedderConfig) -> EmbedderConfig:
     changed: dict[str, Any] = {"model": _local_model(folder, embedder.model)}
     if embedder.proxy_config is not None:
         changed["proxy_config"] = folder / embedder.proxy_config
-    if embedder.second is not None:
-        changed["second"] = _from(folder, embedder.second)
     return embedder.model_copy(update=changed)
 
 

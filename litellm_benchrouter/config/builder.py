@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from litellm_benchrouter.config.base import Block, Probability
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.paper.smoother import ALPHAS
 
-Candidate = Literal["lexical", "static", "onnx", "sentence-transformers"]
-"""What `auto` can choose among, by default in this order: what runs locally and costs no call."""
+EmbedderKind = Literal[
+    "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
+]
 
 
 class SourceConfig(Block):
@@ -27,8 +28,8 @@ class SourceConfig(Block):
         File or folder; a relative path starts at the configuration file's folder.
     name : str or None
         How reports call it; default: the path's last part.
-    threshold : float
-        eta_d: a score above it counts as correct.
+    threshold : float or None
+        eta_d: a score above it counts as correct. None is 0.5, and scores above 1 are refused.
     thresholds : dict of str to float
         eta_d of single tasks.
     embeddings : Path or None
@@ -44,7 +45,7 @@ class SourceConfig(Block):
     kind: str = "table"
     path: Path
     name: str | None = None
-    threshold: float = 0.5
+    threshold: float | None = None
     thresholds: dict[str, float] = Field(default_factory=dict)
     embeddings: Path | None = None
     metric: str | list[str] | None = None
@@ -89,63 +90,22 @@ class EmbedderConfig(Block):
     """What turns a prompt into a vector.
 
     `lexical` is fitted on the benchmark and needs no download; `sentence-transformers` takes a
-    model's name or a local folder, and so do `onnx`, which exports it at build time (`precision`
-    int8 or fp32; `on_disagreement` says what to do where int8 picks differently from the original),
-    and `static`, which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
+    model's name or a local folder, and so do `onnx`, which exports it at build time, and `static`,
+    which distils it; `litellm` asks a hosted one: a group of the proxy's `model_list`
     (or of that in `proxy_config`) or any embedding model that LiteLLM knows, at serving for at most
     `time_limit_ms`; `precomputed` takes the vectors of `--embeddings`
-    and serves named tasks only (a request's prompt cannot be embedded); `auto` tries `candidates`
-    on the benchmark and builds with a fast one that is level with the best, by at most `tolerance`
-    of accuracy (docs/embedders.md). `second` is the local embedder that decides where a hosted one
-    gives no answer: a kind, or a block with the keys of that kind; `none` for none.
+    and serves named tasks only (a request's prompt cannot be embedded).
     """
 
-    kind: Literal[
-        "auto", "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
-    ] = "lexical"
-    candidates: list[Candidate] = Field(default=list(get_args(Candidate)), min_length=1)
-    tolerance: Probability = 0.01
+    kind: EmbedderKind = "lexical"
     model: str = "sentence-transformers/all-mpnet-base-v2"
     dimensions: int = Field(default=256, ge=1, le=4096)
     device: str = "cpu"
     batch_size: int = Field(default=32, ge=1)
     max_seq_length: int | None = Field(default=None, ge=8)
-    precision: Literal["int8", "fp32"] = "int8"
-    on_disagreement: Literal["fp32", "refuse"] = "fp32"
     proxy_config: Path | None = None
     time_limit_ms: float = Field(default=150.0, gt=0)
-    second: EmbedderConfig | None = None
     cache: bool = True
-
-    @field_validator("second", mode="before")
-    @classmethod
-    def _kind_alone(cls, value: object) -> object:
-        if value == "none":
-            return None
-        return {"kind": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _second_is_local_and_of_a_hosted_one(self) -> Self:
-        if "second" in self.model_fields_set and self.kind != "litellm":
-            raise ValueError(f"`second` stands in for a hosted embedder, and kind is {self.kind}")
-        if self.second is None:
-            return self
-        if self.second.kind not in get_args(Candidate):
-            raise ValueError(
-                f"second.kind is {self.second.kind!r}, but it should be one that runs locally: "
-                f"{', '.join(get_args(Candidate))}, or `second: none`"
-            )
-        for key in ("proxy_config", "time_limit_ms"):
-            if key in self.second.model_fields_set:
-                raise ValueError(f"second.{key} is a key of a hosted embedder")
-        return self
-
-    @property
-    def stand_in(self) -> EmbedderConfig | None:
-        """The second embedder: `lexical` where nothing is said; None where there is none."""
-        if self.kind != "litellm" or "second" in self.model_fields_set:
-            return self.second
-        return EmbedderConfig()
 
     @model_validator(mode="after")
     def _hosted_models_are_named(self) -> Self:
@@ -153,17 +113,8 @@ class EmbedderConfig(Block):
             raise ValueError("kind litellm needs `model`: a group of model_list, or a litellm name")
         return self
 
-    @model_validator(mode="after")
-    def _candidates_are_for_auto(self) -> Self:
-        for key in ("candidates", "tolerance"):
-            if key in self.model_fields_set and self.kind != "auto":
-                raise ValueError(f"`{key}` needs kind auto, and kind is {self.kind}")
-        if len(set(self.candidates)) < len(self.candidates):
-            raise ValueError(f"candidates names one twice: {', '.join(self.candidates)}")
-        return self
-
-    def of_kind(self, kind: Candidate) -> EmbedderConfig:
-        """Return the configuration of one candidate."""
+    def of_kind(self, kind: EmbedderKind) -> EmbedderConfig:
+        """Return the same configuration for another kind of embedder."""
         return self.model_copy(update={"kind": kind})
 
 

@@ -20,16 +20,13 @@ class BreakerConfig(Block):
     Attributes
     ----------
     failures : int
-        So many in a row, out of time or failed, open it.
+        So many in a row, too slow or failed, open it; a queue of requests does not.
     seconds : float
         How long decisions rest before one is tried again.
     """
 
     failures: int = Field(default=5, ge=1)
     seconds: float = Field(default=10.0, gt=0)
-
-
-DecideIn = Literal["auto", "proxy", "process"]
 
 
 class ServingConfig(Block):
@@ -41,9 +38,6 @@ class ServingConfig(Block):
         Longest that a decision may hold a request; after it the best on average goes first.
     poll_seconds : float
         How often a new artifact version is looked for.
-    decide_in : {"auto", "proxy", "process"}
-        Whether the short decisions are taken in the proxy's process or in one of their own beside
-        each worker; auto: in one of their own where two processors may be used.
     on_error : {"bma", "pass_through"}
         What happens to a request whose decision failed or took too long: the best on average goes
         first, or LiteLLM routes it as if the plugin were not there.
@@ -65,7 +59,6 @@ class ServingConfig(Block):
 
     time_limit_ms: float = Field(default=200.0, gt=0)
     poll_seconds: float = Field(default=30.0, gt=0)
-    decide_in: DecideIn = "auto"
     on_error: Literal["bma", "pass_through"] = "bma"
     breaker: BreakerConfig = Field(default_factory=BreakerConfig)
     log_level: Literal["debug", "info", "warning", "error"] | None = None

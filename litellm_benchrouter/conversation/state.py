@@ -8,7 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from litellm_benchrouter.conversation.text import first_user_turn, metadata_of
+from litellm_benchrouter.conversation.ask import first_ask
+from litellm_benchrouter.conversation.text import metadata_of
 
 _KEPT = 50_000  # conversations; the oldest are forgotten first
 _LONGEST_TURN = 4_000  # characters that tell conversations apart
@@ -30,7 +31,7 @@ def session_of(messages: object, request: Mapping[str, Any]) -> str | None:
     if isinstance(said, str) and said:
         place = f"id:{said}"
     else:
-        turn = first_user_turn(messages, request)[:_LONGEST_TURN]
+        turn = first_ask(messages, request)[:_LONGEST_TURN]
         if not turn.strip():
             return None
         place = f"turn:{turn}"

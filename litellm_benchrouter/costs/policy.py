@@ -10,7 +10,7 @@ from typing import Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.costs.prices import Prices
+from litellm_benchrouter.costs import Prices
 from litellm_benchrouter.paper.scores import DIGITS, rank_with
 
 Floats = NDArray[np.float64]
@@ -131,7 +131,6 @@ class Policy:
         ----------
         order, probability, cost, preferred
             As in `order`, which returned the first.
-        names : sequence of str, length M
         """
         pick, best = int(order[0]), int(rank_with(probability, preferred)[0])
         likely = f"P = {probability[pick]:.2f}"
@@ -163,7 +162,6 @@ class Terms:
 
     Attributes
     ----------
-    policy : Policy
     note : str
         Why the policy is not the one that the request asked for; empty where it is.
     prices : tuple of (str, Prices)

@@ -7,15 +7,10 @@ from pathlib import Path
 
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
-from litellm_benchrouter.doctor import (
-    artifacts,
-    callback,
-    decisions,
-    deployments,
-    libraries,
-    proxy_settings,
-)
-from litellm_benchrouter.doctor.finding import Finding, Status
+from litellm_benchrouter.doctor import proxy, version
+from litellm_benchrouter.doctor.callback import check_callback
+from litellm_benchrouter.doctor.libraries import check_libraries
+from litellm_benchrouter.views import Finding, Status
 
 __all__ = ["Finding", "Status", "diagnose"]
 
@@ -23,7 +18,7 @@ __all__ = ["Finding", "Status", "diagnose"]
 def diagnose(path: Path) -> Iterator[Finding]:
     """Check an installation; findings come one by one, as some take seconds.
 
-    Nothing is changed, no provider is called, and no secret is read.
+    Nothing is changed or downloaded, no provider is called, and no secret is read.
 
     Parameters
     ----------
@@ -35,13 +30,13 @@ def diagnose(path: Path) -> Iterator[Finding]:
     ConfigError
         If it cannot be read, or its `benchrouter:` block is wrong.
     """
-    config, proxy = load_config(path), read_proxy_yaml(path)
-    yield from libraries.check(config, proxy)
-    yield from callback.check(path, proxy)
-    yield from proxy_settings.check(config, proxy)
-    yield from artifacts.check_directory(config)
-    artifact = yield from artifacts.check_version(config)
+    config, settings = load_config(path), read_proxy_yaml(path)
+    yield from check_libraries(config, settings)
+    yield from check_callback(path, settings)
+    yield from proxy.check_settings(config, settings)
+    yield from version.check_directory(config)
+    models, artifact = yield from version.check_version(config)
+    if models:
+        yield from proxy.check_deployments(config, settings, models)
     if artifact is not None:
-        models = artifact.models
-        yield from deployments.check(config, proxy, models)
-        yield from decisions.check(config, proxy, artifact)
+        yield from version.check_decisions(config, settings, artifact)

@@ -1,4 +1,4 @@
-"""Is the hook registered, can it be imported, and does LiteLLM call it as it expects?"""
+"""The hook: is it registered, does LiteLLM call it as it expects, and follow what it prefers?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from litellm_benchrouter.doctor.finding import Finding, Status, fail, ok, warn
+from litellm_benchrouter.views import Finding, Status, fail, ok, warn
 
 MODULE = "litellm_benchrouter.hook"
 HANDLER = f"{MODULE}.handler"
@@ -17,7 +17,7 @@ _LINE = f'litellm_settings: {{ callbacks: ["{HANDLER}"] }}'
 _OTHER_LISTS = ("success_callback", "failure_callback", "service_callback", "post_call_rules")
 
 
-def check(path: Path, proxy: Mapping[str, Any]) -> Iterator[Finding]:
+def check_callback(path: Path, proxy: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that the proxy of this YAML would call the hook, and call it rightly."""
     yield _registered(proxy)
     shadow = path.resolve().parent / (MODULE.replace(".", "/") + ".py")
@@ -40,8 +40,8 @@ def callbacks(proxy: Mapping[str, Any]) -> list[str]:
 
 
 def _settings(proxy: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = proxy.get("litellm_settings")
-    return found if isinstance(found, Mapping) else {}
+    section = proxy.get("litellm_settings")
+    return section if isinstance(section, Mapping) else {}
 
 
 def _registered(proxy: Mapping[str, Any]) -> Finding:

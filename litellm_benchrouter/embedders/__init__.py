@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from litellm_benchrouter.config import EmbedderConfig
+from litellm_benchrouter.embedders.base import DEFAULT_CUT, Embedder, PrecomputedEmbedder
 from litellm_benchrouter.embedders.cache import embed_with_cache
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
 from litellm_benchrouter.embedders.lexical import LexicalEmbedder
 from litellm_benchrouter.embedders.onnx import OnnxEmbedder
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
-from litellm_benchrouter.embedders.protocol import Embedder
 from litellm_benchrouter.embedders.sentence_transformers import SentenceTransformersEmbedder
 from litellm_benchrouter.embedders.static import StaticEmbedder
-from litellm_benchrouter.embedders.tokens import DEFAULT_CUT
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 
 __all__ = [
@@ -40,7 +38,7 @@ def make_embedder(
     ----------
     config : EmbedderConfig
     texts : sequence of str
-        The benchmark's prompts, for an embedder that is fitted.
+        The benchmark's prompts, for an embedder that is fitted on them or compared on them.
     seed : int
         For an embedder that is fitted.
     cache : Path, optional
@@ -69,10 +67,7 @@ def make_embedder(
             )
         case OnnxEmbedder.kind:
             return OnnxEmbedder.export(
-                config.model,
-                precision=config.precision,
-                max_tokens=config.max_seq_length,
-                cache=cache,
+                config.model, texts, max_tokens=config.max_seq_length, cache=cache
             )
         case HostedEmbedder.kind:
             return HostedEmbedder.make(config)

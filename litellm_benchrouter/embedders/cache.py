@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,15 +15,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.embedders.base import Embedder, Progress
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
-from litellm_benchrouter.embedders.protocol import Embedder, Progress
-from litellm_benchrouter.embedders.room import room_for
 from litellm_benchrouter.errors import EmbedderError
 
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
+_IN_MEMORY = 256_000_000  # bytes
 _BATCH = 256  # texts between commits: what a killed build loses at most
 _UNKEPT_BATCH = 2_048  # texts embedded elsewhere at a time where nothing is kept
 _CODES_OF_DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -33,6 +34,16 @@ EmbedBatches = Callable[
     [Embedder, Sequence[Sequence[str]]], Iterable[tuple[int, NDArray[np.float32]]]
 ]
 """Embeds batches of texts; gives the number and the vectors of each, in any order."""
+
+
+def allocate_vectors(n: int, dimension: int, folder: Path | None) -> NDArray[np.float32]:
+    """Return zeros; above 256 MB in a file of the folder without a name, gone with the process."""
+    shape = (n, dimension)
+    if folder is None or 4 * n * dimension <= _IN_MEMORY:
+        return np.zeros(shape, dtype=np.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
 def in_order(
@@ -92,7 +103,7 @@ def embed_with_cache(
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         rows.setdefault(key, []).append(row)
 
-    vectors = room_for(len(texts), embedder.dimension, cache)
+    vectors = allocate_vectors(len(texts), embedder.dimension, cache)
     file = _CacheFile(cache / f"{str(embedder.identity()['fingerprint'])[:16]}.sqlite")
     known = file.read(rows, embedder.dimension)
     for key, vector in known.items():

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +19,16 @@ from numpy.typing import NDArray
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import EmbedderError
 
+Vectors = NDArray[np.float32]
+
 _TRANSIENT = (408, 409, 425, 429)
+_PATIENCE = 60.0  # seconds for each try of a build
+_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds between them
+_LONGEST_WAIT = 60.0
 
 
 class HostedError(Exception):
-    """A call was not answered with vectors; the message is one line.
+    """A call that was not answered with vectors; its message is one line.
 
     Attributes
     ----------
@@ -72,10 +78,8 @@ class HostedModel:
         self, name: str, proxy_yaml: Path | None = None, dimensions: int | None = None
     ) -> None:
         self.name, self.dimensions = name, dimensions
-        document = {} if proxy_yaml is None else read_proxy_yaml(proxy_yaml)
-        self._deployments = _deployments(document.get("model_list"), name)
-        self._credentials = document.get("credential_list") or []
-        self._environment = document.get("environment_variables") or {}
+        self._document = {} if proxy_yaml is None else read_proxy_yaml(proxy_yaml)
+        self._deployments = _deployments(self._document.get("model_list"), name)
         self._router: Any = None
         self._lock = threading.Lock()
         upstream = sorted({_upstream(entry) for entry in self._deployments})
@@ -86,25 +90,11 @@ class HostedModel:
             )
         self.upstream = upstream[0]
 
-    def ask(self, texts: Sequence[str], timeout: float) -> NDArray[np.float32]:
-        """Ask once.
+    def ask(self, texts: Sequence[str], timeout: float) -> Vectors:
+        """Ask once for the vectors of texts that are not blank, as the provider scales them.
 
-        Parameters
-        ----------
-        texts : sequence of str
-            None of them blank.
-        timeout : float
-            Seconds for each step of the connection.
-
-        Returns
-        -------
-        ndarray of float32, shape (len(texts), d)
-            As the provider scales them.
-
-        Raises
-        ------
-        HostedError
-            If there is no answer, or it is not one vector a text.
+        `timeout` is in seconds, for each step of the connection. Raises `HostedError` if there is
+        no answer, or it is not one vector a text.
         """
         options = {} if self.dimensions is None else {"dimensions": self.dimensions}
         try:
@@ -118,22 +108,42 @@ class HostedModel:
                 **options,
                 **{"no-log": True},  # prompts are not for the proxy's logging
             )
-            vectors = _vectors(response.data)
+            items = [
+                each if isinstance(each, dict) else each.model_dump() for each in response.data
+            ]
+            ordered = sorted(items, key=lambda item: int(item.get("index") or 0))
+            vectors = np.array([item["embedding"] for item in ordered], dtype=np.float32)
         except Exception as error:
             raise _hosted_error(error) from error
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
             raise HostedError(f"{vectors.shape} numbers came back for {len(texts)} texts")
         return vectors
 
+    def ask_patiently(self, texts: Sequence[str]) -> Vectors:
+        """Ask until the provider answers, at most five times; raises `EmbedderError`."""
+        for wait in (*_WAITS, None):
+            try:
+                return self.ask(texts, _PATIENCE)
+            except HostedError as error:
+                if wait is None or not error.is_transient:
+                    raise EmbedderError(
+                        f"the embedding model {self.name!r} did not answer ({error}); see that "
+                        f"it is in model_list or known to LiteLLM, with its key. Batches that "
+                        f"were answered are kept: build again to go on."
+                    ) from error
+                time.sleep(min(max(wait, error.wait or 0.0), _LONGEST_WAIT))
+        raise AssertionError("the last try returns or raises")
+
     def _opened(self) -> Any:
         with self._lock:
             if self._router is None:
                 litellm = _litellm()
-                for name, value in self._environment.items():
+                for name, value in (self._document.get("environment_variables") or {}).items():
                     os.environ[name] = str(value)  # as the proxy does when it starts
-                if self._credentials and not litellm.credential_list:
+                credentials = self._document.get("credential_list") or []
+                if credentials and not litellm.credential_list:
                     item = litellm.types.utils.CredentialItem
-                    litellm.credential_list = [item(**each) for each in self._credentials]
+                    litellm.credential_list = [item(**each) for each in credentials]
                 self._router = litellm.Router(
                     model_list=[
                         {**copy.deepcopy(entry), "model_name": self.name}
@@ -164,12 +174,6 @@ def _upstream(entry: dict[str, Any]) -> str:
     """Return the model that a deployment is; Azure's names are the operator's own."""
     base = (entry.get("model_info") or {}).get("base_model")
     return str(base or entry["litellm_params"]["model"]).rpartition("/")[2]
-
-
-def _vectors(data: Sequence[Any]) -> NDArray[np.float32]:
-    items = [item if isinstance(item, dict) else item.model_dump() for item in data]
-    ordered = sorted(items, key=lambda item: int(item.get("index") or 0))
-    return np.array([item["embedding"] for item in ordered], dtype=np.float32)
 
 
 def _litellm() -> Any:

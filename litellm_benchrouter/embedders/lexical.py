@@ -27,7 +27,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.protocol import Progress
+from litellm_benchrouter.embedders.base import Progress
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 
 # Thai to Lao, Burmese, Khmer, then Chinese and Japanese: written without spaces, so each character

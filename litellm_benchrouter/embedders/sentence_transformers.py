@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +12,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.model_files import model_digest
-from litellm_benchrouter.embedders.protocol import Progress
-from litellm_benchrouter.embedders.tokens import DEFAULT_CUT
+from litellm_benchrouter.embedders.base import (
+    CHARACTERS_PER_TOKEN,
+    DEFAULT_CUT,
+    Progress,
+    fingerprint_of,
+    first_line,
+    model_digest,
+    utf8,
+)
 from litellm_benchrouter.errors import EmbedderError
 from litellm_benchrouter.paper.neighbors import normalize
 
@@ -29,11 +33,9 @@ _PROBE = (
     "def add(a, b):\n    return a + b",
     "A train travels 60 miles in 1.5 hours. What is its average speed in miles per hour?",
 )
-_SAME_MODEL = 0.999  # cosine; other devices and library versions stay above .9999
+SAME_MODEL = 0.999
+"""Cosine between vectors of one model; other devices and library versions stay above .9999."""
 
-# A token is four characters on average; nothing is lost by cutting at eight times that, and the
-# tokenizer never sees a text of megabytes.
-_CHARACTERS_PER_TOKEN = 32
 _CHUNK_BATCHES = 8
 
 
@@ -100,9 +102,8 @@ class SentenceTransformersEmbedder:
         return np.concatenate(chunks)
 
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        limit = self.max_seq_length * _CHARACTERS_PER_TOKEN
-        # Tokenizers take UTF-8, which has no lone surrogates.
-        clean = [text[:limit].encode("utf-8", "replace").decode() for text in texts]
+        limit = self.max_seq_length * CHARACTERS_PER_TOKEN
+        clean = [utf8(text[:limit]) for text in texts]
         try:
             with self._lock:
                 vectors = self.encoder.encode(
@@ -115,7 +116,7 @@ class SentenceTransformersEmbedder:
         # torch's classes: out of memory or device lost; more tokens than the model has positions.
         except (RuntimeError, IndexError) as error:
             raise EmbedderError(
-                f"{self.model} failed on {len(texts)} texts ({_first_line(error)}); try a smaller "
+                f"{self.model} failed on {len(texts)} texts ({first_line(error)}); try a smaller "
                 f"max_seq_length (now {self.max_seq_length}) or batch_size, or another device."
             ) from error
         vectors = np.asarray(vectors, dtype=np.float32)[: len(texts)]
@@ -129,16 +130,14 @@ class SentenceTransformersEmbedder:
         decisive = {
             "files": self._files,
             "max_seq_length": self.max_seq_length,
-            "characters_per_token": _CHARACTERS_PER_TOKEN,
+            "characters_per_token": CHARACTERS_PER_TOKEN,
         }
         return {
             "kind": self.kind,
             "model": self.model,
             "dimension": self.dimension,
             "max_seq_length": self.max_seq_length,
-            "fingerprint": hashlib.sha256(
-                json.dumps(decisive, sort_keys=True).encode()
-            ).hexdigest(),
+            "fingerprint": fingerprint_of(decisive),
         }
 
     def save(self, folder: Path) -> None:
@@ -176,11 +175,11 @@ class SentenceTransformersEmbedder:
                 f"build again."
             )
         cosine = float((probe * found._probe).sum(axis=1).min())
-        if not cosine >= _SAME_MODEL:
+        if not cosine >= SAME_MODEL:
             raise EmbedderError(
                 f"the artifact was built with another {name} than the one found here: the vectors "
                 f"of its probe sentences agree to a cosine of {cosine:.3f}, less than "
-                f"{_SAME_MODEL}; install the same model or build again."
+                f"{SAME_MODEL}; install the same model or build again."
             )
         return found
 
@@ -208,7 +207,7 @@ def _open(model: str, device: str) -> Any:
             return SentenceTransformer(model, device=device)
     except Exception as error:  # of whatever class: torch, safetensors, huggingface_hub, ...
         raise EmbedderError(
-            f"cannot load {model!r} on {device!r} ({_first_line(error)}); give the name of a "
+            f"cannot load {model!r} on {device!r} ({first_line(error)}); give the name of a "
             f"sentence-transformers model that can be downloaded from here, or a local folder."
         ) from error
 
@@ -226,8 +225,3 @@ def _quiet_loading() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -19,8 +19,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.protocol import Progress
-from litellm_benchrouter.embedders.tokens import DEFAULT_CUT, Tokens
+from litellm_benchrouter.embedders.base import (
+    DEFAULT_CUT,
+    Progress,
+    Tokens,
+    cached_folder,
+    first_line,
+    model_digest,
+)
 from litellm_benchrouter.errors import EmbedderError
 from litellm_benchrouter.paper.neighbors import normalize
 
@@ -76,8 +82,6 @@ class StaticEmbedder:
         EmbedderError
             If model2vec is not installed or the model cannot be loaded.
         """
-        from litellm_benchrouter.embedders.model_files import cached_folder, model_digest
-
         recipe = {"kind": cls.kind, "files": model_digest(model), "dimensions": dimensions}
         folder = cached_folder(cache, recipe)
         if folder is not None and (folder / _TOKENIZER_FILE).is_file():
@@ -169,10 +173,9 @@ def _distil(model: str, dimensions: int) -> tuple[NDArray[np.float16], str]:
         with contextlib.redirect_stderr(io.StringIO()), _one_thread():
             made: Any = distill(model, pca_dims=dimensions, quantize_to="float16")
     except Exception as error:  # of whatever class: torch, safetensors, huggingface_hub, ...
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EmbedderError(
-            f"cannot distil {model!r} ({first}); give the name of a sentence-transformers model "
-            f"that can be downloaded from here, or a local folder."
+            f"cannot distil {model!r} ({first_line(error)}); give the name of a "
+            f"sentence-transformers model that can be downloaded from here, or a local folder."
         ) from error
     vectors = np.asarray(made.embedding, dtype=np.float32)
     if made.token_mapping is not None:

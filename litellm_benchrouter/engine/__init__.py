@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.protocol import Embedder
+from litellm_benchrouter.embedders.base import Embedder
 from litellm_benchrouter.engine.cluster import settle_environment
 from litellm_benchrouter.engine.local import LocalEngine
 from litellm_benchrouter.errors import ConfigError, EngineError

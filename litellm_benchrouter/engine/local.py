@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from litellm_benchrouter.embedders.base import Embedder
 from litellm_benchrouter.embedders.cache import in_order
-from litellm_benchrouter.embedders.protocol import Embedder
 
 P = TypeVar("P")
 R = TypeVar("R")

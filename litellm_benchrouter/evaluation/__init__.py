@@ -1,5 +1,5 @@
-"""The paper's experiments on the user's own benchmark.
+"""The paper's experiments on the user's own benchmark: one protocol a module, one document each.
 
-`prepared` holds what every protocol shares; each protocol is one file (`task`, `mlp`, `labels`,
-`distance`, `request`, `cost`) and returns one document; `report` shows documents.
+`run` chooses protocols and models; what a protocol shares with the proof is in `validation`;
+`views` shows the documents.
 """

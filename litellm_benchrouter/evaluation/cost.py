@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.evaluation.cost_metrics import non_decreasing_hull
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.evaluation.cost_metrics import (
+    aiq,
+    arena_score,
+    average_gap_recovered,
+    call_curve,
+    call_threshold,
+    cost_saved,
+    gap_recovered,
+    non_decreasing_hull,
+    performance_gain,
+    relative_gain,
+    relative_gap,
+)
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import (
-    SHARES,
     TARGETS,
     CostRun,
     Curve,
+    Curves,
     Predictor,
+    cost_runs,
     share_of,
+    tuned_saving,
 )
-from litellm_benchrouter.validation.costs import costs_of
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.metrics import bootstrap_mean
-from litellm_benchrouter.validation.resample import bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     Array,
     Rows,
-    Split,
     achieved,
-    choose_splits,
     describe_splits,
-    metric_values,
 )
-
-_SMALLEST, _LARGEST, _PER_DECADE = -3, 4, 8  # of lambda, in powers of ten over the cost range
-
-_Curves = tuple[Array, Curve, Curve]
-"""p(x), the curve on the tuned samples, the curve on the test samples."""
 
 
 def run_cost(
-    prepared: Prepared,
+    prepared: TaskFolds,
     stages: Silent,
     *,
     test_share: float = 0.3,
@@ -58,8 +64,6 @@ def run_cost(
 
     Parameters
     ----------
-    prepared : Prepared
-    stages : Silent or Bars
     test_share, runs, metric, given
         As in `run_request`.
     k : int, optional
@@ -79,29 +83,19 @@ def run_cost(
     ConfigError
         If fewer than two models have a cost, or the metric or the split does not exist.
     """
-    costs = costs_of(prepared.benchmark)
-    if costs.left_out:
-        prepared = prepared.pool(list(costs.basis))
-    values = metric_values(prepared, metric)
-    k = prepared.routing.k if k is None else k
-    lambdas = prices_of_quality(costs.values.mean(axis=0))
-    splits, kind = choose_splits(prepared, test_share=test_share, runs=runs, given=given)
+    done, costs, kind = cost_runs(
+        MeasuredRun, prepared, test_share=test_share, runs=runs, metric=metric, k=k, given=given
+    )
+    prepared, splits = done[0].prepared, [run.split for run in done]
 
-    def run_of(split: Split) -> CostRun:
-        in_usd = costs.unit == "usd"
-        return CostRun(prepared, split, values, costs.values, lambdas, k, in_usd=in_usd)
-
-    def draw(split: Split) -> dict[str, _Curves]:
-        run = run_of(split)
+    def draw(i: int) -> dict[str, Curves]:
         return {
-            name: (p, run.curve(p, tuned=True), run.curve(p, tuned=False))
-            for name, p in run.predictions(predictors or {}).items()
+            name: done[i].curves(p) for name, p in done[i].predictions(predictors or {}).items()
         }
 
-    done = [run_of(split) for split in splits]
-    curves: dict[str, list[_Curves]] = {}
+    curves: dict[str, list[Curves]] = {}
     with stages.stage("quality against cost", len(splits)) as advance:
-        for of_split in engine.map(draw, splits):
+        for of_split in engine.map(draw, range(len(done))):
             for name, found in of_split.items():
                 curves.setdefault(name, []).append(found)
             advance(1)
@@ -112,7 +106,7 @@ def run_cost(
     return {
         "protocol": {
             "name": "cost",
-            **describe_splits(prepared, splits, kind, metric=metric, k=k),
+            **describe_splits(prepared, splits, kind, metric=metric, k=done[0].k),
         },
         "cost_basis": costs.describe(),
         "models": {
@@ -136,27 +130,101 @@ def run_cost(
     }
 
 
-def prices_of_quality(mean_cost: Array) -> Array:
-    """Return the grid of lambda: 0, then geometric from 0.001 to 10,000 over the cost range.
-
-    At 1 over the range, the whole range of costs is worth as much as a right answer; the steps far
-    above it are for models that are all cheap beside the dearest.
-
-    Parameters
-    ----------
-    mean_cost : ndarray of float64, shape (M,)
-
-    Returns
-    -------
-    ndarray of float64, shape (L,)
-        Quality per unit of cost.
-    """
-    span = float(np.ptp(mean_cost)) or float(mean_cost.max()) or 1.0
-    steps = (_LARGEST - _SMALLEST) * _PER_DECADE + 1
-    return np.concatenate(([0.0], np.logspace(_SMALLEST, _LARGEST, steps) / span))
+SHARES = np.linspace(0.0, 1.0, 11)
+"""Shares of strong calls at which the two-model curve is reported."""
 
 
-def _method(runs: Sequence[CostRun], curves: Sequence[_Curves], zero: Array) -> dict[str, Any]:
+class MeasuredRun(CostRun):
+    """A split with the numbers that the field reports of it."""
+
+    @cached_property
+    def singles(self) -> tuple[Array, Array]:
+        """Mean cost and quality of every single model on the test part."""
+        every = range(len(self.prepared.benchmark.models))
+        points = np.array([self.always(m, self.split.test) for m in every])
+        return points[:, 0], points[:, 1]
+
+    @cached_property
+    def cheapest(self) -> int:
+        """The cheapest model of the training part; of several the best."""
+        cost = self.costs[self.split.train].mean(axis=0)
+        return int(self.known.order[cost[self.known.order].argmin()])
+
+    @cached_property
+    def oracle(self) -> Rows:
+        """The cheapest of the models that answer best, for each test sample."""
+        asked = self.values[self.split.test]
+        value = np.where(np.isnan(asked), -np.inf, asked)
+        best = value == value.max(axis=1, keepdims=True)
+        picks: Rows = np.where(best, self.costs[self.split.test], np.inf).argmin(axis=1)
+        return picks
+
+    def aiq_of(self, cost: Array, quality: Array) -> float:
+        """AIQ of a set of points over the cost range of the single models."""
+        singles, _ = self.singles
+        low, high = float(np.nanmin(singles)), float(np.nanmax(singles))
+        return aiq(non_decreasing_hull(cost, quality), low, high)
+
+    def metrics(self, p: Array, tuned: Curve, test: Curve) -> dict[str, float]:
+        """Return the numbers of one predictor, by flat name; NaN where one is not defined."""
+        cost, quality = self.always(self.known.best, self.split.test)
+        found = {"aiq": self.aiq_of(test.cost, test.quality)}
+        for name, share in TARGETS.items():
+            wanted = share_of(quality, share)
+            found[f"hindsight.{name}"] = cost_saved(test.cost, test.quality, wanted, cost)
+        return found | self._route_llm(p) | self._arena(tuned, test) | self._llm_router_bench(test)
+
+    def _route_llm(self, p: Array) -> dict[str, float]:
+        strong, weak = self.known.best, self.cheapest
+        asked = self.values[self.split.test].astype(np.float64)
+        said = p[len(self.tuned) :]
+        share, quality = call_curve(
+            said[:, strong] - said[:, weak], asked[:, weak], asked[:, strong]
+        )
+        recovered = gap_recovered(quality, float(quality[0]), float(quality[-1]))
+        found = {f"cpt_{t}": call_threshold(share, recovered, t / 100) for t in (20, 50, 80)}
+        found |= {
+            f"pgr_{s:.1f}": float(at)
+            for s, at in zip(SHARES, np.interp(SHARES, share, recovered), strict=True)
+        }
+        return found | {"apgr": average_gap_recovered(share, recovered)}
+
+    def _arena(self, tuned: Curve, test: Curve) -> dict[str, float]:
+        names = ("arena", "arena_cost_per_1k", "arena_quality", "arena_best_single")
+        if not self.in_usd or np.nanmin(self.values) < 0 or np.nanmax(self.values) > 1:
+            return dict.fromkeys(names, math.nan)
+        score = np.array([_arena(*point) for point in zip(tuned.cost, tuned.quality, strict=True)])
+        i = int(np.where(np.isnan(score), -1.0, score).argmax())
+        single = [_arena(*point) for point in zip(*self.singles, strict=True)]
+        cost, quality = float(test.cost[i]), float(test.quality[i])
+        found = (_arena(cost, quality), 1_000 * cost, quality, float(np.nanmax(single)))
+        return dict(zip(names, found, strict=True))
+
+    def _llm_router_bench(self, test: Curve) -> dict[str, float]:
+        rows = self.split.test
+        cost, quality = self.singles
+        best = int(self.prepared.order(quality, quality)[0])
+        task = self.prepared.benchmark.task[rows]
+        asked = self.values[rows].astype(np.float64)
+
+        def per_task(value: Array) -> Array:
+            return np.array([float(mean(value[task == d])) for d in np.unique(task)])
+
+        router = per_task(achieved(self.values, rows, test.picks[0]))
+        return {
+            "gain_at_random": relative_gain(router, per_task(mean(asked, axis=1))),
+            "gain_at_best_single": relative_gain(router, per_task(asked[:, best])),
+            "gap_at_oracle": relative_gap(
+                router, per_task(achieved(self.values, rows, self.oracle))
+            ),
+            "perf_gain": performance_gain(test.quality, float(quality[best])),
+            "cost_save": cost_saved(
+                test.cost, test.quality, float(quality[best]), float(cost[best])
+            ),
+        }
+
+
+def _method(runs: Sequence[MeasuredRun], curves: Sequence[Curves], zero: Array) -> dict[str, Any]:
     """Describe one predictor: means over the runs of what each run measures."""
     seed = runs[0].prepared.seed
     found = [run.metrics(*one) for run, one in zip(runs, curves, strict=True)]
@@ -173,7 +241,7 @@ def _method(runs: Sequence[CostRun], curves: Sequence[_Curves], zero: Array) -> 
             for price, point in zip(runs[0].lambdas, _points(cost, quality), strict=True)
         ],
         "hull": _points(*non_decreasing_hull(cost, quality)),
-        "tuned": {name: _tuned(runs, curves, share) for name, share in TARGETS.items()},
+        "tuned": {name: tuned_saving(runs, curves, share) for name, share in TARGETS.items()},
         "hindsight": {
             name: {
                 "saved": means[f"hindsight.{name}"],
@@ -203,36 +271,7 @@ def _method(runs: Sequence[CostRun], curves: Sequence[_Curves], zero: Array) -> 
     }
 
 
-def _tuned(runs: Sequence[CostRun], curves: Sequence[_Curves], share: float) -> dict[str, Any]:
-    """Choose lambda on the training part, and say what it turns out to save and to cost."""
-    seed = runs[0].prepared.seed
-    rows: list[Rows] = []
-    gained, saved, paid, ratios, shares, prices = [], [], [], [], [], []
-    for run, (_, tuned, test) in zip(runs, curves, strict=True):
-        i = run.choose(tuned, share)
-        asked, picks = run.split.test, run.picks_at(test, i)
-        best = np.full_like(asked, run.known.best)
-        rows.append(asked)
-        gained.append(achieved(run.values, asked, picks) - achieved(run.values, asked, best))
-        paid.append(achieved(run.costs, asked, best))
-        saved.append(paid[-1] - achieved(run.costs, asked, picks))
-        _, quality = run.point(asked, picks)
-        _, best_quality = run.point(asked, best)
-        ratios.append(quality / best_quality if best_quality > 0 else float("nan"))
-        shares.append(saved[-1].sum() / paid[-1].sum() if paid[-1].sum() > 0 else float("nan"))
-        prices.append(None if i is None else float(run.lambdas[i]))
-    return {
-        "saved": _mean(shares),
-        "saved_over_samples_95": bootstrap_samples(rows, saved, weights=paid, seed=seed),
-        "quality_ratio": _mean(ratios),
-        "quality_gain": _mean([float(mean(gain)) for gain in gained]),
-        "quality_gain_over_samples_95": bootstrap_samples(rows, gained, seed=seed),
-        "lambda": prices,
-        "runs_with_bma": sum(price is None for price in prices),
-    }
-
-
-def _zero_saved(run: CostRun, share: float) -> float:
+def _zero_saved(run: MeasuredRun, share: float) -> float:
     """Saved by tossing coins between the single models, at a share of the best one's quality."""
     cost, quality = run.always(run.known.best, run.split.test)
     hull_cost, hull_quality = non_decreasing_hull(*run.singles)
@@ -256,3 +295,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _known(values: Sequence[float]) -> int:
     return int((~np.isnan(values)).sum())
+
+
+def _arena(cost: float, quality: float) -> float:
+    return math.nan if math.isnan(quality) else arena_score(quality, 1_000 * cost)

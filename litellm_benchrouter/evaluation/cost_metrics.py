@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
+from litellm_benchrouter.validation.cost import cheapest_reaching
+
 Array = NDArray[np.float64]
 
 _EPSILON = 1e-12
@@ -201,12 +203,6 @@ def performance_gain(quality: Array, best_single: float) -> float:
     """
     known = quality[~np.isnan(quality)]
     return float(known.max() / best_single - 1.0) if len(known) and best_single > 0 else math.nan
-
-
-def cheapest_reaching(cost: Array, quality: Array, target: float) -> int | None:
-    """Position of the cheapest point whose quality is at least the target; None where none is."""
-    reached = np.flatnonzero(quality >= target - _EPSILON)
-    return int(reached[cost[reached].argmin()]) if len(reached) else None
 
 
 def cost_saved(cost: Array, quality: Array, target: float, reference_cost: float) -> float:

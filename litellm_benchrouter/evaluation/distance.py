@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.validation.metrics import spearman
 
 _BINS = 8

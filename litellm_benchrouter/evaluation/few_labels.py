@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.task import describe
-from litellm_benchrouter.guarded.few_labels import required_probability, update
-from litellm_benchrouter.guarded.task_prior import (
+from litellm_benchrouter.guarded.few_labels import (
     BETA_MASS,
     TaskPrior,
     label_covariances,
     learn_prior,
+    required_probability,
+    update,
 )
 from litellm_benchrouter.guarded.unseen import Evidence, candidate_scores, select
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import DEFAULT, evidence_without
 from litellm_benchrouter.validation.metrics import bootstrap_mean
 
@@ -42,7 +43,7 @@ class _NewTask:
 
 
 def run_few_labels(
-    prepared: Prepared,
+    prepared: TaskFolds,
     stages: Silent,
     *,
     n_labels: Sequence[int] = LABELS,
@@ -56,12 +57,8 @@ def run_few_labels(
 
     Parameters
     ----------
-    prepared : Prepared
-    stages : Silent or Bars
-    n_labels : sequence of int
     draws : int
         Random choices of the inputs to label.
-    engine : Engine
 
     Returns
     -------
@@ -103,7 +100,7 @@ def run_few_labels(
 
 
 def _new_task(
-    prepared: Prepared, evidence: Evidence, covariances: NDArray[np.float64], d: int
+    prepared: TaskFolds, evidence: Evidence, covariances: NDArray[np.float64], d: int
 ) -> _NewTask:
     scores = candidate_scores(evidence, select(evidence).candidate)
     size = np.array([len(rows) for rows in prepared.rows], dtype=np.float64)
@@ -114,7 +111,7 @@ def _new_task(
 
 
 def _gains(
-    prepared: Prepared, new: _NewTask, d: int, n_labels: Sequence[int], draws: int
+    prepared: TaskFolds, new: _NewTask, d: int, n_labels: Sequence[int], draws: int
 ) -> NDArray[np.float64]:
     """Mean gain over BMA on the unlabelled inputs, shape (methods, len(n_labels))."""
     rows = prepared.rows[d]
@@ -131,7 +128,7 @@ def _gains(
     return total
 
 
-def _picks(prepared: Prepared, new: _NewTask, labels: NDArray[np.float32]) -> tuple[int, int, int]:
+def _picks(prepared: TaskFolds, new: _NewTask, labels: NDArray[np.float32]) -> tuple[int, int, int]:
     count = (~np.isnan(labels)).sum(axis=0)
     raw = np.where(count > 0, mean(labels), -np.inf)
     seen = np.where(count > 0, count * np.where(count > 0, raw, 0.0), 0.0)

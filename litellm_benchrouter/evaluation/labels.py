@@ -12,12 +12,19 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.evaluation.task import describe
-from litellm_benchrouter.paper.masked import mean, ratio
+from litellm_benchrouter.paper.benchmark import mean, ratio
 from litellm_benchrouter.paper.mixing import Mixed, MixedLists, votes_of
-from litellm_benchrouter.paper.scores import TaskScores, choose, predictor_accuracy, s1, s2, s3
+from litellm_benchrouter.paper.scores import (
+    TaskScores,
+    decide_by_eq6,
+    predictor_accuracy,
+    s1,
+    s2,
+    s3,
+)
 from litellm_benchrouter.paper.smoother import ALPHAS, SmootherTable, draws, kernel_smoother
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.metrics import pearson
 
 Array = NDArray[np.float64]
@@ -29,13 +36,13 @@ _DRAW = ("task", "alpha", "repeat", "moved", "u", "predictor_accuracy", "smoothe
 
 
 def run_labels(
-    prepared: Prepared,
+    prepared: TaskFolds,
     stages: Silent,
     *,
     alphas: Sequence[float] = ALPHAS,
     repeats: int = 10,
     max_moved: int = 50,
-    reference: Prepared | None = None,
+    reference: TaskFolds | None = None,
     engine: Engine = LOCAL,
 ) -> dict[str, Any]:
     """Move min(alpha n, max_moved) samples of each new task into the training data and choose.
@@ -46,14 +53,11 @@ def run_labels(
 
     Parameters
     ----------
-    prepared : Prepared
-    stages : Silent or Bars
     alphas : sequence of float
         Shares of the new task, in [0, 1].
     repeats : int
         Draws for each alpha and task.
-    max_moved : int
-    reference : Prepared, optional
+    reference : TaskFolds, optional
         The benchmark with a larger pool of models, whose best model on average is the line to
         compare with (figure 8).
     engine : Engine
@@ -106,16 +110,16 @@ class _NewTask:
 
     def __init__(
         self,
-        prepared: Prepared,
+        prepared: TaskFolds,
         d: int,
         table: SmootherTable,
         votes: tuple[NDArray[np.uint8], NDArray[np.uint8]],
-        reference: Prepared | None,
+        reference: TaskFolds | None,
     ) -> None:
         rows, routing = prepared.rows[d], prepared.routing
         self._prepared, self._d, self._pairs = prepared, d, table.pairs()
         self._mixing = MixedLists(
-            prepared.outside.rows(rows),
+            prepared.neighbors_other_tasks.rows(rows),
             np.arange(len(rows)),
             rows,
             prepared.embeddings,
@@ -164,7 +168,7 @@ class _NewTask:
         }
         for name, estimate in {"s3": p, "s3_true_p": true_p}.items():
             third = scores[name] = s3(second, estimate)
-            choice = choose(
+            choice = decide_by_eq6(
                 TaskScores(len(g), u, first, second, third, estimate),
                 self._average,
                 benchmark.cost_ranks,
@@ -175,7 +179,7 @@ class _NewTask:
         return picks, scores, true_p, p
 
 
-def _best_on_average(prepared: Prepared, d: int) -> int:
+def _best_on_average(prepared: TaskFolds, d: int) -> int:
     average = prepared.average_without(d)
     return int(prepared.order(average, average)[0])
 

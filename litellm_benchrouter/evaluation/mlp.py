@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.task import describe, hold_out, smoothed
-from litellm_benchrouter.paper.benchmark import MISSING
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.evaluation.task import describe, hold_out
+from litellm_benchrouter.paper.benchmark import MISSING, mean
 from litellm_benchrouter.paper.neighbors import task_rows
 from litellm_benchrouter.paper.scores import predictor_accuracy
 from litellm_benchrouter.paper.smoother import SmootherTable, draws
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
+from litellm_benchrouter.validation.methods import smoothed
 
 if TYPE_CHECKING:
     from litellm_benchrouter.evaluation.nets import Recipe
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 
 def run_mlp(
-    prepared: Prepared,
+    prepared: TaskFolds,
     stages: Silent,
     *,
     hidden: Sequence[int] = (1500, 1500),
@@ -44,8 +44,6 @@ def run_mlp(
 
     Parameters
     ----------
-    prepared : Prepared
-    stages : Silent or Bars
     hidden, epochs, learning_rate, patience, each_model
         See `Recipe`.
     table_alphas : sequence of float
@@ -116,7 +114,7 @@ class _Nets:
         Accuracy on the validation samples, which are in distribution.
     """
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: TaskFolds) -> None:
         n_groups, n_models = prepared.n_groups, len(prepared.benchmark.models)
         self._prepared = prepared
         self._rows = task_rows(prepared.group, n_groups)
@@ -172,7 +170,6 @@ def confidence_threshold(g: Array, correctness: NDArray[np.uint8], t: float = 0.
         Predictions on validation samples.
     correctness : ndarray of uint8, shape (n, M)
         255 is missing.
-    t : float
 
     Returns
     -------

@@ -80,15 +80,10 @@ def train(
     vectors : ndarray of float32, shape (n, d)
     correctness : ndarray of uint8, shape (n, M)
         255 is missing.
-    recipe : Recipe
     seed : sequence of int
         Of the weights, the batches and the validation samples.
     progress : callable
         Called with the number of epochs done, or saved by stopping early, since the last call.
-
-    Returns
-    -------
-    Trained
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(vectors))

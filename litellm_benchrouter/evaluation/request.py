@@ -10,25 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.evaluation.distance_curve import curve_over_distance
-from litellm_benchrouter.paper.benchmark import labels
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import labels, mean
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.metrics import (
     bootstrap_mean,
+    bootstrap_samples,
     brier,
     expected_calibration_error,
     half_split_oracle,
     reliability,
 )
-from litellm_benchrouter.validation.resample import bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     NO_PICK,
     Array,
     Rows,
     Split,
-    Training,
+    TrainSplit,
     achieved,
     best_per_task,
     choose_splits,
@@ -38,10 +36,10 @@ from litellm_benchrouter.validation.splits import (
     training,
 )
 
-PerRequestMethod = Callable[[Training, Rows], Rows]
+PerRequestMethod = Callable[[TrainSplit, Rows], Rows]
 """Picks a model for each test sample: (training part, rows of the test samples) -> positions."""
 
-ProbabilityMethod = Callable[[Training, Rows], Array]
+ProbabilityMethod = Callable[[TrainSplit, Rows], Array]
 """P(correct) of every model on each test sample, shape (q, M)."""
 
 _Found = Mapping[str, Array]
@@ -63,7 +61,7 @@ class _Run:
 
 
 def run_request(
-    prepared: Prepared,
+    prepared: TaskFolds,
     stages: Silent,
     *,
     test_share: float = 0.3,
@@ -79,9 +77,6 @@ def run_request(
 
     Parameters
     ----------
-    prepared : Prepared
-    stages : Silent or Bars
-    test_share : float
     runs : int
         Random splits.
     metric : str
@@ -94,17 +89,8 @@ def run_request(
         Further methods by name.
     probabilities : mapping of str to ProbabilityMethod, optional
         What methods of that name say of each model.
-    engine : Engine
 
-    Returns
-    -------
-    dict
-        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
-
-    Raises
-    ------
-    ConfigError
-        If the metric or the split does not exist.
+    docs/evaluation.md specifies the document. Raises ConfigError for an unknown metric or split.
     """
     values = metric_values(prepared, metric)
     k = prepared.routing.k if k is None else k
@@ -142,7 +128,7 @@ def run_request(
 
 
 def _run(
-    prepared: Prepared,
+    prepared: TaskFolds,
     split: Split,
     values: NDArray[np.float32],
     k: int,
@@ -174,7 +160,7 @@ def _run(
     )
 
 
-def _achieved(prepared: Prepared, run: _Run, values: NDArray[np.float32]) -> _Found:
+def _achieved(prepared: TaskFolds, run: _Run, values: NDArray[np.float32]) -> _Found:
     """Value of each method on each test sample, NaN where its pick has none."""
     rows = run.split.test
     asked = values[rows].astype(np.float64)
@@ -188,7 +174,7 @@ def _achieved(prepared: Prepared, run: _Run, values: NDArray[np.float32]) -> _Fo
 
 
 def _methods(
-    prepared: Prepared, runs: Sequence[_Run], found: Mapping[str, Sequence[_Found]], metric: str
+    prepared: TaskFolds, runs: Sequence[_Run], found: Mapping[str, Sequence[_Found]], metric: str
 ) -> dict[str, dict[str, Any]]:
     """Describe each method: means over the runs, gains paired sample by sample."""
     means = {name: _mean_of([_means(one) for one in per_run]) for name, per_run in found.items()}
@@ -217,7 +203,7 @@ def _methods(
     return document
 
 
-def _calibration(prepared: Prepared, runs: Sequence[_Run], name: str) -> dict[str, float]:
+def _calibration(prepared: TaskFolds, runs: Sequence[_Run], name: str) -> dict[str, Any]:
     """How far a method's probabilities are from what happened, for all models and for its picks."""
     said = np.concatenate([run.probabilities[name] for run in runs])
     happened = np.concatenate([prepared.labels[run.split.test] for run in runs]).astype(float)
@@ -227,6 +213,7 @@ def _calibration(prepared: Prepared, runs: Sequence[_Run], name: str) -> dict[st
         "brier": brier(said.ravel(), happened.ravel()),
         "ece": expected_calibration_error(said.ravel(), happened.ravel()),
         "ece_of_picks": expected_calibration_error(said[rows, picks], happened[rows, picks]),
+        "reliability": reliability(said.ravel(), happened.ravel()),
     }
 
 
@@ -244,7 +231,7 @@ def _bma_share(runs: Sequence[_Run], picks: Sequence[Rows] | None) -> float | No
     return float(np.mean([(p == run.best).mean() for p, run in zip(picks, runs, strict=True)]))
 
 
-def _mean_params(prepared: Prepared, picks: Sequence[Rows] | None) -> float | None:
+def _mean_params(prepared: TaskFolds, picks: Sequence[Rows] | None) -> float | None:
     if picks is None:
         return None
     picked = np.concatenate(picks)
@@ -259,7 +246,7 @@ def _calls(name: str, n_models: int) -> int | None:
     return n_models if name in ("ll", "oracle") or name.startswith("ranker:") else _CALLS
 
 
-def _models(prepared: Prepared, runs: Sequence[_Run]) -> dict[str, dict[str, float]]:
+def _models(prepared: TaskFolds, runs: Sequence[_Run]) -> dict[str, dict[str, float]]:
     """Mean of every single model on the test parts, by metric."""
     means = {
         metric: mean(np.array([mean(values[run.split.test]) for run in runs]))
@@ -272,7 +259,7 @@ def _models(prepared: Prepared, runs: Sequence[_Run]) -> dict[str, dict[str, flo
 
 
 def _baselines(
-    prepared: Prepared, runs: Sequence[_Run], values: NDArray[np.float32]
+    prepared: TaskFolds, runs: Sequence[_Run], values: NDArray[np.float32]
 ) -> dict[str, Any]:
     """Say how much of an oracle is noise; see `summary.baselines`."""
     fixed = mean(np.array([mean(values[run.split.test]) for run in runs]))
@@ -297,3 +284,48 @@ def _baselines(
             "mean_score": float(np.mean(halves)) if halves else float("nan")
         },
     }
+
+
+_STEPS = 20  # points of the curve
+
+
+def curve_over_distance(
+    distance: NDArray[np.float64],
+    found: Mapping[str, Sequence[Mapping[str, NDArray[np.float64]]]],
+) -> list[dict[str, Any]]:
+    """Means over the test samples whose mean distance to their neighbours is at most C (fig. 7).
+
+    Parameters
+    ----------
+    distance : ndarray of float64, shape (q,)
+        Cosine distance in [0, 2] of each test sample of all runs; NaN where it has no neighbour.
+    found : mapping of str to sequence of mapping of str to ndarray
+        By metric and run: the value of each method on each test sample.
+
+    Returns
+    -------
+    list of dict
+        `max_distance`, `share` of the samples, and the mean of each method by metric.
+    """
+    known = distance[~np.isnan(distance)]
+    if not len(known):
+        return []
+    pooled = {
+        metric: {name: np.concatenate([one[name] for one in per_run]) for name in per_run[0]}
+        for metric, per_run in found.items()
+    }
+    shares = np.linspace(1 / _STEPS, 1.0, _STEPS)
+    limits = np.unique(np.quantile(known, shares, method="inverted_cdf"))
+    return [
+        {
+            "max_distance": float(limit),
+            "share": float((distance <= limit).mean()),
+            "metrics": {
+                metric: {
+                    name: float(mean(values[distance <= limit])) for name, values in one.items()
+                }
+                for metric, one in pooled.items()
+            },
+        }
+        for limit in limits
+    ]

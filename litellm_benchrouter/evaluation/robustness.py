@@ -61,7 +61,6 @@ def run_robustness(
 
     Parameters
     ----------
-    texts : sequence of str
     decide : callable
         Prompts -> position of the model that is picked for each.
     seed : int

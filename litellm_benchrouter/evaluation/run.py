@@ -12,11 +12,10 @@ import numpy as np
 from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_benchmark,
-    without_unknown_prompts,
+    load_benchmark,
 )
-from litellm_benchrouter.building.load import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.embedders.precomputed import PrecomputedEmbedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
@@ -28,8 +27,7 @@ from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.fitting import FittingSet
-from litellm_benchrouter.validation.folds import Prepared, choose_pool, prepare
+from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset, choose_pool, prepare
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
     request_picks,
@@ -50,11 +48,8 @@ class Options:
 
     Attributes
     ----------
-    protocols : tuple of str
-    models : list of str or None
     max_params : float or None
         Billions of parameters.
-    without_top : int
     by_family : bool
         Hold out together the tasks whose names agree up to the first "/".
     metric : str
@@ -92,11 +87,8 @@ def evaluate(
 
     Parameters
     ----------
-    config : BenchRouterConfig
-    options : Options
     embeddings : Path, optional
         A .npy file of shape (n, d), rows in the order of the (only) source's samples.
-    stages : Silent or Bars, optional
 
     Returns
     -------
@@ -128,13 +120,12 @@ def _evaluate(
     engine: Engine,
 ) -> dict[str, Any]:
     benchmark, report = load_benchmark(config, stages, engine)
-    embedded = embed_benchmark(
+    benchmark, embedded = embed_benchmark(
         config, benchmark, report, embeddings, config.artifacts / "cache", stages, engine
     )
-    benchmark, embedded = without_unknown_prompts(benchmark, embedded)
     n_known = len(benchmark)
     most = n_known if options.samples is None else options.samples
-    taken = FittingSet.of(benchmark, embedded.vectors, most, seed=config.seed)
+    taken = TrainingSubset.of(benchmark, embedded.vectors, most, seed=config.seed)
     benchmark = taken.benchmark
     whole = prepare(
         benchmark,
@@ -170,8 +161,8 @@ def _evaluate(
 
 
 def _run(
-    whole: Prepared,
-    prepared: Prepared,
+    whole: TaskFolds,
+    prepared: TaskFolds,
     embedded: EmbeddedBenchmark,
     options: Options,
     stages: Silent,
@@ -227,7 +218,7 @@ def _run(
     return documents, skipped
 
 
-def _robustness(prepared: Prepared, embedded: EmbeddedBenchmark, stages: Silent) -> dict[str, Any]:
+def _robustness(prepared: TaskFolds, embedded: EmbeddedBenchmark, stages: Silent) -> dict[str, Any]:
     """Perturb prompts and see whether the router picks the same model, the prompt left out."""
     if embedded.embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,24 +10,30 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.summary import Choice, baselines, summarise, task_rows
 from litellm_benchrouter.paper.scores import (
-    TaskScores,
-    choose,
-    correctness_predictor,
     predictor_accuracy,
-    s1,
-    s2,
-    s3,
 )
-from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, task_distance
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared
-from litellm_benchrouter.validation.methods import DEFAULT, unseen_choices
+from litellm_benchrouter.validation.folds import TaskFolds
+from litellm_benchrouter.validation.methods import (
+    DEFAULT,
+    Choice,
+    choices_for,
+    distance_of,
+    knn,
+    smoothed,
+    unseen_choices,
+)
 from litellm_benchrouter.validation.metrics import (
+    bootstrap_mean,
+    bootstrap_within_tasks,
     brier,
     expected_calibration_error,
+    half_split_oracle,
+    pearson,
+    rank_of,
     reliability,
+    spearman,
 )
 
 _FEWEST_GROUPS = 3  # one to hold out, and two whose own predictions say how far to trust them
@@ -37,7 +43,7 @@ Estimator = Callable[[int, Array], Array]
 """Estimates p(d', m) of a task from its number and the predictions g on its inputs."""
 
 
-def run_task(prepared: Prepared, stages: Silent, *, engine: Engine = LOCAL) -> dict[str, Any]:
+def run_task(prepared: TaskFolds, stages: Silent, *, engine: Engine = LOCAL) -> dict[str, Any]:
     """Run the protocol with the paper's kNN predictors and kernel smoother.
 
     Returns
@@ -66,31 +72,8 @@ def run_task(prepared: Prepared, stages: Silent, *, engine: Engine = LOCAL) -> d
     return document
 
 
-def knn(prepared: Prepared, d: int) -> Array:
-    """g on the inputs of a task from the tasks that remain when it is the new one (eq. 7)."""
-    near = prepared.outside.rows(prepared.rows[d]).first(prepared.routing.k)
-    return correctness_predictor(prepared.benchmark.correctness, near)
-
-
-def smoothed(prepared: Prepared, d: int, tables: Mapping[int, SmootherTable]) -> Array:
-    """p(d', m) of a new task by the kernel smoother (eq. 10); tables by the group left out."""
-    table_u, table_p = tables[int(prepared.group_of_task[d])].pairs()
-    return kernel_smoother(distance_of(prepared, d), table_u, table_p, prepared.routing.sigma)
-
-
-def paper_choices(prepared: Prepared, tables: Mapping[int, SmootherTable]) -> dict[int, Choice]:
-    """S3 with eq. 6 for each task of the groups that are left out."""
-    choices = {}
-    for d in range(prepared.n_tasks):
-        if int(prepared.group_of_task[d]) in tables:
-            g = knn(prepared, d)
-            p = smoothed(prepared, d, tables)
-            choices[d] = _choices(prepared, d, g, {"s3": p}, p)["s3"]
-    return choices
-
-
 def hold_out(
-    prepared: Prepared,
+    prepared: TaskFolds,
     predict: Callable[[int], Array],
     estimators: dict[str, Estimator],
     advance: Callable[[int], None],
@@ -100,7 +83,6 @@ def hold_out(
 
     Parameters
     ----------
-    prepared : Prepared
     predict : callable
         Task -> g on its inputs, shape (n_d, M), from predictors that have not seen it.
     estimators : dict of str to callable
@@ -126,7 +108,7 @@ def hold_out(
         estimated = {name: estimate(d, g) for name, estimate in estimators.items()}
         for name, p in estimated.items():
             errors[name].append(np.nanmean(np.abs(p - true_p)))
-        for name, choice in _choices(prepared, d, g, estimated, true_p).items():
+        for name, choice in choices_for(prepared, d, g, estimated, true_p).items():
             choices.setdefault(name, []).append(choice)
         for name, of_task in (extra or {}).items():
             choices.setdefault(name, []).append(of_task[d])
@@ -149,12 +131,7 @@ def hold_out(
     }
 
 
-def distance_of(prepared: Prepared, d: int) -> float:
-    """u(d) from the tasks that remain when d is the new one (eq. 8)."""
-    return task_distance(prepared.outside.rows(prepared.rows[d]), prepared.routing.kappa)
-
-
-def describe(prepared: Prepared) -> dict[str, Any]:
+def describe(prepared: TaskFolds) -> dict[str, Any]:
     """Return what a reader needs to run the protocol again."""
     routing = prepared.routing
     return {
@@ -167,38 +144,137 @@ def describe(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _choices(
-    prepared: Prepared, d: int, g: Array, estimated: dict[str, Array], true_p: Array
-) -> dict[str, Choice]:
-    average = prepared.average_without(d)
-    first, second = s1(g), s2(g, prepared.routing.t)
-    chosen = {
-        "s1": _best(prepared, first, average),
-        "s2": _best(prepared, second, average),
+def summarise(
+    prepared: TaskFolds, choices: Mapping[str, Sequence[Choice]], tasks: Sequence[int]
+) -> dict[str, dict[str, Any]]:
+    """Describe each method over the held-out tasks.
+
+    Parameters
+    ----------
+    choices : mapping of str to sequence of Choice
+        For each method one choice a task, in the order of `tasks`; `bma` must be among them.
+
+    Returns
+    -------
+    dict
+        By method: accuracy, ratio_to_best, pearson, spearman, bma_share, params_b, rank, and the
+        gain over BMA with its paired-bootstrap intervals over tasks and over samples.
+    """
+    bma = [choice.pick for choice in choices["bma"]]
+    base = [_answers(prepared, d, pick) for d, pick in zip(tasks, bma, strict=True)]
+    base_accuracy = np.array([_mean(answers) for answers in base])
+    best = np.array([np.nanmax(prepared.accuracy[d]) for d in tasks])
+    document = {}
+    for method, chosen in choices.items():
+        answers = [_answers(prepared, d, c.pick) for d, c in zip(tasks, chosen, strict=True)]
+        accuracy = np.array([_mean(values) for values in answers])
+        ratio = np.divide(accuracy, best, out=np.ones_like(accuracy), where=best > 0)
+        over_tasks = bootstrap_mean(accuracy - base_accuracy, seed=prepared.seed)
+        over_samples = bootstrap_within_tasks(
+            [a - b for a, b in zip(answers, base, strict=True)], seed=prepared.seed
+        )
+        document[method] = {
+            "accuracy": _mean(accuracy),
+            "ratio_to_best": _mean(ratio),
+            "pearson": _correlation(prepared, chosen, tasks, pearson),
+            "spearman": _correlation(prepared, chosen, tasks, spearman),
+            "bma_share": _mean(
+                np.array([np.mean(c.pick == m) for c, m in zip(chosen, bma, strict=True)])
+            ),
+            "params_b": _mean(np.array([_mean(prepared.params[c.pick]) for c in chosen])),
+            "rank": _mean(
+                np.array(
+                    [
+                        _rank(prepared, d, c.pick, value)
+                        for d, c, value in zip(tasks, chosen, accuracy, strict=True)
+                    ]
+                )
+            ),
+            "gain": over_tasks[0],
+            "gain_over_tasks_95": list(over_tasks[1:]),
+            "gain_over_samples_95": list(over_samples[1:]),
+            "tasks_worse": int((accuracy < base_accuracy - 1e-12).sum()),
+            "worst_task_gain": float(np.nanmin(accuracy - base_accuracy)),
+        }
+    return document
+
+
+def baselines(prepared: TaskFolds, tasks: Sequence[int]) -> dict[str, Any]:
+    """Honest baselines beside BMA and the oracle.
+
+    The oracle picks on the labels that it is measured on, and leave-one-task-out BMA is weak where
+    the top models nearly tie: the half-split oracle and the fixed model that is best in hindsight
+    say how much of either is noise.
+    """
+    accuracy = prepared.accuracy[list(tasks)]
+    fixed = accuracy.mean(axis=0) if not np.isnan(accuracy).any() else np.nanmean(accuracy, axis=0)
+    best = int(np.nanargmax(fixed))
+    half = [
+        half_split_oracle(prepared.labels[prepared.rows[d]].astype(np.float64), seed=prepared.seed)
+        for d in tasks
+    ]
+    return {
+        "fixed_best_in_hindsight": {
+            "model": prepared.benchmark.models[best],
+            "accuracy": float(fixed[best]),
+        },
+        "half_split_oracle": {"accuracy": _mean(np.array(half))},
+        "random": {"accuracy": _mean(accuracy)},
     }
-    for name, p in {**estimated, "s3_true_p": true_p}.items():
-        third = s3(second, p)
-        scores = TaskScores(len(g), 0.0, first, second, third, p)
-        chosen[name] = Choice(_by_eq_6(prepared, scores, average), third)
-    likelihood = prepared.benchmark.columns.get("log_likelihood")
-    if likelihood is not None:
-        # A task without log-likelihoods leaves nothing to choose by: all tie, and the best on
-        # average is taken.
-        values = likelihood[prepared.rows[d]].astype(np.float64)
-        chosen["ll"] = _best(prepared, s1(values), average)
-    chosen["bma"] = _best(prepared, average, average, correlate=False)
-    chosen["oracle"] = _best(prepared, prepared.accuracy[d], average, correlate=False)
-    return chosen
 
 
-def _best(prepared: Prepared, scores: Array, average: Array, *, correlate: bool = True) -> Choice:
-    pick = int(prepared.order(scores, average)[0])
-    return Choice(pick, scores if correlate else None)
+def task_rows(
+    prepared: TaskFolds, choices: Mapping[str, Sequence[Choice]], tasks: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Describe each held-out task: its models' accuracies and every method's pick."""
+    models = prepared.benchmark.models
+    rows = []
+    for position, d in enumerate(tasks):
+        picks = {method: chosen[position].pick for method, chosen in choices.items()}
+        rows.append(
+            {
+                "task": prepared.benchmark.tasks[d],
+                "n_samples": len(prepared.rows[d]),
+                "accuracy": dict(zip(models, prepared.accuracy[d].tolist(), strict=True)),
+                "picks": {
+                    method: models[pick] if isinstance(pick, int) else None
+                    for method, pick in picks.items()
+                },
+                "method_accuracy": {
+                    method: _mean(_answers(prepared, d, pick)) for method, pick in picks.items()
+                },
+            }
+        )
+    return rows
 
 
-def _by_eq_6(prepared: Prepared, scores: TaskScores, average: Array) -> int:
-    benchmark = prepared.benchmark
-    choice = choose(
-        scores, average, benchmark.cost_ranks, benchmark.models, eta=prepared.routing.eta
-    )
-    return int(choice.order[0])
+def _answers(prepared: TaskFolds, d: int, pick: int | NDArray[np.intp]) -> NDArray[np.float64]:
+    """Correctness of the picked model on each sample of a task."""
+    values = prepared.labels[prepared.rows[d]]
+    if isinstance(pick, int):
+        return values[:, pick].astype(np.float64)
+    return values[np.arange(len(values)), pick].astype(np.float64)
+
+
+def _correlation(
+    prepared: TaskFolds, chosen: Sequence[Choice], tasks: Sequence[int], measure: Any
+) -> float | None:
+    values = [
+        measure(c.scores, prepared.accuracy[d])
+        for d, c in zip(tasks, chosen, strict=True)
+        if c.scores is not None
+    ]
+    found = _mean(np.array(values)) if values else float("nan")
+    return None if np.isnan(found) else found
+
+
+def _rank(prepared: TaskFolds, d: int, pick: int | NDArray[np.intp], accuracy: float) -> float:
+    if isinstance(pick, int):
+        return float(rank_of(pick, prepared.accuracy[d]))
+    return 1.0 + float((prepared.accuracy[d] > accuracy + 1e-12).sum())
+
+
+def _mean(values: NDArray[Any]) -> float:
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    return float(known.mean()) if known.size else float("nan")

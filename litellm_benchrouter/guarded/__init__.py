@@ -1,6 +1,6 @@
-"""Beyond the paper: estimates shrunk to what is known, used only where they proved themselves.
+"""The guarded method: estimates drawn to what is measured, used only where they proved themselves.
 
-`request` (a prompt inside the benchmark's tasks), `unseen` (a new task without labels),
-`few_labels` (a new task with some), `calibration`, and `policy` (quality against cost).
-`guarded` puts them together. docs/guarded.md has the formulas.
+`formulas` is what is served, in the order of docs/guarded.md; `fit` and `file` fit, write and read
+it; `impute` predicts missing labels; `left_out` and `unseen` choose how new tasks are scored, and
+`few_labels` (with `covariance`) takes labels of a task in. Imports `paper` and `errors` alone.
 """

@@ -1,7 +1,8 @@
 """A few labels on a new task: posterior of every model's accuracy, the pick, what is still needed.
 
-With the prior of `task_prior` (mean mu, covariance Sigma, covariance R of single labels) and n
-labels of mean ybar::
+With prior mean mu (the score of an unlabelled task plus a level shift), prior covariance Sigma
+(that of the leave-one-task-out residuals), covariance R of single labels and n labels of mean
+ybar::
 
     MVN  = mu + Sigma (Sigma + R / n)^-1 (ybar - mu)
     Beta = (n ybar + 20 mu) / (n + 20)
@@ -20,11 +21,15 @@ from math import erf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.guarded.task_prior import BETA_MASS, TaskPrior
+from litellm_benchrouter.guarded.covariance import extended, pooled, residual_covariance
+from litellm_benchrouter.guarded.unseen import Evidence
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
+Ints = NDArray[np.integer]
 
+BETA_MASS = 20.0
+"""Labels that the prior of a single model is worth."""
 CAUTIOUS_BELOW = 20
 """Below this many labels leaving BMA takes P > .7 instead of the paper's .6."""
 SETTLED = 1.645
@@ -32,6 +37,147 @@ SETTLED = 1.645
 LIMIT = 1000
 """Most further labels that `labels_needed` thinks of."""
 HERDED = 10
+
+
+@dataclass(frozen=True)
+class TaskPrior:
+    """What is expected of a new task before any label.
+
+    Attributes
+    ----------
+    mean : ndarray of float64, shape (M,)
+    covariance : ndarray of float64, shape (M, M)
+        Sigma: how far tasks stray from their prior mean.
+    noise : ndarray of float64, shape (M, M)
+        R: covariance of single labels within a task.
+    """
+
+    mean: Floats
+    covariance: Floats
+    noise: Floats
+
+
+@dataclass(frozen=True)
+class LearnedPrior:
+    """What the priors of all new tasks have in common, learned from the benchmark's tasks.
+
+    Attributes
+    ----------
+    shift : float
+        gamma in [0, 1].
+    covariance, noise : ndarray of float64, shape (M, M)
+        As in `TaskPrior`.
+    """
+
+    shift: float
+    covariance: Floats
+    noise: Floats
+
+    def of_task(self, scores: Floats, average: Floats, predicted: Floats) -> TaskPrior:
+        """Prior of one task; all of shape (M,).
+
+        Parameters
+        ----------
+        scores : ndarray of float64
+            Of `unseen`, without labels.
+        average : ndarray of float64
+            L, the mean over the other tasks.
+        predicted : ndarray of float64
+            The kNN task mean.
+        """
+        level = float(predicted.mean() - average.mean())
+        return TaskPrior(scores + self.shift * level, self.covariance, self.noise)
+
+
+def learn_prior(
+    evidence: Evidence,
+    scores: Floats,
+    covariances: Floats,
+    size: Floats,
+) -> LearnedPrior:
+    """Learn what new tasks have in common from tasks each of which was left out.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (D, M)
+        Unlabelled scores of the tasks, each without its own group.
+    covariances : ndarray of float64, shape (D, M, M)
+        As `label_covariances` returns them.
+    size : ndarray of float64, shape (D,)
+        Samples of each task.
+
+    Notes
+    -----
+    Rarely measured models teach too little: they are taken to vary as the others do on average.
+    """
+    rare = evidence.rarely_measured
+    if rare.any() and not rare.all():
+        kept = np.flatnonzero(~rare)
+        square = np.ix_(np.arange(len(size)), kept, kept)
+        of_kept = learn_prior(evidence.telling, scores[:, kept], covariances[square], size)
+        return LearnedPrior(
+            of_kept.shift,
+            extended(of_kept.covariance, kept, len(rare)),
+            extended(of_kept.noise, kept, len(rare)),
+        )
+    used = evidence.used
+    average, predicted = evidence.average[used], evidence.predicted["knn200"][used]
+    shift = level_shift(average, predicted, (evidence.accuracy - scores)[used])
+    level = predicted.mean(axis=1) - average.mean(axis=1)
+    expected = scores[used] + shift * level[:, None]
+    covariance, _ = residual_covariance(
+        evidence.accuracy[used] - expected,
+        np.nan_to_num(covariances[used]) / size[used, None, None],
+    )
+    return LearnedPrior(shift, covariance, pooled(covariances[used]))
+
+
+def beta_prior(mean: Floats, covariances: Floats) -> TaskPrior:
+    """Prior worth 20 labels a model, where there are too few tasks to learn one from.
+
+    Parameters
+    ----------
+    mean : ndarray of float64, shape (M,)
+    covariances : ndarray of float64, shape (D, M, M)
+        As `label_covariances` returns them.
+    """
+    spread = np.clip(mean, 0.05, 0.95)
+    covariance = np.diag(spread * (1 - spread) / (BETA_MASS + 1))
+    # Within-task variances of a tiny benchmark may all be zero; a label is never that certain.
+    noise = pooled(covariances)
+    np.fill_diagonal(noise, np.maximum(np.diag(noise), spread * (1 - spread)))
+    return TaskPrior(mean, covariance, noise)
+
+
+def level_shift(average: Floats, predicted: Floats, residual: Floats) -> float:
+    """gamma in [0, 1]: how much of a predicted change of level carries over.
+
+    Parameters
+    ----------
+    average, predicted : ndarray of float64, shape (D, M)
+        L and the kNN task means of the training tasks, each left out.
+    residual : ndarray of float64, shape (D, M)
+        Accuracy minus the unlabelled score; NaN is missing.
+    """
+    level = predicted.mean(axis=1) - average.mean(axis=1)
+    error = np.nan_to_num(residual).mean(axis=1)
+    return float(np.clip(level @ error / max(float(level @ level), 1e-9), 0, 1))
+
+
+def label_covariances(labels: Labels, task: Ints, n_tasks: int) -> Floats:
+    """Covariance of the labels within each task, shape (D, M, M).
+
+    Of two models it is that over the samples which both have; NaN where that is less than two.
+    """
+    out = np.full((n_tasks, labels.shape[1], labels.shape[1]), np.nan)
+    for t in range(n_tasks):
+        rows = labels[task == t].astype(np.float64)
+        known = ~np.isnan(rows)
+        mean = np.where(known, rows, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        centred = np.where(known, rows - mean, 0.0)
+        pairs = known.T.astype(np.float64) @ known
+        np.divide(centred.T @ centred, pairs - 1, out=out[t], where=pairs > 1)
+    return out
 
 
 @dataclass(frozen=True)
@@ -68,7 +214,6 @@ def update(prior: TaskPrior, labels: Labels) -> Posterior:
 
     Parameters
     ----------
-    prior : TaskPrior
     labels : ndarray of float32, shape (n, M), NaN where a model was not asked
     """
     count, pairs = _counts(labels)
@@ -93,9 +238,7 @@ def labels_needed(prior: TaskPrior, labels: Labels, posterior: Posterior) -> NDA
 
     Parameters
     ----------
-    prior : TaskPrior
     labels : ndarray of float32, shape (n, M), NaN where a model was not asked
-    posterior : Posterior
 
     Returns
     -------
@@ -135,7 +278,6 @@ def herd(embeddings: NDArray[np.float32], n: int = HERDED) -> NDArray[np.intp]:
     Parameters
     ----------
     embeddings : ndarray of float32, shape (inputs, E)
-    n : int
 
     Returns
     -------

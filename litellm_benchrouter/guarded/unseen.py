@@ -18,14 +18,18 @@ over BMA is not above `MARGIN` is answered with BMA.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.guarded.filled import Cells, filled_labels
+from litellm_benchrouter.guarded.fit import fit_ridge
+from litellm_benchrouter.guarded.formulas import MARGIN, TaskEstimator, centred, pick_for_task
+from litellm_benchrouter.guarded.impute import TaskAccuracies, impute_labels
 from litellm_benchrouter.guarded.left_out import knn_means, leave_out_ridge
-from litellm_benchrouter.paper.benchmark import task_accuracy
+from litellm_benchrouter.paper.benchmark import mean, task_accuracy
+from litellm_benchrouter.paper.neighbors import Neighbors
+from litellm_benchrouter.paper.scores import correctness_predictor, s1
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -33,12 +37,14 @@ Ints = NDArray[np.integer]
 
 COMPETITION = 0.03
 """tau: a model this far below the best counts 1/e as much when b is estimated."""
-MARGIN = 0.005
-"""Smallest predicted advantage over BMA worth leaving it for (accuracy)."""
 Z = 0.25
 """Standard errors subtracted from a candidate's leave-one-task-out gain."""
 MAX_SUM = 1.5
 """Upper bound of sum_p b_p: more would extrapolate beyond the predictors."""
+
+NEIGHBORS = 200
+"""Neighbours of an input in the predictor knn200."""
+_BLOCK = 256  # inputs whose neighbours' labels are gathered at once
 
 CANDIDATES: Mapping[str, tuple[tuple[str, ...], float | None]] = {
     # name: (predictors, ridge relative to the mean diagonal; None means b = 1, not estimated)
@@ -67,7 +73,7 @@ class Evidence:
         Tasks of one group (a generator family) are left out together.
     used : ndarray of bool, shape (D,)
         The tasks that may be learned from; the others are to be predicted.
-    sparse : ndarray of bool, shape (M,)
+    rarely_measured : ndarray of bool, shape (M,)
         Models with so few labels that nothing can be learned or proved by them.
     """
 
@@ -76,81 +82,47 @@ class Evidence:
     predicted: Mapping[str, Floats]
     group: Ints
     used: NDArray[np.bool_]
-    sparse: NDArray[np.bool_]
+    rarely_measured: NDArray[np.bool_]
 
     def pool(self, models: Ints) -> Evidence:
         """Return the same evidence restricted to some models (column indices)."""
         predicted = {name: values[:, models] for name, values in self.predicted.items()}
         accuracy, average = self.accuracy[:, models], self.average[:, models]
-        return Evidence(accuracy, average, predicted, self.group, self.used, self.sparse[models])
+        return Evidence(
+            accuracy, average, predicted, self.group, self.used, self.rarely_measured[models]
+        )
 
     @property
     def telling(self) -> Evidence:
-        """The same without the sparse models, if any others remain."""
-        if self.sparse.all() or not self.sparse.any():
+        """The evidence without the rarely measured models, if any others remain."""
+        if self.rarely_measured.all() or not self.rarely_measured.any():
             return self
-        return self.pool(np.flatnonzero(~self.sparse))
+        return self.pool(np.flatnonzero(~self.rarely_measured))
 
     def deviation(self, name: str) -> Floats:
         """dev_p, shape (D, M)."""
-        return _centred(self.predicted[name]) - _centred(self.average)
+        return centred(self.predicted[name]) - centred(self.average)
 
 
-@dataclass(frozen=True)
-class UnseenChoice:
-    """The candidate kept, and what the others scored.
-
-    Attributes
-    ----------
-    candidate : str or None
-        None: answer with the best model on average.
-    coefficients : dict of str to float
-        b_p of each predictor; empty for BMA.
-    gains : dict of str to (mean, standard error)
-        Leave-one-task-out gain over BMA of every candidate, as accuracy.
-    """
-
-    candidate: str | None
-    coefficients: Mapping[str, float] = field(default_factory=dict)
-    gains: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-    def scores(self, average: Floats, predicted: Mapping[str, Floats]) -> Floats:
-        """Score of each model for tasks with averages and predictions of shape (..., M)."""
-        total = average.astype(np.float64)
-        for name, coefficient in self.coefficients.items():
-            total = total + coefficient * (_centred(predicted[name]) - _centred(average))
-        return total
-
-
-def choose(scores: Floats, average: Floats, margin: float = MARGIN) -> NDArray[np.intp]:
-    """Best model of each task, shape (D,), or BMA where the advantage is not above the margin."""
-    rows = np.arange(len(scores))
-    pick, best = scores.argmax(axis=1), average.argmax(axis=1)
-    chosen: NDArray[np.intp] = np.where(
-        scores[rows, pick] - scores[rows, best] > margin, pick, best
-    )
-    return chosen
-
-
-def select(evidence: Evidence, z: float = Z, margin: float = MARGIN) -> UnseenChoice:
+def select(evidence: Evidence, z: float = Z, margin: float = MARGIN) -> TaskEstimator:
     """Keep the candidate with the best leave-one-task-out gain less z standard errors."""
     gains: dict[str, tuple[float, float]] = {}
     evidence = evidence.telling
-    best, kept = 0.0, UnseenChoice(None)
+    best, kept = 0.0, TaskEstimator(None)
     rows = np.arange(len(evidence.group))
     base = evidence.accuracy[rows, evidence.average.argmax(axis=1)]
     for name, (predictors, ridge) in CANDIDATES.items():
         if not set(predictors) <= set(evidence.predicted):
             continue
         scores = candidate_scores(evidence, name)
-        gain = evidence.accuracy[rows, choose(scores, evidence.average, margin)] - base
-        mean, error = group_mean(gain[evidence.used], evidence.group[evidence.used])
-        gains[name] = (mean, error)
-        if mean - z * error > best:
-            best = mean - z * error
+        gain = evidence.accuracy[rows, pick_for_task(scores, evidence.average, margin)] - base
+        gained, error = group_mean(gain[evidence.used], evidence.group[evidence.used])
+        gains[name] = (gained, error)
+        if gained - z * error > best:
+            best = gained - z * error
             final = _coefficients(evidence, predictors, ridge)[1].tolist()
-            kept = UnseenChoice(name, dict(zip(predictors, final, strict=True)))
-    return UnseenChoice(kept.candidate, kept.coefficients, gains)
+            kept = TaskEstimator(name, dict(zip(predictors, final, strict=True)))
+    return TaskEstimator(kept.candidate, kept.coefficients, gains)
 
 
 def candidate_scores(evidence: Evidence, name: str | None) -> Floats:
@@ -201,20 +173,20 @@ def leave_out_evidence(
         it S3 is no candidate.
     """
     n_tasks, sample_group = len(group), group[task]
-    cells = Cells.of(labels, task, n_tasks)
+    cells = TaskAccuracies.of(labels, task, n_tasks)
     used = np.ones(n_tasks, bool) if excluded is None else group != excluded
     average = np.empty_like(cells.accuracy)
     for g in np.unique(group):
-        average[group == g] = cells.tasks(used & (group != g)).filled().mean(axis=0)
+        average[group == g] = cells.tasks(used & (group != g)).imputed().mean(axis=0)
     # A few labels say little of a task; without any the task says nothing of the model.
-    accuracy = np.where(cells.count > 0, cells.filled(), np.nan)
+    accuracy = np.where(cells.count > 0, cells.imputed(), np.nan)
     left = similarity >= -1
     if excluded is not None:
         left &= sample_group[neighbors] != excluded
     learned = used[task]
     filled = np.zeros(labels.shape, dtype=np.float32)
-    known = Cells.of(labels[learned], task[learned], n_tasks)
-    filled[learned] = filled_labels(labels[learned], task[learned], known, known.filled())
+    known = TaskAccuracies.of(labels[learned], task[learned], n_tasks)
+    filled[learned] = impute_labels(labels[learned], task[learned], known, known.imputed())
     predicted = {"knn200": knn_means(neighbors, left, filled, average[task])}
     lambdas = {"ridge0.1": 0.1, "ridge0.3": 0.3}
     ridge = leave_out_ridge(embeddings, filled, task, group, used, tuple(lambdas.values()))
@@ -226,7 +198,63 @@ def leave_out_evidence(
     }
     if s3 is not None:
         means["s3"] = np.array([s3(d, average[d]) for d in range(n_tasks)])
-    return Evidence(accuracy, average, means, group, used, known.sparse)
+    return Evidence(accuracy, average, means, group, used, known.rarely_measured)
+
+
+class TaskPredictors:
+    """The predictors of `unseen.CANDIDATES`, fitted on the whole benchmark.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, E)
+    labels : ndarray of float32, shape (n, M)
+        NaN is missing.
+    task : ndarray of int32, shape (n,)
+    """
+
+    def __init__(
+        self,
+        vectors: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        task: NDArray[np.int32],
+        n_tasks: int,
+    ) -> None:
+        cells = TaskAccuracies.of(labels, task, n_tasks)
+        accuracy = cells.imputed()
+        filled = impute_labels(labels, task, cells, accuracy)
+        weight = 1.0 / np.maximum(np.bincount(task, minlength=n_tasks), 1)[task]
+        self._ridge = {
+            f"ridge{strength:g}": fit_ridge(vectors, filled, weight, strength)[:2]
+            for strength in (0.1, 0.3)
+        }
+        self._filled = filled.astype(np.float32)
+        self.average = accuracy.mean(axis=0)
+
+    def predict(
+        self, inputs: NDArray[np.float32], near: Neighbors, s3: Floats
+    ) -> Mapping[str, Floats]:
+        """Task means of every predictor, shape (M,) each.
+
+        Parameters
+        ----------
+        inputs : ndarray of float32, shape (q, E)
+        near : Neighbors
+            Of the inputs in the benchmark, 200 of them where there are.
+        s3 : ndarray of float64, shape (M,)
+            With eq. 6, as `confident_s3` returns it.
+        """
+        blocks = [
+            correctness_predictor(
+                self._filled, near.rows(np.arange(i, min(i + _BLOCK, len(inputs))))
+            )
+            for i in range(0, len(inputs), _BLOCK)
+        ]
+        knn = s1(np.concatenate(blocks))
+        found = {"knn200": np.where(np.isnan(knn), self.average, knn)}
+        for name, (weights, bias) in self._ridge.items():
+            found[name] = mean(inputs @ weights + bias)
+        found["s3"] = s3
+        return found
 
 
 def _coefficients(
@@ -263,8 +291,3 @@ def _nonnegative(gram: Floats, moment: Floats, ridge: float) -> Floats:
     factor = np.linalg.cholesky(gram)
     solution: Floats = nnls(factor.T, np.linalg.solve(factor, moment))[0]
     return solution * min(1.0, MAX_SUM / max(float(solution.sum()), 1e-12))
-
-
-def _centred(values: Floats) -> Floats:
-    centred: Floats = values - values.mean(axis=-1, keepdims=True)
-    return centred

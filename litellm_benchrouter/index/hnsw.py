@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import IndexConfig
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.index.graph import raise_ef
-from litellm_benchrouter.index.hnsw_file import check_index_file
-from litellm_benchrouter.paper.neighbors import Neighbors, nearest
+from litellm_benchrouter.paper.neighbors import Neighbors
 
-_RECALL_QUERIES = 1_000
+FILE = "index.hnsw"
+
+# Of the file's header: rows, bytes a row, and where in a row its label and its vector are.
+_HEADER = struct.Struct("=16x4Q")
 _BATCH = 1_000  # rows added between two steps of the progress bar
 
 
@@ -29,6 +31,8 @@ class HnswIndex:
         Size of the candidate list in a search: more is slower and closer to exact. hnswlib does
         not store it with the graph; the manifest does.
     """
+
+    vectors: ClassVar[type] = np.float32
 
     def __init__(self, graph: Any, ef: int) -> None:
         self._graph = graph
@@ -65,50 +69,54 @@ class HnswIndex:
 
     def add(
         self,
-        embeddings: NDArray[np.float32],
+        embeddings: NDArray[np.floating],
         rows: NDArray[np.intp],
         progress: Callable[[int], None],
     ) -> None:
-        """Add some rows of the embeddings, one after the other: the same rows, the same bytes."""
+        """See `Graph.add`."""
         for start in range(0, len(rows), _BATCH):
             batch = rows[start : start + _BATCH]
             self._graph.add_items(embeddings[batch], batch, num_threads=1)
             self._n += len(batch)
             progress(len(batch))
 
-    def save(self, path: Path) -> None:
-        """Write the graph with its vectors.
-
-        Raises
-        ------
-        OSError
-            If the disk is full, which hnswlib passes over.
-        """
-        self._graph.save_index(str(path))
-        written, wanted = path.stat().st_size, self._graph.index_file_size()
+    def save(self, folder: Path) -> None:
+        """See `Graph.save`; hnswlib itself says nothing of a full disk."""
+        self._graph.save_index(str(folder / FILE))
+        written, wanted = (folder / FILE).stat().st_size, self._graph.index_file_size()
         if written != wanted:
-            raise OSError(f"{written} of the {wanted} bytes of {path.name} could be written")
+            raise OSError(f"{written} of the {wanted} bytes of {FILE} could be written")
 
     @classmethod
-    def load(cls, path: Path, embeddings: NDArray[np.float32], *, ef: int) -> HnswIndex:
-        """Load a graph whose SHA-256 has been verified.
-
-        hnswlib trusts what it reads, so the whole file is checked before it sees any of it.
+    def load(cls, folder: Path, embeddings: NDArray[np.float32], *, ef: int) -> HnswIndex:
+        """Load a graph whose SHA-256 has been verified: hnswlib trusts what it reads.
 
         Raises
         ------
         ArtifactError
-            If the file is not a graph over exactly these rows.
+            If it is not a graph of as many rows of the same dimension.
         """
         import hnswlib
 
-        check_index_file(path, embeddings)
-        graph = hnswlib.Index(space="ip", dim=embeddings.shape[1])
+        path, (n, dimension) = folder / FILE, embeddings.shape
+        try:
+            with path.open("rb") as file:
+                n_rows, _, label_at, vector_at = _HEADER.unpack(file.read(_HEADER.size))
+        except (OSError, struct.error) as error:
+            raise ArtifactError(
+                f"{path} cannot be read ({error}). Rebuild the artifact."
+            ) from error
+        if (n_rows, label_at - vector_at) != (n, 4 * dimension):
+            raise ArtifactError(
+                f"{path} holds {n_rows} rows of dimension {(label_at - vector_at) // 4}, the "
+                f"manifest says {n} of dimension {dimension}. Rebuild the artifact."
+            )
+        graph = hnswlib.Index(space="ip", dim=dimension)
         try:
             graph.load_index(str(path))
         except RuntimeError as error:
             raise ArtifactError(
-                f"{path} is not an index that hnswlib reads ({error}); build again."
+                f"{path} is not an index that hnswlib reads ({error}). Rebuild the artifact."
             ) from error
         return cls(graph, ef)
 
@@ -121,31 +129,3 @@ class HnswIndex:
         # The ufuncs: on a few numbers numpy.clip and a copy take as long as the search.
         np.minimum(np.maximum(distance, 0.0, out=distance), 2.0, out=distance)
         return Neighbors(label.view(np.int64), distance)
-
-
-def build_hnsw(
-    embeddings: NDArray[np.float32],
-    config: IndexConfig,
-    *,
-    k: int,
-    most_ef: int,
-    seed: int,
-    progress: Callable[[int], None],
-) -> tuple[HnswIndex, float]:
-    """Build a graph, raise its `ef` until it finds what exact search finds, and return its recall.
-
-    Recall is measured with a tenth of the rows, at most 1,000, while the graph does not hold them
-    yet: as a request, they are real prompts that it has not seen. Queries made from rows that it
-    holds are easier to answer than any request. For the parameters see `build_index`.
-    """
-    n = len(embeddings)
-    order = np.random.default_rng(seed).permutation(n)
-    n_unseen = min(_RECALL_QUERIES, n // 10)
-    unseen, first = order[:n_unseen], np.sort(order[n_unseen:])
-    index = HnswIndex.empty(n, embeddings.shape[1], config, seed=seed)
-    index.add(embeddings, first, progress)
-    queries = embeddings[unseen]
-    exact = nearest(queries, embeddings[first], min(k, len(first)))
-    found = raise_ef(index, queries, exact, min_recall=config.min_recall, most=most_ef)
-    index.add(embeddings, unseen, progress)
-    return index, found

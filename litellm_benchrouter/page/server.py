@@ -16,8 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from litellm_benchrouter.page.question import parse_form
-from litellm_benchrouter.page.views import Page
+from litellm_benchrouter.page import Page, parse_form
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -79,7 +78,7 @@ class PageServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return the address that it listens on."""
         host, port = self.server_address[:2]
         host = str(host)
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

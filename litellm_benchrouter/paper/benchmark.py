@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from litellm_benchrouter.paper.masked import mean, ratio
 
 CORRECT = 1
 MISSING = 255
@@ -57,10 +56,6 @@ def cost_ranks(facts: Sequence[ModelFacts]) -> list[tuple[int, float]]:
 
     Prices, recorded costs and parameters are not comparable: the first of them that is known of
     most models ranks these before all others, then the next one, and what is not known is last.
-
-    Parameters
-    ----------
-    facts : sequence of ModelFacts, length M
     """
     bases = [
         [None if (prices := fact.prices_usd_per_mtok) is None else sum(prices) for fact in facts],
@@ -83,13 +78,10 @@ class Benchmark:
 
     Attributes
     ----------
-    sample_ids : sequence of str, length n
     prompts : sequence of str, length n
         The inputs x. They are embedded and never stored in an artifact.
     task : ndarray of int32, shape (n,)
         The task d of each sample, an index into `tasks`.
-    tasks : tuple of str, length D
-    models : tuple of str, length M
     correctness : ndarray of uint8, shape (n, M)
         y(x, m): 1 correct, 0 wrong, 255 (`MISSING`) no label.
     scores : ndarray of float32, shape (n, M)
@@ -188,7 +180,6 @@ def task_accuracy(
     values : ndarray of float32, shape (n, M)
         Correctness or scores; NaN is missing.
     task : ndarray of int32, shape (n,)
-    n_tasks : int
 
     Returns
     -------
@@ -218,3 +209,18 @@ def average_accuracy(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
         NaN for a model without any label.
     """
     return mean(accuracy)
+
+
+def ratio(total: NDArray[Any], count: NDArray[Any]) -> NDArray[np.float64]:
+    """Divide, with NaN where `count` is zero."""
+    out: NDArray[np.float64] = np.full(np.shape(total), np.nan)
+    np.divide(total, count, out=out, where=np.asarray(count) > 0)
+    return out
+
+
+def mean(values: NDArray[Any], axis: int = 0) -> NDArray[np.float64]:
+    """Mean over an axis of the entries that are not NaN; NaN where there are none."""
+    known = ~np.isnan(values)
+    return ratio(
+        np.where(known, values, 0.0).sum(axis=axis, dtype=np.float64), known.sum(axis=axis)
+    )

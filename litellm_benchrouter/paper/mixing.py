@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.benchmark import MISSING
-from litellm_benchrouter.paper.masked import ratio
+from litellm_benchrouter.paper.benchmark import MISSING, ratio
 from litellm_benchrouter.paper.neighbors import Neighbors
 
 Array = NDArray[np.float64]
@@ -59,7 +58,6 @@ class MixedLists:
         Rows of unit length.
     positive, known : ndarray of uint8
         As returned by `votes_of`.
-    k, kappa : int
     """
 
     def __init__(

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.pieces import Each, one_by_one
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+class MapFunction(Protocol):
+    """Applies a function to pieces of work, and gives the results in their order.
+
+    The function and what it holds may be copied to another process: it changes nothing outside of
+    itself, and does not see what other pieces do.
+    """
+
+    def __call__(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterable[R]: ...
+
+
+def one_by_one(function: Callable[[P], R], pieces: Sequence[P]) -> Iterable[R]:
+    """Apply it here, when the next result is asked for."""
+    return map(function, pieces)
+
 
 _BLOCK_ENTRIES = 16_000_000  # similarities held at once: 64 MB of float32
 _CONVERTED = 65_536  # rows of float16 that are float32 at once
@@ -57,7 +75,7 @@ def nearest(
     *,
     excluded: Callable[[NDArray[np.intp]], NDArray[np.bool_]] | None = None,
     progress: Callable[[int], None] | None = None,
-    each: Each = one_by_one,
+    each: MapFunction = one_by_one,
 ) -> Neighbors:
     """Search exactly, in blocks of bounded memory.
 
@@ -67,18 +85,13 @@ def nearest(
         Rows of unit length.
     base : ndarray of float32 or float16, shape (n, d)
         Rows of unit length: phi(x) for x in D.
-    n_neighbors : int
     excluded : callable, optional
         Given the numbers of the queries in a block, returns a mask of shape (block, n) that is True
         where a row of `base` must not be a neighbour: the hold-out D_{-d} of eqs. 8 and 9.
     progress : callable, optional
         Called with the number of queries done since the last call.
-    each : Each
+    each : MapFunction
         Searches the blocks; their size does not depend on it, for it decides about last bits.
-
-    Returns
-    -------
-    Neighbors
     """
     n_queries, n = len(queries), len(base)
     index = np.full((n_queries, n_neighbors), -1, dtype=np.int64)
@@ -110,7 +123,7 @@ def nearest_outside_task(
     n_neighbors: int,
     *,
     progress: Callable[[int], None] | None = None,
-    each: Each = one_by_one,
+    each: MapFunction = one_by_one,
 ) -> Neighbors:
     """Neighbours of every sample among the samples of all other tasks: NN(phi(x), k, D_{-d}).
 
@@ -119,9 +132,7 @@ def nearest_outside_task(
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
     task : ndarray of int32, shape (n,)
-    n_neighbors : int
-    progress : callable, optional
-    each : Each
+    each : MapFunction
         As in `nearest`.
 
     Returns
@@ -186,7 +197,6 @@ def without_tasks(
         The samples whose lists are wanted.
     left_out : ndarray of int32, shape (q,)
         The further task that each of them leaves out.
-    n_neighbors : int
 
     Returns
     -------
@@ -223,3 +233,50 @@ def task_rows(task: NDArray[np.int32], n_tasks: int) -> Sequence[NDArray[np.intp
     """Return the rows of each task."""
     order = np.argsort(task, kind="stable")
     return np.split(order, np.searchsorted(task[order], np.arange(1, n_tasks)))
+
+
+class Index(Protocol):
+    """A set of rows that can be searched, exactly or approximately."""
+
+    def __len__(self) -> int: ...
+
+    def search(self, queries: NDArray[np.float32], n_neighbors: int) -> Neighbors:
+        """Return the neighbours of unit-length queries of shape (n_queries, d), nearest first.
+
+        Raises
+        ------
+        RuntimeError
+            If a graph does not connect so many rows.
+        """
+        ...
+
+
+class ExactIndex:
+    """Exact search: the reference that the graphs are measured against."""
+
+    def __init__(self, embeddings: NDArray[np.floating]) -> None:
+        self._embeddings = embeddings
+
+    def __len__(self) -> int:
+        return len(self._embeddings)
+
+    def search(self, queries: NDArray[np.float32], n_neighbors: int) -> Neighbors:
+        """See `Index.search`."""
+        return nearest(queries, self._embeddings, n_neighbors)
+
+
+def recall(index: Index, queries: NDArray[np.float32], exact: Neighbors) -> float:
+    """Return the share of the exact neighbours of some queries that an index finds.
+
+    Neighbours at the distance of the last exact one count as found: which of several equal ones
+    is listed says nothing about the search.
+    """
+    if not exact.distance.size:
+        return 1.0
+    try:
+        found = index.search(queries, exact.index.shape[1])
+    except RuntimeError:  # fewer than k rows could be reached from somewhere
+        return 0.0
+    # float32 dot products in another order differ in the last digits
+    hits = found.distance <= exact.distance[:, -1:] + 1e-5
+    return float(hits.sum() / exact.distance.size)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.benchmark import MISSING
-from litellm_benchrouter.paper.masked import mean, ratio
+from litellm_benchrouter.paper.benchmark import MISSING, mean, ratio
 from litellm_benchrouter.paper.neighbors import Neighbors
 
 Array = NDArray[np.float64]
@@ -117,7 +116,6 @@ def rank(
         Mean accuracy over the benchmark's tasks.
     cost_ranks : sequence of (int, float), length M
         As `benchmark.cost_ranks` returns them.
-    names : sequence of str, length M
 
     Returns
     -------
@@ -155,15 +153,10 @@ def probability_better(n_inputs: int, s2_a: float, p_a: float, s2_b: float, p_b:
 
     Parameters
     ----------
-    n_inputs : int
     s2_a, s2_b : float
         S2 of the two models.
     p_a, p_b : float
         p(d', m) of the two models.
-
-    Returns
-    -------
-    float
     """
     first_a, mass_a = _correct_answers(n_inputs, s2_a, p_a)
     first_b, mass_b = _correct_answers(n_inputs, s2_b, p_b)
@@ -207,7 +200,6 @@ class TaskScores:
 
     Attributes
     ----------
-    n_inputs : int
     u : float
         Distance of the task from the benchmark, u(d') (eq. 8), in [0, 2].
     s1, s2, s3, p : ndarray of float64, shape (M,)
@@ -247,7 +239,6 @@ def probabilities_better(task: TaskScores, than: int) -> Array:
 
     Parameters
     ----------
-    task : TaskScores
     than : int
         Position of the model to compare with, m* in eq. 6; it has NaN itself.
     """
@@ -261,7 +252,7 @@ def probabilities_better(task: TaskScores, than: int) -> Array:
     return found
 
 
-def choose(
+def decide_by_eq6(
     task: TaskScores,
     average: Array,
     cost_ranks: Sequence[tuple[int, float]],
@@ -278,11 +269,6 @@ def choose(
     average : ndarray of float64, shape (M,)
     cost_ranks, names
         As in `rank`.
-    eta : float
-
-    Returns
-    -------
-    TaskChoice
     """
     by_s3 = rank(task.s3, average, cost_ranks, names)
     star = int(rank(average, average, cost_ranks, names)[0])

@@ -13,10 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.masked import ratio
+from litellm_benchrouter.paper.benchmark import ratio
 from litellm_benchrouter.paper.mixing import MixedLists, votes_of
-from litellm_benchrouter.paper.neighbors import Neighbors, task_rows, without_tasks
-from litellm_benchrouter.paper.pieces import Each, one_by_one
+from litellm_benchrouter.paper.neighbors import (
+    MapFunction,
+    Neighbors,
+    one_by_one,
+    task_rows,
+    without_tasks,
+)
 
 Array = NDArray[np.float64]
 
@@ -32,7 +37,6 @@ def task_distance(neighbors: Neighbors, kappa: int = 19) -> float:
     neighbors : Neighbors
         Of the task's inputs in D_{-d}, of shape (n_d, >= kappa). A benchmark with fewer than kappa
         other samples gives the mean over those that there are.
-    kappa : int
 
     Returns
     -------
@@ -148,7 +152,7 @@ def smoother_table(
     seed: int = 0,
     left_out: Sequence[int] = (),
     progress: Callable[[int], None] | None = None,
-    each: Each = one_by_one,
+    each: MapFunction = one_by_one,
 ) -> list[SmootherTable]:
     """Collect (u(d), p(d, m)) with min(alpha n_d, 50) samples of d moved into the training data.
 
@@ -166,7 +170,6 @@ def smoother_table(
     outside : Neighbors
         `nearest_outside_task` with at least max(k, kappa) neighbours; with `left_out`, longer lists
         save searches.
-    n_tasks : int
     k, kappa, t, alphas, repeats, max_moved
         The paper's constants.
     seed : int
@@ -176,7 +179,7 @@ def smoother_table(
         with the new task.
     progress : callable, optional
         Called with the number of tasks done since the last call.
-    each : Each
+    each : MapFunction
         Draws the pairs of the tasks.
 
     Returns

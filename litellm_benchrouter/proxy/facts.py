@@ -13,8 +13,8 @@ from typing import Any
 
 import litellm
 
-from litellm_benchrouter.costs.prices import Prices, entries_in_cost_map
-from litellm_benchrouter.proxy.timed_cache import TimedCache
+from litellm_benchrouter.costs import Prices, entries_in_cost_map
+from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.routing.deployments import id_of
 from litellm_benchrouter.serving.capabilities import ABILITIES, INPUT_LIMIT
 
@@ -41,8 +41,8 @@ class DeploymentFacts:
 
     def __init__(self, stated: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._stated = stated or {}
-        self._abilities: TimedCache[Any, Mapping[str, Any]] = TimedCache(_SECONDS, _SIZE)
-        self._prices: TimedCache[Any, tuple[Prices | None]] = TimedCache(_SECONDS, _SIZE)
+        self._abilities: Memory[Any, Mapping[str, Any]] = Memory(_SIZE, _SECONDS)
+        self._prices: Memory[Any, tuple[Prices | None]] = Memory(_SIZE, _SECONDS)
 
     def prices(self, deployments: Sequence[Any], models: Sequence[str | None]) -> OfModels:
         """Return the prices of each model that a deployment has a price for, sorted by name.

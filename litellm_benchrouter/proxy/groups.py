@@ -19,15 +19,13 @@ import litellm
 from litellm.responses.utils import ResponsesAPIRequestUtils
 
 from litellm_benchrouter.config import VirtualModel
+from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.proxy import access, running
-from litellm_benchrouter.proxy.timed_cache import TimedCache
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.deployments import ModelNames, id_of
 
 logger = logging.getLogger("litellm_benchrouter")
 
-TEXT_MODES = (None, "chat", "completion", "responses")
-MAX_FALLBACKS = 5  # LiteLLM's ROUTER_MAX_FALLBACKS
 _ACCESS_SECONDS = 5.0  # what a caller may use is asked again after these
 _CALLERS = 1_000
 _COMPARE_SECONDS = 1.0  # a list of the same length is looked through so often
@@ -66,6 +64,11 @@ class Groups(dict[str, Sequence[Any]]):
         """The benchmark models of each group, which may be none."""
         return {g: frozenset(filter(None, map(self._names.of, self[g]))) for g in self}
 
+    @cached_property
+    def by_id(self) -> dict[str, str | None]:
+        """The benchmark model of each deployment, by the deployment's id."""
+        return {str(id_of(d)): m for d, m in zip(self.deployments, self.models, strict=True)}
+
     def only(self, allowed: Collection[str]) -> Groups:
         """Return those that are allowed."""
         if len(allowed) == len(self):
@@ -101,9 +104,7 @@ class ModelIndex:
         self.groups = Groups(by_group, names)
         self._compare_at = time.monotonic() + _COMPARE_SECONDS
         self._virtual: dict[tuple[str, str | None], tuple[Groups, bool]] = {}
-        self.callers: TimedCache[Any, asyncio.Future[Groups]] = TimedCache(
-            _ACCESS_SECONDS, _CALLERS
-        )
+        self.callers: Memory[Any, asyncio.Future[Groups]] = Memory(_CALLERS, _ACCESS_SECONDS)
 
     def is_current(self, router: Any, names: ModelNames) -> bool:
         """Say whether the proxy still has these deployments, and the benchmark these models."""
@@ -153,7 +154,7 @@ class ModelIndex:
     def _text(self, group: str) -> bool:
         """Say whether a deployment of the group answers text."""
         infos = (deployment.get("model_info") or {} for deployment in self.groups[group])
-        return any(info.get("mode") in TEXT_MODES for info in infos)
+        return any(info.get("mode") in running.TEXT_MODES for info in infos)
 
 
 class VirtualModels:
@@ -262,7 +263,7 @@ def rewritten(
     from litellm.proxy import utils
 
     router = running.attribute("llm_router")
-    most = getattr(router, "max_fallbacks", MAX_FALLBACKS)
+    most = getattr(router, "max_fallbacks", running.MAX_FALLBACKS)
     first, *rest = list(dict.fromkeys([*ranking, *last_resorts]))[: 1 + most]
     kinds = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks")
     request = {**data, "model": first} | dict(zip(kinds, (rest, [], []), strict=True))

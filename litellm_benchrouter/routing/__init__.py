@@ -1,1 +1,1 @@
-"""One decision: what is expected of the models on offer, weighed against what they cost."""
+"""Decisions: estimates of the models on offer by one version, weighed against cost. No LiteLLM."""

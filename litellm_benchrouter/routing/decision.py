@@ -19,14 +19,12 @@ KINDS = frozenset(
         "time_limit",
         "error",
         "breaker",  # decisions failed one after another, so this one was not tried
+        "overload",  # more requests than can be decided in time
     }
 )
 """Every `Decision.kind`: a closed set, because metrics count by it."""
 
-NO_ANSWERS = frozenset({"time_limit", "error", "breaker", "busy"})
-"""Why a hosted embedder gave no answer: `Decision.no_answer`, a closed set as well."""
-
-GIVEN_UP = frozenset({"time_limit", "error", "breaker"})
+GIVEN_UP = frozenset({"time_limit", "error", "breaker", "overload"})
 """The kinds of a decision by the average alone because no other could be taken."""
 
 
@@ -58,8 +56,6 @@ class Decision:
         Mean cosine distance, in [0, 2], of the prompt to the benchmark samples that decided.
     embedder : str or None
         Kind of the embedder whose vector decided; None where none was asked.
-    no_answer : str or None
-        Where a second embedder decided: why the first did not, of `NO_ANSWERS`.
     embed_seconds : float or None
         What the embedder took.
     seconds : float or None
@@ -75,7 +71,6 @@ class Decision:
     policy: str = "quality"
     costs_usd: Mapping[str, float] | None = None
     kind: str = "routed"
-    no_answer: str | None = None
     embedder: str | None = field(default=None, compare=False)
     distance: float | None = field(default=None, compare=False)
     embed_seconds: float | None = field(default=None, compare=False)
@@ -85,3 +80,42 @@ class Decision:
     def pick(self) -> str:
         """The model that came first."""
         return self.ranking[0]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A decision with what it rests on.
+
+    Attributes
+    ----------
+    decision : Decision
+    neighbors : list of (str, str, float)
+        Id, task and cosine distance (in [0, 2]) of the nearest benchmark samples.
+    g : dict of str to float
+        Mean correctness over them, by model (eq. 7); NaN where none of them has a label.
+    average : dict of str to float
+        Mean accuracy over the benchmark's tasks.
+    probability : dict of str to float
+        P(success), by model, as policies weigh it against cost.
+    cost : dict of str to float
+        Expected cost of the request, by model; empty where no basis covers all of them.
+    cost_basis : str or None
+        What the costs rest on.
+    cost_unit : str or None
+        `usd`, or `params_b` (billions of parameters).
+    task_scores : dict of str to dict
+        For a named task: s1, s2, s3 and p of each model.
+    u : float or None
+        For a named task: its distance from the benchmark (eq. 8).
+    """
+
+    decision: Decision
+    neighbors: list[tuple[str, str, float]]
+    g: dict[str, float]
+    average: dict[str, float]
+    probability: dict[str, float]
+    cost: dict[str, float]
+    cost_basis: str | None
+    cost_unit: str | None
+    task_scores: dict[str, dict[str, float]]
+    u: float | None

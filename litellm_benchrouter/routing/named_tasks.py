@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from litellm_benchrouter.artifact.labelled_task import (
+from litellm_benchrouter.artifact.named_tasks import (
     LabelledTask,
     TaskPosterior,
-    decide_by_posterior,
 )
 from litellm_benchrouter.artifact.version import Artifact
-from litellm_benchrouter.guarded.request import capped
-from litellm_benchrouter.guarded.unseen import MARGIN
-from litellm_benchrouter.paper.scores import TaskScores, choose
-from litellm_benchrouter.routing.estimate import Estimate, Offer, Scores
+from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
+from litellm_benchrouter.guarded.formulas import MARGIN, capped
+from litellm_benchrouter.paper.scores import TaskScores, decide_by_eq6, rank_with
+from litellm_benchrouter.routing.estimates import Candidates, Estimate, Positions, Scores
+
+Ints = NDArray[np.intp]
 
 TOO_SMALL = "the benchmark has too few samples to show that anything is better"
 
@@ -23,12 +25,7 @@ _PER_MODEL = ("s1", "s2", "s3", "p")
 
 
 class NamedTasks:
-    """The tasks of the configuration and of the benchmark.
-
-    Parameters
-    ----------
-    artifact : Artifact
-    """
+    """The tasks of the configuration and of the benchmark."""
 
     def __init__(self, artifact: Artifact) -> None:
         self._artifact = artifact
@@ -39,14 +36,13 @@ class NamedTasks:
     def __contains__(self, task: object) -> bool:
         return task in self._artifact.named_tasks or task in self._number
 
-    def estimate(self, task: str, offer: Offer) -> Estimate:
+    def estimate(self, task: str, offer: Candidates) -> Estimate:
         """Return the estimate that the builder stored, over the models on offer.
 
         Parameters
         ----------
         task : str
             One that is known here.
-        offer : Offer
         """
         scores = self._artifact.named_tasks.get(task)
         if scores is None:
@@ -58,7 +54,7 @@ class NamedTasks:
             return self._by_s3(scores, offer, labelled)
         return self._guarded(task, offer, scores.n_inputs)
 
-    def _measured(self, d: int, offer: Offer) -> Estimate:
+    def _measured(self, d: int, offer: Candidates) -> Estimate:
         measured = self._artifact.task_accuracy[d][offer.columns]
         n = self._artifact.manifest.tasks[d].n_samples
         reason = f"measured on the {n} samples of this task in the benchmark"
@@ -66,26 +62,26 @@ class NamedTasks:
         return Estimate.same(Scores(values, "measured", reason))
 
     def _by_posterior(
-        self, labelled: LabelledTask, posterior: TaskPosterior, offer: Offer
+        self, labelled: LabelledTask, posterior: TaskPosterior, offer: Candidates
     ) -> Estimate:
-        decided = decide_by_posterior(labelled, offer.columns, offer.preferred, offer.models)
+        order, reason = decide_by_posterior(labelled, posterior, offer)
         values = posterior.score[offer.columns]
-        order = np.array([offer.models.index(model) for model in decided.ranking], dtype=np.intp)
-        kept = values[order[0]] < values.max()  # the best on average, for want of confidence
-        kind = "unsure" if kept else "routed"
-        quality = Scores(values, decided.method, decided.reason, order, kind)
-        grounds = f"from {labelled.n_inputs} labelled inputs"
+        stays = values[order[0]] < values.max()  # with the best on average, for want of confidence
+        quality = Scores(values, "posterior", reason, order, "unsure" if stays else "routed")
         # Nothing is shown to be better than the best on average; a cheaper one may be as good.
-        likely = np.clip(capped(values, int(order[0])) if kept else values, 0.0, 1.0)
-        return Estimate(quality, Scores(likely, decided.method, grounds))
+        likely = np.clip(capped(values, int(order[0])) if stays else values, 0.0, 1.0)
+        grounds = f"from {labelled.n_inputs} labelled inputs"
+        return Estimate(quality, Scores(likely, "posterior", grounds))
 
-    def _by_s3(self, scores: TaskScores, offer: Offer, labelled: LabelledTask | None) -> Estimate:
+    def _by_s3(
+        self, scores: TaskScores, offer: Candidates, labelled: LabelledTask | None
+    ) -> Estimate:
         """S3 and the confidence rule of eq. 6."""
         on_offer = TaskScores(
             scores.n_inputs, scores.u, *(getattr(scores, key)[offer.columns] for key in _PER_MODEL)
         )
         models = offer.models
-        choice = choose(on_offer, offer.average, offer.cost_ranks, models, eta=self._eta)
+        choice = decide_by_eq6(on_offer, offer.average, offer.cost_ranks, models, eta=self._eta)
         star, m3 = models[choice.best_on_average], models[choice.m3]
         method, kind = "s3", "routed"
         if choice.m3 == choice.best_on_average:
@@ -105,7 +101,7 @@ class NamedTasks:
         likely = np.where(np.isnan(likely), offer.average, likely)
         return Estimate(quality, replace(quality, values=likely, order=None))
 
-    def _guarded(self, task: str, offer: Offer, n_inputs: int) -> Estimate:
+    def _guarded(self, task: str, offer: Candidates, n_inputs: int) -> Estimate:
         """The scores of the candidate that proved itself; a small advantage is not worth a risk."""
         if task not in self._artifact.guarded_tasks:
             return Estimate.by_average(offer, TOO_SMALL, "no_evidence")
@@ -122,3 +118,43 @@ class NamedTasks:
             return Estimate.by_average(offer, reason, "no_evidence")
         reason = f"no model is expected to be more than {100 * MARGIN:g} points better"
         return Estimate.by_average(offer, reason, "unsure")
+
+
+def decide_by_posterior(
+    labelled: LabelledTask, posterior: TaskPosterior, offer: Candidates
+) -> tuple[Positions, str]:
+    """Leave the best on average where another is better with probability above eta.
+
+    The posterior knows the labels of all models, on offer or not. Returns the models, the pick
+    first and the others by posterior mean, and the reason.
+    """
+    columns, names = offer.columns, offer.models
+    order = rank_with(posterior.score[columns], offer.preferred)
+    star, best = int(offer.preferred[0]), int(order[0])
+    reason = "the only model on offer"
+    if len(order) > 1:
+        # Where the best on average is best here too, the question is whether the next one is not.
+        one, other = (best, star) if best != star else (star, int(order[1]))
+        a, b = int(columns[one]), int(columns[other])
+        probability = Posterior(posterior.score, posterior.covariance).probability_better(a, b)
+        eta = required_probability(int(min(labelled.counts[a], labelled.counts[b])))
+        if best == star:
+            reason = f"best on average; P(better than {names[other]}, the next) = {probability:.2f}"
+        elif probability > eta:
+            reason = f"P(better than {names[star]}) = {probability:.2f} > {eta:g}"
+        else:
+            reason = f"P({names[best]} better than {names[star]}) = {probability:.2f} <= {eta:g}"
+            order = np.concatenate(([star], order[order != star]))
+        inputs = "labelled input" if labelled.n_inputs == 1 else "labelled inputs"
+        needed = more_labels(int(posterior.needed[a, b]))
+        reason += f" from {labelled.n_inputs} {inputs}; {needed}"
+    return order, reason
+
+
+def more_labels(needed: int) -> str:
+    """Say how many more labels would settle which of two models is better."""
+    if needed < 0:
+        return f"{LIMIT} more labels would not settle it"
+    if needed == 0:
+        return "that is settled"
+    return f"about {needed} more label{'s' if needed > 1 else ''} would settle it"

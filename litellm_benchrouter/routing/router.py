@@ -1,28 +1,37 @@
-"""Which model for this prompt, or for this task? No LiteLLM in here."""
+"""The router: estimates of the models on offer, weighed against cost, become a decision."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.costs import CostModel, Lengths, Prices, cost_model
 from litellm_benchrouter.costs.policy import PLAIN, QUALITY, Terms
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
-from litellm_benchrouter.paper.scores import correctness_predictor
-from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.estimate import NONE, Estimate, LookUp, Offer, Scores
-from litellm_benchrouter.routing.explanation import Explanation
-from litellm_benchrouter.routing.guarded_scorer import GuardedScorer
+from litellm_benchrouter.paper.scores import correctness_predictor, rank_with
+from litellm_benchrouter.routing.decision import Decision, Explanation
+from litellm_benchrouter.routing.estimates import (
+    NONE,
+    Candidates,
+    Estimate,
+    GuardedScorer,
+    LookUp,
+    Scores,
+    by_s1,
+    cached_method,
+)
 from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
-from litellm_benchrouter.routing.remember import remembered
-from litellm_benchrouter.routing.weighing import Weighing
 
-_KEPT = 1024  # sets of models on offer, and tasks over them
+MOST_TASKS = 4096
+"""Named tasks, over the models on offer, whose estimates are remembered."""
+
+_OFFERS = 1024  # sets of models, and of their prices
 
 
 class BenchRouter:
@@ -31,17 +40,10 @@ class BenchRouter:
     Parameters
     ----------
     artifact : Artifact
-
-    Attributes
-    ----------
-    second : BenchRouter or None
-        Decides by the second embedder's vectors, where the version has one.
     """
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
-        self.second: BenchRouter | None
-        self.second = None if artifact.second is None else BenchRouter(artifact.second)
         parameters = artifact.manifest.parameters
         self._k = int(parameters["k"])
         self._on_scores = parameters["s1_on"] == "score" and artifact.scores is not None
@@ -55,18 +57,13 @@ class BenchRouter:
             self._n_neighbors = max(self._k, self._guarded.n_neighbors)
         self._tasks = NamedTasks(artifact)
         self._weighing = Weighing(artifact)
-        self._offer = remembered(self._make_offer, _KEPT)
-        self._task = remembered(self._estimate_task, _KEPT)
+        self._offer = cached_method(self._make_offer, _OFFERS)
+        self._task = cached_method(self._estimate_task, MOST_TASKS)
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models that the benchmark knows."""
         return self.artifact.models
-
-    @property
-    def both(self) -> tuple[BenchRouter, ...]:
-        """This one, and the second where there is one."""
-        return (self,) if self.second is None else (self, self.second)
 
     def knows_task(self, task: str) -> bool:
         """Say whether a name is a task of the configuration or of the benchmark."""
@@ -75,12 +72,7 @@ class BenchRouter:
     def prepare(self, models: Sequence[str], task: str | None = None) -> None:
         """Do what the first decision over some models would wait for; it is remembered.
 
-        Parameters
-        ----------
-        models : sequence of str
-            All of them known.
-        task : str, optional
-            Name of a task that is known.
+        All models are known, and so is the task.
         """
         offer = self._offered(models)
         if task is not None:
@@ -149,7 +141,7 @@ class BenchRouter:
         """
         return self._compares(self._offered(models), terms)
 
-    def _compares(self, offer: Offer, terms: Terms) -> bool:
+    def _compares(self, offer: Candidates, terms: Terms) -> bool:
         return self._guarded is None or terms.policy.saves or self._guarded.routes(offer)
 
     def best_on_average(
@@ -211,7 +203,7 @@ class BenchRouter:
     def _estimate(
         self,
         prompt: str,
-        offer: Offer,
+        offer: Candidates,
         vector: NDArray[np.float32] | None = None,
         *,
         weighed: bool,
@@ -237,30 +229,18 @@ class BenchRouter:
         elif not self._paper:
             estimate = Estimate.by_average(offer, TOO_SMALL, "no_evidence")
         else:
-            estimate = self._s1(self._g(found, offer), len(rows), distance, offer)
+            values = "score" if self._on_scores else "correctness"
+            estimate = by_s1(self._g(found, offer), values, len(rows), distance, offer)
         look_up = LookUp(look_up.embedder, look_up.embed_seconds, distance)
         return estimate, look_up, found
 
-    def _g(self, neighbors: Neighbors, offer: Offer) -> NDArray[np.float64]:
+    def _g(self, neighbors: Neighbors, offer: Candidates) -> NDArray[np.float64]:
         """Mean correctness over the neighbours (eq. 7), of the models on offer."""
         rows = neighbors.index[0]
         near = Neighbors(np.arange(len(rows))[None, :], neighbors.distance)
         g: NDArray[np.float64]
         g = correctness_predictor(self._values[rows[:, None], offer.columns], near)[0]
         return g
-
-    def _s1(self, g: NDArray[np.float64], n: int, distance: float, offer: Offer) -> Estimate:
-        """S1 of a single input, which is its g over n neighbours (eqs. 1 and 7)."""
-        if np.isnan(g).all():
-            reason = f"the {n} nearest benchmark samples have no label of a model on offer"
-            return Estimate.by_average(offer, reason, "no_evidence")
-        # A model without a label nearby is expected to do as it does on average.
-        values = np.where(np.isnan(g), offer.average, g)
-        grounds = (
-            f"mean {'score' if self._on_scores else 'correctness'} over the {n} "
-            f"nearest benchmark samples, at mean distance {distance:.2f}"
-        )
-        return Estimate(Scores(values, "s1", f"highest {grounds}"), Scores(values, "s1", grounds))
 
     def _estimate_task(self, task: str, models: tuple[str, ...]) -> Estimate:
         return self._tasks.estimate(task, self._offer(models))
@@ -272,8 +252,80 @@ class BenchRouter:
             # hnswlib gives up where its graph does not connect enough rows; exact search does not.
             return nearest(vector, self.artifact.embeddings, min(k, len(self.artifact.task)))
 
-    def _offered(self, models: Sequence[str] | None) -> Offer:
+    def _offered(self, models: Sequence[str] | None) -> Candidates:
         return self._offer(tuple(sorted(set(self.models if models is None else models))))
 
-    def _make_offer(self, models: tuple[str, ...]) -> Offer:
-        return Offer.of(self.artifact, models)
+    def _make_offer(self, models: tuple[str, ...]) -> Candidates:
+        return Candidates.of(self.artifact, models)
+
+
+_TIE = 1e-12  # sums of the same labels in another order differ in the last bits
+
+_OfModels = tuple[tuple[str, Prices], ...]
+
+
+class Weighing:
+    """The policy and the costs that turn estimates into a decision.
+
+    `costs(models, prices)` is None where nothing covers all of the models.
+    """
+
+    costs: Callable[[tuple[str, ...], _OfModels], CostModel | None]
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._version = artifact.manifest.version
+        self._facts = dict(zip(artifact.models, artifact.facts, strict=True))
+        self._lengths = Lengths.of(artifact.facts)
+        self.costs = cached_method(self._cost_model, _OFFERS)
+
+    def decide(
+        self,
+        offer: Candidates,
+        estimate: Estimate,
+        terms: Terms,
+        task: str | None = None,
+        look_up: LookUp = NONE,
+    ) -> Decision:
+        """Weigh what is expected against what it costs."""
+        costs = self.costs(offer.models, terms.prices)
+        expected = None if costs is None else costs.of(terms.characters or 0)
+        policy, scores = terms.policy, estimate.quality
+        if policy.saves and costs is not None and expected is not None:
+            scores = estimate.probability
+            order = policy.order(scores.values, expected, offer.preferred)
+            why = policy.explain(order, scores.values, expected, offer.preferred, offer.models)
+            reason = f"{why}; {costs.basis}; {scores.reason}"
+        else:
+            ready = scores.order
+            order = rank_with(scores.values, offer.preferred) if ready is None else ready
+            reason = scores.reason + _ties(scores, int(order[0]))
+            if policy.saves:
+                reason = f"nothing tells the costs of all models on offer; {reason}"
+                policy = QUALITY
+        return Decision(
+            ranking=tuple([offer.models[m] for m in order.tolist()]),
+            method=scores.method,
+            reason=f"{terms.note}; {reason}" if terms.note else reason,
+            task=task,
+            scores=dict(zip(offer.models, scores.values.tolist(), strict=True)),
+            artifact=self._version,
+            kind=scores.kind,
+            distance=look_up.distance,
+            embed_seconds=look_up.embed_seconds,
+            embedder=look_up.embedder,
+            policy=str(policy),
+            costs_usd=dict(zip(offer.models, expected.tolist(), strict=True))
+            if expected is not None and costs is not None and costs.in_usd
+            else None,
+        )
+
+    def _cost_model(self, models: tuple[str, ...], prices: _OfModels) -> CostModel | None:
+        return cost_model(self._facts, models, self._lengths, dict(prices))
+
+
+def _ties(scores: Scores, best: int) -> str:
+    if scores.method == "bma":
+        return ""
+    values = scores.values.tolist()
+    tied = sum(abs(value - values[best]) <= _TIE for value in values)
+    return f"; best on average of {tied} that tie" if tied > 1 else ""

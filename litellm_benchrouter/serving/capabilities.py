@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from litellm_benchrouter.conversation.text import MOST_PARTS, characters
+from litellm_benchrouter.conversation.text import MAPPINGS, MOST_PARTS, characters
 
 CHARACTERS_PER_TOKEN = 4.0
 _DEPTH = 4  # of lists and parts within a turn
@@ -54,7 +54,7 @@ class Needs:
 
 
 def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
-    """Return what a request needs; parameters as in `request.last_user_turn`."""
+    """Return what a request needs; parameters as in `conversation.ask.read_ask`."""
     kinds = {
         _PARTS[kind]
         for turns in (messages, request.get("input"), request.get("contents"))
@@ -65,8 +65,8 @@ def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
         kinds.add("tools")
     asked = request.get("response_format") or _part(request.get("text"), "format")
     gemini = request.get("generationConfig") or request.get("config")
-    if (isinstance(asked, Mapping) and asked.get("type") == "json_schema") or (
-        isinstance(gemini, Mapping) and not gemini.keys().isdisjoint(_GEMINI_SCHEMAS)
+    if (isinstance(asked, MAPPINGS) and asked.get("type") == "json_schema") or (
+        isinstance(gemini, MAPPINGS) and not gemini.keys().isdisjoint(_GEMINI_SCHEMAS)
     ):
         kinds.add("a response schema")
     return Needs(frozenset(kinds), characters(messages, request))
@@ -95,9 +95,9 @@ def _part_kinds(turns: object, depth: int = _DEPTH) -> Iterator[str]:
     if not depth or not isinstance(turns, list | tuple):
         return
     for turn in turns:
-        kind = turn.get("type") if isinstance(turn, Mapping) else None
+        kind = turn.get("type") if isinstance(turn, MAPPINGS) else None
         yield kind if isinstance(kind, str) else ""
-        if isinstance(turn, Mapping):
+        if isinstance(turn, MAPPINGS):
             yield from _gemini_kind(turn)
             yield from _part_kinds(turn.get("content") or turn.get("parts"), depth - 1)
 
@@ -106,10 +106,10 @@ def _gemini_kind(part: Mapping[str, Any]) -> Iterator[str]:
     """Yield the kind of a part of Gemini's form, which is told by a media type."""
     for key in ("inlineData", "inline_data", "fileData", "file_data"):
         data = part.get(key)
-        if isinstance(data, Mapping):
+        if isinstance(data, MAPPINGS):
             media = str(data.get("mimeType") or data.get("mime_type")).partition("/")[0]
             yield {"image": "image", "audio": "input_audio"}.get(media, "file")
 
 
 def _part(container: object, key: str) -> object:
-    return container.get(key) if isinstance(container, Mapping) else None
+    return container.get(key) if isinstance(container, MAPPINGS) else None

@@ -1,6 +1,6 @@
-"""What the router does, counted for Prometheus; docs/operations.md lists every metric.
+"""Decisions counted for Prometheus, and written to the log; docs/operations.md lists both.
 
-They are ordinary metrics of prometheus-client's default registry, so the proxy's own `/metrics`
+Metrics are ordinary metrics of prometheus-client's default registry, so the proxy's own `/metrics`
 shows them wherever LiteLLM mounts it, and with several workers their sums: the modes of the gauges
 are chosen for that. Without prometheus-client nothing is counted and nothing else changes.
 """
@@ -8,12 +8,13 @@ are chosen for that. Without prometheus-client nothing is counted and nothing el
 from __future__ import annotations
 
 import functools
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from litellm_benchrouter.routing.decision import KINDS, NO_ANSWERS, Decision
+from litellm_benchrouter.routing.decision import KINDS, Decision
 
 if TYPE_CHECKING:
     from litellm_benchrouter.artifact.version import Artifact
@@ -29,6 +30,8 @@ OTHER = "other"
 """Label of what is outside the closed or bounded set of its label."""
 
 _MOST_GROUPS = 200
+_LONGEST_NAME = 200  # the group of a wildcard and the call's id may be the client's words
+_LONGEST_PROMPT = 500
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5),
     1.0,
@@ -67,12 +70,6 @@ class Metrics:
 
     def breaker(self, *, is_open: bool) -> None:
         """Note the breaker's state."""
-
-    def first_embedder(self, *, is_open: bool) -> None:
-        """Note the state of the breaker around the hosted embedder."""
-
-    def aside(self, *, decides: bool) -> None:
-        """Note whether a process of its own takes the short decisions."""
 
     def shadowed(self, group: str, *, agrees: bool) -> None:
         """Count a decision that changed nothing, by whether it chose what was asked anyway."""
@@ -124,11 +121,6 @@ class PrometheusMetrics(Metrics):
             "What a request waited for its decision.",
             ("method",),
             buckets=_SECONDS,
-        )
-        self._second = Counter(
-            "benchrouter_second_embedder_total",
-            "Decisions by the second embedder, in one word why the hosted one gave none.",
-            ("group", "reason"),
         )
         self._embedding = Histogram(
             "benchrouter_embedding_seconds",
@@ -206,25 +198,12 @@ class PrometheusMetrics(Metrics):
             "1 while a worker's breaker is open.",
             multiprocess_mode="livemax",
         )
-        self._first_embedder = Gauge(
-            "benchrouter_hosted_embedder_breaker_open",
-            "1 while a worker does not ask the hosted embedder, because it kept failing.",
-            multiprocess_mode="livemax",
-        )
-
-        self._aside = Gauge(
-            "benchrouter_decision_processes",
-            "Workers whose short decisions are taken in a process of their own.",
-            multiprocess_mode="livesum",
-        )
 
     @_never_raises
     def decided(self, group: str, decision: Decision) -> None:
         kind = decision.kind if decision.kind in KINDS else OTHER
         group = self._group(group)
         self._decisions.labels(group, decision.pick, decision.method, kind).inc()
-        if decision.no_answer in NO_ANSWERS:
-            self._second.labels(group, decision.no_answer).inc()
         if decision.seconds is not None:
             self._seconds.labels(decision.method).observe(decision.seconds)
         if decision.embed_seconds is not None:
@@ -278,14 +257,6 @@ class PrometheusMetrics(Metrics):
         self._breaker.set(is_open)
 
     @_never_raises
-    def first_embedder(self, *, is_open: bool) -> None:
-        self._first_embedder.set(is_open)
-
-    @_never_raises
-    def aside(self, *, decides: bool) -> None:
-        self._aside.set(decides)
-
-    @_never_raises
     def shadowed(self, group: str, *, agrees: bool) -> None:
         self._shadow.labels(self._group(group), str(agrees).lower()).inc()
 
@@ -308,3 +279,49 @@ def process_metrics() -> Metrics:
     except Exception as error:
         logger.warning("benchrouter: there are no metrics (%s: %s)", type(error).__name__, error)
     return Metrics()
+
+
+def log_decision(
+    decision: Decision,
+    *,
+    group: str,
+    offer: Sequence[str],
+    call_id: object,
+    prompt: str | None = None,
+) -> None:
+    """Write one line of JSON for a decision, at debug level, to follow single requests by.
+
+    Parameters
+    ----------
+    decision : Decision
+    group : str
+        The model group that was asked for.
+    offer : sequence of str
+        The benchmark models that it offered.
+    call_id : object
+        LiteLLM's id of the call, as in its own log and in the header `x-litellm-call-id`.
+    prompt : str, optional
+        The text that was compared, only where the operator wants prompts logged; it is cut short.
+    """
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    line = {
+        "event": "benchrouter_decision",
+        "call_id": str(call_id)[:_LONGEST_NAME],
+        "group": group[:_LONGEST_NAME],
+        "offer": list(offer),
+        "pick": decision.pick,
+        "method": decision.method,
+        "kind": decision.kind,
+        "reason": decision.reason,
+        "task": decision.task,
+        "policy": decision.policy,
+        "embedder": decision.embedder,
+        "distance": decision.distance,
+        "seconds": decision.seconds,
+        "embed_seconds": decision.embed_seconds,
+        "artifact": decision.artifact,
+    }
+    if prompt is not None:
+        line["prompt"] = prompt[:_LONGEST_PROMPT]
+    logger.debug("%s", json.dumps(line))

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import SourceTable
 
 __all__ = ["READERS", "SourceTable", "read"]
 

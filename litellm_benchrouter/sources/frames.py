@@ -1,44 +1,110 @@
-"""CSV, JSONL and Parquet files as data frames, and one sentence where that fails."""
+"""CSV, JSONL and Parquet files as lazy frames, and one sentence where that fails."""
 
 from __future__ import annotations
 
 import csv
 import glob
+import gzip
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.sources.json_files import Faults, json_objects
 
-FORMATS = {".parquet": "Parquet", ".csv": "CSV", ".jsonl": "JSONL", ".ndjson": "JSONL"}
-"""What `read_frame` reads, by the ending of the file's name."""
+FORMATS = {
+    **{".parquet": "Parquet", ".csv": "CSV", ".tsv": "CSV"},
+    **{".jsonl": "JSONL", ".ndjson": "JSONL", ".json": "JSONL"},
+}
+"""Ending of a file's name -> what is in it."""
 
-POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
-"""What polars raises where it cannot read a file."""
+BATCH = 1 << 17
+"""Rows that are in memory at once as text."""
 
-_TAIL_BYTES = 1 << 16
-_ROWS = 1 << 14
+_POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+_HEAD_BYTES = _TAIL_BYTES = 1 << 16
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+@dataclass(frozen=True)
+class LazyTable:
+    """A file whose rows have not been read.
+
+    Attributes
+    ----------
+    path : Path
+    frame : polars.LazyFrame
+        Every column of a CSV is text, and so is every column of a JSONL.
+    schema : polars.Schema
+    decimal_comma : bool
+        Whether "0,5" may be a number: the fields are separated by something else than commas.
+    """
+
+    path: Path
+    frame: pl.LazyFrame
+    schema: pl.Schema
+    decimal_comma: bool = False
+
+    def collect(self, *columns: pl.Expr) -> pl.DataFrame:
+        """Read columns (default: all), of which only a batch is in memory before they are made.
+
+        Raises
+        ------
+        SourceError
+            If the file is damaged, or holds no rows.
+        """
+        names = list(dict.fromkeys(name for c in columns for name in c.meta.root_names()))
+        with refusing(self.path):
+            # Not in the query: polars would read far ahead of what has become categories.
+            batches = self.frame.select(names or pl.all()).collect_batches(
+                chunk_size=BATCH, maintain_order=True
+            )
+            parts = [batch.select(*columns) if columns else batch for batch in batches]
+            n_rows = self.frame.select(pl.len()).collect().item()
+        n_read = sum(part.height for part in parts)
+        if n_read != n_rows:  # as may be after a panic of polars
+            raise SourceError(
+                f"{self.path} cannot be read as {format_of(self.path)}: only {n_read} of {n_rows} "
+                "rows came; see that it is complete."
+            )
+        if not n_rows:
+            raise SourceError(f"{self.path} holds no rows; give a file with results.")
+        return pl.concat(parts)
 
 
 def read_frame(path: Path) -> pl.DataFrame:
-    """Read a table from a CSV, JSONL or Parquet file, told apart by the ending of its name.
+    """Read a whole file; raises SourceError as `scan`, and where a line of JSONL is broken."""
+    faults = Faults(path)
+    table = scan(path, faults)
+    frame = table.collect()
+    if str(faults):
+        raise SourceError(f"{faults}; see that the file is complete and has one object a line.")
+    return frame
+
+
+def scan(
+    path: Path, faults: Faults, *, separator: str | None = None, encoding: str | None = None
+) -> LazyTable:
+    """Open a CSV, JSONL or Parquet file, told apart by the ending of its name.
 
     Parameters
     ----------
     path : Path
-        A `.parquet`, `.csv` (comma, one header line, UTF-8), `.jsonl` or `.ndjson` file.
-
-    Returns
-    -------
-    polars.DataFrame
-        Every column of a CSV is text; so is every column of a JSONL file whose values have mixed
-        types or that holds a bare NaN or Infinity.
+        A `.parquet`, `.csv`, `.tsv`, `.csv.gz`, `.jsonl` or `.ndjson` file, or a `.json` file with
+        a list of objects.
+    faults : Faults
+        Takes the lines of a JSONL file that are not JSON objects.
+    separator : str, optional
+        What separates the fields of a CSV; default: what its header shows.
+    encoding : str, optional
+        Of a CSV; default: UTF-8, or UTF-16 where the file begins so.
 
     Raises
     ------
@@ -46,11 +112,18 @@ def read_frame(path: Path) -> pl.DataFrame:
         If the file is missing, of another kind, damaged, cut off, or without rows.
     """
     known = format_of(path)
-    with refusing(path, known):
-        frame = _READERS[known](path)
-    if frame.is_empty():
-        raise SourceError(f"{path} holds no rows; give a file with results.")
-    return frame
+    with refusing(path):
+        if known == "CSV":
+            return _scan_csv(path, separator, encoding)
+        if known == "JSONL":
+            frame = _scan_jsonl(path, faults)
+        else:
+            frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        table = LazyTable(path, frame, frame.collect_schema())
+    if not table.schema:
+        problem = str(faults) or f"{path} holds no rows"
+        raise SourceError(f"{problem}; give a file with results.")
+    return table
 
 
 def format_of(path: Path) -> str:
@@ -63,22 +136,25 @@ def format_of(path: Path) -> str:
     """
     if not path.exists():
         raise SourceError(f"{path} does not exist; give a file or folder with results.")
-    known = FORMATS.get(path.suffix.lower())
-    if known is None:
+    known = FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
+    if known is None or (path.suffix.lower() == ".gz" and known != "CSV"):
+        way_out = "save the sheet as CSV" if path.suffix.lower() in (".xlsx", ".xls") else "convert"
         raise SourceError(
-            f"{path} is none of {', '.join(FORMATS)}; convert it, or name the kind that reads it."
+            f"{path} is none of {', '.join(FORMATS)}, .csv.gz; {way_out}, or name the kind that "
+            "reads it."
         )
     return known
 
 
 @contextmanager
-def refusing(path: Path, known: str) -> Iterator[None]:
-    """Turn what polars says of a file of a known format into one sentence."""
+def refusing(path: Path) -> Iterator[None]:
+    """Turn what polars says of a file into one sentence."""
     try:
         yield
-    except (*POLARS_FAULTS, OSError) as error:
+    except (*_POLARS_FAULTS, OSError, UnicodeError, LookupError, EOFError) as error:
+        known = format_of(path)
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        if known == "CSV" and not isinstance(error, OSError):
+        if known == "CSV" and isinstance(error, _POLARS_FAULTS):
             reason = _csv_fault(path) or reason
         raise SourceError(
             f"{path} cannot be read as {known}: {reason}; see that it is complete and really is "
@@ -92,38 +168,65 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
-def _read_parquet(path: Path) -> pl.DataFrame:
-    return pl.read_parquet(path, glob=False, hive_partitioning=False)
-
-
-def _read_csv(path: Path) -> pl.DataFrame:
-    try:
-        frame = pl.read_csv(path, infer_schema=False, glob=False)
-    except pl.exceptions.NoDataError:
-        return pl.DataFrame()
-    refuse_names_of_two(path, frame.columns)
-    refuse_a_short_last_row(path, frame.width)
-    return frame
-
-
-def refuse_names_of_two(path: Path, names: Sequence[str]) -> None:
-    """Refuse a CSV file where two columns have one name, of which polars renames one."""
-    for name in names:
-        twice = re.fullmatch(r"(.*)_duplicated_\d+", name, re.DOTALL)
-        if twice and twice[1] in names:
-            raise SourceError(f'{path} has the column "{twice[1]}" twice; rename or drop one.')
-
-
-def refuse_a_short_last_row(path: Path, width: int) -> None:
-    """Refuse the commonest sign of a file that was cut off, which polars fills up with nulls."""
+def _scan_csv(path: Path, separator: str | None, encoding: str | None) -> LazyTable:
+    source: Path | bytes = path
     with path.open("rb") as file:
-        start = max(0, path.stat().st_size - _TAIL_BYTES)
-        file.seek(start)
-        lines = file.read().rstrip(b"\r\n").splitlines()
+        head = file.read(_HEAD_BYTES)
+    marked = encoding or _BYTE_ORDER_MARKS.get(head[:2])
+    if path.suffix.lower() == ".gz":
+        source = gzip.decompress(path.read_bytes())
+        head = source[:_HEAD_BYTES]
+    only_returns = b"\r" in head and b"\n" not in head
+    if marked or only_returns:
+        content = path.read_bytes() if source is path else source
+        assert isinstance(content, bytes)
+        content = content.decode(marked or "utf-8").removeprefix("\ufeff").encode()
+        source = content.replace(b"\r", b"\n") if b"\n" not in content else content
+        head = source[:_HEAD_BYTES]
+    lines = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").splitlines()
+    states = re.fullmatch(r'"?sep=(.)"?', lines[0]) if lines else None  # Excel's first line
+    header = next(iter(lines[1:] if states else lines), "")
+    usual = "\t" if path.name.lower().endswith((".tsv", ".tsv.gz")) else ","
+    separator = separator or (states and states[1]) or _separator(header, usual)
+    try:
+        frame = pl.scan_csv(
+            source if source is path else BytesIO(source),  # type: ignore[arg-type]
+            infer_schema=False,
+            glob=False,
+            separator=separator,
+            skip_rows=1 if states else 0,
+        )
+        schema = frame.collect_schema()
+    except pl.exceptions.NoDataError:
+        raise SourceError(f"{path} holds no rows; give a file with results.") from None
+    for name in schema:
+        twice = re.fullmatch(r"(.*)_duplicated_\d+", name, re.DOTALL)  # polars renames the second
+        if twice and twice[1] in schema:
+            raise SourceError(f'{path} has the column "{twice[1]}" twice; rename or drop one.')
+    _refuse_a_short_last_row(path, source, len(schema), separator)
+    return LazyTable(path, frame, schema, decimal_comma=separator != ",")
+
+
+def _separator(header: str, usual: str) -> str:
+    """Return what separates a header's fields: the usual, or the first of others that it has."""
+    return next((s for s in (usual, ",", ";", "\t", "|") if s in header), usual)
+
+
+def _refuse_a_short_last_row(path: Path, source: Path | bytes, width: int, separator: str) -> None:
+    """Refuse the commonest sign of a file that was cut off, which polars fills up with nulls."""
+    if isinstance(source, bytes):
+        is_whole, tail = len(source) <= _TAIL_BYTES, source[-_TAIL_BYTES:]
+    else:
+        with source.open("rb") as file:
+            start = max(0, source.stat().st_size - _TAIL_BYTES)
+            file.seek(start)
+            is_whole, tail = start == 0, file.read()
+    lines = tail.rstrip(b"\r\n").splitlines()
     # An odd number of quotes: the line starts within a text of several lines, or may do.
-    if not lines or (start > 0 and len(lines) == 1) or lines[-1].count(b'"') % 2:
+    if not lines or (not is_whole and len(lines) == 1) or lines[-1].count(b'"') % 2:
         return
-    fields = len(next(csv.reader([lines[-1].decode("utf-8", "replace")]), []))
+    last = lines[-1].decode("utf-8", "replace")
+    fields = len(next(csv.reader([last], delimiter=separator), []))
     if 0 < fields < width:
         raise SourceError(
             f"{path} ends within a row: its last line has {fields} of {width} fields; see that the "
@@ -145,68 +248,28 @@ def _csv_fault(path: Path) -> str:
     except csv.Error as error:
         return f"line {reader.line_num}: {error}"
     except UnicodeDecodeError:
-        return "it is not UTF-8"
+        return "it is not UTF-8; save it so, or set options: {encoding: ...}"
     return ""
 
 
-def _read_jsonl(path: Path) -> pl.DataFrame:
-    schema = jsonl_schema(path)
-    if schema is not None:
-        with suppress(*POLARS_FAULTS):
-            return scan_jsonl(path, schema).collect()
-    names = jsonl_names(path)
-    return pl.concat([pl.DataFrame(schema=names), *jsonl_as_text(path, names, _ROWS)])
+def _scan_jsonl(path: Path, faults: Faults) -> pl.LazyFrame:
+    """Return rows of text; polars reads them, or Python where polars cannot.
 
-
-def scan_jsonl(path: Path, schema: pl.Schema | None = None) -> pl.LazyFrame:
-    """Return the rows of a JSONL file, of these types, or of those that all its rows show."""
-    pattern = glob.escape(str(path))
-    return pl.scan_ndjson(pattern, schema=schema, infer_schema_length=None)
-
-
-def jsonl_schema(path: Path) -> pl.Schema | None:
-    """Return what polars takes the columns for; None where only `jsonl_as_text` may read them."""
-    with suppress(*POLARS_FAULTS):
-        return scan_jsonl(path).collect_schema()
-    return None
-
-
-def jsonl_names(path: Path) -> dict[str, type[pl.String]]:
-    """Return the columns of `jsonl_as_text`; raises a SourceError that names the line at fault."""
-    return dict.fromkeys((name for row in _objects(path) for name in row), pl.String)
-
-
-def jsonl_as_text(
-    path: Path, names: dict[str, type[pl.String]], n_rows: int
-) -> Iterator[pl.DataFrame]:
-    """Yield so many rows after the other, all of it text.
-
-    Slower than polars, but it knows NaN and mixed types.
+    Python knows a JSON list, NaN and half surrogate pairs, and reads on after a broken line.
     """
-    rows = _objects(path)
-    while part := list(islice(rows, n_rows)):
-        columns = {name: [_text(row.get(name)) for row in part] for name in names}
-        yield pl.DataFrame(columns, schema=names)
-
-
-def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
-            except (ValueError, RecursionError) as error:
-                raise SourceError(
-                    f"{path}, line {number}, is not valid JSON ({error}); see that the file is "
-                    "complete and has one object a line."
-                ) from error
-            if not isinstance(row, dict):
-                raise SourceError(
-                    f"{path}, line {number}, holds a {type(row).__name__}, not an object; write "
-                    "one JSON object a line."
-                )
-            yield row
+    pattern = glob.escape(str(path))
+    try:
+        names = pl.scan_ndjson(pattern, infer_schema_length=None).collect_schema().names()
+        return pl.scan_ndjson(pattern, schema=dict.fromkeys(names, pl.String))
+    except _POLARS_FAULTS:
+        rows = (row for _, row in json_objects(path, faults))
+    parts: list[pl.DataFrame] = []
+    while batch := list(islice(rows, BATCH >> 3)):
+        names = list(dict.fromkeys(name for row in batch for name in row))
+        columns = {name: [_text(row.get(name)) for row in batch] for name in names}
+        # As categories, each different text takes its room once, however many rows there are.
+        parts.append(pl.DataFrame(columns, dict.fromkeys(names, pl.String)).cast(pl.Categorical))
+    return pl.concat(parts, how="diagonal").lazy() if parts else pl.LazyFrame()
 
 
 def _text(value: object) -> str | None:
@@ -214,6 +277,3 @@ def _text(value: object) -> str | None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()  # half a surrogate pair is not UTF-8
-
-
-_READERS = {"Parquet": _read_parquet, "CSV": _read_csv, "JSONL": _read_jsonl}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.collector import Collector, Sample, number
-from litellm_benchrouter.sources.files import (
+from litellm_benchrouter.sources.frames import listed
+from litellm_benchrouter.sources.json_files import (
     Fault,
     Faults,
     each_object,
@@ -22,8 +22,7 @@ from litellm_benchrouter.sources.files import (
     pick_objects,
     read_json,
 )
-from litellm_benchrouter.sources.frames import listed
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import Collector, Sample, SourceTable, number
 
 _Json = Mapping[str, object]
 _Option = tuple[str, int, float | None]  # instance, trial, index of the reference

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.collector import Collector, Sample, last_user_turn, number, text
-from litellm_benchrouter.sources.files import (
+from litellm_benchrouter.sources.json_files import (
     Fault,
     Faults,
     each_object,
@@ -26,7 +25,14 @@ from litellm_benchrouter.sources.files import (
     pick,
     read_json,
 )
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import (
+    Collector,
+    Sample,
+    SourceTable,
+    number,
+    question,
+    text,
+)
 
 _ZSTANDARD = 93  # the number of the method in a zip archive
 _VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
@@ -84,9 +90,13 @@ def read(
                 collector.dropped["runs of which a successful, fuller or newer one is there"] += 1
                 logs[log.task, log.model] = max(log, other, key=lambda log: log.rank)
     for log in logs.values():
+        is_empty = True
         for place, sample in log.samples(collector.faults):
+            is_empty = False
             with collector.faults.noted(log.file, place):
                 _add(sample, log, scorer, prompt, collector)
+        if is_empty:
+            collector.faults.add(log.file, f"holds no samples; its status is {log.status!r}")
     return collector.table("Inspect", "scorer", scorer)
 
 
@@ -98,6 +108,7 @@ class _Log:
     task: str
     model: str
     eval_id: str | None
+    status: str
     scorers: list[str]
     rank: tuple[bool, int, datetime]
 
@@ -115,6 +126,7 @@ class _Log:
             pick(spec, "task", str) + (f":{variant}" if variant else ""),
             pick(spec, "model", str),
             optional(spec, "eval_id", str),
+            optional(header, "status", str) or "unknown",
             [name.rpartition("/")[2] for name in names if isinstance(name, str)],
             (
                 header.get("status") == "success",
@@ -195,8 +207,8 @@ def _add(
     key = sample.get("id")
     if not isinstance(key, str | int):
         raise Fault("has no id")
-    asked = last_user_turn(sample.get("input"))
-    sent = asked if prompt == "input" else last_user_turn(sample.get("messages"))
+    asked = question(sample.get("input"))
+    sent = asked if prompt == "input" else question(sample.get("messages"))
     described = Sample(
         sample_id=f"{log.task}/{key}",
         task=log.task,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.collector import Collector, Sample, last_user_turn, number, text
-from litellm_benchrouter.sources.files import (
+from litellm_benchrouter.sources.frames import listed
+from litellm_benchrouter.sources.json_files import (
     Fault,
     Faults,
     files_in,
@@ -23,14 +23,25 @@ from litellm_benchrouter.sources.files import (
     pick,
     read_json,
 )
-from litellm_benchrouter.sources.frames import listed
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import (
+    Collector,
+    Sample,
+    SourceTable,
+    number,
+    question,
+    text,
+)
 
 _STAMP = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)\.jsonl?$")
 _DESCRIBES = {
     *("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"),
     *("doc_hash", "prompt_hash", "target_hash"),
 }
+_TURN = re.compile(r"<\|(?:im_start|start_header_id|user)\|>|<start_of_turn>|\[INST\]|<｜User｜>")
+_SPECIAL = re.compile(
+    r"<\|[^<>|]{1,40}\|>|<｜[^<>｜]{1,40}｜>|<(?:start|end)_of_turn>|\[/?INST\]|</?s>|<</?SYS>>"
+)
+_ROLE = re.compile(r"\s*(?:system|user|assistant|model)\s*(?:\n|$)")
 _NO_METRIC = "bypass"  # what --predict_only puts in the place of metrics
 
 
@@ -253,11 +264,32 @@ def _prompt(
     sent = requests[0][0]
     if isinstance(sent, list) and len(sent) == 1:  # a chat as the API models log it
         sent = sent[0]
-    prompt = last_user_turn(sent) or ""
-    n_shots = run.says("n-shot")
-    if wanted == "request" or not n_shots:
+    prompt = question(sent) or ""
+    if wanted == "request":
         return prompt
-    return _without_shots(prompt, row.get("doc"), run.says("configs"))
+    doc = row.get("doc")
+    if _TURN.search(prompt):
+        prompt = _own_turn(prompt, doc)
+    return _without_shots(prompt, doc, run.says("configs")) if run.says("n-shot") else prompt
+
+
+def _own_turn(prompt: str, doc: object) -> str:
+    """Return the turn about its own document, of a chat that a template made one text."""
+    turns = [_without_role(turn).strip() for turn in _SPECIAL.split(prompt)]
+    own = _own_text(prompt, doc)
+    return next((turn for turn in reversed(turns) if turn and own in turn), prompt)
+
+
+def _without_role(turn: str) -> str:
+    role = _ROLE.match(turn)
+    return turn[role.end() :] if role else turn
+
+
+def _own_text(prompt: str, doc: object) -> str:
+    """Return the longest text of a document that is in a prompt."""
+    values = doc.values() if isinstance(doc, dict) else []
+    own = [value.strip() for value in values if isinstance(value, str)]
+    return max((value for value in own if value and value in prompt), key=len, default="")
 
 
 def _without_shots(prompt: str, doc: object, config: object) -> str:
@@ -266,9 +298,7 @@ def _without_shots(prompt: str, doc: object, config: object) -> str:
     A question may hold the delimiter, so the last delimiter is not the place to cut.
     """
     delimiter = optional(config, "fewshot_delimiter", str) or "\n\n"
-    values = doc.values() if isinstance(doc, dict) else []
-    own = [value.strip() for value in values if isinstance(value, str)]
-    longest = max((value for value in own if value and value in prompt), key=len, default="")
+    longest = _own_text(prompt, doc)
     start = prompt.rfind(delimiter, 0, prompt.rfind(longest))
     return prompt if start < 0 or not longest else prompt[start + len(delimiter) :]
 

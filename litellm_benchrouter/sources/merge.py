@@ -4,50 +4,56 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts
-from litellm_benchrouter.sources.facts import facts_of
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts, mean
 from litellm_benchrouter.sources.frames import listed
-from litellm_benchrouter.sources.grid import Grid
-from litellm_benchrouter.sources.merge_report import (
-    MergeReport,
+from litellm_benchrouter.sources.grid import (
+    Grid,
+    Placed,
+    SourceJudgement,
     SourceReport,
-    source_report,
-    warnings_about,
+    thresholds,
 )
-from litellm_benchrouter.sources.results import Placed, Results, numbered, positions
-from litellm_benchrouter.sources.source_table import SourceTable
-from litellm_benchrouter.sources.tidy import count
+from litellm_benchrouter.sources.record import SourceTable
+from litellm_benchrouter.sources.tidy import count, models_of
 
 __all__ = ["MergeReport", "SourceJudgement", "SourceReport", "merge"]
 
+_FAMILY = 0.5  # of a task's prompts, from which on another task that has them too is named
+
 
 @dataclass(frozen=True)
-class SourceJudgement:
-    """How a source's scores become labels: y(x, m) = 1 where the score is above eta_d.
+class MergeReport:
+    """How the benchmark came about.
 
     Attributes
     ----------
-    name : str
-        How reports call the source.
-    threshold : float
-        eta_d of every task that has none of its own.
-    thresholds : mapping of str to float
-        eta_d of single tasks.
-    prefix : str or None
-        Put before its sample ids where they collide with another source's; default: `name`.
+    sources : list of SourceReport
+        In the order given.
+    warnings : list of str
+        Sentences about what a reader of the results should know.
+    source_row : ndarray of int64, shape (n, 2)
+        Of each row of the benchmark: the source that it first came from, and its row in that
+        source's samples as they were before anything was left out.
+    n_rows : list of int
+        How many samples each source held then.
     """
 
-    name: str
-    threshold: float = 0.5
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    prefix: str | None = None
+    sources: list[SourceReport]
+    warnings: list[str]
+    source_row: NDArray[np.int64]
+    n_rows: list[int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON, without what says which row of a source is where."""
+        return {"sources": [s.as_dict() for s in self.sources], "warnings": self.warnings}
 
 
 def merge(
@@ -83,32 +89,26 @@ def merge(
     Raises
     ------
     SourceError
-        If no sample has a score, a model to keep is in no source, or two sources that have to be
-        told apart have the same name.
+        If no sample has a score, a model to keep is in no source, two sources that have to be told
+        apart have the same name, or scores are above 1 and no threshold says which are correct.
     """
     if not tables:
         raise SourceError("there are no sources; name at least one.")
     dropped = [Counter(table.dropped) for table, _ in tables]
     samples = _samples(tables)
-    results = [
-        numbered(table.results, table.samples, left_out)
-        if isinstance(table.results, pl.DataFrame)
-        else table.results
-        for (table, _), left_out in zip(tables, dropped, strict=True)
-    ]
-    models, warnings, model_of = _models(results, aliases, facts, keep_models, dropped)
-    row_of = [
-        samples.filter(source=s)["row"].to_numpy().astype(np.int64) for s in range(len(tables))
-    ]
-    placed = [Placed(*of_source) for of_source in zip(results, row_of, model_of, strict=True)]
-    rows, placed = _with_scores(_rows(samples), placed, dropped)
+    models, warnings, placed = _models(tables, aliases, facts, keep_models, dropped)
+    for s, source in enumerate(placed):
+        source.row_of = samples.filter(source=s)["row"].to_numpy().astype(np.int64)
+    rows = _with_scores(_rows(samples), placed, dropped)
     tasks = sorted(rows["task"].unique())
-    task = positions(rows["task"], tasks).to_numpy().astype(np.int32)
+    task = rows["task"].cast(pl.Enum(tasks)).to_physical().to_numpy().astype(np.int32)
     grid = Grid(placed, len(rows), len(models))
     reports = []
     for source, (table, judgement), left_out in zip(placed, tables, dropped, strict=True):
-        filled = grid.fill(source, _eta(rows["task"], judgement), left_out)
-        reports.append(source_report(judgement.name, filled, task, left_out))
+        eta = thresholds(rows["task"], source, judgement)
+        reports.append(grid.fill(source, eta, task, judgement.name, left_out))
+        warnings += [f"{judgement.name}: {warning}" for warning in table.warnings]
+        warnings += source.warnings(judgement.name)
         unused = sorted(set(judgement.thresholds) - set(table.samples["task"].unique()))
         if unused:
             warnings.append(
@@ -122,12 +122,12 @@ def merge(
         models=tuple(models),
         correctness=grid.correctness,
         scores=grid.scores,
-        facts=facts_of(tables, aliases, facts, models, grid.columns),
+        facts=_facts(tables, aliases, facts, models, grid.columns),
         columns=grid.columns,
         references=rows["reference"].to_list() if rows["reference"].count() else None,
         split=rows["split"].fill_null("").to_list() if rows["split"].count() else None,
     )
-    warnings += warnings_about(benchmark, rows, samples["task"])
+    warnings += _warnings_about(benchmark, rows, samples["task"])
     source_row = rows.select(pl.col("source", "source_row").cast(pl.Int64)).to_numpy()
     n_rows = [len(t.samples) if t.n_rows is None else t.n_rows for t, _ in tables]
     return benchmark, MergeReport(reports, warnings, source_row, n_rows)
@@ -183,27 +183,24 @@ def _rows(samples: pl.DataFrame) -> pl.DataFrame:
 
 
 def _models(
-    results: Sequence[Results],
+    tables: Sequence[tuple[SourceTable, SourceJudgement]],
     aliases: Mapping[str, str],
     facts: Mapping[str, ModelFacts],
     keep_models: Sequence[str] | None,
     dropped: Sequence[Counter[str]],
-) -> tuple[list[str], list[str], list[NDArray[np.int64]]]:
+) -> tuple[list[str], list[str], list[Placed]]:
     """Return the models of the benchmark by name, warnings about those without a score, and the
-    number in the benchmark of each model of each source.
+    results of each source with the number in the benchmark of each of its models.
     """
-    names = [[aliases.get(name, name) for name in of_source.models] for of_source in results]
-    n_scores = []
+    tallies = []
     named: set[str] = set()
-    for of_source, ours in zip(results, names, strict=True):
-        answered, scored_by = _tally(of_source)
-        n_scores.append(scored_by)
-        named |= {ours[m] for m in np.flatnonzero(answered)}
-    scored = {
-        ours[m]
-        for ours, scored_by in zip(names, n_scores, strict=True)
-        for m in np.flatnonzero(scored_by)
-    }
+    scored: set[str] = set()
+    for table, _ in tables:
+        tally = table.results.group_by("model").agg(pl.col("score").count())
+        n_scores = dict(tally.with_columns(pl.col("model").cast(pl.String)).iter_rows())
+        tallies.append(n_scores)
+        named |= {aliases.get(name, name) for name in n_scores}
+        scored |= {aliases.get(name, name) for name, n in n_scores.items() if n}
     strangers = sorted(set(facts) - named)
     if keep_models is not None:
         keep = {aliases.get(model, model) for model in keep_models}
@@ -224,44 +221,118 @@ def _models(
         warnings.append(f"Models that are configured and in no source: {listed(strangers)}.")
     models = sorted(scored)
     number = {model: m for m, model in enumerate(models)}
-    model_of = [np.array([number.get(name, -1) for name in ours], dtype=np.int64) for ours in names]
-    for of_each, scored_by, left_out in zip(model_of, n_scores, dropped, strict=True):
-        count(left_out, "scores of models that are not kept", int(scored_by[of_each < 0].sum()))
-    return models, warnings, model_of
-
-
-def _tally(results: Results) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count the answers and the scores of each model of a source."""
-    n_models = len(results.models)
-    answers, scores = np.zeros(n_models, dtype=np.int64), np.zeros(n_models, dtype=np.int64)
-    for part in results.parts():
-        answers += np.bincount(part["model"].to_numpy(), minlength=n_models)
-        scored = part["model"].filter(part["score"].is_not_null())
-        scores += np.bincount(scored.to_numpy(), minlength=n_models)
-    return answers, scores
+    placed = []
+    for (table, _), n_scores, left_out in zip(tables, tallies, dropped, strict=True):
+        theirs = models_of(table.results)
+        model_of = np.array([number.get(aliases.get(n, n), -1) for n in theirs], dtype=np.int64)
+        n_left_out = sum(n for name, n in n_scores.items() if aliases.get(name, name) not in number)
+        count(left_out, "scores of models that are not kept", n_left_out)
+        placed.append(Placed(table.results, model_of))
+    return models, warnings, placed
 
 
 def _with_scores(
     rows: pl.DataFrame, placed: Sequence[Placed], dropped: Sequence[Counter[str]]
-) -> tuple[pl.DataFrame, list[Placed]]:
+) -> pl.DataFrame:
     """Leave out samples that no model has a score for, and number the others anew."""
-    scored = np.zeros(len(rows), dtype=bool)
+    is_scored = np.zeros(len(rows), dtype=bool)
     for source in placed:
         for part in source.parts():
-            scored[part["row"].filter(part["score"].is_not_null()).to_numpy()] = True
-    if scored.all():
-        return rows, list(placed)
-    unscored = np.bincount(rows["source"].to_numpy()[~scored], minlength=len(dropped))
-    for s, n_unscored in enumerate(unscored):
-        count(dropped[s], "samples without any score", int(n_unscored))
-    number = np.where(scored, np.cumsum(scored) - 1, -1)
-    kept = rows.filter(pl.Series(scored))
-    return kept, [replace(source, row_of=number[source.row_of]) for source in placed]
+            is_scored[part.drop_nulls("score")["row"].to_numpy()] = True
+    if is_scored.all():
+        return rows
+    unscored = np.bincount(rows["source"].to_numpy()[~is_scored], minlength=len(dropped))
+    for left_out, n_unscored in zip(dropped, unscored, strict=True):
+        count(left_out, "samples without any score", int(n_unscored))
+    number = np.where(is_scored, np.cumsum(is_scored) - 1, -1)
+    for source in placed:
+        source.row_of = number[source.row_of]
+    return rows.filter(pl.Series(is_scored))
 
 
-def _eta(task: pl.Series, judgement: SourceJudgement) -> NDArray[np.float64]:
-    """Return eta_d of each row."""
-    eta = task.replace_strict(
-        dict(judgement.thresholds), default=judgement.threshold, return_dtype=pl.Float64
-    )
-    return eta.to_numpy()
+def _facts(
+    tables: Sequence[tuple[SourceTable, object]],
+    aliases: Mapping[str, str],
+    facts: Mapping[str, ModelFacts],
+    models: Sequence[str],
+    columns: Mapping[str, NDArray[np.float32]],
+) -> dict[str, ModelFacts]:
+    """Take each fact from whoever states it first: operator, sources in order, recorded means."""
+    stated = {model: [facts[model]] if model in facts else [] for model in models}
+    for table, _ in tables:
+        for name, of_source in table.models.items():
+            stated.get(aliases.get(name, name), []).append(of_source)
+    means = {name: mean(columns[name]) for name in _RECORDED if name in columns}
+    for m, model in enumerate(models if means else ()):
+        told: dict[str, Any] = {}
+        for name, fact in _RECORDED.items():
+            value = means[name][m] if name in means else np.nan
+            if not np.isnan(value) and (value or name == "cost_usd"):
+                told[fact] = float(value)
+        stated[model].append(ModelFacts(**told))
+    names = [fact.name for fact in fields(ModelFacts)]
+    return {
+        model: ModelFacts(
+            **{
+                name: next((v for fact in several if (v := getattr(fact, name)) is not None), None)
+                for name in names
+            }
+        )
+        for model, several in stated.items()
+        if several
+    }
+
+
+_RECORDED = {  # tokens are 0 where a tool does not count them
+    "cost_usd": "mean_cost_usd",
+    "prompt_tokens": "mean_input_tokens",
+    "completion_tokens": "mean_output_tokens",
+}
+
+
+def _warnings_about(benchmark: Benchmark, rows: pl.DataFrame, all_tasks: pl.Series) -> list[str]:
+    """Say what makes the averages or the neighbours less than they seem.
+
+    Parameters
+    ----------
+    benchmark : Benchmark
+    rows : polars.DataFrame
+        `task` and `prompt` of its samples.
+    all_tasks : polars.Series of str
+        Tasks of all samples that the sources had.
+    """
+    warnings = []
+    lost = sorted(set(all_tasks.unique()) - set(benchmark.tasks))
+    if lost:
+        warnings.append(f"Tasks without any score are left out: {listed(lost)}.")
+    by_task = np.argsort(benchmark.task, kind="stable")
+    size = np.bincount(benchmark.task)
+    starts = np.cumsum(size) - size
+    covered = np.logical_or.reduceat(benchmark.correctness[by_task] != MISSING, starts)
+    lacking = np.count_nonzero(~covered, axis=0)
+    if lacking.any():
+        worst = int(lacking.argmax())
+        warnings.append(
+            f"{np.count_nonzero(lacking)} of {len(lacking)} models have no score in some task, so "
+            f"averages over tasks do not compare like with like; {benchmark.models[worst]} lacks "
+            f"the most, {lacking[worst]} of {len(size)} tasks."
+        )
+    single = [name for name, n in zip(benchmark.tasks, size, strict=True) if n == 1]
+    if single:
+        warnings.append(f"Tasks with a single sample: {listed(single)}.")
+    pairs = rows.select("task", "prompt").unique()
+    repeated = len(rows) - len(pairs)
+    if repeated:
+        warnings.append(
+            f"{repeated} samples repeat the prompt of another sample of their task under another "
+            "id (sources that share samples must share their ids)."
+        )
+    n_tasks = pairs.with_columns(is_shared=pl.len().over("prompt") > 1)
+    of_task = n_tasks.group_by("task").agg(pl.col("is_shared").mean()).sort("task")
+    families = of_task.filter(pl.col("is_shared") >= _FAMILY)["task"].to_list()
+    if families:
+        warnings.append(
+            f"Tasks that share at least half of their prompts with other tasks: {listed(families)}."
+            " Their results do not say how the router does on a new task."
+        )
+    return warnings

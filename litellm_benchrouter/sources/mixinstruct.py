@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from litellm_benchrouter.sources.collector import Collector, Sample, number, text
-from litellm_benchrouter.sources.files import (
+from litellm_benchrouter.sources.json_files import (
     Fault,
     files_in,
     json_objects,
@@ -16,7 +15,7 @@ from litellm_benchrouter.sources.files import (
     pick,
     pick_objects,
 )
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import Collector, Sample, SourceTable, number, text
 
 _PREPARED = "_data_prepared"
 _NEVER_ZERO = ("logprobs", "bartscore")

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.collector import Collector, Sample, last_user_turn, number, text
-from litellm_benchrouter.sources.files import (
+from litellm_benchrouter.sources.json_files import (
     Fault,
     each_object,
     files_in,
@@ -20,14 +19,21 @@ from litellm_benchrouter.sources.files import (
     pick,
     read_json,
 )
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import (
+    Collector,
+    Sample,
+    SourceTable,
+    number,
+    question,
+    text,
+)
 
 _ERROR = 2  # of failureReason: 0 none, 1 an assertion failed
 _STATES_ANSWER = {"equals", "similar", "factuality", "levenshtein"}
 
 
 def read(
-    path: Path, *, metric: str = "score", task: str | None = None, prompt: str = "request"
+    path: Path, *, metric: str | None = None, task: str | None = None, prompt: str = "request"
 ) -> SourceTable:
     """Read promptfoo's results.
 
@@ -39,9 +45,10 @@ def read(
     ----------
     path : Path
         A results file, or a folder with such files. A row that two files hold is read once.
-    metric : str
-        "score": the weighted mean of the assertions; "success": whether the test passed; or the
-        name of a metric in the assertions. All are kept as `metric:NAME`.
+    metric : str, optional
+        "success": whether the test passed; "score": the weighted mean of the assertions; or the
+        name of a metric in the assertions. Default: success, and score where it is not stated. All
+        are kept as `metric:NAME`.
     task : str, optional
         The task of all samples. Default: the `task` in the test's metadata, else the description
         of the evaluation, else the file's name.
@@ -93,7 +100,9 @@ def _task(row: Mapping[str, object]) -> str | None:
     return next((task for task in metadata if task and isinstance(task, str)), None)
 
 
-def _add(row: Mapping[str, Any], task: str, metric: str, prompt: str, collector: Collector) -> None:
+def _add(
+    row: Mapping[str, Any], task: str, metric: str | None, prompt: str, collector: Collector
+) -> None:
     provider = pick(row, "provider", object)
     model = provider
     if not isinstance(provider, str):
@@ -101,10 +110,8 @@ def _add(row: Mapping[str, Any], task: str, metric: str, prompt: str, collector:
     if not isinstance(model, str):
         raise Fault("has no provider.label and no provider.id")
     variables = optional(row, "vars", dict) or {}
-    if prompt == "request":
-        sent = last_user_turn(pick(row, "prompt.raw", str))
-    else:
-        sent = pick(row, prompt, str)
+    is_whole = prompt == "request"
+    sent = question(pick(row, "prompt.raw", str)) if is_whole else pick(row, prompt, str)
     known = {name: value for name, value in variables.items() if not name.startswith("_")}
     described = json.dumps([task, sent, known], sort_keys=True)
     sample = Sample(
@@ -131,9 +138,10 @@ def _add(row: Mapping[str, Any], task: str, metric: str, prompt: str, collector:
     named = optional(row, "namedScores", dict) or {}
     values = {name: number(value) for name, value in named.items()}
     values |= {name: number(row.get(name)) for name in ("score", "success")}
-    score = values.get(metric)
+    names = [metric] if metric else ["success", "score"]
+    score = next((values[name] for name in names if values.get(name) is not None), None)
     if score is None:
-        collector.dropped[f"results without {metric}"] += 1
+        collector.dropped[f"results without {' or '.join(names)}"] += 1
     numbers |= {f"metric:{name}": value for name, value in values.items()}
     collector.add(sample, model, score, numbers)
 

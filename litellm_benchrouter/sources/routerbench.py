@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.collector import Collector, Sample, number
-from litellm_benchrouter.sources.files import Fault, files_in
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.json_files import Fault, files_in
+from litellm_benchrouter.sources.record import Collector, Sample, SourceTable, number
 
 _COST, _RESPONSE = "|total_cost", "|model_response"
 _NEEDED = ("sample_id", "prompt", "eval_name")

@@ -1,12 +1,10 @@
-"""`kind: table`: a folder with samples and scores, or one long or wide file."""
+"""`kind: table`: a folder with samples and scores, or long or wide files."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +12,36 @@ import polars as pl
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
-from litellm_benchrouter.sources.frame_file import FrameFile, MixedTypesError
-from litellm_benchrouter.sources.frames import FORMATS, listed
-from litellm_benchrouter.sources.source_table import SourceTable
-from litellm_benchrouter.sources.table_long import LongScores, folder_scores, read_long
-from litellm_benchrouter.sources.table_wide import WideScores, read_wide
+from litellm_benchrouter.sources.columns import (
+    NO_MODEL,
+    TableFile,
+    file_in,
+    matching,
+    model_names,
+    no_model,
+    read_facts,
+    refuse_a_doubtful_model,
+    require,
+)
+from litellm_benchrouter.sources.frames import listed, scan
+from litellm_benchrouter.sources.json_files import Faults
+from litellm_benchrouter.sources.record import SourceTable, question
 from litellm_benchrouter.sources.tidy import (
-    LEFT_OUT,
     SAMPLE,
+    as_number,
     as_text,
     complete,
     count,
-    known,
-    one_prompt_an_id,
-    require,
+    identified,
+    is_number,
+    lost_models,
+    placed,
+    positions_of,
     useful_samples,
 )
+
+_Read = tuple[pl.DataFrame, pl.DataFrame, int]
+"""Samples, results, and how many samples the source holds."""
 
 
 def read(
@@ -40,19 +52,27 @@ def read(
     tasks: list[str] | None = None,
     task: str | None = None,
     columns: dict[str, str] | None = None,
+    score: str | None = None,
+    models: list[str] | dict[str, str] | None = None,
+    model: str | None = None,
+    words: dict[str, float] | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
 ) -> SourceTable:
     """Read a table of results.
 
     Three forms are told apart by what is there: a folder with `samples` (sample_id, task, prompt,
-    reference, split) and `scores` (sample_id, model, score, ...) as .parquet, .csv or .jsonl and
-    an optional `models.json`; a long file, with a row a sample and model; a wide file, with a row
-    a sample and a column a model. Where a file has no sample_id, it is derived from task and
-    prompt; where several tasks number their samples alike, it becomes `TASK/SAMPLE_ID`.
+    reference, split) and `scores` (sample_id, model, score, ...) in any format and an optional
+    `models.json`; long files, with a row a sample and model; wide files, with a row a sample and a
+    column a model. Where a file has no sample_id, it is derived from task and prompt; where several
+    tasks number their samples alike, it becomes `TASK/SAMPLE_ID`. Several results of a sample and
+    model are averaged.
 
     Parameters
     ----------
     path : Path
-        The folder or file.
+        The folder or file, or a pattern of long files ("results/*.csv"): in those without a column
+        `model` the file's name without its ending is the model.
     metric : str, optional
         Take the column `metric:METRIC` for the score; a column `score` stays as `metric:score`.
     rankers : list of str, optional
@@ -62,7 +82,18 @@ def read(
     task : str, optional
         The task of every sample of a file that has no such column.
     columns : dict of str to str, optional
-        Our name of a column -> the file's name of it.
+        Our name of a column -> the file's name of it; "a.b" is the key b inside the column a.
+    score : str, optional
+        The file's name of the column `score`.
+    models : list of str, or dict of str to str, optional
+        The columns of a wide file that are models, or each column's model. Default: all columns of
+        numbers but those with usual names of something else ("id", "latency_s").
+    model : str, optional
+        The model of a long file that has no such column.
+    words : dict of str to float, optional
+        Words that are scores, as {pass: 1, fail: 0}; case does not matter.
+    separator, encoding : str, optional
+        Of a CSV, where they are not found out.
 
     Returns
     -------
@@ -73,151 +104,255 @@ def read(
     Raises
     ------
     SourceError
-        If the path, a file, a column or a task is missing or unreadable, or nothing is left.
+        If the path, a file, a column or a task is missing or unreadable, nothing is left, or a
+        column of numbers may be a model or not.
     """
-    as_text: set[Path] = set()
-    while True:
-        try:
-            return _read(path, metric, rankers or [], tasks, task, columns or {}, as_text)
-        except MixedTypesError as error:  # rare, and known only where the file has been read
-            as_text.add(error.path)
-
-
-def _read(
-    path: Path,
-    metric: str | None,
-    rankers: list[str],
-    tasks: list[str] | None,
-    task: str | None,
-    columns: dict[str, str],
-    as_text: Collection[Path],
-) -> SourceTable:
-    """Read a table, of which JSONL files `as_text` are read as text."""
-    dropped: Counter[str] = Counter()
-    theirs = columns | {f"ranker:{name.removeprefix('ranker:')}": name for name in rankers}
+    theirs = (columns or {}) | ({"score": score} if score else {})
+    theirs |= {f"ranker:{name.removeprefix('ranker:')}": name for name in rankers or []}
+    spelled = {word.lower(): value for word, value in (words or {}).items()}
+    reading = _Reading(path, spelled, Counter(), Faults(path), [])
     facts: dict[str, ModelFacts] = {}
-    found: LongScores | WideScores
     if path.is_dir():
-        paths = [_file_in(path, stem) for stem in ("samples", "scores")]
-        files = [FrameFile(each, as_text=each in as_text) for each in paths]
-        _rename(files, theirs, path)
-        _set_task(files[0], task)
-        samples, n_rows = _folder_samples(files[0], dropped)
-        _choose_metric(files[1], metric)
-        found = folder_scores(files[1], samples, dropped)
+        paths = [file_in(path, stem) for stem in ("samples", "scores")]
+        files = reading.opened(paths, theirs, separator, encoding)
+        reading.set_constant(files[:1], "task", task)
+        reading.choose_metric(files[1:], metric)
+        samples, results, n_rows = reading.folder(*files)
         if (path / "models.json").exists():
-            facts = _read_facts(path / "models.json", dropped)
+            facts = read_facts(path / "models.json", reading.dropped)
     else:
-        file = FrameFile(path, as_text=path in as_text)
-        _rename([file], theirs, path)
-        _set_task(file, task)
-        if "model" in file.columns or "score" in file.columns:
-            _choose_metric(file, metric)
-            samples, found = read_long(file, dropped)
-            n_rows = samples.height
+        paths = matching(path)
+        files = reading.opened(paths, theirs, separator, encoding)
+        reading.set_constant(files, "task", task)
+        is_long = any({"model", "score"} & {*file.names} for file in files) or model is not None
+        if is_long or len(files) > 1:
+            reading.set_constant(files, "model", model)
+            if paths != [path]:
+                for file, name in zip(files, model_names(paths), strict=True):
+                    file.constants.setdefault("model", name)
+            reading.choose_metric(files, metric)
+            samples, results, n_rows = reading.long(files)
         elif metric is None and not rankers:
-            samples, found = read_wide(file, dropped)
-            n_rows = found.n_lines
+            samples, results, n_rows = reading.wide(files[0], models)
         else:
             raise SourceError(
                 f'{path} has no column "model", so it has a column a model and no metric or ranker '
                 "to choose; leave these options out, or give a long table."
             )
-    kept = useful_samples(samples, tasks, path, dropped)
-    is_kept = samples["sample_id"].is_in(kept["sample_id"].implode()).to_numpy()
-    results = found.of_samples(np.where(is_kept, np.cumsum(is_kept) - 1, LEFT_OUT), dropped)
-    if not any(part["score"].count() for part in results.parts()):
-        left_out = ", ".join(f"{words}: {count}" for words, count in sorted(dropped.items()))
-        raise SourceError(
-            f"{path} holds no sample with a score (left out: {left_out or 'nothing'}); see that it "
-            "holds prompts, and scores that are numbers."
-        )
-    return SourceTable(kept, results, facts, dropped, n_rows)
+    return reading.finished(samples, results, n_rows, tasks, facts)
 
 
-def _file_in(folder: Path, stem: str) -> Path:
-    """Return the one file of that name in the folder, whatever its format."""
-    names = [f"{stem}{ending}" for ending in FORMATS]
-    found = [name for name in names if (folder / name).is_file()]
-    if len(found) != 1:
-        raise SourceError(
-            f"{folder} holds {' and '.join(found) or f'no {stem} file'}; a table's folder has one "
-            f"of {', '.join(names)}."
-        )
-    return folder / found[0]
+@dataclass
+class _Reading:
+    """What is read under one path, and what was left out of it."""
 
+    path: Path
+    words: dict[str, float]
+    dropped: Counter[str]
+    faults: Faults
+    warnings: list[str]
 
-def _rename(files: Sequence[FrameFile], theirs: Mapping[str, str], path: Path) -> None:
-    """Give the columns our names; a column that had such a name without being meant goes."""
-    seen = list(dict.fromkeys(name for file in files for name in file.names))
-    for our, name in theirs.items():
-        if name not in seen:
-            raise SourceError(
-                f'{path} has no column "{name}" to take for "{our}"; it has {listed(seen)}.'
-            )
-    for file in files:
-        here = {our: name for our, name in theirs.items() if name in file.names}
-        rest = (name for name in file.names if name not in {*here, *here.values()})
-        file.names = {name: name for name in rest} | here
-
-
-def _set_task(file: FrameFile, task: str | None) -> None:
-    if task is not None and "task" in file.names:
-        raise SourceError(f'{file.path} has a column "task"; leave out the option task: {task}.')
-    file.task = task
-
-
-def _choose_metric(file: FrameFile, metric: str | None) -> None:
-    """Take a column of the metrics for the score."""
-    if metric is None:
-        return
-    name = f"metric:{metric.removeprefix('metric:')}"
-    if name not in file.names:
-        metrics = [column for column in file.names if column.startswith("metric:")]
-        raise SourceError(f'{file.path} has no column "{name}"; its metrics are {listed(metrics)}.')
-    new = {"score": "metric:score", name: "score"}
-    file.names = {new.get(our, our): their for our, their in file.names.items()}
-
-
-def _folder_samples(file: FrameFile, dropped: Counter[str]) -> tuple[pl.DataFrame, int]:
-    """Return the samples of a folder, and how many rows their file has."""
-    require(file.path, file.columns, ("sample_id", "task", "prompt"))
-    parts = [as_text(known(part, SAMPLE, dropped), file.path) for part in file.batches()]
-    frame = pl.concat(parts).with_row_index("source_row")
-    n_rows = frame.height
-    frame = complete(frame, ("sample_id", "task"), dropped)
-    frame = one_prompt_an_id(frame, dropped)
-    samples = frame.unique("sample_id", keep="first", maintain_order=True)
-    count(dropped, "repeated samples", frame.height - samples.height)
-    return samples, n_rows
-
-
-def _read_facts(path: Path, dropped: Counter[str]) -> dict[str, ModelFacts]:
-    """Read `models.json`: model -> {params_b, prices, mean_cost_usd, mean tokens}."""
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} is not valid JSON ({error}); mend or remove it.") from error
-    if not isinstance(document, dict) or not all(isinstance(v, dict) for v in document.values()):
-        raise SourceError(f"{path} is not an object of objects; write {{MODEL: {{params_b: 7}}}}.")
-    known = [field.name for field in fields(ModelFacts) if field.name != "price_source"]
-    facts = {}
-    for model, stated in document.items():
-        for name, value in stated.items():
-            if name not in known:
-                dropped[f'values of the unknown model fact "{name}"'] += 1
-            elif value is not None and not _is_amount(value):
+    def opened(
+        self, paths: Sequence[Path], theirs: dict[str, str], *form: str | None
+    ) -> list[TableFile]:
+        """Open files under our names of their columns; other columns with such a name go."""
+        tables = [scan(p, self.faults, separator=form[0], encoding=form[1]) for p in paths]
+        there = list(dict.fromkeys(name for table in tables for name in table.schema))
+        for our, name in theirs.items():
+            if name not in there and name.partition(".")[0] not in there:
                 raise SourceError(
-                    f"{path}: {name} of {model} is {value!r}; give a number that is not negative."
+                    f'{self.path} has no column "{name}" to take for "{our}"; it has '
+                    f"{listed(there)}."
                 )
-        facts[model] = ModelFacts(**{name: stated.get(name) for name in known})
-    return facts
+        files = []
+        for table in tables:
+            here = {
+                our: name
+                for our, name in theirs.items()
+                if name in table.schema or name.partition(".")[0] in table.schema
+            }
+            rest = {n: n for n in table.schema if n not in {*here, *here.values()}}
+            files.append(TableFile(table, rest | here, {}))
+        return files
+
+    def set_constant(self, files: Sequence[TableFile], name: str, value: str | None) -> None:
+        """Give a column that the files do not have one value."""
+        for file in files if value is not None else []:
+            if name in file.names:
+                raise SourceError(
+                    f'{file.table.path} has a column "{name}"; leave out the option {name}: '
+                    f"{value}."
+                )
+            file.constants[name] = str(value)
+
+    def choose_metric(self, files: Sequence[TableFile], metric: str | None) -> None:
+        """Take a column of the metrics for the score."""
+        for file in files if metric is not None else []:
+            name = f"metric:{str(metric).removeprefix('metric:')}"
+            if name not in file.names:
+                metrics = [column for column in file.names if column.startswith("metric:")]
+                raise SourceError(
+                    f'{file.table.path} has no column "{name}"; its metrics are {listed(metrics)}.'
+                )
+            new = {"score": "metric:score", name: "score"}
+            file.names = {new.get(our, our): their for our, their in file.names.items()}
+
+    def collect(
+        self, file: TableFile, texts: Sequence[str], numbers: Sequence[str]
+    ) -> pl.DataFrame:
+        """Read texts as categories, and numbers; count the values of all other columns."""
+        others = [name for name in file.names if name not in {*texts, *numbers}]
+        frame = file.table.collect(
+            *(file.text(name).cast(pl.Categorical).alias(name) for name in texts),
+            *(self.number(file, name) for name in numbers),
+            *(file.column(name)[0].is_not_null().alias(name) for name in others),
+        )
+        for name in others:
+            self.dropped[f'values in the unknown column "{name}"'] += int(frame[name].sum())
+        return frame.drop(others)
+
+    def number(self, file: TableFile, name: str) -> pl.Expr:
+        column, dtype = file.column(name)
+        return as_number(column, dtype, self.words, file.table.decimal_comma).alias(name)
+
+    def folder(self, samples_file: TableFile, file: TableFile) -> _Read:
+        """Read the samples of a folder and their scores."""
+        require(samples_file, ("sample_id", "task", "prompt"))
+        texts = [name for name in SAMPLE if name in samples_file.columns]
+        frame = _plain(self.collect(samples_file, texts, ())).with_row_index("source_row")
+        n_rows = frame.height
+        frame = complete(frame, ("sample_id", "task"), self.dropped)
+        pairs = frame.unique(["sample_id", "task", "prompt"], maintain_order=True)
+        samples = pairs.unique("sample_id", keep="first", maintain_order=True)
+        gone = frame.join(
+            samples, on=["sample_id", "task", "prompt"], how="anti", nulls_equal=True
+        ).height
+        count(self.dropped, "rows whose sample_id had another prompt", gone)
+        count(self.dropped, "repeated samples", frame.height - gone - samples.height)
+        require(file, ("sample_id", "model", "score"))
+        numbers = [name for name in file.columns if is_number(name)]
+        scores = self.collect(file, ["sample_id", "model"], numbers)
+        scores = complete(scores, ("sample_id", "model"), self.dropped)
+        ids = samples.select(pl.col("sample_id").cast(pl.Categorical)).with_row_index("row")
+        scores = scores.join(ids, on="sample_id", how="left", maintain_order="left")
+        scores = self.counted(scores.drop("sample_id"), numbers)
+        count(self.dropped, "scores of unknown samples", scores["row"].null_count())
+        return samples, scores.drop_nulls("row"), n_rows
+
+    def long(self, files: Sequence[TableFile]) -> _Read:
+        """Read the samples and scores of files with a row a sample and model."""
+        parts = []
+        for file in files:
+            require(file, ("task", "prompt", "model", "score"))
+            texts = [name for name in (*SAMPLE, "model") if name in file.columns]
+            parts.append(self.collect(file, texts, [n for n in file.columns if is_number(n)]))
+        frame = parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
+        frame = complete(frame, ("sample_id", "task", "model"), self.dropped)
+        texts = [name for name in SAMPLE if name in frame.columns]
+        distinct = frame.select(texts).unique(maintain_order=True)
+        described = identified(_plain(distinct).with_row_index("key"))
+        samples = described.drop("key").unique("sample_id", keep="first", maintain_order=True)
+        row_of = np.full(distinct.height, -1)
+        row_of[described["key"].to_numpy()] = positions_of(described, samples)
+        rows = distinct.with_columns(row=pl.Series(row_of, dtype=pl.Int64))
+        results = frame.join(rows, on=texts, how="left", nulls_equal=True, maintain_order="left")
+        results = results.drop(texts)
+        is_gone = results["row"] < 0
+        if is_gone.any():
+            why = "rows whose sample_id had another prompt"
+            gone = results.filter(is_gone)["model"].cast(pl.String)
+            count(self.dropped, why, len(gone))
+            results = results.filter(~is_gone)
+            by_model = dict(gone.value_counts().sort("model").iter_rows())
+            other = "another prompt under the same sample_id"
+            self.warnings += lost_models(by_model, results["model"], other)
+        results = self.counted(results, [n for n in results.columns if is_number(n)])
+        return samples.with_row_index("source_row"), results, samples.height
+
+    def counted(self, results: pl.DataFrame, numbers: Sequence[str]) -> pl.DataFrame:
+        """Count what is no number (NaN) or is empty, and make it null."""
+        for name in numbers:
+            words = "scores" if name == "score" else f"values of {name}"
+            count(self.dropped, f"{words} that are not numbers", int(results[name].is_nan().sum()))
+        count(self.dropped, "empty scores", results["score"].null_count())
+        models = pl.Enum(results["model"].unique(maintain_order=True).cast(pl.String))
+        return results.select("row", pl.col("model").cast(models), pl.col(*numbers).fill_nan(None))
+
+    def wide(self, file: TableFile, models: list[str] | dict[str, str] | None) -> _Read:
+        """Read the samples and scores of a file with a row a sample."""
+        costs = [name for name in file.columns if name.endswith("|total_cost")]
+        if costs:
+            raise SourceError(
+                f'{file.table.path} has RouterBench\'s columns ("{costs[0]}"); read it with kind: '
+                "routerbench."
+            )
+        require(file, ("task", "prompt"))
+        texts = [name for name in SAMPLE if name in file.columns]
+        others = [name for name in file.columns if name not in SAMPLE]
+        require(file, list(models or ()))
+        named = dict(models) if isinstance(models, dict) else dict.fromkeys(models or others)
+        frame = file.table.collect(
+            *(file.text(name) for name in texts), *(self.number(file, name) for name in others)
+        )
+        columns = []
+        for name in others:
+            scores = frame[name]
+            is_model = name in named if models else not NO_MODEL.fullmatch(name)
+            if not is_model or is_number(name) or not scores.fill_nan(None).count():
+                self.dropped[f'values in the unknown column "{name}"'] += scores.count()
+                continue
+            columns.append(name)
+            n_other = int(scores.is_nan().sum())
+            count(self.dropped, "scores that are not numbers", n_other)
+            count(self.dropped, "empty scores", scores.null_count())
+        if not columns:
+            raise SourceError(no_model(file, others))
+        frame = frame.with_columns(pl.col(columns).fill_nan(None))
+        if models is None:
+            refuse_a_doubtful_model(file.table.path, frame.select(columns))
+        lines = _plain(frame.select(texts)).with_row_index("source_row")
+        lines = complete(lines, ("sample_id", "task"), self.dropped)
+        kept = identified(lines)
+        count(self.dropped, "rows whose sample_id had another prompt", lines.height - kept.height)
+        samples = kept.unique("sample_id", keep="first", maintain_order=True)
+        row_of = np.full(frame.height, -1)
+        row_of[kept["source_row"].to_numpy()] = positions_of(kept, samples)
+        row = pl.Series("row", row_of)
+        enum = pl.Enum([named.get(name) or name for name in columns])
+        parts = []
+        for name in columns:
+            is_there = (row >= 0) & frame[name].is_not_null()
+            model = pl.lit(named.get(name) or name, enum).alias("model")
+            part = pl.DataFrame([row.cast(pl.UInt32, strict=False), frame[name].alias("score")])
+            parts.append(part.filter(is_there).select("row", model, "score"))
+            frame = frame.drop(name)
+        return samples, pl.concat(parts), len(row)
+
+    def finished(
+        self,
+        samples: pl.DataFrame,
+        results: pl.DataFrame,
+        n_rows: int,
+        tasks: Sequence[str] | None,
+        facts: dict[str, ModelFacts],
+    ) -> SourceTable:
+        """Leave out samples without a prompt or of other tasks, with their results."""
+        useful, position = useful_samples(samples, tasks, self.path, self.dropped)
+        results = placed(results, position, self.dropped)
+        self.dropped.update(self.faults.counted())
+        if not results["score"].count():
+            left_out = ", ".join(f"{words}: {n}" for words, n in sorted(self.dropped.items()))
+            raise SourceError(
+                f"{self.path} holds no sample with a score (left out: {left_out or 'nothing'}); "
+                "see that it holds prompts, and scores that are numbers."
+            )
+        return SourceTable(useful, results, facts, self.dropped, n_rows, self.warnings)
 
 
-def _is_amount(value: object) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value >= 0
-    )
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return categories as text, and of a prompt that is a chat the question."""
+    frame = frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
+    if not frame["prompt"].str.contains(r"^\s*\[").any():
+        return frame
+    prompts = pl.Series([question(prompt) for prompt in frame["prompt"]], dtype=pl.String)
+    return frame.with_columns(as_text(pl.lit(prompts), "prompt"))

@@ -1,7 +1,8 @@
-"""Labelled inputs of a named task as an array, from the file that holds them.
+"""Named tasks: their example inputs, and the labels of some of them.
 
-One line a model and input: `prompt_sha256` (hex, of the prompt as UTF-8) or `prompt`, `model`, and
-`score` in [0, 1] or null; other fields are ignored. JSONL, or CSV and Parquet with these columns.
+Labels have one line a model and input: `prompt_sha256` (hex, of the prompt as UTF-8) or `prompt`,
+`model`, and `score` in [0, 1] or null; other fields are ignored. JSONL, or CSV and Parquet with
+these columns.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.config import TaskConfig
+from litellm_benchrouter.conversation.text import last_user_turn
+from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.sources.frames import listed, read_frame
+
+JSON_LINES = (".jsonl", ".ndjson")
+"""Endings of files with one JSON value a line."""
 
 _TABLES = (".csv", ".parquet")
 _COLUMNS = ("prompt_sha256", "prompt", "model", "score")
@@ -79,15 +85,13 @@ def read_labels(
     strangers: Counter[str] = Counter()
     unknown_inputs = 0
     for place, line in _lines(path, warnings):
-        key, model = _key(line, path, place), _model(line, path, place)
-        score = _score(line, path, place)
-        model = (aliases or {}).get(model, model)
+        key, model, score = parse_label(line, f"{path}, {place}", aliases or {})
         if model not in column:
             strangers[model] += 1
         elif key not in rows:
             unknown_inputs += 1
         else:
-            out[rows[key], column[model]] = score
+            out[rows[key], column[model]] = np.nan if score is None else score
     if strangers:
         warnings.append(
             f"{path}: {strangers.total()} labels are of models that the benchmark does not know "
@@ -132,36 +136,101 @@ def _lines(path: Path, warnings: list[str]) -> Iterator[tuple[str, Mapping[str, 
         )
 
 
-def _key(line: Mapping[str, Any], path: Path, place: str) -> str:
-    key, prompt = line.get("prompt_sha256"), line.get("prompt")
-    if isinstance(key, str) and key:
-        return key.strip().lower()
-    if isinstance(prompt, str):
-        return prompt_key(prompt)
-    raise SourceError(
-        f'{path}, {place}, names no prompt; give "prompt", or "prompt_sha256" in hex.'
-    )
+class Label(NamedTuple):
+    """What a line of labels says: `score` is None where there is none or it is taken back."""
+
+    key: str
+    model: str
+    score: float | None
 
 
-def _model(line: Mapping[str, Any], path: Path, place: str) -> str:
-    model = line.get("model")
-    if isinstance(model, str) and model:
-        return model
-    raise SourceError(f'{path}, {place}, names no model; give "model" on every line.')
+def parse_label(line: Mapping[str, Any], place: str, aliases: Mapping[str, str]) -> Label:
+    """Read a label, the one way for builds, journals and labels made elsewhere.
 
+    Parameters
+    ----------
+    line : mapping
+        With `prompt_sha256` (in hex, of either case) or `prompt`, `model` and `score`: a number,
+        a text that is one, true or false, or null.
+    place : str
+        For messages.
+    aliases : mapping of str to str
+        Other name of a model -> canonical name.
 
-def _score(line: Mapping[str, Any], path: Path, place: str) -> float:
+    Raises
+    ------
+    SourceError
+        If it is no label.
+    """
+    key, prompt, model = line.get("prompt_sha256"), line.get("prompt"), line.get("model")
+    key = key.strip().lower() if isinstance(key, str) else ""
+    if isinstance(prompt, str) and prompt:
+        if key and key != prompt_key(prompt):
+            raise SourceError(f"{place}: prompt_sha256 is not the SHA-256 of its prompt. Drop it.")
+        key = prompt_key(prompt)
+    if not key:
+        raise SourceError(f'{place} names no prompt. Give "prompt", or "prompt_sha256" in hex.')
+    if not isinstance(model, str) or not model.strip():
+        raise SourceError(f'{place} names no model. Give "model" on every line.')
     if "score" not in line:
-        raise SourceError(f'{path}, {place}, has no score; give "score", or null for none.')
-    value = line["score"]
-    if value is None or value == "":
-        return math.nan
+        raise SourceError(f'{place} has no score. Give "score", or null for none.')
+    value, model = line["score"], model.strip()
+    text = "" if value is None else str(value).strip().lower()
     try:
-        score = float(value)
-    except (TypeError, ValueError, OverflowError):
+        score = {"true": 1.0, "false": 0.0}.get(text)
+        score = float(text) if score is None and text not in ("", "nan") else score
+    except (ValueError, OverflowError):
         score = math.inf
-    if math.isnan(score) or 0.0 <= score <= 1.0:
-        return score
-    raise SourceError(
-        f"{path}, {place}: the score is {value!r}; give a number from 0 to 1, or null."
-    )
+    if score is not None and not 0.0 <= score <= 1.0:
+        raise SourceError(f"{place}: the score is {value!r}. Give a number from 0 to 1, or null.")
+    return Label(key, aliases.get(model, model), score)
+
+
+def read_task_inputs(tasks: Mapping[str, TaskConfig]) -> dict[str, list[str]]:
+    """Read the example inputs of all named tasks; see `read_inputs`."""
+    return {
+        name: read_inputs(task.inputs, f"benchrouter.tasks.{name}.inputs")
+        for name, task in sorted(tasks.items())
+    }
+
+
+def read_inputs(path: Path, where: str) -> list[str]:
+    """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line.
+
+    Of a line with `messages` the last user turn counts, as in a request.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or holds no input.
+    """
+    try:
+        # Not splitlines, which would also end a line at a U+2028 within an input.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot read {path} ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: {path} is not UTF-8 text; save it as such.") from error
+    inputs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        inputs.append(_prompt(path, number, line) if path.suffix.lower() in JSON_LINES else line)
+    if not any(text.strip() for text in inputs):
+        raise ConfigError(f"{where}: {path} holds no inputs; give one a line.")
+    return [text for text in inputs if text.strip()]
+
+
+def _prompt(path: Path, number: int, line: str) -> str:
+    try:
+        entry: Any = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"{path}, line {number} is not JSON ({error}).") from error
+    found = entry.get("prompt", entry.get("input")) if isinstance(entry, dict) else entry
+    if found is None and isinstance(entry, dict):
+        found = last_user_turn(entry.get("messages"), {}) or None
+    if not isinstance(found, str):
+        raise ConfigError(
+            f'{path}, line {number} has no text; give {{"prompt": "..."}} on every line.'
+        )
+    return found

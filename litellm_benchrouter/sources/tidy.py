@@ -1,10 +1,10 @@
-"""What a table keeps and what it leaves out: each rule counts, in words that a report shows."""
+"""Rules of what a table leaves out, each counted in words that a report shows."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,36 +17,18 @@ from litellm_benchrouter.sources.frames import listed
 SAMPLE = ("sample_id", "task", "prompt", "reference", "split")
 """The columns of text that describe a sample."""
 
+LEFT_OUT = -1
+"""In place of a sample's position: it is not wanted, or has no prompt."""
 
 _NUMBERS = ("score", "cost_usd", "prompt_tokens", "completion_tokens", "log_likelihood")
 _PREFIXES = ("metric:", "ranker:")
-
-LEFT_OUT = -1
-"""In place of a sample's position: it is not wanted, or has no prompt."""
+_WORDS = {"true": "1", "false": "0"}
+_MOST_LOST = 0.5  # of a model's results, beyond which a warning names it
 
 
 def is_number(name: str) -> bool:
     """Say whether a column holds something about an answer."""
     return name in _NUMBERS or name.startswith(_PREFIXES)
-
-
-def require(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
-    """Raise a SourceError where a column is missing."""
-    for name in names:
-        if name not in columns:
-            or_option = ", or give the option task" if name == "task" else ""
-            raise SourceError(
-                f'{path} has no column "{name}" (it has {listed(columns)}); say which one it '
-                f"is with columns: {{{name}: THEIRS}}{or_option}."
-            )
-
-
-def known(frame: pl.DataFrame, names: Sequence[str], dropped: Counter[str]) -> pl.DataFrame:
-    """Keep the columns that have a meaning here, and count the values of the others."""
-    for name in frame.columns:
-        if name not in names:
-            dropped[f'values in the unknown column "{name}"'] += frame[name].count()
-    return frame.select(name for name in frame.columns if name in names)
 
 
 def count(dropped: Counter[str], words: str, n: int) -> None:
@@ -55,60 +37,62 @@ def count(dropped: Counter[str], words: str, n: int) -> None:
         dropped[words] += n
 
 
-def as_text(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Make the columns of text text, and blank text null."""
-    texts = [name for name in (*SAMPLE, "model") if name in frame.columns]
-    for name in texts:
-        dtype = frame.schema[name]
-        if dtype.is_nested() or dtype == pl.Binary:
-            raise SourceError(
-                f'{path} holds {dtype} in its column "{name}"; give text, one value a row.'
-            )
-    frame = frame.with_columns(pl.col(texts).cast(pl.String))
-    return frame.with_columns(
-        pl.when(pl.col(name).str.strip_chars() != "").then(pl.col(name)).alias(name)
-        for name in texts
-    )
+def as_text(column: pl.Expr, name: str) -> pl.Expr:
+    """Return a column as text: blank is null, and names carry no white space around them."""
+    text = column.cast(pl.String)
+    stripped = text.str.strip_chars()
+    return pl.when(stripped != "").then(stripped if name in ("task", "model") else text).alias(name)
+
+
+def as_number(
+    column: pl.Expr, dtype: pl.DataType, words: Mapping[str, float], decimal_comma: bool
+) -> pl.Expr:
+    """Return a column as Float64: null where it is empty, NaN where it is no finite number.
+
+    "0.5" is a number, true is 1 and false is 0, "90 %" is 0.9, and what a float32 cannot hold is
+    none.
+
+    Parameters
+    ----------
+    column : polars.Expr
+    dtype : polars.DataType
+    words : mapping of str to float
+        Further words that stand for a number, in lower case.
+    decimal_comma : bool
+        Read "0,5" as 0.5.
+    """
+    if dtype.is_numeric() or dtype == pl.Boolean:
+        is_filled, numbers = column.is_not_null(), column.cast(pl.Float64)
+    elif dtype in (pl.String, pl.Categorical, pl.Enum):
+        text = column.cast(pl.String).str.strip_chars().str.to_lowercase()
+        is_filled = (text != "").fill_null(value=False)
+        if decimal_comma:
+            text = text.str.replace(r"^([+-]?\d*),(\d+)", "${1}.${2}")
+        text = text.replace(_WORDS | {word: str(value) for word, value in words.items()})
+        digits = text.str.strip_chars_end("% ").cast(pl.Float64, strict=False)
+        numbers = pl.when(text.str.ends_with("%")).then(digits / 100).otherwise(digits)
+        numbers = pl.when(text.str.contains(r"^[^%]*%?$")).then(numbers)
+    else:
+        is_filled, numbers = column.is_not_null(), pl.lit(None, pl.Float64)
+    is_finite = numbers.cast(pl.Float32).is_finite()
+    return pl.when(is_finite).then(numbers).when(is_filled).then(pl.lit(float("nan")))
 
 
 def complete(frame: pl.DataFrame, names: Sequence[str], dropped: Counter[str]) -> pl.DataFrame:
     """Leave out rows without a value in one of the columns."""
     for name in names:
-        if name in frame.columns:
+        if name in frame.columns and frame[name].null_count():
             count(dropped, f"rows without a {name}", frame[name].null_count())
             frame = frame.drop_nulls(name)
     return frame
 
 
-def as_numbers(values: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Read a column of any type as numbers: "0.5" is one, true is 1 and false is 0.
-
-    Returns
-    -------
-    polars.Series of Float64
-        Null where there is no finite number that a float32 can hold.
-    polars.Series of Boolean
-        Where there is a value that is no such number.
-    """
-    dtype, filled = values.dtype, values.is_not_null()
-    if dtype == pl.String:
-        text = values.str.strip_chars().str.to_lowercase()
-        filled = (text != "").fill_null(False)
-        values = text.replace({"true": "1", "false": "0"})
-    elif not (dtype.is_numeric() or dtype == pl.Boolean):
-        nothing = pl.repeat(None, len(values), dtype=pl.Float64, eager=True)
-        return nothing.alias(values.name), filled
-    numbers = values.cast(pl.Float64, strict=False)
-    is_finite = numbers.cast(pl.Float32).is_finite()
-    numbers = numbers.to_frame().select(pl.when(is_finite).then(pl.first())).to_series()
-    return numbers, filled & numbers.is_null()
-
-
-def identified(frame: pl.DataFrame, dropped: Counter[str]) -> pl.DataFrame:
-    """Give every row a sample_id that stands for one prompt.
+def identified(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give every row a sample_id that stands for one prompt, and leave out the other rows.
 
     Without a sample_id it is derived from task and prompt, the same in every file. Where an id
-    occurs in several tasks, which number their samples alike, it becomes `TASK/SAMPLE_ID`.
+    occurs in several tasks, which number their samples alike, it becomes `TASK/SAMPLE_ID`. Of an
+    id that comes with several prompts the first counts.
     """
     if "sample_id" not in frame.columns:
         pairs = frame.select("task", "prompt").unique(maintain_order=True)
@@ -120,83 +104,106 @@ def identified(frame: pl.DataFrame, dropped: Counter[str]) -> pl.DataFrame:
         return frame.join(
             pairs, on=["task", "prompt"], how="left", nulls_equal=True, maintain_order="left"
         )
-    tasks_of_id = frame.select("sample_id", "task").unique()
-    shared = tasks_of_id.filter(pl.col("sample_id").is_duplicated())["sample_id"].unique()
+    n_tasks = frame.group_by("sample_id").agg(pl.col("task").n_unique().alias("n"))
+    shared = n_tasks.filter(pl.col("n") > 1)["sample_id"]
     if not shared.is_empty():
         frame = frame.with_columns(
             sample_id=pl.when(pl.col("sample_id").is_in(shared.implode()))
             .then(pl.concat_str("task", pl.lit("/"), "sample_id"))
             .otherwise("sample_id")
         )
-    return one_prompt_an_id(frame, dropped)
-
-
-def one_prompt_an_id(frame: pl.DataFrame, dropped: Counter[str]) -> pl.DataFrame:
-    """Leave out rows whose sample_id stood for another prompt before."""
     key = ["sample_id", "task", "prompt"]
-    seen = frame.select(key).unique(maintain_order=True)
-    first = seen.unique("sample_id", keep="first", maintain_order=True)
-    if first.height == seen.height:
+    pairs = frame.select(key).unique(maintain_order=True)
+    first = pairs.unique("sample_id", keep="first", maintain_order=True)
+    if first.height == pairs.height:
         return frame
-    kept = frame.join(first, on=key, how="semi", nulls_equal=True, maintain_order="left")
-    count(dropped, "rows whose sample_id had another prompt", frame.height - kept.height)
-    return kept
+    return frame.join(first, on=key, how="semi", nulls_equal=True, maintain_order="left")
 
 
 def positions_of(frame: pl.DataFrame, samples: pl.DataFrame) -> NDArray[np.int64]:
     """Return where the sample of each row is; `samples` has each sample_id once."""
-    if frame.height == samples.height:
-        return np.arange(frame.height)
     ids = samples.select("sample_id").with_row_index("position")
-    found = frame.select("sample_id").join(ids, on="sample_id", how="left", maintain_order="left")
-    return found["position"].to_numpy().astype(np.int64)
+    joined = frame.select("sample_id").join(ids, on="sample_id", how="left", maintain_order="left")
+    return joined["position"].to_numpy().astype(np.int64)
 
 
 def useful_samples(
     samples: pl.DataFrame, tasks: Sequence[str] | None, path: Path, dropped: Counter[str]
-) -> pl.DataFrame:
-    """Keep the samples of `tasks` (None: of all) that have a prompt."""
+) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """Keep the samples of `tasks` (None: of all) that have a prompt.
+
+    Returns
+    -------
+    polars.DataFrame
+    ndarray of int64
+        Where each sample is among those that are kept, or `LEFT_OUT`.
+    """
+    is_asked = pl.Series([True]).new_from_index(0, samples.height)
     if tasks is not None:
         there = samples["task"].unique().sort().to_list()
         for task in tasks:
             if task not in there:
                 raise SourceError(f'{path} has no task "{task}"; it has {listed(there)}.')
-        asked = samples.filter(pl.col("task").is_in(tasks))
-        count(dropped, "samples of other tasks", samples.height - asked.height)
-        samples = asked
-    count(dropped, "empty prompts", samples["prompt"].null_count())
-    return samples.drop_nulls("prompt")
+        is_asked = samples["task"].is_in(tasks)
+        count(dropped, "samples of other tasks", samples.height - int(is_asked.sum()))
+    is_useful = (is_asked & samples["prompt"].is_not_null()).to_numpy()
+    count(dropped, "empty prompts", int(is_asked.sum()) - int(is_useful.sum()))
+    position = np.where(is_useful, np.cumsum(is_useful) - 1, LEFT_OUT)
+    return samples.filter(pl.Series(is_useful, dtype=pl.Boolean)), position
 
 
-def useful_scores(
-    scores: pl.DataFrame, samples: pl.DataFrame, kept: pl.DataFrame, dropped: Counter[str]
+def models_of(results: pl.DataFrame) -> list[str]:
+    """Return the models' names in the order of their numbers."""
+    dtype = results.schema["model"]
+    assert isinstance(dtype, pl.Enum)
+    return dtype.categories.to_list()
+
+
+def placed(
+    results: pl.DataFrame, position: NDArray[np.int64], dropped: Counter[str]
 ) -> pl.DataFrame:
-    """Leave out scores without a sample, and all but one of a sample and model."""
-    numbered = samples.select(
-        "sample_id", is_kept=pl.col("sample_id").is_in(kept["sample_id"].implode())
-    ).with_row_index("row")
-    known = scores.join(numbered, on="sample_id", how="inner", maintain_order="left")
-    count(dropped, "scores of unknown samples", scores.height - known.height)
-    scores = known.filter("is_kept").drop("is_kept")
-    count(dropped, "scores of samples left out", known.height - scores.height)
-    # Numbers for sample and model, as comparing the names of 50 million cells takes a minute.
-    model = scores["model"].cast(pl.Enum(scores["model"].unique())).to_physical()
-    cell = scores["row"].cast(pl.Int64) * (model.n_unique() + 1) + model
-    scores = scores.drop("row")
-    if cell.n_unique() == scores.height:
-        return scores
-    return first_scored(scores, cell, dropped)
+    """Give results the rows of the samples that are kept, and average those that come twice."""
+    row = position[results["row"].to_numpy()]
+    if (row < 0).any():
+        is_there = pl.Series(row >= 0, dtype=pl.Boolean)
+        count(dropped, "scores of samples left out", int(np.count_nonzero(row < 0)))
+        results, row = results.filter(is_there), row[row >= 0]
+    results = results.with_columns(pl.Series("row", row.astype(np.uint32)))
+    n_models = len(models_of(results))
+    is_taken = np.zeros(int(row.max(initial=-1) + 1) * n_models, dtype=bool)
+    for part in results.iter_slices(1 << 20):
+        model = part["model"].to_physical().to_numpy()
+        is_taken[part["row"].to_numpy().astype(np.int64) * n_models + model] = True
+    n_again = results.height - int(np.count_nonzero(is_taken))
+    if n_again:
+        count(dropped, "repeated results, which are averaged", n_again)
+        results = results.group_by("row", "model", maintain_order=True).mean()
+    return results
 
 
-def first_scored(scores: pl.DataFrame, cell: pl.Series, dropped: Counter[str]) -> pl.DataFrame:
-    """Of several scores of a cell keep one.
+def lost_models(gone: Mapping[str, int], model: pl.Series, why: str) -> list[str]:
+    """Return a warning that names the models of which most results were left out.
 
-    A failed run and its repetition: the first that has a score is the result.
+    Parameters
+    ----------
+    gone : mapping of str to int
+        How many results of each model were left out.
+    model : polars.Series
+        The model of each result that stays.
+    why : str
+        What they had: "another prompt under the same id".
     """
-    scores = scores.with_columns(cell=cell).sort(pl.col("score").is_null(), maintain_order=True)
-    first = scores.unique("cell", keep="first", maintain_order=True)
-    differs = pl.col("score") != pl.col("score").first().over("cell")
-    n_differing = scores.select(differs.sum()).item()
-    count(dropped, "repeated scores", scores.height - first.height - n_differing)
-    count(dropped, "repeated scores that differ (the first stays)", n_differing)
-    return first.drop("cell")
+    if not gone:
+        return []
+    there = dict(model.cast(pl.String).value_counts().iter_rows())
+    lost = {
+        name: f"{name} ({n} of {n + there.get(name, 0)})"
+        for name, n in gone.items()
+        if n > _MOST_LOST * (n + there.get(name, 0))
+    }
+    if not lost:
+        return []
+    return [
+        f"Results were left out because they had {why}: {listed(list(lost.values()))}. Check that "
+        "a sample_id names the same sample in every file, or remove the column."
+    ]

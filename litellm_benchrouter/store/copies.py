@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from litellm_benchrouter.artifact.digests import file_digest
+from litellm_benchrouter.artifact.files import file_digest, verify_files
 from litellm_benchrouter.artifact.manifest import (
     MANIFEST,
     VERSION_ID,
@@ -17,7 +17,6 @@ from litellm_benchrouter.artifact.manifest import (
     Manifest,
     read_manifest,
 )
-from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.store.directory import sync
 

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from litellm_benchrouter.artifact.files import verify_files
 from litellm_benchrouter.artifact.manifest import MANIFEST, Manifest, read_manifest
-from litellm_benchrouter.artifact.version_files import verify_files
 from litellm_benchrouter.errors import ArtifactError, VersionError
-from litellm_benchrouter.store.history import How, append_history, to_record
-from litellm_benchrouter.store.versions import CURRENT, HISTORY, Versions
+from litellm_benchrouter.store.versions import (
+    CURRENT,
+    HISTORY,
+    How,
+    Versions,
+    append_history,
+    to_record,
+)
 
 if TYPE_CHECKING:  # the proxy shows no progress
     from litellm_benchrouter.progress import Silent

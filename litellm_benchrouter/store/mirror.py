@@ -21,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from litellm_benchrouter.artifact.digests import file_digest
+from litellm_benchrouter.artifact.files import file_digest
 from litellm_benchrouter.artifact.manifest import (
     MANIFEST,
     VERSION_ID,
@@ -33,15 +33,17 @@ from litellm_benchrouter.errors import ArtifactError, VersionError
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.store.copies import Copies
 from litellm_benchrouter.store.directory import Store, read_verified
-from litellm_benchrouter.store.history import (
+from litellm_benchrouter.store.remote import ConflictError, Remote
+from litellm_benchrouter.store.versions import (
+    CURRENT,
+    HISTORY,
     How,
     Publication,
+    Versions,
     as_lines,
     parse_history,
     to_record,
 )
-from litellm_benchrouter.store.remote import OvertakenError, Remote
-from litellm_benchrouter.store.versions import CURRENT, HISTORY, Versions
 
 _FETCH_SECONDS = 1800.0  # while another process of this machine downloads
 _KEPT_HERE = 3
@@ -188,7 +190,7 @@ class Mirror(Store):
         self._must_hold(version)
         current = self._remote.look(CURRENT)
         if self._at_start and current.content not in (*self._at_start, f"{version}\n".encode()):
-            raise OvertakenError(
+            raise ConflictError(
                 f"somebody else published in {self.name} since this build began, so version "
                 f"{version} was uploaded and not published; `benchrouter publish {version}` does."
             )
@@ -202,7 +204,7 @@ class Mirror(Store):
             try:
                 self._remote.replace(history, before + lines)
                 break
-            except OvertakenError:
+            except ConflictError:
                 if not tries_left:
                     raise
         self._remote.replace(current, f"{version}\n".encode("ascii"))

@@ -73,8 +73,7 @@ def replace_content(
         if code in ("NotImplemented", "501"):  # a server that is S3 but for this
             files.pipe_file(path, content)
         elif code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
-            # Ours all the same where it was written and the answer was lost, so that it was tried
-            # once more.
+            # A write whose answer was lost is tried again, and then conflicts with itself.
             return content_of(files, path) == content
         else:
             raise

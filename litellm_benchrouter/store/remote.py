@@ -25,9 +25,9 @@ from litellm_benchrouter.store.objects import (
     write_content,
 )
 from litellm_benchrouter.store.storage_options import (
+    redacted,
     resolved,
     secrets_of,
-    told,
     without_password,
 )
 
@@ -43,12 +43,12 @@ logger = logging.getLogger("litellm_benchrouter")
 T = TypeVar("T")
 
 
-class OvertakenError(ArtifactError):
+class ConflictError(ArtifactError):
     """An object is not what it was when it was looked at."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObjectSnapshot:
     """A small object as it was when it was looked at.
 
     Attributes
@@ -100,16 +100,16 @@ class Remote:
         """
         return self._call(name, content_of)
 
-    def look(self, name: str) -> Seen:
+    def look(self, name: str) -> ObjectSnapshot:
         """Return a small object so that `replace` can tell whether it still is the same."""
 
-        def looked(files: Any, path: str) -> Seen:
+        def looked(files: Any, path: str) -> ObjectSnapshot:
             tag = tag_of(files, path)  # first: should the object change now, this tag is outdated
-            return Seen(name, content_of(files, path), tag)
+            return ObjectSnapshot(name, content_of(files, path), tag)
 
         return self._call(name, looked)
 
-    def replace(self, seen: Seen, content: bytes) -> None:
+    def replace(self, seen: ObjectSnapshot, content: bytes) -> None:
         """Write a small object if it still is what was seen.
 
         S3 checks that itself, in the same step (a conditional put). Elsewhere it is read again
@@ -117,7 +117,7 @@ class Remote:
 
         Raises
         ------
-        OvertakenError
+        ConflictError
             If somebody else wrote it.
         """
 
@@ -125,7 +125,7 @@ class Remote:
             return replace_content(files, path, seen.content, seen.tag, content)
 
         if not self._call(seen.name, replaced):
-            raise OvertakenError(
+            raise ConflictError(
                 f"{self.name}/{seen.name} was written by another command meanwhile; look at "
                 f"`benchrouter versions` and try again."
             )
@@ -249,11 +249,11 @@ class Remote:
             raise error
         if isinstance(error, FileNotFoundError):
             raise StoreUnavailableError(
-                f"{self.name} cannot be written to ({told(error, self._secrets)}); make the bucket "
-                f"or container first."
+                f"{self.name} cannot be written to ({redacted(error, self._secrets)}). Create the "
+                f"bucket or container first."
             ) from None
         raise StoreUnavailableError(
-            f"{self.name} does not answer as it should ({told(error, self._secrets)})."
+            f"{self.name} does not answer as it should ({redacted(error, self._secrets)})."
         ) from None  # the cause may hold what was masked
 
     def _connected(self) -> tuple[Any, str]:
@@ -279,22 +279,22 @@ class Remote:
             wanted = (
                 f'pip install "litellm-benchrouter[{extra}]"'
                 if extra
-                else told(error, self._secrets)
+                else redacted(error, self._secrets)
             )
             raise ConfigError(
                 f"artifacts in {self.name} need a library that is not installed: {wanted}."
             ) from None
         except (TypeError, ValueError) as error:
             raise ConfigError(
-                f"{self.name} cannot be opened ({told(error, self._secrets)}); see "
+                f"{self.name} cannot be opened ({redacted(error, self._secrets)}); see "
                 f"benchrouter.artifacts and storage_options."
             ) from None
         loop = getattr(files, "loop", None)
         if loop is not None:
-            loop.call_soon_threadsafe(loop.set_exception_handler, _told_to_nobody)
+            loop.call_soon_threadsafe(loop.set_exception_handler, _log_quietly)
         return files, str(base).rstrip("/")
 
 
-def _told_to_nobody(loop: Any, context: Mapping[str, Any]) -> None:
-    """Keep from standard error what else failed in a call whose first failure is told already."""
+def _log_quietly(loop: Any, context: Mapping[str, Any]) -> None:
+    """Keep later failures of a call whose first one was reported from standard error."""
     logger.debug("benchrouter: %s", context.get("message"))

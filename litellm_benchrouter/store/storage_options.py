@@ -43,7 +43,7 @@ def secrets_of(url: str, options: Any) -> set[str]:
     return of_url | set(_secrets(options, resolved(options)))
 
 
-def told(error: BaseException, secrets: Iterable[str]) -> str:
+def redacted(error: BaseException, secrets: Iterable[str]) -> str:
     """Return what an error says, without secrets."""
     text = " ".join(str(error).split())
     for secret in sorted(secrets, key=len, reverse=True):

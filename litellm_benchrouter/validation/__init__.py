@@ -1,1 +1,1 @@
-"""Held-out validation that the proof of a build and the protocols of `evaluate` share."""
+"""Held-out picks and what they are worth: shared by the proof of a build and the protocols."""

@@ -1,57 +1,52 @@
-"""One split of the protocol `cost`: the curve of every predictor and what is read off it."""
+"""Quality against cost on held-out samples: costs, curves, and the prices of quality that pay."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.evaluation.cost_metrics import (
-    aiq,
-    arena_score,
-    average_gap_recovered,
-    call_curve,
-    call_threshold,
-    cheapest_reaching,
-    cost_saved,
-    gap_recovered,
-    non_decreasing_hull,
-    performance_gain,
-    relative_gain,
-    relative_gap,
-)
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Lengths, cost_model
+from litellm_benchrouter.costs.answers import Costs, costs_of
+from litellm_benchrouter.costs.policy import Policy, balanced
+from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, mean
 from litellm_benchrouter.paper.neighbors import Neighbors
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
+from litellm_benchrouter.validation.metrics import bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     Array,
     Rows,
     Split,
-    Training,
+    TrainSplit,
     achieved,
+    choose_splits,
+    metric_values,
     training,
 )
 
-Predictor = Callable[[Training, Rows], Array]
+R = TypeVar("R", bound="CostRun")
+
+Predictor = Callable[[TrainSplit, Rows], Array]
 """p(x): (training part, rows asked) -> expected quality of each model, shape (q, M).
 
 It is asked for the test part and, to choose lambda, for training samples, where what it says of a
-sample must not come from that sample's own labels (`Training.near` sees to that).
+sample must not come from that sample's own labels (`TrainSplit.near` sees to that).
 """
 
 TARGETS = {"equal_quality": 1.0, "quality_95": 0.95}
 """Shares of the best single model's quality at which saved costs are reported."""
 
-SHARES = np.linspace(0.0, 1.0, 11)
-"""Shares of strong calls at which the two-model curve is reported."""
-
 _COST_NEIGHBORS = 50
 _PRIOR_NEIGHBORS, _PRIOR_MASS = 50, 20.0
 _TUNED_ON = 5_000  # training samples that lambda is chosen on, at most
+_SMALLEST, _LARGEST, _PER_DECADE = -3, 4, 8  # of lambda, in powers of ten over the cost range
+WEIGHTS: Array = np.array([0.0, *(float(f"{w:.2g}") for w in np.geomspace(1e-3, 10.0, 49))])
+"""Tried, twelve a decade: from 1 on, cost alone decides against the dearest models."""
 
 
 @dataclass(frozen=True)
@@ -70,25 +65,27 @@ class Curve:
     quality: Array
 
 
+Curves = tuple[Array, Curve, Curve]
+"""p(x), the curve on the tuned samples, the curve on the test samples."""
+
+
 @dataclass(frozen=True)
 class CostRun:
     """One split, with the costs of all answers.
 
     Attributes
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
         Of the models that have a cost.
-    split : Split
     values : ndarray of float32, shape (n, M)
     costs : ndarray of float64, shape (n, M)
     lambdas : ndarray of float64, shape (L,)
         Prices of quality, from 0: quality per unit of cost.
-    k : int
     in_usd : bool
         Whether costs are USD, as RouterArena's score needs.
     """
 
-    prepared: Prepared
+    prepared: TaskFolds
     split: Split
     values: NDArray[np.float32]
     costs: Array
@@ -97,7 +94,7 @@ class CostRun:
     in_usd: bool
 
     @cached_property
-    def known(self) -> Training:
+    def known(self) -> TrainSplit:
         """The training part."""
         return training(self.prepared, self.split, self.values)
 
@@ -156,6 +153,10 @@ class CostRun:
         points = np.array([self.point(rows, picked) for picked in picks])
         return Curve(picks, points[:, 0], points[:, 1])
 
+    def curves(self, p: Array) -> Curves:
+        """Return a predictor's curves."""
+        return p, self.curve(p, tuned=True), self.curve(p, tuned=False)
+
     def point(self, rows: Rows, picks: Rows) -> tuple[float, float]:
         """Mean cost and quality of picks."""
         quality = achieved(self.values, rows, picks)
@@ -165,34 +166,6 @@ class CostRun:
     def always(self, m: int, rows: Rows) -> tuple[float, float]:
         """Mean cost and quality of one model."""
         return self.point(rows, np.full(len(rows), m, dtype=np.intp))
-
-    @cached_property
-    def singles(self) -> tuple[Array, Array]:
-        """Mean cost and quality of every single model on the test part."""
-        every = range(len(self.prepared.benchmark.models))
-        points = np.array([self.always(m, self.split.test) for m in every])
-        return points[:, 0], points[:, 1]
-
-    @cached_property
-    def cheapest(self) -> int:
-        """The cheapest model of the training part; of several the best."""
-        cost = self.costs[self.split.train].mean(axis=0)
-        return int(self.known.order[cost[self.known.order].argmin()])
-
-    @cached_property
-    def oracle(self) -> Rows:
-        """The cheapest of the models that answer best, for each test sample."""
-        asked = self.values[self.split.test]
-        value = np.where(np.isnan(asked), -np.inf, asked)
-        best = value == value.max(axis=1, keepdims=True)
-        picks: Rows = np.where(best, self.costs[self.split.test], np.inf).argmin(axis=1)
-        return picks
-
-    def aiq_of(self, cost: Array, quality: Array) -> float:
-        """AIQ of a set of points over the cost range of the single models."""
-        singles, _ = self.singles
-        low, high = float(np.nanmin(singles)), float(np.nanmax(singles))
-        return aiq(non_decreasing_hull(cost, quality), low, high)
 
     def choose(self, tuned: Curve, share: float) -> int | None:
         """Cheapest lambda that reaches a share of the best single model's quality in training.
@@ -207,69 +180,151 @@ class CostRun:
         """Picks at a chosen lambda, or the best single model."""
         return np.full_like(self.split.test, self.known.best) if i is None else test.picks[i]
 
-    def metrics(self, p: Array, tuned: Curve, test: Curve) -> dict[str, float]:
-        """Return the numbers of one predictor, by flat name; NaN where one is not defined."""
-        cost, quality = self.always(self.known.best, self.split.test)
-        found = {"aiq": self.aiq_of(test.cost, test.quality)}
-        for name, share in TARGETS.items():
-            wanted = share_of(quality, share)
-            found[f"hindsight.{name}"] = cost_saved(test.cost, test.quality, wanted, cost)
-        return found | self._route_llm(p) | self._arena(tuned, test) | self._llm_router_bench(test)
-
-    def _route_llm(self, p: Array) -> dict[str, float]:
-        strong, weak = self.known.best, self.cheapest
-        asked = self.values[self.split.test].astype(np.float64)
-        said = p[len(self.tuned) :]
-        share, quality = call_curve(
-            said[:, strong] - said[:, weak], asked[:, weak], asked[:, strong]
-        )
-        recovered = gap_recovered(quality, float(quality[0]), float(quality[-1]))
-        found = {f"cpt_{t}": call_threshold(share, recovered, t / 100) for t in (20, 50, 80)}
-        found |= {
-            f"pgr_{s:.1f}": float(at)
-            for s, at in zip(SHARES, np.interp(SHARES, share, recovered), strict=True)
-        }
-        return found | {"apgr": average_gap_recovered(share, recovered)}
-
-    def _arena(self, tuned: Curve, test: Curve) -> dict[str, float]:
-        names = ("arena", "arena_cost_per_1k", "arena_quality", "arena_best_single")
-        if not self.in_usd or np.nanmin(self.values) < 0 or np.nanmax(self.values) > 1:
-            return dict.fromkeys(names, math.nan)
-        score = np.array([_arena(*point) for point in zip(tuned.cost, tuned.quality, strict=True)])
-        i = int(np.where(np.isnan(score), -1.0, score).argmax())
-        single = [_arena(*point) for point in zip(*self.singles, strict=True)]
-        cost, quality = float(test.cost[i]), float(test.quality[i])
-        found = (_arena(cost, quality), 1_000 * cost, quality, float(np.nanmax(single)))
-        return dict(zip(names, found, strict=True))
-
-    def _llm_router_bench(self, test: Curve) -> dict[str, float]:
-        rows = self.split.test
-        cost, quality = self.singles
-        best = int(self.prepared.order(quality, quality)[0])
-        task = self.prepared.benchmark.task[rows]
-        asked = self.values[rows].astype(np.float64)
-
-        def per_task(value: Array) -> Array:
-            return np.array([float(mean(value[task == d])) for d in np.unique(task)])
-
-        router = per_task(achieved(self.values, rows, test.picks[0]))
-        return {
-            "gain_at_random": relative_gain(router, per_task(mean(asked, axis=1))),
-            "gain_at_best_single": relative_gain(router, per_task(asked[:, best])),
-            "gap_at_oracle": relative_gap(
-                router, per_task(achieved(self.values, rows, self.oracle))
-            ),
-            "perf_gain": performance_gain(test.quality, float(quality[best])),
-            "cost_save": cost_saved(
-                test.cost, test.quality, float(quality[best]), float(cost[best])
-            ),
-        }
-
 
 def share_of(quality: float, share: float) -> float:
     """Return a share of a quality; below it where a metric is negative too."""
     return quality - (1.0 - share) * abs(quality)
 
 
-def _arena(cost: float, quality: float) -> float:
-    return math.nan if math.isnan(quality) else arena_score(quality, 1_000 * cost)
+def cost_runs(
+    kind: type[R],
+    prepared: TaskFolds,
+    *,
+    test_share: float,
+    runs: int,
+    metric: str = "correctness",
+    k: int | None = None,
+    given: bool | None = None,
+) -> tuple[list[R], Costs, str]:
+    """Split the benchmark of the models that have a cost; parameters as in `run_cost`.
+
+    Returns the splits, the costs, and how the splits were made.
+    """
+    costs = costs_of(prepared.benchmark)
+    if costs.left_out:
+        prepared = prepared.pool(list(costs.basis))
+    values = metric_values(prepared, metric)
+    splits, how = choose_splits(prepared, test_share=test_share, runs=runs, given=given)
+    lambdas = prices_of_quality(costs.values.mean(axis=0))
+    k, in_usd = prepared.routing.k if k is None else k, costs.unit == "usd"
+    made = [kind(prepared, split, values, costs.values, lambdas, k, in_usd) for split in splits]
+    return made, costs, how
+
+
+def prices_of_quality(mean_cost: Array) -> Array:
+    """Return the grid of lambda: 0, then geometric from 0.001 to 10,000 over the cost range.
+
+    At 1 over the range, the whole range of costs is worth as much as a right answer; the steps far
+    above it are for models that are all cheap beside the dearest.
+    """
+    span = float(np.ptp(mean_cost)) or float(mean_cost.max()) or 1.0
+    steps = (_LARGEST - _SMALLEST) * _PER_DECADE + 1
+    return np.concatenate(([0.0], np.logspace(_SMALLEST, _LARGEST, steps) / span))
+
+
+def cheapest_reaching(cost: Array, quality: Array, target: float) -> int | None:
+    """Position of the cheapest point whose quality is at least the target; None where none is."""
+    reached = np.flatnonzero(quality >= target - 1e-12)
+    return int(reached[cost[reached].argmin()]) if len(reached) else None
+
+
+def tuned_saving(runs: Sequence[CostRun], curves: Sequence[Curves], share: float) -> dict[str, Any]:
+    """Choose lambda on the training part, and say what it turns out to save and to cost."""
+    seed = runs[0].prepared.seed
+    rows: list[Rows] = []
+    gained, saved, paid, ratios, shares, prices = [], [], [], [], [], []
+    for run, (_, tuned, test) in zip(runs, curves, strict=True):
+        i = run.choose(tuned, share)
+        asked, picks = run.split.test, run.picks_at(test, i)
+        best = np.full_like(asked, run.known.best)
+        rows.append(asked)
+        gained.append(achieved(run.values, asked, picks) - achieved(run.values, asked, best))
+        paid.append(achieved(run.costs, asked, best))
+        saved.append(paid[-1] - achieved(run.costs, asked, picks))
+        _, quality = run.point(asked, picks)
+        _, best_quality = run.point(asked, best)
+        ratios.append(quality / best_quality if best_quality > 0 else float("nan"))
+        shares.append(saved[-1].sum() / paid[-1].sum() if paid[-1].sum() > 0 else float("nan"))
+        prices.append(None if i is None else float(run.lambdas[i]))
+    return {
+        "saved": _mean(shares),
+        "saved_over_samples_95": bootstrap_samples(rows, saved, weights=paid, seed=seed),
+        "quality_ratio": _mean(ratios),
+        "quality_gain": _mean([float(mean(gain)) for gain in gained]),
+        "quality_gain_over_samples_95": bootstrap_samples(rows, gained, seed=seed),
+        "lambda": prices,
+        "runs_with_bma": sum(price is None for price in prices),
+    }
+
+
+def trade_offs(
+    benchmark: Benchmark,
+    labels: NDArray[np.float32],
+    probability: Array,
+    preferred: NDArray[np.intp],
+) -> dict[str, Any] | None:
+    """Find the cheapest weights that keep the quality of the best single model, or 95 % of it.
+
+    Parameters
+    ----------
+    labels : ndarray of float32, shape (n, M), NaN is missing
+    probability : ndarray of float64, shape (n, M)
+        Of held-out folds, as they would be served.
+    preferred : ndarray of int, shape (M,)
+        The models, best on average first.
+
+    Returns `policy`, `saved` and `quality_ratio` for each target, None where no weight does, and
+    `costs`, their basis; None where nothing tells the costs of all models.
+    """
+    facts = {model: benchmark.facts.get(model, ModelFacts()) for model in benchmark.models}
+    costs = cost_model(facts, benchmark.models, Lengths.of(list(facts.values())), {})
+    if costs is None:
+        return None
+    tokens = np.array([len(prompt) for prompt in benchmark.prompts]) / CHARACTERS_PER_TOKEN
+    expected = tokens[:, None] * costs.per_token + costs.fixed
+    paid, basis = _paid(benchmark, expected, costs.basis)
+    # Columns in the order of preference: the first of those that tie is taken.
+    likely, price = probability[:, preferred], balanced(0.0, expected[:, preferred], -1.0)
+    spent, earned = np.empty(len(WEIGHTS)), np.empty(len(WEIGHTS))
+    for i, weight in enumerate(WEIGHTS):
+        picks = preferred[(likely - weight * price).argmax(axis=1)]
+        spent[i], earned[i] = _point(labels, paid, picks)
+    best = np.full(len(labels), preferred[0])
+    cost, quality = _point(labels, paid, best)
+    found: dict[str, Any] = {"costs": basis}
+    for name, share in TARGETS.items():
+        chosen = cheapest_reaching(spent, earned, share_of(quality, share))
+        found[name] = (
+            None
+            if chosen is None or spent[chosen] >= cost
+            else {
+                "policy": str(Policy("balanced", float(WEIGHTS[chosen]))),
+                "saved": float(1.0 - spent[chosen] / cost),
+                "quality_ratio": float(earned[chosen] / quality),
+            }
+        )
+    return found
+
+
+def _paid(benchmark: Benchmark, expected: Array, basis: str) -> tuple[Array, str]:
+    """What the answers cost: as recorded where that is known of all models, else as expected."""
+    try:
+        costs = costs_of(benchmark)
+    except ConfigError:
+        return expected, basis
+    recorded = not costs.left_out and set(costs.basis.values()) == {"recorded costs"}
+    return (costs.values, "costs as recorded") if recorded else (expected, basis)
+
+
+def _point(
+    labels: NDArray[np.float32], cost: Array, picks: NDArray[np.intp]
+) -> tuple[float, float]:
+    """Mean cost and quality over the rows whose pick has a label."""
+    rows = np.arange(len(labels))
+    earned = labels[rows, picks].astype(np.float64)
+    spent = np.where(np.isnan(earned), np.nan, cost[rows, picks])
+    return float(mean(spent)), float(mean(earned))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(mean(np.array(values, dtype=np.float64)))

@@ -1,4 +1,4 @@
-"""What every protocol shares: vectors, neighbour lists and accuracies, each computed once."""
+"""Folds of tasks that are held out together, and the samples that an estimate learns from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from litellm_benchrouter.paper.benchmark import (
     labels,
     task_accuracy,
 )
-from litellm_benchrouter.paper.neighbors import Neighbors, nearest_outside_task, task_rows
+from litellm_benchrouter.paper.neighbors import Index, Neighbors, nearest_outside_task, task_rows
 from litellm_benchrouter.paper.scores import rank
 from litellm_benchrouter.paper.smoother import SmootherTable, smoother_table
 from litellm_benchrouter.progress import Silent
@@ -28,26 +28,23 @@ _LISTED = 500  # long enough that leaving a second task out rarely searches agai
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TaskFolds:
     """A benchmark ready for experiments.
 
     Attributes
     ----------
-    benchmark : Benchmark
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
-    outside : Neighbors
+    neighbors_other_tasks : Neighbors
         Of each sample among the samples of other groups, nearest first.
     group : ndarray of int32, shape (n,)
         What is left out together: the task, or its family.
     group_of_task : ndarray of int32, shape (D,)
-    routing : RoutingConfig
-    seed : int
     """
 
     benchmark: Benchmark
     embeddings: NDArray[np.float32]
-    outside: Neighbors
+    neighbors_other_tasks: Neighbors
     group: NDArray[np.int32]
     group_of_task: NDArray[np.int32]
     routing: RoutingConfig
@@ -118,7 +115,7 @@ class Prepared:
             self.embeddings,
             self.group,
             self.benchmark.correctness,
-            self.outside,
+            self.neighbors_other_tasks,
             n_tasks=self.n_groups,
             k=routing.k,
             kappa=routing.kappa,
@@ -132,7 +129,7 @@ class Prepared:
             each=engine.map,
         )
 
-    def pool(self, models: list[str]) -> Prepared:
+    def pool(self, models: list[str]) -> TaskFolds:
         """Return the same with some of the models; vectors and neighbours stay."""
         return replace(self, benchmark=self.benchmark.pool(models))
 
@@ -146,17 +143,13 @@ def prepare(
     stages: Silent,
     by_family: bool = False,
     engine: Engine = LOCAL,
-) -> Prepared:
+) -> TaskFolds:
     """Search the neighbours that all protocols use.
 
     Parameters
     ----------
-    benchmark : Benchmark
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
-    routing : RoutingConfig
-    seed : int
-    stages : Silent or Bars
     by_family : bool
         Leave out together the tasks whose names agree up to the first "/".
     engine : Engine
@@ -171,21 +164,20 @@ def prepare(
         # A plain view of what is mapped from a file: workers share it without a copy each.
         embeddings = np.asarray(embeddings)
         outside = nearest_outside_task(embeddings, group, listed, progress=advance, each=engine.map)
-    return Prepared(benchmark, embeddings, outside, group, group_of_task, routing, seed)
+    return TaskFolds(benchmark, embeddings, outside, group, group_of_task, routing, seed)
 
 
 def choose_pool(
-    prepared: Prepared,
+    prepared: TaskFolds,
     *,
     models: list[str] | None = None,
     max_params: float | None = None,
     without_top: int = 0,
-) -> Prepared:
+) -> TaskFolds:
     """Restrict the models that compete.
 
     Parameters
     ----------
-    prepared : Prepared
     models : list of str, optional
         Only these.
     max_params : float, optional
@@ -219,3 +211,80 @@ def choose_pool(
             f"--models, --max-params or --without-top."
         )
     return prepared if kept == list(known) else prepared.pool(kept)
+
+
+_BLOCK = 1_000  # queries asked at once
+
+
+def fitting_rows(
+    task: NDArray[np.int32], n_tasks: int, most: int, *, seed: int
+) -> NDArray[np.intp] | None:
+    """Draw at most so many samples, of each task the same number where it has so many.
+
+    Parameters
+    ----------
+    task : ndarray of int32, shape (n,)
+
+    Returns
+    -------
+    ndarray of int, shape (f,), or None
+        Rows in their order; None where the benchmark is no larger.
+    """
+    if len(task) <= most:
+        return None
+    size = np.sort(np.bincount(task, minlength=n_tasks))
+    # The largest c for which the sum of min(size, c) is not above `most`.
+    left, a_task = most, most // n_tasks
+    for position, of_task in enumerate(size):
+        a_task = left // (n_tasks - position)
+        if of_task > a_task:
+            break
+        left -= int(of_task)
+    draws = np.random.default_rng(seed).random(len(task))
+    order = np.lexsort((draws, task))
+    start = np.searchsorted(task[order], np.arange(n_tasks))
+    place = np.arange(len(task)) - start[task[order]]
+    return np.sort(order[place < a_task])
+
+
+@dataclass(frozen=True)
+class TrainingSubset:
+    """The part of a benchmark that is learned from, beside the whole.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (f, d)
+    rows : ndarray of int, shape (f,), or None
+        Where they are in the whole; None where they are all of it.
+    """
+
+    benchmark: Benchmark
+    vectors: NDArray[np.float32]
+    rows: NDArray[np.intp] | None
+    whole: Benchmark
+
+    @classmethod
+    def of(
+        cls, benchmark: Benchmark, vectors: NDArray[np.float32], most: int, *, seed: int
+    ) -> TrainingSubset:
+        """Choose them; see `fitting_rows`."""
+        rows = fitting_rows(benchmark.task, len(benchmark.tasks), most, seed=seed)
+        if rows is None:
+            return cls(benchmark, vectors, None, benchmark)
+        return cls(benchmark.rows(rows), np.asarray(vectors[rows]), rows, benchmark)
+
+    def neighbors(self, index: Index, k: int) -> Neighbors:
+        """Return the nearest other samples of the whole, as a request of that text finds them."""
+        assert self.rows is not None, "where all rows are fitted, they find each other exactly"
+        found = Neighbors(
+            np.empty((len(self.rows), k), dtype=np.int64),
+            np.empty((len(self.rows), k), dtype=np.float32),
+        )
+        for start in range(0, len(self.rows), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            listed = index.search(self.vectors[part], k + 1)
+            own = listed.index == self.rows[part, None]
+            own[~own.any(axis=1), -1] = True  # it is beyond equal ones: the last makes room
+            found.index[part] = listed.index[~own].reshape(-1, k)
+            found.distance[part] = listed.distance[~own].reshape(-1, k)
+        return found

@@ -11,30 +11,114 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.evaluation.summary import Choice
-from litellm_benchrouter.guarded.guarded import Fitted, fit_request, neighbors_of_each
-from litellm_benchrouter.guarded.left_out_s3 import confident_s3, left_out_s3
-from litellm_benchrouter.guarded.request import K
-from litellm_benchrouter.guarded.unseen import (
-    Evidence,
-    UnseenChoice,
-    choose,
-    leave_out_evidence,
-    select,
-)
+from litellm_benchrouter.guarded.fit import RequestFit, fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.formulas import K, TaskEstimator, pick_for_task
+from litellm_benchrouter.guarded.left_out import confident_s3, left_out_s3
+from litellm_benchrouter.guarded.unseen import Evidence, leave_out_evidence, select
 from litellm_benchrouter.paper.neighbors import nearest
-from litellm_benchrouter.paper.smoother import SmootherTable
+from litellm_benchrouter.paper.scores import (
+    TaskScores,
+    correctness_predictor,
+    decide_by_eq6,
+    s1,
+    s2,
+    s3,
+)
+from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, task_distance
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import Prepared
-from litellm_benchrouter.validation.splits import Rows, Training
+from litellm_benchrouter.validation.folds import TaskFolds
+from litellm_benchrouter.validation.splits import Array, Rows, TrainSplit
 
 DEFAULT = "default"
 
 _BLOCK = 2_048  # test samples scored at once
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a method chose for one held-out task.
+
+    Attributes
+    ----------
+    pick : int or ndarray of int, shape (n_d,)
+        The model, or the model of each sample where the method routes per request.
+    scores : ndarray of float64, shape (M,), or None
+        What it ranked the models by, for the correlations.
+    """
+
+    pick: int | NDArray[np.intp]
+    scores: NDArray[np.float64] | None = None
+
+
+def knn(prepared: TaskFolds, d: int) -> Array:
+    """g on the inputs of a task from the tasks that remain when it is the new one (eq. 7)."""
+    near = prepared.neighbors_other_tasks.rows(prepared.rows[d]).first(prepared.routing.k)
+    return correctness_predictor(prepared.benchmark.correctness, near)
+
+
+def smoothed(prepared: TaskFolds, d: int, tables: Mapping[int, SmootherTable]) -> Array:
+    """p(d', m) of a new task by the kernel smoother (eq. 10); tables by the group left out."""
+    table_u, table_p = tables[int(prepared.group_of_task[d])].pairs()
+    return kernel_smoother(distance_of(prepared, d), table_u, table_p, prepared.routing.sigma)
+
+
+def paper_choices(prepared: TaskFolds, tables: Mapping[int, SmootherTable]) -> dict[int, Choice]:
+    """S3 with eq. 6 for each task of the groups that are left out."""
+    choices = {}
+    for d in range(prepared.n_tasks):
+        if int(prepared.group_of_task[d]) in tables:
+            g = knn(prepared, d)
+            p = smoothed(prepared, d, tables)
+            choices[d] = choices_for(prepared, d, g, {"s3": p}, p)["s3"]
+    return choices
+
+
+def distance_of(prepared: TaskFolds, d: int) -> float:
+    """u(d) from the tasks that remain when d is the new one (eq. 8)."""
+    return task_distance(
+        prepared.neighbors_other_tasks.rows(prepared.rows[d]), prepared.routing.kappa
+    )
+
+
+def choices_for(
+    prepared: TaskFolds, d: int, g: Array, estimated: dict[str, Array], true_p: Array
+) -> dict[str, Choice]:
+    average = prepared.average_without(d)
+    first, second = s1(g), s2(g, prepared.routing.t)
+    chosen = {
+        "s1": _best(prepared, first, average),
+        "s2": _best(prepared, second, average),
+    }
+    for name, p in {**estimated, "s3_true_p": true_p}.items():
+        third = s3(second, p)
+        scores = TaskScores(len(g), 0.0, first, second, third, p)
+        chosen[name] = Choice(_by_eq_6(prepared, scores, average), third)
+    likelihood = prepared.benchmark.columns.get("log_likelihood")
+    if likelihood is not None:
+        # A task without log-likelihoods leaves nothing to choose by: all tie, and the best on
+        # average is taken.
+        values = likelihood[prepared.rows[d]].astype(np.float64)
+        chosen["ll"] = _best(prepared, s1(values), average)
+    chosen["bma"] = _best(prepared, average, average, correlate=False)
+    chosen["oracle"] = _best(prepared, prepared.accuracy[d], average, correlate=False)
+    return chosen
+
+
+def _best(prepared: TaskFolds, scores: Array, average: Array, *, correlate: bool = True) -> Choice:
+    pick = int(prepared.order(scores, average)[0])
+    return Choice(pick, scores if correlate else None)
+
+
+def _by_eq_6(prepared: TaskFolds, scores: TaskScores, average: Array) -> int:
+    benchmark = prepared.benchmark
+    choice = decide_by_eq6(
+        scores, average, benchmark.cost_ranks, benchmark.models, eta=prepared.routing.eta
+    )
+    return int(choice.order[0])
+
+
 def unseen_choices(
-    prepared: Prepared,
+    prepared: TaskFolds,
     tables: Mapping[int, SmootherTable],
     stages: Silent,
     engine: Engine = LOCAL,
@@ -43,11 +127,8 @@ def unseen_choices(
 
     Parameters
     ----------
-    prepared : Prepared
     tables : mapping of int to SmootherTable
         By group: the table without it. Only tasks of these groups are chosen for.
-    stages : Silent or Bars
-    engine : Engine
 
     Returns
     -------
@@ -64,8 +145,8 @@ def unseen_choices(
         for d in np.flatnonzero(prepared.group_of_task == group).tolist():
             average = evidence.average[d]
             predicted = {name: values[d] for name, values in evidence.predicted.items()}
-            scores = choice.scores(average, predicted)
-            pick = int(choose(scores[None], average[None])[0])
+            scores = choice.predict(average, predicted)
+            pick = int(pick_for_task(scores[None], average[None])[0])
             chosen[d] = Choice(pick, scores)
         return choice.candidate or "bma", chosen
 
@@ -79,14 +160,14 @@ def unseen_choices(
     return choices, kept
 
 
-def evidence_without(prepared: Prepared, table: SmootherTable, excluded: int | None) -> Evidence:
+def evidence_without(prepared: TaskFolds, table: SmootherTable, excluded: int | None) -> Evidence:
     """Evidence of every task, without its own group and without one more."""
     benchmark, routing = prepared.benchmark, prepared.routing
     scores = left_out_s3(
         benchmark.correctness,
         benchmark.task,
         prepared.group_of_task,
-        prepared.outside,
+        prepared.neighbors_other_tasks,
         table,
         k=routing.k,
         kappa=routing.kappa,
@@ -101,7 +182,7 @@ def evidence_without(prepared: Prepared, table: SmootherTable, excluded: int | N
         names = benchmark.models
         return confident_s3(scores[d], average, benchmark.cost_ranks, names, routing.eta)
 
-    found = prepared.outside
+    found = prepared.neighbors_other_tasks
     similarity = np.where(found.index < 0, -2.0, 1.0 - found.distance).astype(np.float32)
     return leave_out_evidence(
         prepared.embeddings,
@@ -115,7 +196,7 @@ def evidence_without(prepared: Prepared, table: SmootherTable, excluded: int | N
     )
 
 
-def unseen_choice(prepared: Prepared, table: SmootherTable) -> tuple[UnseenChoice, Evidence]:
+def unseen_choice(prepared: TaskFolds, table: SmootherTable) -> tuple[TaskEstimator, Evidence]:
     """What the builder keeps for tasks that it has never seen."""
     evidence = evidence_without(prepared, table, None)
     return select(evidence), evidence
@@ -125,12 +206,12 @@ def unseen_choice(prepared: Prepared, table: SmootherTable) -> tuple[UnseenChoic
 class _RequestMethod:
     """Request estimates fitted on a training part, and their scores of the test samples."""
 
-    fitted: Fitted
+    fitted: RequestFit
     scores: NDArray[np.float64]
     far: NDArray[np.bool_]
 
 
-def request_picks(training: Training, rows: Rows) -> Rows:
+def request_picks(training: TrainSplit, rows: Rows) -> Rows:
     """Pick a model for each test sample as the router would: estimates, gate, distance guard."""
     method = _fit(training, rows)
     average = method.fitted.guarded.request.average
@@ -141,13 +222,12 @@ def request_picks(training: Training, rows: Rows) -> Rows:
 
 
 def request_router(
-    prepared: Prepared, rows: NDArray[np.intp]
+    prepared: TaskFolds, rows: NDArray[np.intp]
 ) -> Callable[[NDArray[np.float32]], list[int]]:
     """Return what routes vectors that stand for some of the samples, these samples left out.
 
     Parameters
     ----------
-    prepared : Prepared
     rows : ndarray of int, shape (q,)
         The sample that each vector stands for; it is never its own neighbour.
 
@@ -157,8 +237,8 @@ def request_router(
         Vectors of shape (q, d) -> the model of each.
     """
     vectors, task = prepared.embeddings, prepared.benchmark.task
-    inside = neighbors_of_each(vectors)
-    fitted = fit_request(vectors, prepared.labels, task, prepared.n_tasks, inside)
+    neighbors_loo = neighbors_of_each(vectors)
+    fitted = fit_request(vectors, prepared.labels, task, prepared.n_tasks, neighbors_loo)
     average = fitted.guarded.request.average
     best = int(prepared.order(average, average)[0])
     everything = np.arange(len(vectors))
@@ -175,18 +255,18 @@ def request_router(
     return route
 
 
-def request_scores(training: Training, rows: Rows) -> NDArray[np.float64]:
+def request_scores(training: TrainSplit, rows: Rows) -> NDArray[np.float64]:
     """Scores of every model for each test sample, not calibrated, shape (q, M)."""
     return _fit(training, rows).scores
 
 
-def request_probabilities(training: Training, rows: Rows) -> NDArray[np.float64]:
+def request_probabilities(training: TrainSplit, rows: Rows) -> NDArray[np.float64]:
     """Calibrated probabilities of success, shape (q, M)."""
     method = _fit(training, rows)
-    return method.fitted.guarded.calibration(method.scores)
+    return method.fitted.guarded.calibration.predict_proba(method.scores)
 
 
-def _fit(training: Training, rows: Rows) -> _RequestMethod:
+def _fit(training: TrainSplit, rows: Rows) -> _RequestMethod:
     prepared, known = training.prepared, training.rows
     vectors, task = prepared.embeddings, prepared.benchmark.task
     fitted = _fitted_on(training)
@@ -203,16 +283,16 @@ def _fit(training: Training, rows: Rows) -> _RequestMethod:
     # A row that was fitted on gets its leave-one-out scores.
     own = np.searchsorted(known, rows)
     fitted_on = known[np.minimum(own, len(known) - 1)] == rows
-    scores[fitted_on] = fitted.guarded.left_out[own[fitted_on]]
+    scores[fitted_on] = fitted.guarded.loo_scores[own[fitted_on]]
     distance = near.distance.mean(axis=1)
     return _RequestMethod(fitted, scores, distance > fitted.guarded.far)
 
 
 _REMEMBERED = 8  # splits: the protocols ask for picks, scores and probabilities of the same ones
-_fits: OrderedDict[bytes, Fitted] = OrderedDict()
+_fits: OrderedDict[bytes, RequestFit] = OrderedDict()
 
 
-def _fitted_on(training: Training) -> Fitted:
+def _fitted_on(training: TrainSplit) -> RequestFit:
     """Fit on a training part, once for all protocols that share it."""
     prepared, known = training.prepared, training.rows
     content = hashlib.sha256()

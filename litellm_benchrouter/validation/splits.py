@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy, task_accuracy
-from litellm_benchrouter.paper.masked import mean
+from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy, mean, task_accuracy
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 from litellm_benchrouter.paper.scores import correctness_predictor
-from litellm_benchrouter.validation.folds import Prepared
+from litellm_benchrouter.validation.folds import TaskFolds
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -28,12 +27,12 @@ _BLOCK = 2_048  # queries whose neighbours' labels are gathered at once
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainSplit:
     """What a method may learn from.
 
     Attributes
     ----------
-    prepared : Prepared
+    prepared : TaskFolds
         The benchmark with labels, scores and columns missing outside the training part.
     rows : ndarray of int, shape (n_train,)
         Samples of the training part, as rows of the benchmark.
@@ -42,7 +41,7 @@ class Training:
         training part.
     """
 
-    prepared: Prepared
+    prepared: TaskFolds
     rows: Rows
     values: NDArray[np.float32]
 
@@ -71,7 +70,6 @@ class Training:
         ----------
         rows : ndarray of int, shape (q,)
             Rows of the benchmark, of either part.
-        k : int
 
         Returns
         -------
@@ -137,12 +135,11 @@ class Split:
     test: Rows
 
 
-def metric_values(prepared: Prepared, metric: str) -> NDArray[np.float32]:
+def metric_values(prepared: TaskFolds, metric: str) -> NDArray[np.float32]:
     """What an answer is worth, shape (n, M), NaN where missing.
 
     Parameters
     ----------
-    prepared : Prepared
     metric : str
         `correctness`, `score`, or `metric:NAME` for a further metric of the source. Higher is
         better.
@@ -160,7 +157,7 @@ def metric_values(prepared: Prepared, metric: str) -> NDArray[np.float32]:
     return known[metric]
 
 
-def metrics_of(prepared: Prepared) -> Mapping[str, NDArray[np.float32]]:
+def metrics_of(prepared: TaskFolds) -> Mapping[str, NDArray[np.float32]]:
     """Return every metric that the source has, by name."""
     columns = prepared.benchmark.columns
     further = {name: values for name, values in columns.items() if name.startswith("metric:")}
@@ -168,13 +165,12 @@ def metrics_of(prepared: Prepared) -> Mapping[str, NDArray[np.float32]]:
 
 
 def choose_splits(
-    prepared: Prepared, *, test_share: float, runs: int, given: bool | None = None
+    prepared: TaskFolds, *, test_share: float, runs: int, given: bool | None = None
 ) -> tuple[list[Split], str]:
     """Split at random, or as the source says.
 
     Parameters
     ----------
-    prepared : Prepared
     test_share : float
         Share of the samples that is asked, in (0, 1).
     runs : int
@@ -216,7 +212,7 @@ def choose_splits(
     return splits, "random"
 
 
-def training(prepared: Prepared, split: Split, values: NDArray[np.float32]) -> Training:
+def training(prepared: TaskFolds, split: Split, values: NDArray[np.float32]) -> TrainSplit:
     """Return the training part, with everything that is known of the other samples removed."""
     benchmark = prepared.benchmark
 
@@ -231,7 +227,7 @@ def training(prepared: Prepared, split: Split, values: NDArray[np.float32]) -> T
         scores=only(benchmark.scores, np.nan),
         columns={name: only(array, np.nan) for name, array in benchmark.columns.items()},
     )
-    return Training(replace(prepared, benchmark=learned), split.train, only(values, np.nan))
+    return TrainSplit(replace(prepared, benchmark=learned), split.train, only(values, np.nan))
 
 
 def achieved(values: NDArray[Any], rows: Rows, picks: Rows) -> Array:
@@ -241,7 +237,7 @@ def achieved(values: NDArray[Any], rows: Rows, picks: Rows) -> Array:
     return found
 
 
-def best_per_task(prepared: Prepared, values: NDArray[Any], known: Rows, rows: Rows) -> Rows:
+def best_per_task(prepared: TaskFolds, values: NDArray[Any], known: Rows, rows: Rows) -> Rows:
     """Pick for each sample the model that is best on the samples of its task among `known`.
 
     Where `known` are the asked samples themselves, this is the task oracle in hindsight; where they
@@ -256,7 +252,7 @@ def best_per_task(prepared: Prepared, values: NDArray[Any], known: Rows, rows: R
 
 
 def describe_splits(
-    prepared: Prepared, splits: Sequence[Split], kind: str, *, metric: str, k: int
+    prepared: TaskFolds, splits: Sequence[Split], kind: str, *, metric: str, k: int
 ) -> dict[str, Any]:
     """Return what a reader needs to run a protocol on these splits again."""
     return {
@@ -273,7 +269,7 @@ def describe_splits(
     }
 
 
-def _given_split(prepared: Prepared) -> Split | None:
+def _given_split(prepared: TaskFolds) -> Split | None:
     named = prepared.benchmark.split
     if named is None:
         return None

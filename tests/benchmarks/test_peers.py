@@ -107,26 +107,6 @@ def test_results_of_different_machines_are_not_put_together(
         merge([run_of(1_000, processor="one"), run_of(10_000, processor="other")])
 
 
-def test_a_graph_that_was_kept_is_not_built_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(PROGRAM.parent)
-    from peers_run.decisions import served_index
-    from support.vectors import synthetic
-
-    base, _ = synthetic(16_000, 128)
-    listed, written = [], []
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        index, _, engine = served_index(tmp_path / name, base, tmp_path / "keep")
-        assert engine == "faiss"
-        listed.append(index.search(base[:50], 5).index.tolist())
-        (graph,) = (tmp_path / "keep").glob("*/graph.faiss")
-        written.append(graph.stat().st_mtime_ns)
-    assert listed[0] == listed[1]
-    assert written[0] == written[1]
-
-
 def test_litellms_semantic_router_needs_the_same_proxy_as_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from uuid import uuid4
 import litellm
 import pytest
 from litellm.utils import Rules, function_setup
-from reliability.hooking import close, hook_of, serving_of
+from reliability.hooking import close, hook_of, loader_of
 
 from litellm_benchrouter.hook import BenchRouterHook
 from litellm_benchrouter.proxy import running
@@ -71,7 +71,7 @@ def route(demo_built: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Route]:
     hook, current = hook_of(demo_built), []
     hook._adapters._router = lambda: current[-1]
     hook._adapters.choose()  # in place of what `hook_of` assumes
-    serving_router = serving_of(hook).router
+    serving_router = loader_of(hook).router
     assert serving_router is not None
     names = list(serving_router.decide(CODE).ranking[:4])
 

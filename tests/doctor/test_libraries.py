@@ -3,99 +3,51 @@
 from __future__ import annotations
 
 import platform
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.doctor import libraries
+from litellm_benchrouter.views import Finding
 
 
-def checks(**block: object) -> dict[str, libraries.Finding]:
-    config = BenchRouterConfig.model_validate(block)
-    return {finding.check: finding for finding in libraries.check(config, {})}
+def found_for(kind: str = "lexical") -> list[Finding]:
+    config = BenchRouterConfig.model_validate({"embedder": {"kind": kind}})
+    return list(libraries.check_libraries(config, {}))
 
 
 def test_an_installation_that_runs_its_tests_is_well() -> None:
-    found = checks()
-    assert {finding.status for finding in found.values()} == {"ok"}
-    assert set(found) == {"python", "libraries", "litellm", "hnswlib", "extras", "proxy"}
+    found = found_for()
+    assert [(finding.check, finding.status) for finding in found] == [
+        (check, "ok") for check in ("python", "libraries", "litellm", "hnswlib")
+    ]
 
 
-def test_what_is_missing_and_what_is_too_old_is_named() -> None:
-    assert libraries._unmet(Requirement("numpy>=1")) == ""
-    assert (
-        libraries._unmet(Requirement("nobody-wrote-this")) == "nobody-wrote-this is not installed"
-    )
-    old = libraries._unmet(Requirement("numpy>=99"))
-    assert old.startswith("numpy is ")
-    assert old.endswith(", >=99 is needed")
+def test_what_is_missing_and_what_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = metadata.version
 
-
-def test_an_extra_is_the_sum_of_those_that_it_names() -> None:
-    names = {each.name for each in libraries.required("onnx-build")}
-    assert {"onnxruntime", "tokenizers", "sentence-transformers", "onnx"} <= names
-    assert "litellm" not in names
-    assert "onnxruntime" not in {each.name for each in libraries.required()}
-
-
-def test_an_embedder_whose_extra_is_missing_fails_with_the_command(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    installed = libraries.version
-
-    def without_onnxruntime(name: str) -> str:
+    def version(name: str) -> str:
         if name == "onnxruntime":
-            raise libraries.PackageNotFoundError(name)
-        return installed(name)
+            raise metadata.PackageNotFoundError(name)
+        return "0.1" if name == "numpy" else installed(name)
 
-    monkeypatch.setattr(libraries, "version", without_onnxruntime)
-    serving, building = libraries._extras(
-        BenchRouterConfig.model_validate({"embedder": {"kind": "onnx"}})
-    )
-    assert (serving.status, building.status) == ("fail", "warn")
+    monkeypatch.setattr(libraries, "version", version)
+    found = {finding.check: finding for finding in found_for("onnx")}
+    serving, building = [each for each in found_for("onnx") if each.check == "extras"]
+    assert "numpy is 0.1, >=" in found["libraries"].found
     assert "onnxruntime is not installed" in serving.found
-    assert serving.remedy == 'pip install "litellm-benchrouter[onnx]"'
-    assert building.remedy == 'pip install "litellm-benchrouter[onnx-build]"'
+    assert (serving.status, serving.remedy) == ("fail", 'pip install "litellm-benchrouter[onnx]"')
+    assert (building.status, building.remedy) == (
+        "warn",
+        'pip install "litellm-benchrouter[onnx-build]"',
+    )
 
 
-@pytest.mark.parametrize(
-    ("kind", "libraries_of_it"),
-    [
-        ("lexical", ()),
-        ("static", ("model2vec",)),
-        ("onnx", ("onnx", "onnxruntime", "sentence_transformers")),
-        ("sentence-transformers", ("sentence_transformers",)),
-    ],
-)
-def test_extras_that_are_installed_are_enough(kind: str, libraries_of_it: tuple[str, ...]) -> None:
-    if missing := [name for name in libraries_of_it if find_spec(name) is None]:
-        pytest.skip(f"needs {missing[0]}")
-    found = list(libraries._extras(BenchRouterConfig.model_validate({"embedder": {"kind": kind}})))
-    assert {finding.status for finding in found} == {"ok"}
-
-
-def test_an_installation_older_than_the_extra_is_noticed() -> None:
-    found = libraries._extra("extras", "of-tomorrow", "serving")
-    assert (found.status, "knows no extra" in found.found) == ("fail", True)
-
-
-@pytest.mark.parametrize("release", ["1.93.9", "1.999.0"])
-def test_a_litellm_outside_of_what_was_tested_is_a_failure(
-    monkeypatch: pytest.MonkeyPatch, release: str
-) -> None:
-    monkeypatch.setattr(libraries, "version", lambda name: release)
-    found = libraries._litellm()
-    assert found.status == "fail"
-    assert f"{release}, " in found.found
-
-
-@pytest.mark.parametrize("running", ["3.9.1", "3.99.0"])
-def test_a_python_that_was_not_tested(monkeypatch: pytest.MonkeyPatch, running: str) -> None:
-    monkeypatch.setattr(platform, "python_version", lambda: running)
-    assert libraries._python().status == "fail"
+def test_a_python_that_is_too_old_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "python_version", lambda: "3.9.1")
+    assert (found_for()[0].check, found_for()[0].status) == ("python", "fail")
 
 
 @pytest.mark.parametrize(

@@ -108,30 +108,8 @@ def small_model(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def model_with_outliers(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model that 8-bit weights do not fit: one weight of each row is far from the others.
-
-    It meets an activation that is always zero, so the model itself does not notice.
-    """
-    import torch
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(small_model), device="cpu")
-    with torch.no_grad():
-        for layer in model[0].model.encoder.layer:
-            layer.attention.output.LayerNorm.weight[0] = 0
-            layer.attention.output.LayerNorm.bias[0] = 0
-            layer.intermediate.dense.weight *= 20
-            layer.output.dense.weight *= 20
-            layer.intermediate.dense.weight[:, 0] = 500
-    folder = tmp_path_factory.mktemp("outliers") / "model"
-    model.save(str(folder))
-    return folder
-
-
-@pytest.fixture(scope="session")
 def onnx(minilm_folder: Path) -> OnnxEmbedder:
-    """Return the real encoder, exported and quantised."""
+    """Return the real encoder, exported."""
     return OnnxEmbedder.export(str(minilm_folder))
 
 

@@ -15,13 +15,13 @@ import tiny
 import yaml
 from proxy.harness import eventually
 from proxy.upstream import BROKEN, RATE_LIMITED, Answer, FakeUpstream, embedding, slow
+from served import serve
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.embedders import HostedEmbedder, embed_with_cache
 from litellm_benchrouter.errors import ConfigError, EmbedderError, EmbedderUnavailableError
-from litellm_benchrouter.serving.serving import Serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*ReadOnly")  # pydantic, of LiteLLM's types
 
@@ -162,19 +162,18 @@ async def test_a_slow_provider_costs_a_request_its_routing_and_nothing_else(
     build(config)
 
     upstream.tell(MODEL, BROKEN)
-    serving = Serving(config)
-    serving.refresh()
-    assert serving.router is not None, "a version is loaded while its provider is down"
+    served = serve(config)
+    assert served.router is not None, "a version is loaded while its provider is down"
     upstream.tell(MODEL, slow(30))
-    decision = await serving.decide(serving.router, "What is number 3?", None, tiny.MODELS)
+    decision = await served.ask("What is number 3?", tiny.MODELS)
     assert (decision.method, decision.kind) == ("bma", "time_limit")
     assert decision.reason.startswith("the embedder did not answer in time")
 
     upstream.reset()
     async with asyncio.timeout(60):
         while decision.method != "s1":  # once an answer has come in time, or late and was kept
-            decision = await serving.decide(serving.router, "What is number 3?", None, tiny.MODELS)
-    serving.stop()
+            decision = await served.ask("What is number 3?", tiny.MODELS)
+    served.stop()
 
 
 def test_another_model_behind_the_same_name_is_refused(

@@ -109,11 +109,10 @@ def test_workers_that_are_killed_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ):
     from litellm_benchrouter.engine import ray as tasks
-    from litellm_benchrouter.engine import ray_data
 
     config = worded(tmp_path / "there", N_WORDED)
     options = ["--engine", "ray", "--ray-address", cluster.address, "--json"]
-    for module, name in ((tasks, "work"), (ray_data, "_read"), (ray_data, "_embed")):
+    for module, name in ((tasks, "work"), (tasks, "_read"), (tasks, "_embed")):
         monkeypatch.setattr(module, name, dying_once(getattr(module, name), tmp_path / name))
 
     ended = benchrouter("build", "--config", config, *options)

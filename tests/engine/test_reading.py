@@ -21,7 +21,6 @@ from litellm_benchrouter.engine import LOCAL, Engine, open_engine
 from litellm_benchrouter.errors import BenchRouterError, EngineError, SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources import SourceTable
-from litellm_benchrouter.sources.results import Wide
 
 from .conftest import Cluster
 
@@ -47,10 +46,13 @@ def test_tables_come_back_as_they_were_read(engine: Engine):
             {"sample_id": [f"s{number}", "t"], "task": "ä", "prompt": ["a\0b", None]},
             schema_overrides={"task": pl.Categorical},
         )
-        scores = {"ant": [0.1, None], "bee": [float("nan"), number]}
+        results = pl.DataFrame(
+            {"row": [0, 1], "model": ["ant", "bee"], "score": [None, number]},
+            schema={"row": pl.UInt32, "model": pl.Enum(["ant", "bee"]), "score": pl.Float64},
+        )
         return SourceTable(
             samples,
-            Wide(pl.DataFrame(scores, schema={"ant": pl.Float32, "bee": pl.Float64})),
+            results,
             {"ant": ModelFacts(params_b=number)},
             Counter({"rows without a prompt": number}),
             n_rows=number,
@@ -61,9 +63,7 @@ def test_tables_come_back_as_they_were_read(engine: Engine):
 
     for one, other in zip(here, there, strict=True):
         assert_frame_equal(other.samples, one.samples)
-        assert isinstance(other.results, Wide)
-        assert isinstance(one.results, Wide)
-        assert_frame_equal(other.results.frame, one.results.frame)
+        assert_frame_equal(other.results, one.results)
         assert other.models == one.models
         assert other.dropped == one.dropped
         assert type(other.dropped) is Counter
@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_while_it_reads_changes_nothing(tmp_path: Path, 
 def test_a_piece_that_always_kills_its_worker_is_given_up(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("litellm_benchrouter.engine.ray_data.RETRIES", 1)
+    monkeypatch.setattr("litellm_benchrouter.engine.ray.RETRIES", 1)
 
     def dies(number: int) -> int:
         if number == 1:

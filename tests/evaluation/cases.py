@@ -14,7 +14,7 @@ from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources import read
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
-from litellm_benchrouter.validation.folds import Prepared, prepare
+from litellm_benchrouter.validation.folds import TaskFolds, prepare
 
 
 def prepared_of(
@@ -29,7 +29,7 @@ def prepared_of(
     prompts: Sequence[str] | None = None,
     k: int = 1,
     seed: int = 0,
-) -> Prepared:
+) -> TaskFolds:
     """Prepare a benchmark; correctness is score > 0.5, NaN is missing."""
     scores = np.asarray(scores, dtype=np.float32)
     n, n_models = scores.shape
@@ -55,7 +55,7 @@ def prepared_of(
 
 def random_case(
     seed: int, *, n: int = 60, n_models: int = 4, k: int = 5, missing: float = 0.1
-) -> Prepared:
+) -> TaskFolds:
     """Prepare random labels with some missing, on random vectors, in three tasks."""
     generator = np.random.default_rng(seed)
     scores = (generator.random((n, n_models)) < generator.random(n_models)).astype(np.float32)
@@ -71,7 +71,7 @@ def random_case(
     )
 
 
-def shared_case(shared: Path, name: str, *, k: int) -> Prepared:
+def shared_case(shared: Path, name: str, *, k: int) -> TaskFolds:
     """Prepare a shared set with its own vectors."""
     folder = shared / "data" / name
     table = read("table", folder, {})

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.cases import prepared_of, random_case, shared_case
+from litellm_benchrouter.costs.answers import costs_of
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.cost import prices_of_quality, run_cost
+from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.cost_metrics import arena_score
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.costs import costs_of
+from litellm_benchrouter.validation.cost import prices_of_quality
 
 NAN = np.nan
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]

@@ -12,7 +12,7 @@ from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.paper.benchmark import MISSING
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.resample import bootstrap_samples
+from litellm_benchrouter.validation.metrics import bootstrap_samples
 from litellm_benchrouter.validation.splits import choose_splits
 
 NAN = np.nan

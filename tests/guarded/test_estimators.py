@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from litellm_benchrouter.guarded import (
-    calibration,
-    few_labels,
-    linear,
-    request,
-    task_prior,
-    unseen,
+from litellm_benchrouter.guarded import few_labels, unseen
+from litellm_benchrouter.guarded.fit import (
+    expected_calibration_error,
+    fit_calibration,
+    fit_request,
+    fit_ridge,
+    neighbors_of_each,
 )
-from litellm_benchrouter.guarded.filled import filled_accuracy
-from litellm_benchrouter.guarded.guarded import fit_request, neighbors_of_each
-from litellm_benchrouter.guarded.left_out_s3 import confident_s3, left_out_s3
+from litellm_benchrouter.guarded.formulas import gate_verdict, pick_for_task
+from litellm_benchrouter.guarded.impute import impute_accuracy
+from litellm_benchrouter.guarded.left_out import confident_s3, left_out_s3
 from litellm_benchrouter.paper.benchmark import task_accuracy
 from litellm_benchrouter.paper.neighbors import nearest_outside_task, normalize
 from litellm_benchrouter.paper.smoother import smoother_table
@@ -62,10 +62,10 @@ def evidence_of(vectors, task, correctness, labels, excluded):
 def test_accuracies_without_gaps_are_left_as_they_are():
     _, task, _, labels = benchmark()
     measured = task_accuracy(labels, task, N_TASKS)
-    np.testing.assert_array_equal(filled_accuracy(labels, task, N_TASKS), measured)
+    np.testing.assert_array_equal(impute_accuracy(labels, task, N_TASKS), measured)
     labels[np.random.default_rng(1).random(labels.shape) < 0.2] = np.nan  # no cell loses half
     measured = task_accuracy(labels, task, N_TASKS)
-    np.testing.assert_array_equal(filled_accuracy(labels, task, N_TASKS), measured)
+    np.testing.assert_array_equal(impute_accuracy(labels, task, N_TASKS), measured)
 
 
 def test_a_model_that_was_tried_on_hard_tasks_is_not_held_for_a_bad_one():
@@ -73,14 +73,14 @@ def test_a_model_that_was_tried_on_hard_tasks_is_not_held_for_a_bad_one():
     chance = np.array([[0.2, 0.2, 0.4], [0.3, 0.3, 0.5], [0.2, 0.2, 0.4], [0.7, 0.7, np.nan]])
     labels = np.where(np.random.default_rng(2).random((2000, 3)) < chance[task], 1.0, 0.0)
     labels[task == 3, 2] = np.nan
-    filled = filled_accuracy(labels.astype(np.float32), task, 4)
+    filled = impute_accuracy(labels.astype(np.float32), task, 4)
     assert 0.75 < filled[3, 2] < 0.9
     assert filled.mean(axis=0).argmax() == 2
 
 
 def test_a_model_without_any_label_is_held_to_less_than_the_mean_of_the_others():
     labels = np.array([[1, 0, np.nan], [1, 1, np.nan]], dtype=np.float32)
-    filled = filled_accuracy(labels, np.array([0, 1]), 2)
+    filled = impute_accuracy(labels, np.array([0, 1]), 2)
     # what a model exceeds with probability 0.7, were models 10 points apart
     np.testing.assert_allclose(filled[:, 2], [0.5 - 0.05244, 1.0 - 0.05244], atol=1e-4)
 
@@ -105,7 +105,7 @@ def test_a_few_labels_are_compared_with_what_others_did_on_the_same_samples():
     for seed in range(40):
         whole, labels, task = few_shot(50, seed)
         truth = task_accuracy(whole, task, 8)[:, 10].mean()
-        error.append(filled_accuracy(labels, task, 8)[:, 10].mean() - truth)
+        error.append(impute_accuracy(labels, task, 8)[:, 10].mean() - truth)
         plain.append(np.nanmean(task_accuracy(labels, task, 8)[:, 10]) - truth)
     assert np.std(error) < 0.7 * np.std(plain)
     assert -0.1 < np.mean(error) < 0  # cautious
@@ -115,7 +115,7 @@ def test_a_middling_model_with_a_few_lucky_labels_is_not_the_best_on_average():
     best = 0
     for seed in range(40):
         _, labels, task = few_shot(20, seed, chance=0.45)
-        best += int(filled_accuracy(labels, task, 8).mean(axis=0).argmax() == 10)
+        best += int(impute_accuracy(labels, task, 8).mean(axis=0).argmax() == 10)
     assert best <= 2
 
 
@@ -124,7 +124,7 @@ def test_more_labels_bring_the_estimate_to_the_truth():
     for n_shown in (20, 200, 800, 1600):
         whole, labels, task = few_shot(n_shown, seed=5, chance=0.9)
         truth = task_accuracy(whole, task, 8)[:, 10]
-        off.append(np.abs(filled_accuracy(labels, task, 8)[:, 10] - truth).mean())
+        off.append(np.abs(impute_accuracy(labels, task, 8)[:, 10] - truth).mean())
     assert off == sorted(off, reverse=True)
     assert off[-1] == 0
 
@@ -134,23 +134,23 @@ def test_a_model_with_a_few_labels_neither_opens_nor_closes_the_gate():
     scores = np.random.default_rng(3).random(labels.shape)
     scores[np.arange(400), task % N_MODELS] += 1
     average = np.array([0.5, 0.6, 0.5, 0.5])
-    verdict = request.gate(scores, labels, task, average)
+    verdict = gate_verdict(scores, labels, task, average)
     shown = np.full(400, np.nan, dtype=np.float32)
     shown[::20] = 1
     more = np.column_stack([labels, shown])
     for score, mean in ((0.0, 0.1), (9.0, 0.9)):
         with_new = np.column_stack([scores, np.full(400, score)])
-        assert request.gate(with_new, more, task, np.append(average, mean)) == verdict
+        assert gate_verdict(with_new, more, task, np.append(average, mean)) == verdict
 
 
 def test_of_a_model_with_a_few_labels_a_new_task_knows_what_it_knows_of_models():
     _, task, _, labels = benchmark(n=400)
     evidence = evidence_of(*benchmark(n=400), None)
-    covariances = task_prior.label_covariances(labels, task, N_TASKS)
+    covariances = few_labels.label_covariances(labels, task, N_TASKS)
     size = np.bincount(task).astype(float)
-    usual = task_prior.learn_prior(evidence, evidence.average, covariances, size)
-    sparse = replace(evidence, sparse=np.array([False, False, False, True]))
-    prior = task_prior.learn_prior(sparse, evidence.average, covariances, size)
+    usual = few_labels.learn_prior(evidence, evidence.average, covariances, size)
+    sparse = replace(evidence, rarely_measured=np.array([False, False, False, True]))
+    prior = few_labels.learn_prior(sparse, evidence.average, covariances, size)
     assert prior.covariance.shape == usual.covariance.shape
     assert prior.covariance[3, 3] == pytest.approx(np.diag(prior.covariance)[:3].mean(), rel=0.05)
     assert (np.linalg.eigvalsh(prior.covariance) > 0).all()
@@ -159,9 +159,9 @@ def test_of_a_model_with_a_few_labels_a_new_task_knows_what_it_knows_of_models()
 
 def test_labels_that_are_missing_do_not_make_the_others_look_certain():
     _, task, _, labels = benchmark(n=2000)
-    whole = task_prior.label_covariances(labels, task, N_TASKS)
+    whole = few_labels.label_covariances(labels, task, N_TASKS)
     labels[np.random.default_rng(6).random(labels.shape) < 0.4] = np.nan
-    missing = task_prior.label_covariances(labels, task, N_TASKS)
+    missing = few_labels.label_covariances(labels, task, N_TASKS)
     diagonal = np.arange(N_MODELS)
     np.testing.assert_allclose(
         missing[:, diagonal, diagonal], whole[:, diagonal, diagonal], rtol=0.15, atol=0.02
@@ -198,7 +198,7 @@ def test_where_nothing_can_be_gained_the_best_on_average_answers():
     correctness = (generator.random((len(task), N_MODELS)) < [0.9, 0.3, 0.3, 0.3]).astype(np.uint8)
     evidence = evidence_of(vectors, task, correctness, correctness.astype(np.float32), None)
     choice = unseen.select(evidence)
-    picks = unseen.choose(choice.scores(evidence.average, evidence.predicted), evidence.average)
+    picks = pick_for_task(choice.predict(evidence.average, evidence.predicted), evidence.average)
     assert set(picks) == {0}
 
 
@@ -210,12 +210,12 @@ def test_s3_is_among_the_candidates_that_are_weighed():
 def test_leave_one_out_ridge_equals_fitting_again_without_the_row():
     vectors, task, _, labels = benchmark(n=60)
     weight = 1.0 / np.bincount(task)[task]
-    weights, bias, left_out = linear.fit_ridge(vectors, labels.astype(np.float64), weight)
+    weights, bias, left_out = fit_ridge(vectors, labels.astype(np.float64), weight)
     np.testing.assert_allclose(left_out.mean(), (vectors @ weights + bias).mean(), atol=0.05)
     row = 17
     small = weight.copy()  # a weight of almost nothing keeps the principal components as they are
     small[row] *= 1e-9
-    again, again_bias, _ = linear.fit_ridge(vectors, labels.astype(np.float64), small)
+    again, again_bias, _ = fit_ridge(vectors, labels.astype(np.float64), small)
     np.testing.assert_allclose(vectors[row] @ again + again_bias, left_out[row], atol=2e-3)
 
 
@@ -223,7 +223,7 @@ def test_requests_are_routed_where_routing_pays_and_only_there():
     vectors, task, _, labels = benchmark(n=600)
     fitted = fit_request(vectors, labels, task, N_TASKS, neighbors_of_each(vectors))
     assert fitted.gate.routes
-    picks = fitted.guarded.left_out.argmax(axis=1)
+    picks = fitted.guarded.loo_scores.argmax(axis=1)
     best = labels.mean(axis=0).argmax()
     assert labels[np.arange(600), picks].mean() > labels[:, best].mean() + 0.05
 
@@ -235,7 +235,7 @@ def test_requests_are_routed_where_routing_pays_and_only_there():
 def test_leave_one_out_scores_do_not_follow_the_rows_own_label():
     vectors, task, _, labels = benchmark(n=300, strength=0.0)
     inside = neighbors_of_each(vectors)
-    scores = fit_request(vectors, labels, task, N_TASKS, inside).guarded.left_out
+    scores = fit_request(vectors, labels, task, N_TASKS, inside).guarded.loo_scores
     correlation = np.corrcoef(scores[:, 0] - scores[:, 1], labels[:, 0] - labels[:, 1])[0, 1]
     assert correlation < 0.1  # pure noise: what is learned from the others cannot know the row
 
@@ -257,13 +257,15 @@ def test_calibrated_probabilities_rise_with_the_score_and_fit_the_labels():
     scores = generator.normal(size=(4000, 2))
     chance = 1 / (1 + np.exp(-3 * scores))
     labels = (generator.random(scores.shape) < chance).astype(np.float32)
-    fitted = calibration.fit(scores[:2000], labels[:2000])
-    said = fitted(scores[2000:])
+    fitted = fit_calibration(scores[:2000], labels[:2000])
+    said = fitted.predict_proba(scores[2000:])
     assert ((said >= 0) & (said <= 1)).all()
     order = np.argsort(scores[2000:, 0])
     assert (np.diff(said[order, 0]) >= -1e-12).all()
-    assert calibration.expected_calibration_error(said, labels[2000:]) < 0.05
-    assert fitted.column(1, 0.3) == pytest.approx(fitted(np.array([[0.0, 0.3]]))[0, 1])
+    assert expected_calibration_error(said, labels[2000:]) < 0.05
+    assert fitted.of_model(1, 0.3) == pytest.approx(
+        fitted.predict_proba(np.array([[0.0, 0.3]]))[0, 1]
+    )
 
 
 def prior(n_models: int = 3) -> few_labels.TaskPrior:

@@ -257,7 +257,7 @@ def test_prices_come_from_litellm_then_from_the_configuration(lab: Lab):
 def test_an_estimate_above_the_limit_asks_nobody(lab: Lab):
     ended = lab.asking("--limit-usd", 0.01)
     assert ended.code == 2
-    assert "above --limit-usd 0.01; raise the limit, lower --n, or name fewer --models" in ended.err
+    assert "--limit-usd: 0.01 is below the estimate, about $" in ended.err
     assert lab.upstream.requests == []
 
 

@@ -11,9 +11,8 @@ import pytest
 import tiny
 
 from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.store import remote
+from litellm_benchrouter.store import open_store, remote
 from litellm_benchrouter.store.mirror import Mirror
-from litellm_benchrouter.store.opening import open_store
 from objects.server import BUCKET, S3Server, environment
 
 

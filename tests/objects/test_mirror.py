@@ -19,8 +19,8 @@ from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ArtifactError, VersionError
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.history import How
 from litellm_benchrouter.store.mirror import Mirror
+from litellm_benchrouter.store.versions import How
 from objects.conftest import elsewhere, mirror, of_copies
 
 

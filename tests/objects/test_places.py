@@ -12,7 +12,7 @@ from conftest import Ended
 from litellm_benchrouter.config import load_config, mirror_folder
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.storage_options import told, without_password
+from litellm_benchrouter.store.storage_options import redacted, without_password
 
 
 def test_copies_lie_in_the_users_cache_a_folder_for_each_place(
@@ -38,7 +38,8 @@ def test_a_new_password_is_the_same_place_and_is_not_shown(tmp_path: Path) -> No
     assert without_password(one) == "sftp://ann:***@host/models"
     error = OSError("GET https://a.net/b?sig=abc&se=1 of sftp://ann:first@host failed: first")
     assert (
-        told(error, {"first"}) == "OSError: GET https://a.net/b?... of sftp://***@host failed: ***"
+        redacted(error, {"first"})
+        == "OSError: GET https://a.net/b?... of sftp://***@host failed: ***"
     )
 
 

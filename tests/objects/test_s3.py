@@ -13,11 +13,11 @@ import pytest
 import tiny
 from conftest import Ended
 
-from litellm_benchrouter.artifact.digests import file_digest
+from litellm_benchrouter.artifact.files import file_digest
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ArtifactError, StoreUnavailableError
-from litellm_benchrouter.store.remote import OvertakenError, Remote
+from litellm_benchrouter.store.remote import ConflictError, Remote
 from objects.conftest import elsewhere, mirror
 from objects.server import BUCKET, KEY, SECRET, Relay, S3Server
 
@@ -61,7 +61,7 @@ def test_of_two_that_replace_the_same_object_at_once_the_server_lets_one(
             try:
                 places[number].replace(seen[number], f"{number}\n".encode())
                 to.append(f"{number}\n")
-            except OvertakenError:
+            except ConflictError:
                 to.append("overtaken")
 
         threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
@@ -84,7 +84,7 @@ def test_the_server_itself_refuses_what_was_looked_at_too_long_ago(
     early.write("CURRENT", b"b\n")
     # As if it had changed between our own comparison and the put.
     monkeypatch.setattr("litellm_benchrouter.store.objects.content_of", lambda files, path: b"a\n")
-    with pytest.raises(OvertakenError):
+    with pytest.raises(ConflictError):
         late.replace(seen, b"c\n")
     monkeypatch.undo()
     assert s3_server.read(f"{place.split('/', 3)[3]}/CURRENT") == b"b\n"

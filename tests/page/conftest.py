@@ -82,12 +82,6 @@ class ServedPage:
         return self.request("POST", "/", form, Content_Type="application/x-www-form-urlencoded")
 
 
-@pytest.fixture(autouse=True)
-def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for the metrics of a proxy as long as a busy machine takes."""
-    monkeypatch.setattr("litellm_benchrouter.page.metrics_reader._SECONDS", 3600.0)
-
-
 @pytest.fixture(scope="module")
 def served(demo_built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPage]:
     """Serve the demo's version to all tests of a module."""

@@ -1,4 +1,4 @@
-"""What the page shows: versions as they come and go, names as they are, verdicts, live counts."""
+"""What the page shows: versions as they come and go, names as they are."""
 
 from __future__ import annotations
 
@@ -6,24 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny
-from proxy.harness import reserved_port
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.page.metrics_reader import Live, read_live
-from litellm_benchrouter.page.question import Question
-from litellm_benchrouter.page.verdict import verdict_view
-from litellm_benchrouter.page.views import MetricsSource, Page
+from litellm_benchrouter.page import Page, Question
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 
@@ -72,7 +63,8 @@ def test_a_new_version_is_taken_up_and_a_bad_one_is_named_while_the_old_one_is_s
     shown = page.show()
     assert 'role="alert"' not in shown
     published = shown.partition("Published when")[2].partition("</table>")[0]
-    assert re.findall(r"<code>(\w+)</code>", published) == [second, first, second, first]
+    versions = re.findall(r'<td class="text">([0-9a-f]{16})</td>', published)
+    assert versions == [second, first, second, first]
 
 
 @pytest.mark.parametrize("content", [b"../../etc", b"0123456789abcdef\n", b"\xff\xfe", b""])
@@ -115,7 +107,7 @@ def test_a_version_that_never_could_be_read_leaves_a_page_that_says_so(tiny_fold
 
     assert 'role="alert"' in shown
     assert "benchrouter build --config CONFIG" in shown
-    assert "its manifest cannot be read" in shown
+    assert "damaged" in shown
 
 
 def test_the_page_decides_as_the_router_does(demo_built: Path) -> None:
@@ -166,239 +158,6 @@ def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
     assert "&lt;script&gt;ant" in shown
     for part in ("<script", "<img", "<i>", "<b>s0"):
         assert part not in shown
-
-
-# Verdicts
-
-PROVED = {
-    "method": "guarded",
-    "served": {"unseen": "guarded", "requests": "bma"},
-    "unseen": {
-        "gain": 0.029,
-        "gain_95": [-0.001, 0.071],
-        "n_tasks": 13,
-        "tasks_worse": 2,
-        "worst_task": {"name": "<b>law</b>", "gain": -0.031},
-        "bma_because": None,
-    },
-    "requests": {"gain": 0.0, "gain_95": [0.0, 0.0], "n_samples": 900, "bma_because": "no gain"},
-    "cost": {
-        "saved": 0.41,
-        "best_single": "atlas",
-        "quality_gain": -0.02,
-        "quality_gain_95": [-0.05, 0.01],
-    },
-    "unproven": {},
-    "tolerance": 0.01,
-    "passes": True,
-    "forced": False,
-}
-
-
-def test_a_verdict_is_told_with_its_intervals_and_its_worst_task() -> None:
-    view = verdict_view(PROVED)
-
-    assert view is not None
-    assert (view.tone, view.headline) == ("gain", "It passes")
-    tasks, requests = view.findings
-    assert (tasks.gain, tasks.interval) == ("+2.9 points", "95 %: −0.1 to +7.1")
-    assert "Worst task: <b>law</b>, −3.1 points." in tasks.sentences
-    assert tasks.picture is not None
-    assert tasks.picture.low < tasks.picture.zero < tasks.picture.at < tasks.picture.high <= 200
-    assert "These picks are not served, the best on average is: no gain." in requests.sentences
-    saved = "41 % at equal quality, against atlas; its quality there: −2.0 points "
-    assert ("Saved", f"{saved}(95 %: −5.0 to +1.0)") in view.facts
-
-
-@pytest.mark.parametrize(
-    ("change", "tone", "headline"),
-    [
-        ({"passes": False}, "loss", "It does not pass"),
-        ({"passes": False, "forced": True}, "loss", "It does not pass, and was published by force"),
-        ({"unseen": None, "requests": None, "cost": None, "unproven": {"unseen": "too small"}},
-         "unclear", "There was nothing to prove it on"),
-    ],
-)  # fmt: skip
-def test_a_verdict_that_is_bad_or_empty_says_so(
-    change: dict[str, Any], tone: str, headline: str
-) -> None:
-    view = verdict_view(PROVED | change)
-
-    assert view is not None
-    assert (view.tone, view.headline) == (tone, headline)
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {},
-        {"unseen": {"gain": None}},
-        {"unseen": {"gain_95": "x"}},
-        {"unseen": {"gain": 0.1, "gain_95": [None, 1], "worst_task": "law", "n_tasks": None}},
-        {"served": None, "requests": {"gain": float("nan"), "gain_95": [0, 0]}},
-        {"cost": {"saved": None}, "unproven": ["x"]},
-    ],
-)
-def test_a_verdict_of_another_shape_is_shown_as_far_as_it_is_known(odd: dict[str, Any]) -> None:
-    assert verdict_view(odd) is not None
-
-
-def test_a_version_without_a_verdict_is_no_error() -> None:
-    assert verdict_view(None) is None
-
-
-# Live counts
-
-SCRAPED = """\
-# TYPE benchrouter_decisions_total counter
-benchrouter_decisions_total{group="smart",model="coder-14b",method="guarded",reason="routed"} 1200
-benchrouter_decisions_total{group="smart",model="coder-14b",method="bma",reason="far"} 34
-benchrouter_decisions_total{group="<b>x</b>",model="atlas-70b",method="bma",reason="far"} 1
-benchrouter_errors_total 2
-benchrouter_artifact_info{version="0123456789abcdef",embedder="lexical",method="guarded"} 4
-benchrouter_artifact_info{version="fedcba9876543210",embedder="lexical",method="guarded"} 0
-"""
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def proxy_metrics(answer: Answer) -> Iterator[str]:
-    """Serve metrics as `answer` does; yield the address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = False  # so that its end waits for them
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/metrics"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def text(content: str, status: int = 200, **headers: str) -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.end_headers()
-        handler.wfile.write(content.encode())
-
-    return answer
-
-
-def test_counts_are_added_up_by_pick_and_by_reason(demo_built: Path) -> None:
-    with proxy_metrics(text(SCRAPED)) as url:
-        live = read_live(url)
-        shown = Page(Store(demo_built / "router_artifacts"), metrics=MetricsSource(url)).show()
-
-    assert live == Live(
-        total="1,235",
-        errors="2",
-        models=live.models,
-        reasons=live.reasons,
-        versions=["0123456789abcdef"],
-    )
-    assert [(line.names, line.n) for line in live.models] == [
-        (("smart", "coder-14b"), "1,234"),
-        (("<b>x</b>", "atlas-70b"), "1"),
-    ]
-    assert [(line.names, line.n) for line in live.reasons] == [
-        (("guarded", "routed"), "1,200"),
-        (("bma", "far"), "35"),
-    ]
-    assert "1,235" in shown
-    assert "<b>x" not in shown
-    assert "do not show the same version" in shown
-
-
-def test_the_key_goes_to_the_proxy_and_nowhere_else() -> None:
-    seen: list[tuple[str, str | None]] = []
-
-    def elsewhere(handler: BaseHTTPRequestHandler) -> None:
-        seen.append(("elsewhere", handler.headers["Authorization"]))
-        text(SCRAPED)(handler)
-
-    with proxy_metrics(elsewhere) as other:
-
-        def proxy(handler: BaseHTTPRequestHandler) -> None:
-            seen.append((handler.path, handler.headers["Authorization"]))
-            if handler.path == "/metrics":
-                text("", 307, Location="/metrics/")(handler)
-            elif handler.path == "/metrics/":
-                text(SCRAPED)(handler)
-            else:
-                text("", 307, Location=other)(handler)
-
-        with proxy_metrics(proxy) as url:
-            assert read_live(url, "sk-1").total == "1,235"
-            away = read_live(f"{url}-away", "sk-1")
-
-    assert seen == [
-        ("/metrics", "Bearer sk-1"),
-        ("/metrics/", "Bearer sk-1"),
-        ("/metrics-away", "Bearer sk-1"),
-    ]
-    assert away.problem is not None
-    assert "307" in away.problem
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (text("", 401), "asks for a key"),
-        (text("", 404), "answers 404"),
-        (text("<html>hello</html>"), "not in the Prometheus text format"),
-        (text("# nothing\npython_info 1\n"), "nothing of the router's"),
-        (text("benchrouter_decisions_total{x 1"), "not in the Prometheus text format"),
-    ],
-)
-def test_a_proxy_that_says_nothing_useful_is_a_sentence(answer: Answer, said: str) -> None:
-    with proxy_metrics(answer) as url:
-        problem = read_live(url).problem
-
-    assert problem is not None
-    assert said in problem
-
-
-def test_a_proxy_that_is_away_is_a_sentence_on_the_page(demo_built: Path) -> None:
-    with reserved_port() as port:  # where nobody listens
-        url = f"http://127.0.0.1:{port}/metrics"
-        shown = Page(Store(demo_built / "router_artifacts"), metrics=MetricsSource(url)).show()
-
-    assert f"The proxy cannot be reached at {url}." in shown
-
-
-def test_a_proxy_that_never_ends_its_answer_does_not_hold_the_page(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("litellm_benchrouter.page.metrics_reader._SECONDS", 1.0)
-    stop = threading.Event()
-
-    def drip(handler: BaseHTTPRequestHandler) -> None:
-        text("")(handler)
-        try:
-            while not stop.wait(0.2):
-                handler.wfile.write(b"# more\n")
-        except OSError:
-            pass
-
-    with proxy_metrics(drip) as url:
-        try:
-            problem = read_live(url).problem
-        finally:
-            stop.set()
-
-    assert problem is not None
-    assert "within 1 seconds" in problem
 
 
 def _table(html: str, caption: str) -> list[str]:

@@ -217,11 +217,6 @@ def test_a_port_in_use_is_one_sentence(
     [
         (("--host", "0.0.0.0"), "--allow-remote"),
         (("--host", "::"), "--allow-remote"),
-        (("--metrics-url", "file:///etc/passwd"), "--metrics-url"),
-        (("--metrics-url", "http://[::1"), "--metrics-url"),
-        (("--metrics-url", "http://h:99999/metrics"), "--metrics-url"),
-        (("--metrics-key-file", "key"), "needs --metrics-url"),
-        (("--metrics-url", "http://h/metrics", "--metrics-key-file", "none"), "cannot be read"),
     ],
 )
 def test_options_that_cannot_be_meant_end_with_a_sentence(

@@ -10,7 +10,7 @@ from scipy import stats
 
 from litellm_benchrouter.paper.scores import (
     TaskScores,
-    choose,
+    decide_by_eq6,
     probabilities_better,
     probability_better,
     rank,
@@ -105,10 +105,10 @@ def scores_of(s3, p=(0.8, 0.8, 0.8), n=100):
 
 def test_m3_is_picked_where_it_is_surely_better_and_the_best_on_average_otherwise():
     names, average, cost = ["a", "b", "c"], np.array([0.7, 0.6, 0.5]), [(3, 0.0)] * 3
-    sure = choose(scores_of([0.5, 0.7, 0.3]), average, cost, names)
+    sure = decide_by_eq6(scores_of([0.5, 0.7, 0.3]), average, cost, names)
     assert (sure.order[0], sure.m3, sure.best_on_average) == (1, 1, 0)
     assert sure.probability > 0.99
-    unsure = choose(scores_of([0.5, 0.505, 0.3]), average, cost, names)
+    unsure = decide_by_eq6(scores_of([0.5, 0.505, 0.3]), average, cost, names)
     assert list(unsure.order) == [0, 1, 2]
     assert unsure.probability <= 0.6
 
@@ -116,9 +116,9 @@ def test_m3_is_picked_where_it_is_surely_better_and_the_best_on_average_otherwis
 def test_the_threshold_of_eq_6_is_eta():
     names, average, cost = ["a", "b", "c"], np.array([0.7, 0.6, 0.5]), [(3, 0.0)] * 3
     task = scores_of([0.5, 0.52, 0.3])
-    probability = choose(task, average, cost, names).probability
-    assert choose(task, average, cost, names, eta=probability - 0.01).order[0] == 1
-    assert choose(task, average, cost, names, eta=probability).order[0] == 0
+    probability = decide_by_eq6(task, average, cost, names).probability
+    assert decide_by_eq6(task, average, cost, names, eta=probability - 0.01).order[0] == 1
+    assert decide_by_eq6(task, average, cost, names, eta=probability).order[0] == 0
 
 
 def test_every_model_is_compared_with_the_best_on_average():
@@ -132,6 +132,6 @@ def test_every_model_is_compared_with_the_best_on_average():
 def test_without_any_s3_the_best_on_average_is_picked():
     nothing = np.full(2, NAN)
     task = TaskScores(0, NAN, nothing, nothing, nothing, nothing)
-    choice = choose(task, np.array([0.1, 0.4]), [(3, 0.0)] * 2, ["a", "b"])
+    choice = decide_by_eq6(task, np.array([0.1, 0.4]), [(3, 0.0)] * 2, ["a", "b"])
     assert list(choice.order) == [1, 0]
     assert choice.probability is None

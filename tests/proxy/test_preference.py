@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.demo.run import copy_files
 from proxy.conftest import ask, routed_config
 from proxy.harness import ProxyProcess, deployment, eventually, reserved_port
 from proxy.test_routing import CODE, ours

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from litellm_benchrouter.demo.run import copy_files
 
 from litellm_benchrouter.building.build import build
+from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
 from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.test_routing import CODE, MATH, ours
@@ -33,6 +33,9 @@ class Manager(CustomLogger):
 
 handler = Manager()
 """
+
+
+MODELS = {"pool-math": "mathsmith-8b", "pool-coder": "coder-14b", "coder": "coder-14b"}
 
 
 def virtual_config(api_base: str) -> dict[str, Any]:
@@ -132,15 +135,15 @@ def test_a_star_knows_its_groups_from_the_first_request(
 def test_a_better_model_that_is_added_is_used_at_once_and_no_more_when_it_goes(
     proxy: ProxyProcess, upstream: FakeUpstream
 ) -> None:
-    before, *_ = ours(ask(proxy, MATH, "smart"))["group"], None
+    def mathsmith(model: str) -> dict[str, Any]:
+        return deployment("mathsmith", "mathsmith", upstream.base_url, benchrouter_model=model)
+
+    before = ours(ask(proxy, MATH, "smart"))["group"]
+    added, other = mathsmith("mathsmith-8b"), mathsmith("spark-3b")
     assert before != "mathsmith"
-    added = deployment(
-        "mathsmith", "mathsmith", upstream.base_url, benchrouter_model="mathsmith-8b"
-    )
     change(proxy, change=added)
     assert ours(ask(proxy, MATH, "smart"))["group"] == "mathsmith"
 
-    other = deployment("mathsmith", "mathsmith", upstream.base_url, benchrouter_model="spark-3b")
     change(proxy, change=other)  # as many deployments as before
     time.sleep(1.1)
     assert ours(ask(proxy, MATH, "smart"))["group"] == before
@@ -169,8 +172,9 @@ def test_geminis_endpoint_is_routed_through_groups_and_virtual_models(
     for prompt, served in ((MATH, "mathsmith-8b"), (CODE, "coder-14b")):
         responses = [gemini(proxy, model, prompt, stream) for _ in range(4)]
         assert {response.status_code for response in responses} == {200}, responses[0].text
-        assert {ours(response).get("model") for response in responses} == {served}
-    assert len(upstream.models) == 8
+        # of a lone deployment LiteLLM 1.94 does not say on this endpoint that it is asked
+        assert {ours(response).get("model", served) for response in responses} == {served}
+        assert {MODELS[name] for name in upstream.models[-4:]} == {served}
     upstream.reset()
     upstream.tell("pool-math", BROKEN)
     assert gemini(proxy, model, MATH, stream).status_code == 200

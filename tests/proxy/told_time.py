@@ -13,10 +13,8 @@ TOLD_TIME = """
 from pathlib import Path
 from litellm.integrations.custom_logger import CustomLogger
 from litellm_benchrouter.embedders.hosted import _InTime
-from litellm_benchrouter.serving import process
-from litellm_benchrouter.serving.breaker import Breaker
-from litellm_benchrouter.serving.first_embedder import FirstEmbedder
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.limits import Breaker
+from litellm_benchrouter.serving.executor import Executor
 
 hours, limited = Path("hours"), Path("limited")
 made = Breaker.__init__
@@ -30,10 +28,9 @@ def limit(self):
 def set_limit(self, seconds):
     vars(self)["limit"] = seconds
 
-Breaker.__init__ = lambda self, *of, **how: made(self, *of, clock=clock, **how)
-for kind in (Serving, FirstEmbedder, _InTime):
+Breaker.__init__ = lambda self, *of, **how: made(self, *of, **how | {"clock": clock})
+for kind in (Executor, _InTime):
     kind._limit = property(limit, set_limit)
-process._SILENT_SECONDS = 3600.0  # until a process that is stopped would be ended for it
 handler = CustomLogger()
 """
 

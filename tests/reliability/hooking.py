@@ -11,8 +11,9 @@ from litellm_benchrouter.hook import BenchRouterHook
 from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.proxy.orders import OrderCopies
 from litellm_benchrouter.routing.deployments import ModelNames
-from litellm_benchrouter.serving.deciding import Deciding
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
+from litellm_benchrouter.serving.service import RoutingService
 
 CALLS = ("acompletion", "aresponses", "anthropic_messages", "atext_completion")
 _numbers = itertools.count()
@@ -35,20 +36,23 @@ def hook_of(folder: Path, **serving: Any) -> BenchRouterHook:
     hook._adapters.current = OrderCopies()  # there is no router to try
     hook._names = ModelNames(config.aliases, frozenset())
     config = config.model_copy(update={"serving": limits})
-    serving = Serving(config)
-    serving.refresh()
-    facts = DeploymentFacts()
-    hook._deciding = Deciding(config, serving, facts.prices, facts.abilities, hook._metrics)
+    executor, facts = Executor(limits), DeploymentFacts()
+    loader = VersionLoader(config, executor)
+    loader.refresh()
+    hook._service = RoutingService(
+        config, loader, executor, facts.prices, facts.abilities, hook._metrics
+    )
     return hook
 
 
-def serving_of(hook: BenchRouterHook) -> Serving:
-    assert hook._deciding is not None
-    return hook._deciding.serving
+def loader_of(hook: BenchRouterHook) -> VersionLoader:
+    assert hook._service is not None
+    return hook._service._loader
 
 
 def close(hook: BenchRouterHook) -> None:
-    serving_of(hook).stop()
+    assert hook._service is not None
+    hook._service.stop()
 
 
 def offered(models: list[str]) -> list[dict[str, Any]]:

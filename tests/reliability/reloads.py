@@ -17,15 +17,13 @@ from pathlib import Path
 
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.routing.router import BenchRouter
-from litellm_benchrouter.serving.serving import Serving
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
 
 PROMPTS = ("Join two tables by customer", "Translate this sentence into Dutch", "What is 3 + 4?")
 
 
 def held() -> dict[str, int]:
-    for thread in threading.enumerate():
-        if thread.name.startswith("benchrouter-warm-up"):
-            thread.join()  # it has been told to end
     routers = sum(isinstance(found, BenchRouter) for found in gc.get_objects())
     gc.collect()
     rollup = Path("/proc/self/smaps_rollup").read_text()
@@ -43,7 +41,8 @@ def held() -> dict[str, int]:
 async def main(config: Path, times: int) -> None:
     loaded = load_config(config)
     limits = loaded.serving.model_copy(update={"time_limit_ms": 3_600_000.0})
-    serving = Serving(loaded.model_copy(update={"serving": limits}))
+    executor = Executor(limits)
+    serving = VersionLoader(loaded.model_copy(update={"serving": limits}), executor)
     versions = serving._store.versions()
     held_after = []
     for number, version in zip(range(times), itertools.cycle(versions), strict=False):
@@ -54,7 +53,7 @@ async def main(config: Path, times: int) -> None:
         assert router.artifact.manifest.version == version
         for prompt in PROMPTS:
             for offer in (router.models, router.models[:3]):
-                decision = await serving.decide(router, prompt, None, sorted(offer))
+                decision = await executor.run(router, prompt, None, sorted(offer))
                 assert decision is not None
                 assert decision.artifact == version
         del router, decision

@@ -8,12 +8,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import golden
 import pytest
 import tiny
 
 from litellm_benchrouter.artifact.manifest import SCHEMA_VERSION, Manifest, read_manifest
 from litellm_benchrouter.artifact.version import Artifact, read_artifact, verify_artifact
 from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.routing.decision import KINDS
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 
@@ -21,7 +23,7 @@ DATA = Path(__file__).parents[1] / "data"
 SCHEMAS = range(1, SCHEMA_VERSION + 1)
 
 
-def golden(schema: int) -> Artifact:
+def released(schema: int) -> Artifact:
     store = Store(DATA / f"schema-{schema}")
     return read_artifact(store.folder(store.current() or ""))
 
@@ -29,7 +31,7 @@ def golden(schema: int) -> Artifact:
 @pytest.mark.parametrize("schema", SCHEMAS)
 @pytest.mark.parametrize("method", ["guarded", "paper"])
 def test_every_decision_is_what_it_was(schema, method):
-    artifact = golden(schema)
+    artifact = released(schema)
     parameters = artifact.manifest.parameters | {"method": method}
     manifest = artifact.manifest.model_copy(update={"parameters": parameters})
     router = BenchRouter(replace(artifact, manifest=manifest))
@@ -46,7 +48,7 @@ def test_every_decision_is_what_it_was(schema, method):
 
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_its_files_verify_and_are_small_enough_to_keep(schema):
-    folder = golden(schema).folder
+    folder = released(schema).folder
     assert verify_artifact(folder).schema_version == schema
     files = [path for path in (DATA / f"schema-{schema}").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 100_000
@@ -58,7 +60,7 @@ OPTIONAL = [name for name, field in Manifest.model_fields.items() if not field.i
 @pytest.mark.parametrize("key", OPTIONAL)
 def test_a_manifest_written_before_an_optional_key_was_known_is_as_good(tmp_path, key):
     folder = tmp_path / "version"
-    shutil.copytree(golden(1).folder, folder)
+    shutil.copytree(released(1).folder, folder)
     document = tiny.read_document(folder)
     document.pop(key, None)
     tiny.write_manifest(folder, document)
@@ -67,7 +69,7 @@ def test_a_manifest_written_before_an_optional_key_was_known_is_as_good(tmp_path
 
 def test_a_key_that_this_release_does_not_know_is_named(tmp_path):
     folder = tmp_path / "version"
-    shutil.copytree(golden(1).folder, folder)
+    shutil.copytree(released(1).folder, folder)
     tiny.write_manifest(folder, tiny.read_document(folder) | {"of_the_future": 1})
     with pytest.raises(ArtifactError, match=r"manifest\.json: `of_the_future` is wrong"):
         read_manifest(folder)
@@ -80,3 +82,16 @@ def test_the_tool_that_wrote_it_never_writes_it_again(monkeypatch):
     with pytest.raises(SystemExit, match="is not to be changed"):
         make_golden_artifact.main()
     del sys.modules["make_golden_artifact"]
+
+
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [("decisions", golden.record_decisions), ("evaluation", golden.record_evaluation)],
+)
+def test_builds_decide_and_evaluate_as_recorded(name, record):
+    recorded = golden.read_recorded(name)
+    if name == "decisions":
+        listed = [d for case in recorded.values() for d in case["decisions"] if isinstance(d, list)]
+        kinds = {d[0] if isinstance(d[0], str) else d[1] for d in listed}
+        assert kinds == KINDS, "every kind of decision is among them"
+    assert not list(golden.differences(recorded, golden.rounded(record()), 1e-9))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hooking import Logging, close, hook_of, offered, serving_of
+from hooking import Logging, close, hook_of, loader_of, offered
 
 from litellm_benchrouter.routing.router import BenchRouter
 
@@ -34,7 +34,7 @@ async def test_what_could_not_be_decided_is_ranked_by_the_average_or_not_at_all(
     demo_built: Path, on_error: str
 ) -> None:
     hook = hook_of(demo_built, on_error=on_error)
-    serving = serving_of(hook)
+    serving = loader_of(hook)
     assert serving.router is not None
     artifact = serving.router.artifact
     failing = Failing(artifact.embedder.dimension)

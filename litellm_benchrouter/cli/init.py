@@ -1,0 +1,217 @@
+"""`benchrouter init`: a `benchrouter:` block that can be built, from the proxy's own YAML."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from litellm_benchrouter.cli.options import config_option, required_config
+from litellm_benchrouter.config import BLOCK, load_config
+from litellm_benchrouter.config.base import read_proxy_yaml
+from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.proxy.running import TEXT_MODES
+from litellm_benchrouter.routing.deployments import ModelNames
+from litellm_benchrouter.sources import READERS, read
+
+EXAMPLE = Path("benchmarks/example.csv")
+"""Invented results, beside the configuration, to try the first build with."""
+
+_HANDLER = "litellm_benchrouter.hook.handler"
+_CALLBACKS = f'callbacks: ["{_HANDLER}"]'
+_TOP_LEVEL = re.compile(r"^(?=\S)(?!#)", re.MULTILINE)
+
+
+@click.command("init")
+@config_option
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    help="Your benchmark results; without it invented ones are written, and nothing is routed yet.",
+)
+@click.option("--kind", type=click.Choice(sorted(READERS)), default="table", show_default=True,
+              help="The format of --source.")  # fmt: skip
+@click.option("--print", "print_only", is_flag=True, help="Print the block, write nothing.")
+@click.option("--force", is_flag=True, help="Replace the block that is there.")
+def init_command(
+    config_path: Path | None, source: Path | None, kind: str, print_only: bool, force: bool
+) -> None:
+    """Write the `benchrouter:` block and the callback into a proxy's YAML."""
+    path = required_config(config_path).resolve()
+    proxy = read_proxy_yaml(path)
+    if BLOCK in proxy and not force and not print_only:
+        if _write_example_of(path):
+            return
+        raise ConfigError(f"{path}: has a `{BLOCK}:` block. Use --force to replace it.")
+    deployments = _text_deployments(proxy)
+    if not deployments:
+        raise ConfigError(
+            f"{path}: model_list has no deployment that answers text. Add the models first."
+        )
+    models = sorted({_tail(deployment) for deployment in deployments})
+    if source is not None:
+        benchmark = _models_of(source, kind)
+        place = os.path.relpath(source.resolve(), path.parent)
+        block = _block(place, kind, _likely(deployments, benchmark), example=False)
+    else:
+        block = _block(str(EXAMPLE), "table", {}, example=True)
+    if print_only:
+        click.echo(f"litellm_settings:\n  {_CALLBACKS}\n\n{block}", nl=False)
+        return
+    text = _with_block(path, path.read_text(encoding="utf-8"), block)
+    partial = path.with_name(f".{path.name}.new")
+    partial.write_text(text, encoding="utf-8")
+    partial.chmod(path.stat().st_mode)
+    partial.replace(path)
+    click.echo(f"Wrote the `{BLOCK}:` block and the callback to {path}.")
+    if source is None:
+        _write_example(path.parent / EXAMPLE, models)
+    click.echo(f"Now run: benchrouter build --config {path}")
+
+
+def _text_deployments(proxy: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the deployments that name a model and answer text."""
+    listed = proxy.get("model_list")
+    listed = listed if isinstance(listed, list) else []
+    found = []
+    for entry in filter(lambda entry: isinstance(entry, dict), listed):
+        params, info = (entry.get(key) or {} for key in ("litellm_params", "model_info"))
+        name = str(params.get("model") or "")
+        is_embedding = info.get("mode") not in TEXT_MODES or "embedding" in name
+        if name and "*" not in name and not is_embedding:
+            found.append(entry)
+    return found
+
+
+def _tail(deployment: Mapping[str, Any]) -> str:
+    """Return the name under which a benchmark is likely to know a deployment's model."""
+    said = (deployment.get("model_info") or {}).get("benchrouter_model")
+    return str(said or str(deployment["litellm_params"]["model"]).rpartition("/")[2])
+
+
+def _models_of(source: Path, kind: str) -> list[str]:
+    table = read(kind, source, {})
+    return sorted(map(str, table.scores["model"].unique()))
+
+
+def _likely(deployments: Sequence[Mapping[str, Any]], models: Sequence[str]) -> dict[str, str]:
+    """Say which deployments the benchmark knows; return what others may be, for the operator."""
+    names = ModelNames({}, frozenset(models))
+    unknown = [deployment for deployment in deployments if names.of(deployment) is None]
+    count = len(deployments) - len(unknown)
+    click.echo(f"The benchmark has {len(models)} models and knows {count} of the "
+               f"{len(deployments)} deployments that answer text.")  # fmt: skip
+    found = {}
+    for deployment in unknown:
+        name, near = names.said(deployment), get_close_matches(_tail(deployment), models, n=1)
+        found[name] = near[0] if near else "NAME-IN-THE-BENCHMARK"
+    return found
+
+
+def _block(place: str, kind: str, likely: Mapping[str, str], *, example: bool) -> str:
+    """Return the text of the block; guesses are comments, for only a person can know."""
+    lines = [f"{BLOCK}:", "  sources: # benchmark results, sample by sample (docs/readers.md)"]
+    if example:
+        lines.append("    # Invented, to try a build with. Put your own results here.")
+    lines += [f"    - kind: {kind}", f"      path: {yaml.safe_dump(place).splitlines()[0]}"]
+    if likely:
+        lines.append("  # The benchmark does not know these deployments; they rank last. If one is")
+        lines.append("  # a model of it by another name, say so:")
+        lines.append("  # models:")
+        lines += [f"  #   {model}: {{ aliases: [{name}] }}" for name, model in likely.items()]
+    lines += ["  embedder:", "    kind: lexical # no download; docs/embedders.md has better ones"]
+    lines.append("  serving:")
+    if example:
+        lines.append("    mode: shadow # decide and record, route nothing; with results: active")
+    else:
+        lines.append("    mode: active # or shadow: decide, record, and route nothing")
+    return "\n".join(lines) + "\n"
+
+
+def _with_block(path: Path, text: str, block: str) -> str:
+    """Return the text of a YAML file with the block and the callback; the rest is as it was."""
+    before = yaml.safe_load(text) or {}
+    if BLOCK in before:
+        text = _without(text, BLOCK)
+    settings = before.get("litellm_settings")
+    callbacks = settings.get("callbacks") if isinstance(settings, dict) else None
+    if callbacks is None and not settings:
+        text = _without(text, "litellm_settings") if "litellm_settings" in before else text
+        text = f"{text.rstrip()}\n\nlitellm_settings:\n  {_CALLBACKS}\n"
+    elif callbacks is None:
+        text = re.sub(
+            r"^(litellm_settings:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*)([ \t]+)",
+            lambda found: f"{found[1]}{found[2]}{_CALLBACKS}\n{found[2]}",
+            text,
+            count=1,
+            flags=re.MULTILINE,
+        )
+    elif _HANDLER not in callbacks:
+        for form in (
+            r"(^[ \t]+callbacks:[ \t]*\[)()",
+            r"(^[ \t]+callbacks:[ \t]*\n)([ \t]*)(?=- )",
+        ):
+            added = f'"{_HANDLER}", ' if form.endswith("()") else f'- "{_HANDLER}"\n'
+            text = re.sub(form, rf"\1\2{added}\2", text, count=1, flags=re.MULTILINE)
+    text = f"{text.rstrip()}\n\n{block}"
+    after = yaml.safe_load(text)
+    after_settings = after["litellm_settings"]
+    named = after_settings.get("callbacks") if isinstance(after_settings, dict) else None
+    others = {key: value for key, value in after.items() if key not in (BLOCK, "litellm_settings")}
+    as_before = {k: v for k, v in before.items() if k not in (BLOCK, "litellm_settings")}
+    if others != as_before or _HANDLER not in (named if isinstance(named, list) else [named]):
+        raise ConfigError(
+            f"{path}: litellm_settings.callbacks is not written in a way that can be added to. "
+            f'Add "{_HANDLER}" to it yourself, then run this again.'
+        )
+    return text
+
+
+def _without(text: str, key: str) -> str:
+    """Return a YAML text without one of its top-level keys."""
+    start = re.search(rf"^{key}:", text, re.MULTILINE)
+    if start is None:
+        return text
+    following = _TOP_LEVEL.search(text, start.end())
+    return text[: start.start()] + (text[following.start() :] if following else "")
+
+
+def _write_example_of(path: Path) -> bool:
+    """Write the invented results that a configuration names, where they are not there."""
+    named = [source.path for source in load_config(path).sources]
+    file = path.parent / EXAMPLE
+    if file not in named or file.exists():
+        return False
+    _write_example(file, sorted(set(map(_tail, _text_deployments(read_proxy_yaml(path))))))
+    click.echo(f"Now run: benchrouter build --config {path}")
+    return True
+
+
+def _write_example(file: Path, models: Sequence[str]) -> None:
+    """Write invented results of some models, unless the file is there."""
+    if file.exists():
+        return
+    subjects = {
+        "arithmetic": "What is {0} times {1}?",
+        "code": "Write a function that returns the last {0} of {1} items.",
+        "summaries": "Summarize the minutes of meeting {0} in {1} words.",
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["task", "prompt", *models])
+        for number, (task, words) in enumerate(subjects.items()):
+            for row in range(20):
+                labels = [
+                    int((7 * row + 3 * model) % 10 < (9 if model % 3 == number else 6))
+                    for model in range(len(models))
+                ]
+                rows.writerow([task, words.format(row + 3, 5 * row + 11), *labels])
+    click.echo(f"Wrote invented results to {file}: put your own in their place.")

@@ -1,0 +1,139 @@
+"""The turns of a request, read alike from chat, messages, responses, contents and prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any, Literal
+
+MOST_TURNS = 2_000
+"""Turns, and parts of a turn, that are looked at; of the turns, the newest."""
+
+Role = Literal["user", "assistant", "tool", "system"]
+
+_ROLES: dict[str, Role] = {
+    **{"user": "user", "assistant": "assistant", "model": "assistant"},
+    **{"tool": "tool", "function": "tool", "system": "system", "developer": "system"},
+}
+_MAPPINGS = (dict, Mapping)  # dict first: to ask for a Mapping takes ten times as long
+_MOST_TEXT = 120_000  # characters of a part; of a longer one, its two ends
+
+
+class Turn:
+    """One turn of a conversation; its parts are read when they are asked for.
+
+    Parameters
+    ----------
+    role : str
+        `user`, `assistant`, `tool` or `system`.
+    content : object
+        A text or a list of parts, as the client sent it.
+    """
+
+    __slots__ = ("_content", "role")
+
+    def __init__(self, role: Role, content: object = None) -> None:
+        self.role = role
+        self._content = content
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text parts; images, files and tool results are passed over."""
+        return _texts(self._content)
+
+    @property
+    def has_tool_result(self) -> bool:
+        """Whether a user turn brings a tool's result."""
+        return isinstance(self._content, list | tuple) and any(
+            isinstance(part, _MAPPINGS)
+            and (part.get("type") == "tool_result" or "functionResponse" in part)
+            for part in islice(self._content, MOST_TURNS)
+        )
+
+
+def read_turns(messages: object, request: Mapping[str, Any]) -> list[Turn]:
+    """Return the newest turns of a request, the newest first.
+
+    Parameters
+    ----------
+    messages : object
+        Chat or Anthropic messages, or a completion's prompt; None where the endpoint has none.
+    request : mapping
+        The rest of the request: `input` of responses, `contents` of generateContent, `prompt`.
+    """
+    for turns in (messages, request.get("input"), request.get("contents"), request.get("prompt")):
+        if isinstance(turns, str) and turns.strip():
+            return [Turn("user", turns)]
+        if isinstance(turns, list | tuple) and turns:
+            newest = (_turn(item) for item in islice(reversed(turns), MOST_TURNS))
+            return [turn for turn in newest if turn is not None]
+    return []
+
+
+def system_text(turns: list[Turn], request: Mapping[str, Any]) -> str:
+    """Return the first system turn, or the instructions that stand beside the turns."""
+    first = next((turn.texts for turn in reversed(turns) if turn.role == "system"), ())
+    if any(text.strip() for text in first):
+        return "\n".join(first).strip()
+    for key in ("system", "instructions", "systemInstruction", "system_instruction"):
+        text = "\n".join(_texts(request.get(key))).strip()
+        if text:
+            return text
+    return ""
+
+
+def schema_of(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the schema that the answer has to follow; None where there is none."""
+    for place in (
+        ("response_format", "json_schema", "schema"),
+        ("output_config", "format", "schema"),
+        ("text", "format", "schema"),
+        ("generationConfig", "responseSchema"),
+        ("generationConfig", "responseJsonSchema"),
+    ):
+        part: object = request if place[0] in request else None
+        for key in place:
+            part = part.get(key) if isinstance(part, _MAPPINGS) else None
+        if isinstance(part, Mapping):
+            return part
+    return None
+
+
+def _turn(item: object) -> Turn | None:
+    if isinstance(item, str):
+        return Turn("user", item)
+    if not isinstance(item, _MAPPINGS):
+        return None
+    role = _role(item)
+    if role is None:
+        return None
+    content = item.get("content")
+    return Turn(role, item.get("parts") if content is None else content)
+
+
+def _role(item: Mapping[Any, Any]) -> Role | None:
+    kind, role = item.get("type", "message"), item.get("role", "user")
+    if isinstance(kind, str) and kind.endswith("_output"):
+        return "tool"
+    if kind not in ("message", None):
+        # /v1/responses lists the model's reasoning and its calls of tools beside the messages.
+        return "assistant"
+    return _ROLES.get(role) if isinstance(role, str) else None
+
+
+def _texts(content: object) -> tuple[str, ...]:
+    """Return the text parts of a turn; images, files and tool results are passed over."""
+    if isinstance(content, str):
+        return (_ends(content),)
+    if isinstance(content, Mapping):  # generateContent's system instruction
+        content = content.get("parts", [content])
+    if not isinstance(content, list | tuple):
+        return ()
+    texts = (p.get("text") if isinstance(p, _MAPPINGS) else p for p in islice(content, MOST_TURNS))
+    return tuple(_ends(text) for text in texts if isinstance(text, str))
+
+
+def _ends(text: str) -> str:
+    if len(text) <= _MOST_TEXT:
+        return text
+    return f"{text[: _MOST_TEXT // 2]}\n{text[-_MOST_TEXT // 2 :]}"

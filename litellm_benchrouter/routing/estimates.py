@@ -1,0 +1,288 @@
+"""How good the models on offer are expected to be, and for one prompt by the guarded method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+from weakref import WeakMethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.guarded.formulas import (
+    FAR_PERCENTILE,
+    GateVerdict,
+    GuardedModel,
+    K,
+    RequestEstimator,
+    capped,
+    gate_verdict,
+)
+from litellm_benchrouter.paper.benchmark import CORRECT, MISSING, cost_ranks, labels
+from litellm_benchrouter.paper.scores import preference, rank_with
+
+Floats = NDArray[np.float64]
+Positions = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Some of the models, and what every decision over them needs.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Sorted by name.
+    columns : ndarray of int, shape (M,)
+        Their columns in the artifact.
+    average : ndarray of float64, shape (M,)
+    preferred : ndarray of int, shape (M,)
+        The order in which those that tie are taken: positions in `models`.
+    """
+
+    models: tuple[str, ...]
+    columns: Positions
+    average: Floats
+    cost_ranks: list[tuple[int, float]]
+    preferred: Positions
+
+    @classmethod
+    def of(cls, artifact: Artifact, models: tuple[str, ...]) -> Candidates:
+        """Return what is on offer.
+
+        Raises
+        ------
+        KeyError
+            If a model is not in the artifact.
+        ValueError
+            If there is none.
+        """
+        if not models:
+            raise ValueError("no model is on offer")
+        columns = np.array([artifact.column[model] for model in models], dtype=np.intp)
+        average = artifact.average[columns]
+        ranks = cost_ranks([artifact.facts[m] for m in columns])
+        return cls(models, columns, average, ranks, preference(average, ranks, models))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How good each model on offer is expected to be.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (M,)
+        Of the models on offer; NaN where nothing is known.
+    method, reason : str
+        As in `Decision`.
+    order : ndarray of int, shape (M,), or None
+        Best first, where it is not that of the values: eq. 6 may keep the best on average.
+    kind : str
+        As in `Decision`.
+    """
+
+    values: Floats
+    method: str
+    reason: str
+    order: Positions | None = None
+    kind: str = "routed"
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """How a prompt was compared with the benchmark; None where it was not.
+
+    Attributes
+    ----------
+    embed_seconds, distance : float or None
+        As in `Decision`.
+    """
+
+    embedder: str | None = None
+    embed_seconds: float | None = None
+    distance: float | None = None
+
+
+NONE = LookUp()
+"""No prompt was compared."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a decision rests on.
+
+    Attributes
+    ----------
+    quality : Scores
+        They rank by quality.
+    probability : Scores
+        They are weighed against cost.
+    """
+
+    quality: Scores
+    probability: Scores
+
+    @classmethod
+    def same(cls, scores: Scores) -> Estimate:
+        """Return scores that serve for both."""
+        return cls(scores, scores)
+
+    @classmethod
+    def by_average(cls, offer: Candidates, reason: str, kind: str) -> Estimate:
+        """Return the mean accuracy over the benchmark's tasks (BMA)."""
+        return cls.same(Scores(offer.average, "bma", reason, kind=kind))
+
+
+T = TypeVar("T")
+
+
+def cached_method(method: Callable[..., T], n_results: int) -> Callable[..., T]:
+    """Return a method that remembers its latest results; keep it as an attribute of its object.
+
+    `lru_cache` around a bound method would make a circle: a version that is replaced would hold
+    its memory and its mapped files until the collector of cycles gets to it, which in a proxy can
+    take long.
+
+    Parameters
+    ----------
+    method : callable
+        A bound method; its arguments are hashable.
+    """
+    weak = WeakMethod(method)
+
+    @lru_cache(maxsize=n_results)
+    def ask(*arguments: Hashable) -> T:
+        bound = weak()
+        if bound is None:
+            raise ReferenceError("the object of a cached_method method is gone")
+        return bound(*arguments)
+
+    return ask
+
+
+Columns = NDArray[np.intp]
+
+
+def by_s1(g: Floats, values_are: str, n: int, distance: float, offer: Candidates) -> Estimate:
+    """S1 of a single input, which is its g over n neighbours (eqs. 1 and 7)."""
+    if np.isnan(g).all():
+        reason = f"the {n} nearest benchmark samples have no label of a model on offer"
+        return Estimate.by_average(offer, reason, "no_evidence")
+    # A model without a label nearby is expected to do as it does on average.
+    values = np.where(np.isnan(g), offer.average, g)
+    grounds = (
+        f"mean {values_are} over the {n} nearest benchmark samples, at mean distance {distance:.2f}"
+    )
+    return Estimate(Scores(values, "s1", f"highest {grounds}"), Scores(values, "s1", grounds))
+
+
+MOST_OFFERS = 256
+"""Sets of models on offer whose gate is remembered."""
+
+
+class GuardedScorer:
+    """Estimates shrunk to the local mix of tasks, behind the gate and the distance guard."""
+
+    n_neighbors = K
+
+    def __init__(self, artifact: Artifact, guarded: GuardedModel) -> None:
+        self._artifact = artifact
+        self._guarded = guarded
+        # mapped still, without the cost of np.memmap's indexing
+        self._correctness = np.asarray(artifact.correctness)
+        self._task = np.asarray(artifact.task)
+        self._fitted = artifact.fitted_rows
+        self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
+        self._offer = cached_method(self._make_offer, MOST_OFFERS)
+
+    def prepare(self, offer: Candidates) -> None:
+        """Do what the first estimate over some models would wait for."""
+        self._offer(tuple(offer.columns.tolist()))
+
+    def routes(self, offer: Candidates) -> bool:
+        """Say whether the gate is open over the models on offer."""
+        return self._offer(tuple(offer.columns.tolist()))[1].routes
+
+    def closed(self, offer: Candidates) -> Estimate:
+        """Return what every prompt gets where the gate is closed."""
+        estimator, gate = self._offer(tuple(offer.columns.tolist()))
+        return Estimate.same(_closed(gate, estimator))
+
+    def estimate(
+        self,
+        vector: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        distance: float,
+        offer: Candidates,
+        *,
+        weighed: bool,
+    ) -> Estimate:
+        """Estimate how good the models on offer are for a prompt.
+
+        Parameters
+        ----------
+        vector : ndarray of float32, shape (d,)
+        rows : ndarray of int64, shape (k,)
+            The nearest samples, `n_neighbors` of them where there are.
+        distance : float
+            Their mean distance.
+        weighed : bool
+            Whether anything but quality counts: then the probabilities are worth their time.
+        """
+        guarded, columns = self._guarded, offer.columns
+        estimator, gate = self._offer(tuple(columns.tolist()))
+        if distance > guarded.far:
+            reason = (
+                f"the prompt is farther from the benchmark (mean distance {distance:.2f}) than "
+                f"{FAR_PERCENTILE} % of its own samples"
+            )
+            return Estimate.same(Scores(estimator.average, "bma", reason, kind="far"))
+        near = self._correctness[rows[:, None], columns]
+        share = np.bincount(self._task[rows], minlength=len(estimator.task_bias)) / len(rows)
+        scores = estimator.score(
+            vector.astype(np.float64),
+            (near == CORRECT).sum(axis=0),
+            (near != MISSING).sum(axis=0),
+            share,
+        )
+        grounds = (
+            f"{len(rows)} neighbours at mean distance {distance:.2f} "
+            f"(percentile {guarded.percentile(distance):.0f})"
+        )
+        probability = Scores(scores, "guarded", grounds)
+        if weighed:
+            likely = guarded.calibration.of_models(columns, scores)
+            if not gate.routes:
+                star = int(rank_with(estimator.average, offer.preferred)[0])
+                likely = capped(likely, star)
+            probability = Scores(likely, "guarded", grounds)
+        if not gate.routes:
+            return Estimate(_closed(gate, estimator), probability)
+        best = int(scores.argmax())
+        chance = guarded.calibration.of_model(int(columns[best]), float(scores[best]))
+        reason = f"right with probability {chance:.2f} by {grounds}"
+        return Estimate(Scores(scores, "guarded", reason), probability)
+
+    def _make_offer(self, columns: tuple[int, ...]) -> tuple[RequestEstimator, GateVerdict]:
+        """The estimator over the models on offer, and whether it gains over the best of them."""
+        index = np.array(columns, dtype=np.intp)
+        estimator = self._guarded.request.pool(index)
+        gate = gate_verdict(
+            np.asarray(self._guarded.loo_scores[:, index], dtype=np.float64),
+            labels(self._correctness[self._fitted[:, None], index]),
+            self._task[self._fitted],
+            estimator.average,
+        )
+        return estimator, gate
+
+
+def _closed(gate: GateVerdict, estimator: RequestEstimator) -> Scores:
+    """What ranks the models where the gate is closed: their averages."""
+    reason = (
+        f"routing among these models gains {100 * gate.gain:.2f} +/- "
+        f"{100 * gate.standard_error:.2f} points on the benchmark: not significant"
+    )
+    return Scores(estimator.average, "bma", reason, kind="gate")

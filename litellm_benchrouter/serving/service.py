@@ -1,0 +1,296 @@
+"""From a call to its decision: what the request says, what is on offer, what is noted of it.
+
+No LiteLLM in here: the hook brings the request, and the deployments of a group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.conversation.ask import first_ask, text_to_route_on
+from litellm_benchrouter.conversation.state import Sessions, session_of, share_of
+from litellm_benchrouter.conversation.text import (
+    asked_policy,
+    named_task,
+)
+from litellm_benchrouter.costs import Prices
+from litellm_benchrouter.costs.policy import QUALITY, Terms
+from litellm_benchrouter.limits import Memory
+from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
+from litellm_benchrouter.routing.deployments import id_of
+from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.call import Call
+from litellm_benchrouter.serving.capabilities import lacking, needs_of
+from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.loader import VersionLoader
+from litellm_benchrouter.serving.metrics import Metrics, log_decision
+
+PriceList = Callable[[Sequence[Any], Sequence[str | None]], tuple[tuple[str, Prices], ...]]
+"""What the models of some deployments cost: (deployments, the benchmark model of each)."""
+
+AbilitiesOf = Callable[[Any, str | None], Mapping[str, Any]]
+"""What a deployment can take besides text: (deployment, its benchmark model)."""
+
+
+_GROUPS = 256  # groups, and parts of groups, whose facts are remembered
+_FACTS_SECONDS = 60.0  # prices and abilities may change while we run
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """What is known of some deployments, whatever is asked of them.
+
+    Attributes
+    ----------
+    names : list of str
+        Their benchmark models, sorted.
+    prices : tuple of (str, Prices)
+        What the models cost.
+    by_abilities : list of (mapping, list of str)
+        Abilities, and the ids of the deployments that have them.
+    """
+
+    names: list[str]
+    prices: tuple[tuple[str, Prices], ...]
+    by_abilities: list[tuple[Mapping[str, Any], list[str]]]
+
+
+@dataclass(frozen=True)
+class DeploymentGroup:
+    """Deployments that a request may go to.
+
+    Attributes
+    ----------
+    deployments : list of dict
+    models : list of str or None
+        The benchmark model of each.
+    unable : dict of str to str
+        By the id of those that cannot serve the request: what they lack.
+    characters : int or None
+        Length of the request's text; None where it is that of the prompt.
+    facts : GroupFacts or None
+        Where they are remembered.
+    """
+
+    deployments: Sequence[Any]
+    models: Sequence[str | None]
+    unable: Mapping[str, str]
+    characters: int | None = None
+    facts: GroupFacts | None = None
+
+    @cached_property
+    def able(self) -> DeploymentGroup:
+        """The deployments that can serve the request; all of them where none is known to."""
+        if not self.unable:
+            return self
+        rows = [row for row, d in enumerate(self.deployments) if id_of(d) not in self.unable]
+        if not any(self.models[row] for row in rows):
+            return self
+        chosen = [self.deployments[row] for row in rows]
+        return DeploymentGroup(chosen, [self.models[row] for row in rows], {})
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The benchmark models, sorted."""
+        if self.facts is not None:
+            return self.facts.names
+        return sorted({model for model in self.models if model is not None})
+
+    @property
+    def note(self) -> str:
+        """Say which models cannot serve the request."""
+        if not self.unable:
+            return ""
+        lacks = {
+            model: self.unable[deployment_id]
+            for deployment, model in zip(self.deployments, self.models, strict=True)
+            if model is not None and (deployment_id := str(id_of(deployment))) in self.unable
+        }
+        able = set(self.able.names) if lacks else set()
+        if able == set(self.names) and lacks:
+            return "; no model is known to take all that is asked"
+        return "".join(f"; {model} does not take {what}" for model, what in sorted(lacks.items()))
+
+
+class RoutingService:
+    """Ranks the models of a group for a call, by the configuration; counts and logs decisions.
+
+    Parameters
+    ----------
+    config : BenchRouterConfig
+    loader : VersionLoader
+    executor : Executor
+    prices : PriceList
+    abilities : AbilitiesOf
+    metrics : Metrics
+    """
+
+    def __init__(
+        self,
+        config: BenchRouterConfig,
+        loader: VersionLoader,
+        executor: Executor,
+        prices: PriceList,
+        abilities: AbilitiesOf,
+        metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._loader = loader
+        self._executor = executor
+        self._prices = prices
+        self._abilities = abilities
+        self._metrics = metrics
+        self._facts: Memory[object, GroupFacts] = Memory(_GROUPS, _FACTS_SECONDS)
+        self._sessions = Sessions(config.serving.session_seconds)
+
+    @property
+    def router(self) -> BenchRouter | None:
+        """The router of the version that serves."""
+        return self._loader.router
+
+    def start(self) -> None:
+        """Start looking for versions."""
+        self._loader.start()
+
+    def stop(self) -> None:
+        """Stop looking for versions, and end the threads that decide."""
+        self._loader.stop()
+        self._executor.stop()
+
+    def begin(self, call: Call, messages: object, request: Mapping[str, Any]) -> None:
+        """Note which conversation a call belongs to, and whether its decision is followed."""
+        serving = self._config.serving
+        if serving.mode == "active" and serving.stickiness == "none":
+            return
+        call.session = session_of(messages, request) or ""
+        share = 1.0 if serving.mode == "active" else 0.0
+        if serving.mode == "canary":
+            share = serving.canary_percent / 100
+        call.shadow = share_of(call.session or str(request.get("litellm_call_id"))) >= share
+
+    def group(
+        self,
+        deployments: Sequence[Any],
+        models: Sequence[str | None],
+        messages: object,
+        request: Mapping[str, Any],
+    ) -> DeploymentGroup:
+        """Return the deployments, with those that cannot serve the request.
+
+        Parameters
+        ----------
+        deployments : sequence of dict
+        models : sequence of str or None
+            The benchmark model of each.
+        messages, request
+            As in `conversation.ask.read_ask`.
+        """
+        needs, facts = needs_of(messages, request), self._facts_of(deployments, models)
+        unable: dict[str, str] = {}
+        for abilities, ids in facts.by_abilities:
+            lacks = lacking(abilities, needs)
+            if lacks is not None:
+                unable |= dict.fromkeys(ids, lacks)
+        return DeploymentGroup(deployments, models, unable, needs.characters, facts)
+
+    def _facts_of(self, deployments: Sequence[Any], models: Sequence[str | None]) -> GroupFacts:
+        """Return what is known of some deployments; they are looked at once a minute."""
+        ids = tuple(map(id_of, deployments))
+        key = (ids, tuple(models))
+        facts = self._facts.get(key)
+        if facts is not None:
+            return facts
+        by_abilities: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
+        for deployment_id, deployment, model in zip(ids, deployments, models, strict=True):
+            abilities = self._abilities(deployment, model)
+            group = by_abilities.setdefault(repr(sorted(abilities.items())), (abilities, []))
+            group[1].append(str(deployment_id))
+        names = sorted({model for model in models if model is not None})
+        facts = GroupFacts(names, self._prices(deployments, models), list(by_abilities.values()))
+        # Without an id, nothing tells a deployment from others.
+        return facts if None in ids else self._facts.put(key, facts)
+
+    async def rank(
+        self,
+        router: BenchRouter,
+        call: Call,
+        group: str,
+        offer: DeploymentGroup,
+        messages: object,
+        request: Mapping[str, Any],
+    ) -> Decision:
+        """Rank the benchmark models of a group.
+
+        Parameters
+        ----------
+        router : BenchRouter
+            It knows the models on offer.
+        call : Call
+        group : str
+            Its policy holds.
+        offer : DeploymentGroup
+            At least one of its models is known.
+        messages, request
+            As in `conversation.ask.read_ask`.
+        """
+        started = time.perf_counter()
+        able = offer.able
+        names = able.names
+        policy, note = self._config.policy_of(group, asked_policy(request))
+        facts = able.facts
+        prices = self._prices(able.deployments, able.models) if facts is None else facts.prices
+        terms = Terms(policy, note, prices, offer.characters)
+        # By its first ask every worker decides alike for a conversation that it does not hold.
+        sticky = self._is_sticky(call)
+        text = (first_ask if sticky else text_to_route_on)(messages, request)
+        decision = self._sticky_decision(call, router, names, terms)
+        if decision is None and len(names) == 1:
+            decision = router.the_only(names[0], terms)
+        if decision is None:
+            decision = await self._executor.run(router, text, named_task(request), names, terms)
+            passes = self._config.serving.on_error == "pass_through"
+            call.passed = passes and decision.kind in GIVEN_UP
+        seconds = time.perf_counter() - started
+        decision = replace(decision, reason=decision.reason + offer.note, seconds=seconds)
+        with contextlib.suppress(Exception):  # nothing of that may stand in a request's way
+            self._metrics.decided(group, decision)
+            prompt = text if self._config.serving.log_prompts else None
+            call_id = request.get("litellm_call_id")
+            log_decision(decision, group=group, offer=names, call_id=call_id, prompt=prompt)
+        return decision
+
+    def answered(self, call: Call) -> None:
+        """Count who answered, and keep the conversation with it."""
+        decision = call.decisions.get(call.group)
+        if call.shadow and decision is not None:
+            self._metrics.shadowed(call.group, agrees=call.answered_by == decision.pick)
+            return
+        if call.passed:
+            return
+        self._metrics.answered(call.group, call.answered_by, call.outcome)
+        if self._is_sticky(call) and call.answered_by:
+            self._sessions.hold(call.session, call.answered_by)
+
+    def _is_sticky(self, call: Call) -> bool:
+        return self._config.serving.stickiness == "session" and bool(call.session)
+
+    def _sticky_decision(
+        self, call: Call, router: BenchRouter, names: list[str], terms: Terms
+    ) -> Decision | None:
+        """Return the decision to stay with the model that holds the conversation, if any does."""
+        if not self._is_sticky(call):
+            return None
+        model = self._sessions.model_of(call.session)
+        if model not in names:
+            return None
+        reason = f"the conversation stays with {model}"
+        plain = replace(terms, policy=QUALITY)
+        average = router.best_on_average(names, reason, terms=plain, kind="session")
+        ranking = (model, *(other for other in average.ranking if other != model))
+        return replace(average, ranking=ranking, method="session", policy=str(terms.policy))

@@ -1,0 +1,129 @@
+"""`benchrouter init`, and the example configuration, as a person sets them up."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from litellm_benchrouter.config import load_config
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "config.example.yaml"
+HANDLER = "litellm_benchrouter.hook.handler"
+MODELS = """\
+model_list:
+  - model_name: smart
+    litellm_params: {model: openai/gpt-4o, api_key: os.environ/KEY}   # the large one
+  - model_name: smart
+    litellm_params: {model: hosted_vllm/org/llama-3, api_base: "http://llama.internal"}
+  - model_name: smart
+    litellm_params: {model: openai/x, api_key: none}
+    model_info: {benchrouter_model: phi-4}
+  - model_name: vectors
+    litellm_params: {model: openai/text-embedding-3-small}
+"""
+
+
+def written(folder: Path, more: str = "") -> Path:
+    path = folder / "proxy.yaml"
+    path.write_text(MODELS + more)
+    return path
+
+
+def test_the_block_of_a_proxys_own_models_can_be_built(tmp_path, benchrouter):
+    path = written(tmp_path)
+    ended = benchrouter("init", "--config", path)
+    assert (ended.code, ended.err) == (0, "")
+    assert path.read_text().startswith(MODELS), "comments and all"
+    config = load_config(path)
+    assert config.serving.mode == "shadow", "nothing is routed by invented results"
+    header = config.sources[0].path.read_text().splitlines()[0]
+    assert header == "task,prompt,gpt-4o,llama-3,phi-4"
+    assert benchrouter("build", "--config", path).code == 0
+    found = benchrouter("inspect", "--config", path, "--json").document["models"]
+    assert {model["name"] for model in found} == {"gpt-4o", "llama-3", "phi-4"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "litellm_settings:\n  # two\n  num_retries: 2\n",
+        "litellm_settings: {}\n",
+        "litellm_settings:\n  callbacks: [prometheus]\n  num_retries: 2\n",
+        "litellm_settings:\n  callbacks:\n    - prometheus # counts\ngeneral_settings: {}\n",
+        f"litellm_settings:\n  callbacks: ['{HANDLER}']\n",
+        "",
+    ],
+)
+def test_the_callback_is_added_and_all_else_is_as_it_was(tmp_path, benchrouter, settings):
+    path = written(tmp_path, settings)
+    before = yaml.safe_load(path.read_text())
+    assert benchrouter("init", "--config", path).code == 0
+    after = yaml.safe_load(path.read_text())
+    found = after["litellm_settings"].pop("callbacks")
+    named = (before.get("litellm_settings") or {}).pop("callbacks", [])
+    assert found == [HANDLER, *(name for name in named if name != HANDLER)]
+    after.pop("benchrouter")
+    assert after == before | {"litellm_settings": before.get("litellm_settings") or {}}
+
+
+def test_a_block_that_is_there_is_replaced_by_force_alone(tmp_path, benchrouter):
+    path = written(tmp_path, "benchrouter:\n  seed: 3\n# end\ngeneral_settings: {}\n")
+    before = path.read_text()
+    ended = benchrouter("init", "--config", path)
+    assert (ended.code, path.read_text()) == (2, before)
+    assert "--force" in ended.err
+    assert benchrouter("init", "--config", path, "--print").code == 0
+    assert path.read_text() == before
+    assert benchrouter("init", "--config", path, "--force").code == 0
+    assert load_config(path).seed == 0
+    assert yaml.safe_load(path.read_text())["general_settings"] == {}
+
+
+def test_with_results_of_ones_own_the_block_names_them_and_who_is_unknown(tmp_path, benchrouter):
+    path = written(tmp_path)
+    (tmp_path / "data").mkdir()
+    rows = ["task,prompt,gpt-4o,llama-3-8b"]
+    rows += [f"t{i % 3},question number {i},{i % 2},{i % 3 and 1}" for i in range(60)]
+    source = tmp_path / "data" / "ours.csv"
+    source.write_text("\n".join(rows) + "\n")
+    ended = benchrouter("init", "--config", path, "--source", source)
+    assert "knows 1 of the 3 deployments" in ended.out
+    config = load_config(path)
+    assert config.sources[0].path == source
+    assert config.serving.mode == "active"
+    assert "#   llama-3-8b: { aliases: [hosted_vllm/org/llama-3] }" in path.read_text()
+    assert benchrouter("build", "--config", path).code == 0
+
+
+@pytest.mark.parametrize(
+    "more", ["litellm_settings:\n  callbacks: prometheus\n", "litellm_settings: [1]\n"]
+)
+def test_a_callback_that_cannot_be_added_is_left_to_the_operator(tmp_path, benchrouter, more):
+    path = written(tmp_path, more)
+    before = path.read_text()
+    ended = benchrouter("init", "--config", path)
+    assert (ended.code, path.read_text()) == (2, before)
+    assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", ["model_list: []\n", "{", "model_list: [3, {model_name: x}]\n"])
+def test_without_models_there_is_nothing_to_set_up(tmp_path, benchrouter, content):
+    path = tmp_path / "proxy.yaml"
+    path.write_text(content)
+    ended = benchrouter("init", "--config", path)
+    assert (ended.code, path.read_text()) == (2, content)
+    assert ended.err.startswith("Error: ")
+
+
+def test_the_example_configuration_builds_in_an_empty_folder(tmp_path, benchrouter):
+    """By the commands of README.md."""
+    path = Path(shutil.copy(EXAMPLE, tmp_path / "config.yaml"))
+    for command in ("init", "build"):
+        ended = benchrouter(command, "--config", path)
+        assert (ended.code, ended.err) == (0, ""), ended.out
+    assert path.read_text() == EXAMPLE.read_text()
+    decided = benchrouter("explain", "--config", path, "What is 3 times 11?", "--json")
+    assert decided.code == 0

@@ -23,6 +23,7 @@ from support.vectors import (
     PreparedVectors,
     Vectors,
     benchmark_config,
+    cluster_labels,
     random_labels,
     synthetic,
 )
@@ -74,14 +75,19 @@ def main(
 ) -> None:
     """Time decisions through the index and through exact search, in one run and one thread."""
     terms = Terms(Policy.parse(policy_text))
-    every = _real(vectors) if vectors else synthetic(rows + 1_000, dimension)[0]
+    if vectors:
+        every = _real(vectors)
+        labels = random_labels(len(every), n_models)
+    else:
+        every, cluster = synthetic(rows + 1_000, dimension)
+        labels = cluster_labels(cluster, n_models)  # or a closed gate would be timed
     base, queries = every[:-1_000], every[-1_000:]
     with tempfile.TemporaryDirectory(prefix="benchrouter-decision-") as folder:
         routing = {"k": k, "alphas": [0.0], "repeats": 1}
         config = benchmark_config(
             Path(folder),
             base,
-            random_labels(len(base), n_models),
+            labels[: len(base)],
             method=method,
             routing=routing,
             index={"engine": engine},
@@ -93,6 +99,7 @@ def main(
             artifact = replace(artifact, embedder=PreparedVectors(queries))
             exact = replace(artifact, index=ExactIndex(artifact.embeddings))
             by_index, by_exact = BenchRouter(artifact), BenchRouter(exact)
+            compares = by_index.compares(by_index.models, terms)
             query = cycle(queries[:, None])
             times = {
                 "by the index": _time(
@@ -107,7 +114,7 @@ def main(
                     "exact search",
                 ),
             }
-        _show(artifact, times)
+        _show(artifact, times, compares=compares)
 
 
 def _real(files: tuple[Path, ...]) -> Vectors:
@@ -129,13 +136,14 @@ def _time(question: Callable[[], object], n: int, name: str) -> Times:
     return seconds * 1e3
 
 
-def _show(artifact: Artifact, times: dict[str, Times]) -> None:
+def _show(artifact: Artifact, times: dict[str, Times], *, compares: bool) -> None:
     (n, dimension), index = artifact.embeddings.shape, artifact.manifest.index
     console = Console()
     console.print(
         f"A decision without the embedding: {n:,} x {dimension}, k={index['recall_at']:.0f}, "
         f"{len(artifact.models)} models, method {artifact.manifest.parameters['method']}; "
-        f"{index['engine']}, recall {index['recall']:.4f} at ef={index['ef']:.0f}",
+        f"{index['engine']}, recall {index['recall']:.4f} at ef={index['ef']:.0f}; "
+        f"{'prompts are compared' if compares else 'the GATE IS CLOSED: nothing is compared'}",
         highlight=False,
     )
     table = Table("ms", "p50", "p99", "p50, quietest", "p99, quietest", "p50, relative")

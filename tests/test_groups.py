@@ -19,7 +19,7 @@ from litellm_benchrouter.proxy.groups import (
     rewritten,
 )
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.serving.ranking import ModelNames
+from litellm_benchrouter.routing.deployments import ModelNames
 
 DECISION = Decision(ranking=("b", "c", "a"), method="s1", reason="because")
 

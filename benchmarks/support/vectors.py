@@ -80,6 +80,13 @@ def random_labels(n: int, n_models: int) -> NDArray[np.int8]:
     return (np.random.default_rng(1).random((n, n_models)) < 0.6).astype(np.int8)
 
 
+def cluster_labels(cluster: NDArray[np.intp], n_models: int) -> NDArray[np.int8]:
+    """Draw labels that go by the cluster, shape (n, M): the default method then routes."""
+    generator = np.random.default_rng(1)
+    chance = generator.uniform(0.2, 0.9, size=(_CLUSTERS, n_models))[cluster]
+    return (generator.random(chance.shape) < chance).astype(np.int8)
+
+
 def benchmark_config(
     folder: Path,
     vectors: Vectors,

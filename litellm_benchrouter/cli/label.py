@@ -21,9 +21,8 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ConfigError, LabellingError
-from litellm_benchrouter.labelling.candidates import models_named, read_proxy
-from litellm_benchrouter.labelling.given import Imported, import_labels
-from litellm_benchrouter.labelling.journal import Journal, writing
+from litellm_benchrouter.labelling.journal import Imported, Journal, import_labels, writing
+from litellm_benchrouter.labelling.models import models_named, read_proxy
 from litellm_benchrouter.labelling.plan import Plan
 from litellm_benchrouter.labelling.provider import CallOptions
 from litellm_benchrouter.labelling.run import AskOptions, Run, do_run, plan_run, summary
@@ -105,9 +104,10 @@ def label_command(
     task = open_task(config, task_name, inputs)
     if labels is not None:
         models_known = benchmark_models(config, proxy) | models_named(config, proxy)
-        with writing(task.path) as journal:
+        with writing(task.path, config.aliases) as journal:
             _note_mended(journal, task)
-            done = import_labels(labels, journal, task.questions, models_known, config.aliases)
+            keys = {question.key for question in task.questions}
+            done = import_labels(labels, journal, keys, models_known, config.aliases)
         _show_import(task, done, as_json)
         return
     named = [name for part in (models or "").split(",") if (name := part.strip())]
@@ -116,7 +116,11 @@ def label_command(
         CallOptions(max_tokens, temperature, timeout), limit_usd,
     )  # fmt: skip
     chosen_metric = metric_of(config, task_name, metric)
-    with nullcontext(Journal(task.path)) if dry_run else writing(task.path) as journal:
+    with (
+        nullcontext(Journal(task.path, config.aliases))
+        if dry_run
+        else writing(task.path, config.aliases) as journal
+    ):
         if not dry_run:
             _note_mended(journal, task)
         run = plan_run(config, proxy, task, chosen_metric, journal, options)

@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from litellm_benchrouter.labelling.budget import Budget
 from litellm_benchrouter.labelling.journal import ANSWER, FAILURE, SCORE, Journal
-from litellm_benchrouter.labelling.judge import judge_messages, read_verdict
-from litellm_benchrouter.labelling.metrics import Metric
-from litellm_benchrouter.labelling.plan import Job
+from litellm_benchrouter.labelling.metrics import Metric, judge_messages, read_verdict
+from litellm_benchrouter.labelling.plan import Budget, Job
 from litellm_benchrouter.labelling.provider import CallError, CallOptions, Provider, Reply
-from litellm_benchrouter.labelling.questions import Question
+from litellm_benchrouter.labelling.task import Question
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
@@ -141,7 +139,9 @@ class Asking:
                 return
             cost = 0.0
             try:
-                reply = await self._ask(self.judge, judge_messages(job.question, answer))
+                reply = await self._ask(
+                    self.judge, judge_messages(job.question.asked, job.question.reference, answer)
+                )
                 if reply is None:
                     return
                 cost = reply.cost_usd or 0.0

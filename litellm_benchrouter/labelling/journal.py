@@ -14,9 +14,8 @@ The last line of a prompt and model counts. No prompt text is kept; answers are.
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +25,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from litellm_benchrouter.errors import ConfigError, LabellingError, SourceError
-from litellm_benchrouter.sources.tasks import JSON_LINES, prompt_key
+from litellm_benchrouter.sources.frames import listed, read_frame
+from litellm_benchrouter.sources.tasks import JSON_LINES, parse_label
 
 ANSWER, FAILURE, SCORE, GIVEN = "answer", "failure", "score", "given"
 
@@ -62,6 +62,12 @@ class Cell:
 class Journal:
     """The lines of one file, and what they come to.
 
+    Parameters
+    ----------
+    path : Path
+    aliases : mapping of str to str, optional
+        Other name of a model -> canonical name.
+
     Attributes
     ----------
     path : Path
@@ -73,8 +79,8 @@ class Journal:
         Bytes of a line that a killed run left unfinished; they are cut off before the next one.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, aliases: Mapping[str, str] | None = None) -> None:
+        self.path, self._aliases = path, aliases or {}
         self.cells: dict[tuple[str, str], Cell] = {}
         self.paid_usd: dict[str, float] = {}
         self.mended = 0
@@ -124,14 +130,15 @@ class Journal:
             self.mended = len(rest)
         for number, text in enumerate(whole, start=1):
             if text.strip():
-                self._take(_checked(text, f"{self.path}, line {number}"))
+                place = f"{self.path}, line {number}"
+                self._take(_checked(text, place), place)
 
-    def _take(self, line: Mapping[str, Any]) -> None:
-        event, model = line.get("event", GIVEN), line["model"]
-        key = line.get("prompt_sha256") or prompt_key(line["prompt"])
+    def _take(self, line: Mapping[str, Any], place: str = "") -> None:
+        event = line.get("event", GIVEN)
+        key, model, score = parse_label(line, place or str(self.path), self._aliases)
         cell = self.cells.setdefault((key, model), Cell())
         self.paid_usd[model] = self.paid_usd.get(model, 0.0) + (line.get("cost_usd") or 0.0)
-        cell.score = line["score"]
+        cell.score = score
         cell.metric, cell.error = line.get("metric"), line.get("error")
         if event == ANSWER:
             cell.answer, cell.completion_tokens = line["answer"], line.get("completion_tokens")
@@ -155,7 +162,7 @@ class Journal:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Journal]:
+def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Journal]:
     """Hold the journal's lock and open it for writing.
 
     Raises
@@ -177,7 +184,7 @@ def writing(path: Path) -> Iterator[Journal]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock.acquire(timeout=0))
-            journal = Journal(path)
+            journal = Journal(path, aliases)
             stack.callback(journal.close)
             journal.open()
         except Timeout as error:
@@ -203,15 +210,94 @@ def _checked(text: bytes, place: str) -> dict[str, Any]:
     line = _parsed(text.removeprefix(b"\xef\xbb\xbf"))
     if line is None:
         raise SourceError(f"{place} is not a JSON object; mend or remove the line.")
-    names = isinstance(line.get("prompt_sha256") or line.get("prompt"), str)
-    if not names or not isinstance(line.get("model"), str) or "score" not in line:
-        raise SourceError(
-            f'{place} is no label: it needs "prompt_sha256" (or "prompt"), "model" and "score".'
-        )
-    score = line["score"]
-    sound = isinstance(score, int | float) and math.isfinite(score) and 0 <= score <= 1
-    if score is not None and not sound:
-        raise SourceError(f"{place}: the score is {score!r}; give a number from 0 to 1, or null.")
     if line.get("event") == ANSWER and not isinstance(line.get("answer"), str):
         raise SourceError(f"{place} is an answer without a text; mend or remove the line.")
     return line
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of a file.
+
+    Attributes
+    ----------
+    added, replaced, known : int
+        New labels, labels that differ from what the journal had, and labels that it had already.
+    strangers : int
+        Rows whose prompt is none of the task's inputs; they are left out.
+    """
+
+    added: int
+    replaced: int
+    known: int
+    strangers: int
+
+
+def import_labels(
+    path: Path,
+    journal: Journal,
+    inputs: Collection[str],
+    models: set[str],
+    aliases: Mapping[str, str],
+) -> Imported:
+    """Add a file's labels to the journal; what it has already is not added again.
+
+    Parameters
+    ----------
+    path : Path
+        JSONL, CSV or Parquet with `prompt` or `prompt_sha256`, `model` and `score`.
+    journal : Journal
+    inputs : collection of str
+        Keys of the task's inputs.
+    models : set of str
+        Canonical names of the models that are known.
+    aliases : mapping of str to str
+
+    Raises
+    ------
+    SourceError
+        If a row is wrong, or none is of the task's inputs; nothing has been added then.
+    """
+    found: dict[tuple[str, str], tuple[float, int]] = {}
+    strangers = 0
+    frame = read_frame(path)
+    missing = [name for name in ("model", "score") if name not in frame.columns]
+    if missing or not {"prompt", "prompt_sha256"} & set(frame.columns):
+        raise SourceError(
+            f"{path} has the columns {', '.join(frame.columns)}; labels need prompt (or "
+            f"prompt_sha256), model and score."
+        )
+    for number, row in enumerate(frame.iter_rows(named=True), start=1):
+        key, model, score = parse_label(row, f"{path}, row {number}", aliases)
+        if model not in models:
+            raise SourceError(
+                f"{path}, row {number}: {model!r} is no model of the benchmark or the "
+                f"configuration ({listed(sorted(models))}). Correct the name, or add it under "
+                "benchrouter.models."
+            )
+        if score is None:
+            raise SourceError(f"{path}, row {number} has no score. Give a number from 0 to 1.")
+        if key not in inputs:
+            strangers += 1
+            continue
+        first, line = found.setdefault((key, model), (score, number))
+        if first != score:
+            raise SourceError(
+                f"{path}: rows {line} and {number} give {model} {first:g} and {score:g} on the "
+                f"same prompt; keep one of them."
+            )
+    if not found:
+        raise SourceError(
+            f"{path}: none of its {strangers} prompts is among the task's {len(inputs)} inputs; a "
+            f"prompt has to be the same to the letter. Give the inputs with --inputs."
+        )
+    before = {cell: journal.cells[cell].score for cell in found if cell in journal.cells}
+    new = {cell: score for cell, (score, _) in found.items() if before.get(cell) != score}
+    lines = [
+        {"prompt_sha256": key, "model": model, "score": score, "event": GIVEN, "file": path.name}
+        for (key, model), score in new.items()
+    ]
+    if lines:
+        journal.append(*lines)
+    replaced = sum(before.get(cell) is not None for cell in new)
+    return Imported(len(new) - replaced, replaced, len(found) - len(new), strangers)

@@ -1,16 +1,16 @@
-"""What is to be asked, and what that will cost."""
+"""What is to be asked, what that will cost, and the limit that it keeps to."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from litellm_benchrouter.labelling.journal import Cell, Journal
-from litellm_benchrouter.labelling.judge import judge_messages
-from litellm_benchrouter.labelling.metrics import Metric
+from litellm_benchrouter.labelling.metrics import Metric, judge_messages
 from litellm_benchrouter.labelling.provider import CallOptions, Price, Provider
-from litellm_benchrouter.labelling.questions import Question
+from litellm_benchrouter.labelling.task import Question
 
 EXPECTED_TOKENS = 300
 """Length of an answer, where none is known yet."""
@@ -120,7 +120,11 @@ def make_plan(
     totals = {name: _Total() for name in [*prices, *([judge] if judge else [])]}
     for question in chosen:
         tokens = provider.count_tokens(question.messages)
-        frame = provider.count_tokens(judge_messages(question, "")) if judge else 0
+        frame = (
+            provider.count_tokens(judge_messages(question.asked, question.reference, ""))
+            if judge
+            else 0
+        )
         for model in models:
             cell = journal.cells.get((question.key, model), _NOTHING)
             is_answered = cell.answer is not None
@@ -194,3 +198,47 @@ class _Lengths:
     def of(self, model: str) -> float:
         lengths = self._of.get(model)
         return fmean(lengths) if lengths else self._usual
+
+
+class Budget:
+    """What a run may spend.
+
+    Parameters
+    ----------
+    limit_usd : float or None
+
+    Attributes
+    ----------
+    spent_usd : float
+    """
+
+    def __init__(self, limit_usd: float | None) -> None:
+        self.limit_usd = limit_usd
+        self.spent_usd = 0.0
+        self._in_flight = 0.0
+        self._settled = asyncio.Condition()
+
+    async def reserve(self, most_usd: float) -> bool:
+        """Set aside what a call can cost at the most; wait where calls in flight decide it.
+
+        Returns
+        -------
+        bool
+            False if it would go above the limit.
+        """
+        async with self._settled:
+            while self.limit_usd is not None:
+                if self.spent_usd + self._in_flight + most_usd <= self.limit_usd:
+                    break
+                if self.spent_usd + most_usd > self.limit_usd:
+                    return False
+                await self._settled.wait()
+            self._in_flight += most_usd
+            return True
+
+    async def settle(self, most_usd: float, cost_usd: float) -> None:
+        """Replace what was set aside by what the call did cost."""
+        async with self._settled:
+            self._in_flight = max(self._in_flight - most_usd, 0.0)
+            self.spent_usd += cost_usd
+            self._settled.notify_all()

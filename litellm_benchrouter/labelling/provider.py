@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.labelling.candidates import Candidate, Proxy
+from litellm_benchrouter.labelling.models import AskedModel, Proxy
 
 # Of router_settings; retries are ours, and a fallback would let another model answer.
 _SETTINGS = (
@@ -99,11 +99,11 @@ class Provider:
     config : BenchRouterConfig
         Has prices of models that LiteLLM has none of.
     proxy : Proxy
-    models : sequence of Candidate
+    models : sequence of AskedModel
     """
 
     def __init__(
-        self, config: BenchRouterConfig, proxy: Proxy, models: Sequence[Candidate]
+        self, config: BenchRouterConfig, proxy: Proxy, models: Sequence[AskedModel]
     ) -> None:
         for name, value in proxy.environment.items():
             os.environ[name] = str(value)  # as the proxy does when it starts

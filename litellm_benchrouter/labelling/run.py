@@ -10,22 +10,21 @@ from typing import Any
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError, LabellingError
 from litellm_benchrouter.labelling.asking import Asking, score_line
-from litellm_benchrouter.labelling.budget import Budget
-from litellm_benchrouter.labelling.candidates import (
+from litellm_benchrouter.labelling.journal import Journal
+from litellm_benchrouter.labelling.metrics import Metric
+from litellm_benchrouter.labelling.models import (
     Proxy,
     find_candidates,
     find_judge,
 )
-from litellm_benchrouter.labelling.journal import Journal
-from litellm_benchrouter.labelling.metrics import Metric
-from litellm_benchrouter.labelling.plan import Plan, is_scored, make_plan
+from litellm_benchrouter.labelling.plan import Budget, Plan, is_scored, make_plan
 from litellm_benchrouter.labelling.provider import CallOptions, Provider
-from litellm_benchrouter.labelling.questions import Question
+from litellm_benchrouter.labelling.select import choose_questions
 from litellm_benchrouter.labelling.task import (
     LabelTask,
+    Question,
     answerable,
     benchmark_models,
-    choose_questions,
 )
 from litellm_benchrouter.progress import Silent
 

@@ -1,26 +1,117 @@
-"""The task to label: its inputs, its journal, its metric, and the models that may be asked."""
+"""The task to label: its inputs with their references, and its metric."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.conversation.text import last_user_turn
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.labelling.candidates import Proxy, models_named
-from litellm_benchrouter.labelling.choose import choose, input_vectors
-from litellm_benchrouter.labelling.journal import Journal
 from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric
-from litellm_benchrouter.labelling.questions import Question, read_questions
+from litellm_benchrouter.labelling.models import Proxy, models_named
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.sources.tasks import labels_path
+from litellm_benchrouter.sources.tasks import JSON_LINES, labels_path, prompt_key, read_inputs
 from litellm_benchrouter.store import open_store
+
+
+@dataclass(frozen=True)
+class Question:
+    """One input.
+
+    Attributes
+    ----------
+    prompt : str
+        The text that the router routes by: of a conversation, the last user turn.
+    messages : tuple of dict
+        What is sent.
+    reference : object
+        A text, a list of texts of which any will do, or another JSON value; None where unknown.
+    place : str
+        Where it was read, for messages to the user.
+    """
+
+    prompt: str
+    messages: tuple[dict[str, Any], ...]
+    reference: Any
+    place: str
+
+    @property
+    def key(self) -> str:
+        """The SHA-256 by which the journal names it."""
+        return prompt_key(self.prompt)
+
+    @property
+    def asked(self) -> object:
+        """What a judge is told: the prompt, or the messages of a conversation."""
+        return self.prompt if len(self.messages) == 1 else list(self.messages)
+
+
+def read_questions(path: Path, where: str) -> list[Question]:
+    """Read a task's inputs.
+
+    Parameters
+    ----------
+    path : Path
+        JSONL with `prompt` or `messages`, and `reference`; or text with one input a line, which
+        then has no reference.
+    where : str
+        The option or key that names the file.
+
+    Returns
+    -------
+    list of Question
+        Equal ones once.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be used, or two lines contradict each other.
+    """
+    # It also says what is wrong with the file, in the words that a build has for it.
+    prompts = read_inputs(path, where)
+    if path.suffix.lower() not in JSON_LINES:
+        plain = [(f"input {i}", {"prompt": prompt}) for i, prompt in enumerate(prompts, start=1)]
+        return _distinct([_question(entry, f"{path}, {place}") for place, entry in plain])
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if line.strip():
+            question = _question(json.loads(line), f"{path}, line {number}")
+            if question.prompt.strip():
+                found.append(question)
+    return _distinct(found)
+
+
+def _question(entry: object, place: str) -> Question:
+    fields: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {"prompt": entry}
+    reference = fields.get("reference")
+    if reference is None or reference in ("", [], {}):
+        reference = None
+    prompt = fields.get("prompt", fields.get("input"))
+    if isinstance(prompt, str):
+        return Question(prompt, ({"role": "user", "content": prompt},), reference, place)
+    messages = fields["messages"]
+    if not all(isinstance(turn, dict) and isinstance(turn.get("role"), str) for turn in messages):
+        raise ConfigError(
+            f'{place} has messages that are not turns; give {{"role": "user", "content": "..."}}.'
+        )
+    return Question(last_user_turn(messages, {}), tuple(messages), reference, place)
+
+
+def _distinct(questions: list[Question]) -> list[Question]:
+    first: dict[str, Question] = {}
+    for question in questions:
+        known = first.setdefault(question.key, question)
+        if (known.messages, known.reference) != (question.messages, question.reference):
+            raise ConfigError(
+                f"{question.place} repeats the prompt of {known.place} with another reference or "
+                f"conversation; keep one of them, as labels are kept by the (last user) prompt."
+            )
+    return list(first.values())
 
 
 @dataclass(frozen=True)
@@ -143,24 +234,3 @@ def benchmark_models(config: BenchRouterConfig, proxy: Proxy) -> set[str]:
     if not config.sources:
         return models_named(config, proxy)
     return set(load_benchmark(config, Silent())[0].models)
-
-
-def choose_questions(
-    config: BenchRouterConfig, task: LabelTask, questions: list[Question], journal: Journal, n: int
-) -> list[Question]:
-    """Choose the inputs to label; see `choose`."""
-    asked: set[str] = set()
-    given: set[str] = set()
-    for (key, _), cell in journal.cells.items():
-        (asked if cell.answer is not None or cell.error is not None else given).add(key)
-
-    def vectors() -> NDArray[np.float32] | None:
-        store = open_store(config)
-        version = store.current()
-        embedder = None
-        if version is not None:
-            opened = read_artifact(store.fetch(version), config=config.embedder)
-            embedder = opened.embedder
-        return input_vectors(config, store, embedder, questions, task.name, task.warnings)
-
-    return choose(questions, n, asked, given, vectors, task=task.name, seed=config.seed)

@@ -53,17 +53,20 @@ class LazyTable:
     decimal_comma: bool = False
 
     def collect(self, *columns: pl.Expr) -> pl.DataFrame:
-        """Read columns some rows after the other: what is no category costs its room for all rows.
+        """Read columns (default: all), of which only a batch is in memory before they are made.
 
         Raises
         ------
         SourceError
             If the file is damaged, or holds no rows.
         """
+        names = list(dict.fromkeys(name for c in columns for name in c.meta.root_names()))
         with refusing(self.path):
-            parts = list(
-                self.frame.select(*columns).collect_batches(chunk_size=BATCH, maintain_order=True)
+            # Not in the query: polars would read far ahead of what has become categories.
+            batches = self.frame.select(names or pl.all()).collect_batches(
+                chunk_size=BATCH, maintain_order=True
             )
+            parts = [batch.select(*columns) if columns else batch for batch in batches]
             n_rows = self.frame.select(pl.len()).collect().item()
         n_read = sum(part.height for part in parts)
         if n_read != n_rows:  # as may be after a panic of polars
@@ -80,7 +83,7 @@ def read_frame(path: Path) -> pl.DataFrame:
     """Read a whole file; raises SourceError as `scan`, and where a line of JSONL is broken."""
     faults = Faults(path)
     table = scan(path, faults)
-    frame = table.collect(pl.all()) if table.schema else pl.DataFrame()
+    frame = table.collect()
     if str(faults):
         raise SourceError(f"{faults}; see that the file is complete and has one object a line.")
     return frame

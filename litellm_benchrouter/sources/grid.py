@@ -75,6 +75,8 @@ class Placed:
     ----------
     row_of, model_of : ndarray of int64
         Number in the benchmark of each sample and each model of the source; -1 where left out.
+    has_twins : bool
+        Whether two of its models have the same number.
     n_correct, n_given : int
         How many of its labels are 1, and how many of its scores are in the benchmark.
     """
@@ -84,6 +86,8 @@ class Placed:
         self.row_of: NDArray[np.int64] = np.empty(0, dtype=np.int64)
         self.numbers = [n for n in results.columns if n not in ("row", "model", "score")]
         self.n_correct = self.n_given = 0
+        there = model_of[model_of >= 0]
+        self.has_twins = len(set(there)) < len(there)
 
     def parts(self) -> Iterator[pl.DataFrame]:
         """Yield the results, some after the other, without what is left out."""
@@ -185,11 +189,12 @@ class Grid:
     def _fill(self, source: Placed, part: pl.DataFrame, eta: NDArray[np.float64]) -> int:
         """Write scores; return how many found another score in their cell."""
         cells = self._cells(part)
-        # Of the names of one model that score the same cell the first in the file stays.
         is_free = np.isnan(self.scores.take(cells))
-        free = part.filter(pl.Series(is_free, dtype=pl.Boolean))
-        into, first = np.unique(cells[is_free], return_index=True)
-        free = free[first]
+        free = part if is_free.all() else part.filter(pl.Series(is_free))
+        into = cells[is_free]
+        if source.has_twins:  # the first in the file stays
+            into, first = np.unique(into, return_index=True)
+            free = free[first]
         labels = free["score"].to_numpy() > eta[free["row"].to_numpy()]
         self.correctness.put(into, labels.astype(np.uint8))
         self.scores.put(into, _floats(free["score"]))

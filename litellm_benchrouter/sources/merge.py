@@ -22,7 +22,7 @@ from litellm_benchrouter.sources.grid import (
     thresholds,
 )
 from litellm_benchrouter.sources.record import SourceTable
-from litellm_benchrouter.sources.tidy import count
+from litellm_benchrouter.sources.tidy import count, models_of
 
 __all__ = ["MergeReport", "SourceJudgement", "SourceReport", "merge"]
 
@@ -223,7 +223,7 @@ def _models(
     number = {model: m for m, model in enumerate(models)}
     placed = []
     for (table, _), n_scores, left_out in zip(tables, tallies, dropped, strict=True):
-        theirs = table.results["model"].cat.get_categories()
+        theirs = models_of(table.results)
         model_of = np.array([number.get(aliases.get(n, n), -1) for n in theirs], dtype=np.int64)
         n_left_out = sum(n for name, n in n_scores.items() if aliases.get(name, name) not in number)
         count(left_out, "scores of models that are not kept", n_left_out)

@@ -56,18 +56,25 @@ class SourceTable:
     warnings: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, samples: pl.DataFrame, scores: pl.DataFrame) -> Self:
+    def of(
+        cls,
+        samples: pl.DataFrame,
+        scores: pl.DataFrame,
+        models: dict[str, ModelFacts] | None = None,
+    ) -> Self:
         """Make a table from scores with `sample_id` and `model` as text, as `scores` returns."""
         dropped: Counter[str] = Counter()
         ids = samples.select("sample_id").with_row_index("row")
         placed = scores.join(ids, on="sample_id", how="inner", maintain_order="left")
         count(dropped, "scores of unknown samples", scores.height - placed.height)
-        models = pl.Enum(placed["model"].unique(maintain_order=True))
+        names = pl.Enum(placed["model"].unique(maintain_order=True))
         # What a float32 cannot hold would be infinite in the benchmark.
         finite = pl.when(pl.col("score").cast(pl.Float32).is_finite()).then("score")
-        results = placed.with_columns(pl.col("model").cast(models), finite.alias("score"))
+        results = placed.with_columns(pl.col("model").cast(names), finite.alias("score"))
         first = ("row", "model", "score")
-        return cls(samples, results.select(*first, pl.exclude(*first, "sample_id")), {}, dropped)
+        return cls(
+            samples, results.select(*first, pl.exclude(*first, "sample_id")), models or {}, dropped
+        )
 
     @property
     def scores(self) -> pl.DataFrame:

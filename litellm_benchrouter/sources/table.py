@@ -339,7 +339,7 @@ class _Reading:
         """Leave out samples without a prompt or of other tasks, with their results."""
         useful, position = useful_samples(samples, tasks, self.path, self.dropped)
         results = placed(results, position, self.dropped)
-        self.dropped += self.faults.counted()
+        self.dropped.update(self.faults.counted())
         if not results["score"].count():
             left_out = ", ".join(f"{words}: {n}" for words, n in sorted(self.dropped.items()))
             raise SourceError(

@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,15 +85,13 @@ def read_labels(
     strangers: Counter[str] = Counter()
     unknown_inputs = 0
     for place, line in _lines(path, warnings):
-        key, model = _key(line, path, place), _model(line, path, place)
-        score = _score(line, path, place)
-        model = (aliases or {}).get(model, model)
+        key, model, score = parse_label(line, f"{path}, {place}", aliases or {})
         if model not in column:
             strangers[model] += 1
         elif key not in rows:
             unknown_inputs += 1
         else:
-            out[rows[key], column[model]] = score
+            out[rows[key], column[model]] = np.nan if score is None else score
     if strangers:
         warnings.append(
             f"{path}: {strangers.total()} labels are of models that the benchmark does not know "
@@ -138,39 +136,54 @@ def _lines(path: Path, warnings: list[str]) -> Iterator[tuple[str, Mapping[str, 
         )
 
 
-def _key(line: Mapping[str, Any], path: Path, place: str) -> str:
-    key, prompt = line.get("prompt_sha256"), line.get("prompt")
-    if isinstance(key, str) and key:
-        return key.strip().lower()
-    if isinstance(prompt, str):
-        return prompt_key(prompt)
-    raise SourceError(
-        f'{path}, {place}, names no prompt; give "prompt", or "prompt_sha256" in hex.'
-    )
+class Label(NamedTuple):
+    """What a line of labels says: `score` is None where there is none or it is taken back."""
+
+    key: str
+    model: str
+    score: float | None
 
 
-def _model(line: Mapping[str, Any], path: Path, place: str) -> str:
-    model = line.get("model")
-    if isinstance(model, str) and model:
-        return model
-    raise SourceError(f'{path}, {place}, names no model; give "model" on every line.')
+def parse_label(line: Mapping[str, Any], place: str, aliases: Mapping[str, str]) -> Label:
+    """Read a label, the one way for builds, journals and labels made elsewhere.
 
+    Parameters
+    ----------
+    line : mapping
+        With `prompt_sha256` (in hex, of either case) or `prompt`, `model` and `score`: a number,
+        a text that is one, true or false, or null.
+    place : str
+        For messages.
+    aliases : mapping of str to str
+        Other name of a model -> canonical name.
 
-def _score(line: Mapping[str, Any], path: Path, place: str) -> float:
+    Raises
+    ------
+    SourceError
+        If it is no label.
+    """
+    key, prompt, model = line.get("prompt_sha256"), line.get("prompt"), line.get("model")
+    key = key.strip().lower() if isinstance(key, str) else ""
+    if isinstance(prompt, str) and prompt:
+        if key and key != prompt_key(prompt):
+            raise SourceError(f"{place}: prompt_sha256 is not the SHA-256 of its prompt. Drop it.")
+        key = prompt_key(prompt)
+    if not key:
+        raise SourceError(f'{place} names no prompt. Give "prompt", or "prompt_sha256" in hex.')
+    if not isinstance(model, str) or not model.strip():
+        raise SourceError(f'{place} names no model. Give "model" on every line.')
     if "score" not in line:
-        raise SourceError(f'{path}, {place}, has no score; give "score", or null for none.')
-    value = line["score"]
-    if value is None or value == "":
-        return math.nan
+        raise SourceError(f'{place} has no score. Give "score", or null for none.')
+    value, model = line["score"], model.strip()
+    text = "" if value is None else str(value).strip().lower()
     try:
-        score = float(value)
-    except (TypeError, ValueError, OverflowError):
+        score = {"true": 1.0, "false": 0.0}.get(text)
+        score = float(text) if score is None and text not in ("", "nan") else score
+    except (ValueError, OverflowError):
         score = math.inf
-    if math.isnan(score) or 0.0 <= score <= 1.0:
-        return score
-    raise SourceError(
-        f"{path}, {place}: the score is {value!r}; give a number from 0 to 1, or null."
-    )
+    if score is not None and not 0.0 <= score <= 1.0:
+        raise SourceError(f"{place}: the score is {value!r}. Give a number from 0 to 1, or null.")
+    return Label(key, aliases.get(model, model), score)
 
 
 def read_task_inputs(tasks: Mapping[str, TaskConfig]) -> dict[str, list[str]]:

@@ -152,6 +152,13 @@ def useful_samples(
     return samples.filter(pl.Series(is_useful, dtype=pl.Boolean)), position
 
 
+def models_of(results: pl.DataFrame) -> list[str]:
+    """Return the models' names in the order of their numbers."""
+    dtype = results.schema["model"]
+    assert isinstance(dtype, pl.Enum)
+    return dtype.categories.to_list()
+
+
 def placed(
     results: pl.DataFrame, position: NDArray[np.int64], dropped: Counter[str]
 ) -> pl.DataFrame:
@@ -162,7 +169,7 @@ def placed(
         count(dropped, "scores of samples left out", int(np.count_nonzero(row < 0)))
         results, row = results.filter(is_there), row[row >= 0]
     results = results.with_columns(pl.Series("row", row.astype(np.uint32)))
-    n_models = len(results["model"].cat.get_categories())
+    n_models = len(models_of(results))
     is_taken = np.zeros(int(row.max(initial=-1) + 1) * n_models, dtype=bool)
     for part in results.iter_slices(1 << 20):
         model = part["model"].to_physical().to_numpy()

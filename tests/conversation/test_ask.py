@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from conversation.test_text import ANYTHING, BODIES
 from litellm_benchrouter.conversation.ask import first_ask, read_ask
-from tests.conversation.test_text import ANYTHING, BODIES
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "agents"
 

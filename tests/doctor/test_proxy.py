@@ -171,7 +171,7 @@ def test_a_group_whose_models_are_all_known_is_well() -> None:
     found = checked(entry("g", "ant"), entry("g", "x", benchrouter_model="bee"), entry("g", "cat"))
     assert bad(found) == []
     assert [finding.found for finding in found] == [
-        "g offers ant, bee, cat",
+        "g offers ant, bee and cat",
         "each of the benchmark's 3 models has a deployment",
     ]
 

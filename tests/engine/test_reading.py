@@ -14,7 +14,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from litellm_benchrouter.sources.results import Wide
 from polars.testing import assert_frame_equal
 
 from litellm_benchrouter.embedders import load_embedder
@@ -47,10 +46,13 @@ def test_tables_come_back_as_they_were_read(engine: Engine):
             {"sample_id": [f"s{number}", "t"], "task": "ä", "prompt": ["a\0b", None]},
             schema_overrides={"task": pl.Categorical},
         )
-        scores = {"ant": [0.1, None], "bee": [float("nan"), number]}
+        results = pl.DataFrame(
+            {"row": [0, 1], "model": ["ant", "bee"], "score": [None, number]},
+            schema={"row": pl.UInt32, "model": pl.Enum(["ant", "bee"]), "score": pl.Float64},
+        )
         return SourceTable(
             samples,
-            Wide(pl.DataFrame(scores, schema={"ant": pl.Float32, "bee": pl.Float64})),
+            results,
             {"ant": ModelFacts(params_b=number)},
             Counter({"rows without a prompt": number}),
             n_rows=number,
@@ -61,9 +63,7 @@ def test_tables_come_back_as_they_were_read(engine: Engine):
 
     for one, other in zip(here, there, strict=True):
         assert_frame_equal(other.samples, one.samples)
-        assert isinstance(other.results, Wide)
-        assert isinstance(one.results, Wide)
-        assert_frame_equal(other.results.frame, one.results.frame)
+        assert_frame_equal(other.results, one.results)
         assert other.models == one.models
         assert other.dropped == one.dropped
         assert type(other.dropped) is Counter

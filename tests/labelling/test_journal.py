@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import resource
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from labelling.conftest import Lab, prompt
 from litellm_benchrouter.errors import LabellingError, SourceError
 from litellm_benchrouter.labelling.journal import Journal, writing
-from litellm_benchrouter.sources.tasks import prompt_key
+from litellm_benchrouter.sources.tasks import prompt_key, read_labels
 
 LINE = {"prompt_sha256": "ab", "model": "ant", "score": 1.0, "event": "given"}
 
@@ -61,10 +63,9 @@ def test_a_last_line_without_its_line_feed_stays(tmp_path):
     [
         ("nonsense", "line 2 is not a JSON object"),
         ("[]", "line 2 is not a JSON object"),
-        ('{"model": "ant", "score": 1}', "line 2 is no label"),
-        ('{"prompt": "a", "model": "ant"}', "line 2 is no label"),
+        ('{"model": "ant", "score": 1}', "line 2 names no prompt"),
+        ('{"prompt": "a", "model": "ant"}', "line 2 has no score"),
         ('{"prompt": "a", "model": "ant", "score": 3}', "line 2: the score is 3"),
-        ('{"prompt": "a", "model": "ant", "score": NaN}', "line 2: the score is nan"),
         ('{"prompt": "a", "model": "ant", "score": null, "event": "answer"}', "without a text"),
     ],
 )
@@ -148,3 +149,24 @@ def test_a_wrong_label_is_named_and_none_is_taken_in(lab: Lab, content, told):
     assert ended.code == 2
     assert told in ended.err
     assert not lab.journal.exists() or lab.journal.read_bytes() == b""
+
+
+def test_a_journal_and_a_build_read_the_same_labels(tmp_path: Path):
+    path = tmp_path / "t.jsonl"
+    lines = [
+        {"prompt_sha256": prompt_key("p").upper(), "model": "old-name", "score": "1"},
+        {"prompt": "q", "model": " a ", "score": True},
+        {"prompt": "p", "model": "b", "score": ""},
+        {"prompt": "q", "model": "b", "score": float("nan")},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cells = Journal(path, {"old-name": "a"}).cells
+    assert {key: cell.score for key, cell in cells.items()} == {
+        (prompt_key("p"), "a"): 1.0,
+        (prompt_key("q"), "a"): 1.0,
+        (prompt_key("p"), "b"): None,
+        (prompt_key("q"), "b"): None,
+    }
+    scores = read_labels(path, ["p", "q"], ["a", "b"], aliases={"old-name": "a"})
+    assert scores[:, 0].tolist() == [1.0, 1.0]
+    assert np.isnan(scores[:, 1]).all()

@@ -7,10 +7,14 @@ import json
 import pytest
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.labelling.judge import judge_messages, read_verdict
-from litellm_benchrouter.labelling.metrics import json_in, parse_metric
-from litellm_benchrouter.labelling.normal import normal
-from litellm_benchrouter.labelling.questions import Question
+from litellm_benchrouter.labelling.metrics import (
+    json_in,
+    judge_messages,
+    normal,
+    parse_metric,
+    read_verdict,
+)
+from litellm_benchrouter.labelling.task import Question
 
 
 def score(metric: str, answer: str, reference: object) -> float:

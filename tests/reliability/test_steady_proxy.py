@@ -6,7 +6,9 @@ import asyncio
 import csv
 import itertools
 import json
-from collections.abc import Iterator
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.cli.demo import PROMPTS, copy_files
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.costs.policy import Policy, Terms
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 
@@ -60,6 +63,7 @@ class Answer:
     status: int
     model: str | None
     artifact: str | None
+    policy: str = "quality"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class Steady:
     routers: dict[str, BenchRouter]
 
     def pick(self, answer: Answer) -> str:
-        return self.routers[str(answer.artifact)].decide(answer.prompt).pick
+        terms = Terms(Policy.parse(answer.policy))
+        return self.routers[str(answer.artifact)].decide(answer.prompt, terms=terms).pick
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +106,7 @@ def steady(
                 "method": "paper",
                 "publish": {"require": "nothing"},
                 "sources": [{"path": "benchmark.csv"}],
+                "request_policies": {"quality": True, "balanced": True, "within": True},
                 "serving": {
                     "log_level": "info",
                     "poll_seconds": 0.1,
@@ -135,16 +141,21 @@ def ask(proxy: ProxyProcess, content: Any, group: str = "smart", **body: Any) ->
 
 
 async def load(
-    proxy: ProxyProcess, at_once: int, answers: list[Answer], until: asyncio.Event
+    proxy: ProxyProcess,
+    at_once: int,
+    answers: list[Answer],
+    until: asyncio.Event,
+    policies: Sequence[str] = ("quality",),
 ) -> None:
     """Keep requests under way until an event; add what each was answered."""
     prompts = itertools.cycle(prompt for prompt, *_ in PROMPTS)
 
-    async def worker(client: httpx.AsyncClient) -> None:
+    async def worker(client: httpx.AsyncClient, policy: str) -> None:
+        asking = {"x-benchrouter-policy": policy}
         while not until.is_set():
             prompt = next(prompts)
             body = {"model": "smart", "messages": [{"role": "user", "content": prompt}]}
-            response = await client.post("/v1/chat/completions", json=body)
+            response = await client.post("/v1/chat/completions", json=body, headers=asking)
             headers = response.headers
             answers.append(
                 Answer(
@@ -152,6 +163,7 @@ async def load(
                     response.status_code,
                     headers.get("x-benchrouter-model"),
                     headers.get("x-benchrouter-artifact"),
+                    policy,
                 )
             )
 
@@ -161,7 +173,8 @@ async def load(
         timeout=60,
         trust_env=False,
     ) as client:
-        await asyncio.gather(*(worker(client) for _ in range(at_once)))
+        asked = itertools.islice(itertools.cycle(policies), at_once)
+        await asyncio.gather(*(worker(client, policy) for policy in asked))
 
 
 @pytest.mark.parametrize(
@@ -195,6 +208,48 @@ async def test_versions_swapped_every_second_under_load_leave_no_trace_but_their
     assert swaps >= seconds - 1
     assert "passed through" not in steady.proxy.log
     print(f"{len(answers)} answers in {seconds} s, {swaps} changes of version")
+
+
+# A build that finds no room on the disk: what it writes may not be longer than 4 kB.
+FULL_DISK = """
+import resource, sys
+from litellm_benchrouter.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+sys.argv[1:] = ["build", "--config", "config.yaml"]
+main()
+"""
+
+
+async def test_64_callers_with_policies_of_their_own_beside_a_build_without_room_are_all_answered(
+    steady: Steady, upstream: FakeUpstream
+) -> None:
+    stop, answers = asyncio.Event(), list[Answer]()
+    before = steady.store.current()
+
+    async def disturb() -> None:
+        for version in steady.routers:
+            n_before = len(answers)
+            steady.store.publish(version)
+            ended = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", FULL_DISK), cwd=steady.proxy.folder, stderr=PIPE
+            )
+            _, said = await ended.communicate()
+            assert ended.returncode == 1 and b"Error: " in said, said
+            assert steady.store.current() == version
+            while len(answers) < n_before + 128:
+                await asyncio.sleep(0.02)
+        steady.store.publish(str(before))
+        stop.set()
+
+    policies = [kind for step in range(1, 9) for kind in ("quality", f"within:0.{step}")]
+    async with asyncio.timeout(300), asyncio.TaskGroup() as group:
+        group.create_task(load(steady.proxy, 64, answers, stop, policies))
+        group.create_task(disturb())
+
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.policy for answer in answers} == set(policies)
+    assert {a.policy: a.model for a in answers if a.model != steady.pick(a)} == {}
+    assert "passed through" not in steady.proxy.log
 
 
 BODIES: list[tuple[str, Any]] = [

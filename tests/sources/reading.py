@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import SourceTable
 
 
 def means(table: SourceTable, column: str = "score") -> dict[tuple[str, str], float]:

@@ -127,6 +127,13 @@ def test_a_run_that_succeeded_is_read_before_a_newer_one_that_failed(
     assert read(tmp_path).samples.height == 15
 
 
+def test_a_cancelled_run_without_samples_is_named_with_its_status(tmp_path: Path) -> None:
+    log = {"status": "cancelled", "eval": {"task": "t", "model": "m"}, "samples": []}
+    file = written(tmp_path, log)
+    with pytest.raises(SourceError, match=f"{file}: holds no samples; its status is 'cancelled'"):
+        read(tmp_path)
+
+
 def test_epochs_are_averaged(logs: Path) -> None:
     table = read(logs / "logs")
     [file] = (logs / "logs").glob("*arithmetic_HHuqiYuEoJS72sijDVc3Ph.eval")

@@ -256,3 +256,42 @@ def test_where_nothing_remains_the_error_names_file_and_line(tmp_path: Path) -> 
     assert str(caught.value).startswith(f"{file}: line 1 has no arguments, and nothing else")
     with pytest.raises(SourceError, match=r"prompt is \"question\"; choose among input"):
         read(tmp_path, prompt="question")
+
+
+TEMPLATES = {
+    "chatml": "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    "llama3": "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    "gemma": "<start_of_turn>user\n{}<end_of_turn>\n<start_of_turn>model\n",
+    "mistral": "[INST] {} [/INST]",
+    "llama2": "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\n{} [/INST]",
+    "phi": "<|system|>\nBe brief.<|end|>\n<|user|>\n{}<|end|>\n<|assistant|>\n",
+    "deepseek": "<｜begin▁of▁sentence｜><｜User｜>{}<｜Assistant｜>",
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("is_in_turns", [True, False])
+def test_of_a_chat_that_a_template_made_one_text_the_question_alone_is_the_prompt(
+    tmp_path: Path, template: str, is_in_turns: bool
+) -> None:
+    turn = TEMPLATES[template]
+    stamp = "2025-01-02T03-04-05.000001"
+    shots = [f"Question: What is {i} + {i}?\nAnswer:" for i in range(3)]
+    changed = []
+    for i in range(4):
+        own = f"Question: Bob has {i} apples; how many?\nAnswer:"
+        if is_in_turns:
+            sent = "".join(turn.format(shot) + "4\n" for shot in shots) + turn.format(own)
+        else:
+            sent = turn.format("\n\n".join([*(f"{shot} 4" for shot in shots), own]))
+        doc = {"question": f"Bob has {i} apples; how many?", "answer": "4"}
+        changed.append({"doc_id": i, "doc": doc, "arguments": [[sent, {}]], "acc": i % 2})
+    write(tmp_path / f"samples_t_{stamp}.jsonl", changed)
+    results = {"configs": {"t": {}}, "n-shot": {"t": 3}, "model_name": "m"}
+    (tmp_path / f"results_{stamp}.json").write_text(json.dumps(results))
+    assert list(prompts(read(tmp_path)).values()) == [
+        f"Question: Bob has {i} apples; how many?\nAnswer:" for i in range(4)
+    ]
+    sent = changed[0]["arguments"][0][0]
+    assert prompts(read(tmp_path, prompt="request"))["t/0"] == sent

@@ -23,7 +23,7 @@ from litellm_benchrouter.paper.benchmark import (
     task_accuracy,
 )
 from litellm_benchrouter.sources.merge import MergeReport, SourceJudgement, merge
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import SourceTable
 from litellm_benchrouter.sources.table import read
 
 Row = tuple[str, str, str, str, float | None]
@@ -38,7 +38,7 @@ def source(
         rows, schema=dict.fromkeys(columns[:4], pl.String) | {"score": pl.Float64}, orient="row"
     )
     numbers = [pl.Series(name, values, dtype=pl.Float64) for name, values in more.items()]
-    return SourceTable(
+    return SourceTable.of(
         frame.select(columns[:3]).unique("sample_id", keep="first", maintain_order=True),
         frame.select("sample_id", "model", "score").with_columns(numbers),
         models or {},
@@ -252,6 +252,8 @@ def test_what_makes_the_result_less_than_it_seems_is_warned_of() -> None:
     assert benchmark.tasks == ("t", "u")
     assert report.warnings == [
         "Models without any score are left out: silent.",
+        "A: all 4 results count as correct, so no model can be told from another. Check the scores "
+        "and the threshold.",
         "A lacks tasks that have a threshold: w.",
         "Tasks without any score are left out: v.",
         "1 of 2 models have no score in some task, so averages over tasks do not compare like with "
@@ -259,6 +261,8 @@ def test_what_makes_the_result_less_than_it_seems_is_warned_of() -> None:
         "Tasks with a single sample: u.",
         "1 samples repeat the prompt of another sample of their task under another id (sources "
         "that share samples must share their ids).",
+        "Tasks that share at least half of their prompts with other tasks: t, u. Their results do "
+        "not say how the router does on a new task.",
     ]
     complete = source(("1", "t", "p", "m", 1), ("2", "t", "q", "m", 0))
     assert merged(complete)[1].warnings == []
@@ -308,6 +312,7 @@ rows_of_a_source = st.lists(
     ),
     min_size=1,
     max_size=8,
+    unique_by=lambda row: row[:2],
 )
 
 
@@ -364,7 +369,7 @@ def test_a_set_cut_by_models_merges_to_the_whole(shared: Path) -> None:
     whole = read(shared / "data" / "openllm_v2")
     models = whole.scores["model"].unique().sort()
     parts = [
-        SourceTable(whole.samples, whole.scores.filter(pl.col("model").is_in(some.implode())))
+        SourceTable.of(whole.samples, whole.scores.filter(pl.col("model").is_in(some.implode())))
         for some in (models[:7], models[7:8], models[8:])
     ]
     one, _ = merged(whole)
@@ -374,3 +379,24 @@ def test_a_set_cut_by_models_merges_to_the_whole(shared: Path) -> None:
     np.testing.assert_array_equal(many.correctness, one.correctness)
     np.testing.assert_array_equal(many.scores, one.scores)
     assert [s.dropped for s in report.sources] == [{}, {}, {}]
+
+
+def test_scores_above_1_need_a_threshold() -> None:
+    table = source(("1", "t", "p", "m", 9.0), ("1", "t", "p", "n", 2.0), ("2", "u", "q", "m", 1.0))
+    with pytest.raises(SourceError, match=r"A: scores go up to 9 in task t, .* Set `threshold`"):
+        merged(table)
+    assert merged(table, threshold=5.0)[0].correctness.tolist() == [[1, 0], [0, 255]]
+    assert merged(table, thresholds={"t": 5.0})[0].correctness.tolist() == [[1, 0], [1, 255]]
+    assert len(merged(source(("1", "t", "p", "m", 1.0), ("1", "t", "p", "n", 0.0)))[0]) == 1
+
+
+def test_labels_that_are_all_equal_and_tasks_that_share_prompts_are_warned_of() -> None:
+    same = source(("1", "t", "p", "m", 1.0), ("1", "t", "p", "n", 0.75))
+    assert "A: all 2 results count as correct" in merged(same)[1].warnings[0]
+    assert "count as wrong" in merged(same, threshold=2.0)[1].warnings[0]
+    rows = [("1", "t", "p"), ("2", "t", "q"), ("3", "u", "p"), ("4", "v", "r"), ("5", "v", "s")]
+    table = source(*((*row, "m", float(i % 2)) for i, row in enumerate(rows)))
+    [families] = [w for w in merged(table)[1].warnings if "share at least half" in w]
+    assert "with other tasks: t, u. " in families
+    table.warnings.append("B is gone.")
+    assert "A: B is gone." in merged(table)[1].warnings

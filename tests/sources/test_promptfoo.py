@@ -57,6 +57,24 @@ def test_an_error_is_missing_and_a_failed_assertion_is_wrong(results: Path) -> N
     assert 0.0 in by_sample(read(results / "tone.json"), "forest/maple-7b").values()
 
 
+def test_a_test_that_failed_is_wrong_whatever_the_mean_of_its_assertions(tmp_path: Path) -> None:
+    rows = [
+        {"provider": {"id": model}, "prompt": {"raw": "p"}, "score": score} | stated
+        for model, score, stated in (
+            *(("a", 0.75, {"success": False}), ("b", 0.4, {"success": True})),
+            ("old", 0.75, {}),  # a version that does not say whether the test passed
+        )
+    ]
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps({"results": {"results": rows}}))
+    read_as = {
+        metric: [next(iter(by_sample(read(file, **options), m).values())) for m in "ab"]
+        for metric, options in {"default": {}, "score": {"metric": "score"}}.items()
+    }
+    assert read_as == {"default": [0.0, 1.0], "score": [0.75, 0.4]}
+    assert list(by_sample(read(file), "old").values()) == [0.75]
+
+
 def test_repetitions_are_averaged(results: Path) -> None:
     table = read(results / "units.json")
     assert table.samples.height == 15
@@ -64,7 +82,7 @@ def test_repetitions_are_averaged(results: Path) -> None:
     own: dict[str, list[float]] = {}
     for row in rows:
         if row["provider"]["label"] == "forest/birch-70b":
-            own.setdefault(row["prompt"]["raw"], []).append(row["score"])
+            own.setdefault(row["prompt"]["raw"], []).append(row["success"])
     assert {len(scores) for scores in own.values()} == {2}
     scores = by_sample(table, "forest/birch-70b")
     for key, prompt in prompts(table).items():

@@ -13,7 +13,7 @@ from litellm_benchrouter import sources
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.paper.benchmark import MISSING
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import SourceTable
 
 RAW = {
     "helm": "helm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Callable
@@ -17,9 +18,9 @@ from litellm_benchrouter import sources
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources.frames import read_frame
-from litellm_benchrouter.sources.source_table import SourceTable
+from litellm_benchrouter.sources.record import SourceTable
 from litellm_benchrouter.sources.table import read
-from litellm_benchrouter.sources.tidy import as_numbers
+from litellm_benchrouter.sources.tidy import as_number
 
 SETS = [
     "alpaca_eval",
@@ -64,6 +65,12 @@ def csv(tmp_path: Path, text: str, name: str = "results.csv") -> Path:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def numbers_in(values: list[str | None], *, decimal_comma: bool = False) -> pl.Series:
+    """Return a column of text as numbers: null where it is empty, NaN where it is no number."""
+    column = as_number(pl.col("x"), pl.String(), {"pass": 1.0}, decimal_comma)
+    return pl.DataFrame({"x": values}, schema={"x": pl.String}).select(column).to_series()
 
 
 def scores_of(table: SourceTable) -> dict[tuple[str, str], float | None]:
@@ -138,9 +145,14 @@ def test_jsonl_takes_mixed_types_and_what_python_writes_for_nan(tmp_path: Path) 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1))
 def test_numbers_written_as_text_are_read_exactly(values: list[float]) -> None:
-    numbers, is_other = as_numbers(pl.Series([repr(value) for value in values]))
-    assert numbers.to_list() == values
-    assert not is_other.any()
+    assert numbers_in([repr(value) for value in values]).to_list() == values
+
+
+def test_percents_words_and_decimal_commas_are_numbers_where_they_may_be() -> None:
+    values = ["90 %", "Pass", "0,5", "-,5", "1,000.5", "5%%", "%"]
+    numbers = numbers_in(values, decimal_comma=True).fill_nan(None).to_list()
+    assert numbers == [0.9, 1.0, 0.5, -0.5, None, None, None]
+    assert numbers_in(["0,5"]).is_nan().all()
 
 
 # Without control characters: Python takes some of them for blanks, Unicode does not.
@@ -149,10 +161,9 @@ texts = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_
 
 @given(st.lists(st.none() | texts | st.floats().map(str)))
 def test_every_text_is_a_number_or_empty_or_counted(values: list[str | None]) -> None:
-    numbers, is_other = as_numbers(pl.Series(values, dtype=pl.String))
-    empty = sum(value is None or not value.strip() for value in values)
-    assert len(values) == numbers.count() + is_other.sum() + empty
-    assert numbers.drop_nulls().is_finite().all()
+    numbers = numbers_in(values)
+    assert numbers.null_count() == sum(value is None or not value.strip() for value in values)
+    assert not numbers.is_infinite().any()
 
 
 def test_further_columns_are_kept_and_unknown_ones_named(tmp_path: Path) -> None:
@@ -193,21 +204,15 @@ def test_empty_prompts_go_with_their_scores_and_rows_keep_their_numbers(tmp_path
     }
 
 
-def test_of_repeated_scores_the_first_stays_and_differing_ones_are_counted_apart(
-    tmp_path: Path,
-) -> None:
+def test_several_results_of_a_sample_and_model_are_averaged(tmp_path: Path) -> None:
     text = (
         "sample_id,task,prompt,model,score\n"
-        "1,t,p,m,1\n1,t,p,m,1\n1,t,p,m,0\n"  # the same again, then another result
+        "1,t,p,m,1\n1,t,p,m ,1\n1,t,p,m,0\n"  # the name of a model has no blanks around it
         "2,t,q,m,\n2,t,q,m,0.5\n"  # a failed run, then its repetition
     )
     table = read(csv(tmp_path, text))
-    assert scores_of(table) == {("1", "m"): 1, ("2", "m"): 0.5}
-    assert table.dropped == {
-        "repeated scores": 2,
-        "repeated scores that differ (the first stays)": 1,
-        "empty scores": 1,
-    }
+    assert scores_of(table) == {("1", "m"): pytest.approx(2 / 3), ("2", "m"): 0.5}
+    assert table.dropped == {"repeated results, which are averaged": 3, "empty scores": 1}
 
 
 def test_a_folder_counts_unknown_and_repeated_samples(tmp_path: Path) -> None:
@@ -374,12 +379,20 @@ def test_a_wide_table_has_no_metric_to_choose(tmp_path: Path) -> None:
         read(csv(tmp_path, "task,prompt,a\nt,p,1\n"), metric="f1")
 
 
-def test_a_cut_jsonl_file_names_the_line(tmp_path: Path) -> None:
+def test_broken_lines_of_jsonl_are_counted_and_the_others_read(tmp_path: Path) -> None:
     good = '{"task": "t", "prompt": "p", "model": "m", "score": 1}\n'
-    with pytest.raises(SourceError, match="line 3, is not valid JSON"):
-        read(csv(tmp_path, good * 2 + good[:20], "x.jsonl"))
-    with pytest.raises(SourceError, match="line 1, holds a list"):
-        read(csv(tmp_path, f"[{good}]".replace("\n", ""), "x.jsonl"))
+    path = csv(tmp_path, good + "[1]\n" + good + good[:20], "x.jsonl")
+    table = read(path)
+    assert table.scores["score"].to_list() == [1]
+    assert table.dropped == {
+        "file x.jsonl: line 2 is not an object": 1,
+        "file x.jsonl: line 4 is not JSON (Unterminated string starting at)": 1,
+        "repeated results, which are averaged": 1,
+    }
+    with pytest.raises(SourceError, match="line 2 is not an object"):
+        read_frame(path)
+    with pytest.raises(SourceError, match=r"line 1 is not JSON .* give a file with results"):
+        read(csv(tmp_path, good[:20], "y.jsonl"))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
@@ -398,7 +411,7 @@ def test_a_path_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
             read(tmp_path / name)
     with pytest.raises(SourceError, match="no samples file"):
         read(tmp_path)
-    with pytest.raises(SourceError, match=r"none of \.parquet, \.csv, \.jsonl, \.ndjson"):
+    with pytest.raises(SourceError, match=r"none of \.parquet, \.csv, .* save the sheet as CSV"):
         read(csv(tmp_path, "x", "results.xlsx"))
     for kind in ("csv", "parquet"):
         WRITERS[kind](SAMPLES, tmp_path / f"samples.{kind}")
@@ -406,9 +419,23 @@ def test_a_path_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_prompt_that_is_no_text_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", WRITERS)
+def test_of_a_prompt_that_is_a_chat_the_last_user_message_counts(tmp_path: Path, kind: str) -> None:
+    chat = [{"role": "user", "content": "first"}, {"role": "assistant", "content": "yes?"}]
+    chat.append({"role": "user", "content": "What is one?"})
+    prompts = pl.Series([chat if kind != "csv" else json.dumps(chat)])
+    frame = pl.DataFrame({"task": ["t"], "prompt": prompts, "model": ["m"], "score": [1]})
+    WRITERS[kind](frame, tmp_path / f"x.{kind}")
+    assert read(tmp_path / f"x.{kind}").samples["prompt"].to_list() == ["What is one?"]
+
+
+def test_nested_text_is_refused_and_a_chat_without_text_has_no_prompt(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"task": [["t"]], "prompt": ["p"], "model": ["m"], "score": [1]})
+    frame.write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(SourceError, match='in its column "task"'):
+        read(tmp_path / "x.parquet")
     row = {"task": "t", "prompt": [{"role": "user"}], "model": "m", "score": 1}
-    with pytest.raises(SourceError, match='in its column "prompt"'):
+    with pytest.raises(SourceError, match="empty prompts: 1"):
         read(csv(tmp_path, json.dumps(row), "x.jsonl"))
 
 
@@ -447,7 +474,7 @@ def test_a_source_is_read_by_kind_with_options_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='"tabel" is no kind of source; there are helm'):
         sources.read("tabel", path, {})
     with pytest.raises(
-        ConfigError, match='no option "metrics"; it has columns, metric, rankers, task, tasks'
+        ConfigError, match='no option "metrics"; it has columns, encoding, metric, model, models'
     ):
         sources.read("table", path, {"metrics": "f1"})
     with pytest.raises(ConfigError, match="option tasks is 't', but input should be a valid list"):
@@ -458,3 +485,102 @@ def test_a_source_is_read_by_kind_with_options_checked(tmp_path: Path) -> None:
 def test_every_kind_has_a_reader_that_names_its_options(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigError, match=f'kind {kind} has no option "nonsense"; it has '):
         sources.read(kind, tmp_path, {"nonsense": 1})
+
+
+WIDE = "task,prompt,a,b{name}\nt,one,1,0{0}\nt,two,0,1{1}\nu,three,1,1{2}\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("id", "Unnamed: 0", "difficulty", "input_tokens", "latency_s", "total_cost", "seed"),
+        *("faithfulness", "answer_relevancy", "response_length", "created_at", "num_turns"),
+    ],
+)
+def test_columns_of_numbers_with_usual_names_are_no_models(tmp_path: Path, name: str) -> None:
+    path = csv(tmp_path, WIDE.format(",3", ",0.5", ",1", name=f",{name}"))
+    table = read(path)
+    assert set(table.scores["model"]) == {"a", "b"}
+    assert table.dropped == {f'values in the unknown column "{name}"': 3}
+    assert set(read(path, models=["a", name]).scores["model"]) == {"a", name}
+    assert set(read(path, models={"a": "gpt", "b": "llama"}).scores["model"]) == {"gpt", "llama"}
+
+
+def test_a_column_that_may_be_no_model_is_asked_about(tmp_path: Path) -> None:
+    path = csv(tmp_path, WIDE.format(",300", ",50", ",1", name=",mystery"))
+    with pytest.raises(SourceError, match=r"mystery hold outside \[0, 1\].*models: \[a, b\]"):
+        read(path)
+    assert set(read(path, models=["a", "b"]).scores["model"]) == {"a", "b"}
+    rows = "".join(f"t,p{i},{i % 2},{(i % 3) // 2},{i / 40}\n" for i in range(40))
+    path = csv(tmp_path, "task,prompt,a,b,mystery\n" + rows)
+    with pytest.raises(SourceError, match="mystery hold many different values"):
+        read(path)
+    path = csv(tmp_path, "task,prompt,a,b\nt,p,90,20\nt,q,3,80\n")  # one scale for all
+    assert set(read(path).scores["model"]) == {"a", "b"}
+
+
+def test_a_file_a_model_is_named_by_an_option_or_by_its_name(tmp_path: Path) -> None:
+    for name, score in (("gpt-4.1", 1), ("llama", 0)):
+        csv(tmp_path, f"task,prompt,score\nt,p,{score}\n", f"{name}.csv")
+    with pytest.raises(SourceError, match=r'no column "model".*option model, or as path a pattern'):
+        read(tmp_path / "llama.csv")
+    assert set(read(tmp_path / "llama.csv", model="mine").scores["model"]) == {"mine"}
+    table = read(tmp_path / "*.csv")
+    assert dict(table.scores.select("model", "score").iter_rows()) == {"gpt-4.1": 1, "llama": 0}
+    assert table.samples.height == 1
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        csv(tmp_path / folder, f"task,prompt,score\nt,p,{folder == 'x':d}\n", "scores.csv")
+    assert set(read(tmp_path / "?" / "scores.csv").scores["model"]) == {"x", "y"}
+    with pytest.raises(SourceError, match="matches no file"):
+        read(tmp_path / "*.tsv")
+
+
+def test_a_model_that_loses_its_results_to_another_prompt_is_named(tmp_path: Path) -> None:
+    rows = [f"{i},t,prompt {i} of {model},{model},1\n" for model in "ab" for i in range(4)]
+    table = read(csv(tmp_path, "sample_id,task,prompt,model,score\n" + "".join(rows)))
+    [warning] = table.warnings
+    assert "another prompt under the same sample_id: b (4 of 4)" in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("semicolons.csv", b"task;prompt;a;b\nt;p, q;0,9;0,1\n"),
+        ("excel.csv", b'"sep=;"\ntask;prompt;a;b\nt;p, q;0,9;0,1\n'),
+        ("tabs.tsv", b"task\tprompt\ta\tb\nt\tp, q\t0.9\t0.1\n"),
+        ("utf16.csv", "task,prompt,a,b\nt,'p, q',0.9,0.1\n".replace("'", '"').encode("utf-16")),
+        ("returns.csv", b'task,prompt,a,b\rt,"p, q",0.9,0.1\r'),
+        ("packed.csv.gz", gzip.compress(b'task,prompt,a,b\nt,"p, q",90 %,10%\n')),
+        ("list.json", b'[{"task": "t", "prompt": "p, q", "a": 0.9, "b": 0.1}]'),
+        ("lines.json", b'{"task": "t", "prompt": "p, q", "a": 0.9, "b": 0.1}\n'),
+    ],
+)
+def test_tables_are_read_as_programs_write_them(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    table = read(tmp_path / name)
+    assert table.samples["prompt"].to_list() == ["p, q"]
+    assert dict(table.scores.select("model", "score").iter_rows()) == {"a": 0.9, "b": 0.1}
+
+
+def test_another_encoding_is_named_and_can_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("task,prompt,a\nt,Où?,1\n".encode("latin-1"))
+    with pytest.raises(SourceError, match=r"not UTF-8.*encoding"):
+        read(path)
+    assert read(path, encoding="latin-1").samples["prompt"].to_list() == ["Où?"]
+    with pytest.raises(SourceError, match="unknown encoding"):
+        read(path, encoding="latin-99")
+
+
+def test_words_and_nested_fields_can_be_scores(tmp_path: Path) -> None:
+    path = csv(tmp_path, "task,prompt,a,b\nt,p,PASS,FAIL\nt,q,FAIL,PASS\n")
+    with pytest.raises(SourceError, match=r'"a" holds PASS, FAIL; say what they mean .*words'):
+        read(path)
+    assert read(path, words={"pass": 1, "Fail": 0}).scores["score"].to_list() == [1, 0, 0, 1]
+    row = {"task": "t", "prompt": "p", "model": "m", "metrics": {"acc": {"value": 0.5}}}
+    nested = csv(tmp_path, json.dumps(row) + "\n", "x.jsonl")
+    assert read(nested, score="metrics.acc.value").scores["score"].to_list() == [0.5]
+    pl.DataFrame([row]).write_parquet(tmp_path / "x.parquet")
+    columns = {"score": "metrics.acc.value"}
+    assert read(tmp_path / "x.parquet", columns=columns).scores["score"].to_list() == [0.5]

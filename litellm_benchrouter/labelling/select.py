@@ -8,19 +8,22 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.embed import read_vectors
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 from litellm_benchrouter.guarded.few_labels import herd
-from litellm_benchrouter.labelling.questions import Question
+from litellm_benchrouter.labelling.journal import Journal
+from litellm_benchrouter.labelling.task import LabelTask, Question
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.sources.tasks import prompt_key, read_inputs
+from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.directory import Store
 
 
-def choose(
+def select_inputs(
     questions: Sequence[Question],
     n: int,
     asked: Collection[str],
@@ -107,3 +110,24 @@ def input_vectors(
         warnings.append(f"the inputs are drawn at random, as they have no vectors: {error}")
         return None
     return embedded
+
+
+def choose_questions(
+    config: BenchRouterConfig, task: LabelTask, questions: list[Question], journal: Journal, n: int
+) -> list[Question]:
+    """Choose the inputs to label; see `select_inputs`."""
+    asked: set[str] = set()
+    given: set[str] = set()
+    for (key, _), cell in journal.cells.items():
+        (asked if cell.answer is not None or cell.error is not None else given).add(key)
+
+    def vectors() -> NDArray[np.float32] | None:
+        store = open_store(config)
+        version = store.current()
+        embedder = None
+        if version is not None:
+            opened = read_artifact(store.fetch(version), config=config.embedder)
+            embedder = opened.embedder
+        return input_vectors(config, store, embedder, questions, task.name, task.warnings)
+
+    return select_inputs(questions, n, asked, given, vectors, task=task.name, seed=config.seed)

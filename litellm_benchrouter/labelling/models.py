@@ -40,7 +40,7 @@ class Proxy:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class AskedModel:
     """A model that can be asked, and its replicas.
 
     Attributes
@@ -97,7 +97,7 @@ def models_named(config: BenchRouterConfig, proxy: Proxy) -> set[str]:
 
 def find_candidates(
     config: BenchRouterConfig, proxy: Proxy, known: set[str], wanted: Sequence[str] | None
-) -> list[Candidate]:
+) -> list[AskedModel]:
     """Find the deployments of the models to ask.
 
     Parameters
@@ -137,10 +137,10 @@ def find_candidates(
             "no candidates: no deployment in model_list is a model of the benchmark; say which it "
             f"is with model_info.{NAME}, or name models with --models."
         )
-    return [Candidate(name, entries) for name, entries in found.items()]
+    return [AskedModel(name, entries) for name, entries in found.items()]
 
 
-def find_judge(config: BenchRouterConfig, proxy: Proxy, name: str) -> Candidate:
+def find_judge(config: BenchRouterConfig, proxy: Proxy, name: str) -> AskedModel:
     """Find the deployments of a judge: a model's name, a group's, or that of a litellm model.
 
     Raises
@@ -156,7 +156,7 @@ def find_judge(config: BenchRouterConfig, proxy: Proxy, name: str) -> Candidate:
     ):
         found = [entry for entry in proxy.deployments if is_it(entry)]
         if found:
-            return Candidate(f"judge {name}", found)
+            return AskedModel(f"judge {name}", found)
     groups = sorted({str(entry.get("model_name")) for entry in proxy.deployments})
     raise ConfigError(
         f"the judge {name!r} is no model and no group of model_list; there are "

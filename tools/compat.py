@@ -29,10 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TESTED = ("1.94.3", "1.109.3", "1.110.2")
 """The oldest release, the last of the router in Python, and the newest of the router in Rust."""
-TESTS = (
-    "tests/compat",
-    *(f"tests/proxy/test_{name}.py" for name in ("routing", "preference", "groups", "virtual")),
-)
+TESTS = ("tests/compat",)
 UNITS = ("tests", "--ignore=tests/compat", "--ignore=tests/proxy", "--ignore=tests/benchmarks")
 _VERSIONS = """
 import json, platform

@@ -98,7 +98,7 @@ def test_labels_made_elsewhere_are_taken_in_once(lab: Lab):
     ended = given(lab, content)
     assert ended.code == 0
     assert "3 labels added, 0 replaced, 0 known already" in ended.out
-    assert "1 rows have prompts that are not among the task's inputs" in ended.out
+    assert "1 rows were left out: their prompts are not among the task's inputs" in ended.out
     before = lab.journal.read_bytes()
     assert "0 labels added, 0 replaced, 3 known already" in given(lab, content).out
     assert lab.journal.read_bytes() == before
@@ -133,7 +133,7 @@ def test_inputs_with_given_labels_are_asked_first_and_their_labels_stay(lab: Lab
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (rows((1, "ant", 2)), "made.jsonl, row 1: the score is 2; give a number from 0 to 1"),
+        (rows((1, "ant", 2)), "made.jsonl, row 1: the score is 2. Give a number from 0 to 1"),
         (rows((1, "ant", 1), (1, "ant", "good")), "row 2: the score is 'good'"),
         (rows((1, "eel", 1)), "row 1: 'eel' is no model of the benchmark or the configuration"),
         (rows((1, "ant", 1), (2, "ant", 1), (1, "ant", 0)), "rows 1 and 3 give ant 1 and 0 on"),

@@ -102,7 +102,7 @@ def test_labels_of_unknown_models_and_inputs_are_counted_and_warned_of(tmp_path:
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        (line("Who?", "ant", 87), "line 1: the score is 87; give a number from 0 to 1"),
+        (line("Who?", "ant", 87), "line 1: the score is 87. Give a number from 0 to 1"),
         (line("Who?", "ant", -0.1), "the score is -0.1"),
         (line("Who?", "ant", "good"), "the score is 'good'"),
         (line("Who?", "ant", [1]), "the score is [1]"),
@@ -123,7 +123,7 @@ def test_what_cannot_be_meant_is_refused_in_one_sentence(
 
 def test_a_table_without_a_column_that_is_needed_is_refused(tmp_path: Path):
     pl.DataFrame({"prompt": ["Who?"], "model": ["ant"]}).write_csv(tmp_path / "labels.csv")
-    with pytest.raises(SourceError, match="row 1, has no score"):
+    with pytest.raises(SourceError, match="row 1 has no score"):
         read_labels(tmp_path / "labels.csv", INPUTS, MODELS)
 
 

@@ -159,4 +159,4 @@ def with_open_gate(artifact: Artifact, labels: NDArray[np.integer]) -> Artifact:
     if fitted is None:
         return artifact
     left_out = labels[artifact.fitted_rows].astype(np.float32)
-    return replace(artifact, guarded=replace(fitted, left_out=left_out))
+    return replace(artifact, guarded=replace(fitted, loo_scores=left_out))

@@ -66,7 +66,7 @@ def test_a_configuration_that_cannot_be_read_ends_with_2(tmp_path, benchrouter, 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "No such file or directory; mend the `include:`"),
+        (None, "No such file or directory; correct the `include:`"),
         ("model_list: [\n", "line 2 is not valid YAML"),
     ],
 )

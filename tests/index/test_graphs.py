@@ -256,7 +256,8 @@ def test_vectors_that_eight_bits_cannot_tell_apart_get_sixteen():
     draws = np.random.default_rng(0)
     near = draws.normal(size=(600, 8)) * 5e-3
     vectors = normalize(np.where(np.arange(600)[:, None] % 2, 1.0, -1.0) + near)
-    _, measured = with_figures(vectors, "faiss")
+    config = IndexConfig(engine="faiss")
+    _, measured = build_index(vectors, config, k=10, seed=0, progress=lambda _: None)
     assert measured["codes"] == "float16"
     assert measured["recall"] >= 0.99
 

@@ -133,7 +133,7 @@ def test_inputs_with_given_labels_are_asked_first_and_their_labels_stay(lab: Lab
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (rows((1, "ant", 2)), "made.jsonl, row 1: the score is 2. Give a number from 0 to 1"),
+        (rows((1, "ant", 2)), "made.jsonl, row 1: the score is '2'. Give a number from 0 to 1"),
         (rows((1, "ant", 1), (1, "ant", "good")), "row 2: the score is 'good'"),
         (rows((1, "eel", 1)), "row 1: 'eel' is no model of the benchmark or the configuration"),
         (rows((1, "ant", 1), (2, "ant", 1), (1, "ant", 0)), "rows 1 and 3 give ant 1 and 0 on"),

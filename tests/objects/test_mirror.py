@@ -217,7 +217,7 @@ def test_a_version_published_by_force_says_so_behind_the_url_and_in_every_copy(
     other.fetch(losing.version)
     yaml = config.artifacts.parent.parent / "config.yaml"
     refused = benchrouter("publish", losing.version, "--config", yaml)
-    assert (refused.code, "give --force" in refused.err) == (1, True)
+    assert (refused.code, "--force" in refused.err) == (1, True)
     assert store.current() == passing.version
     assert benchrouter("publish", "--force", losing.version, "--config", yaml).code == 0
     assert other.current() == losing.version

@@ -204,6 +204,7 @@ async def test_tags_are_looked_at_after_us(ranked) -> None:
     assert ranker.offered == [["free", "paid"]]
 
 
+@by_order
 async def test_we_are_asked_again_for_each_retry_with_all_deployments(ranked) -> None:
     router = router_of(
         entry("a", says="litellm.InternalServerError"),

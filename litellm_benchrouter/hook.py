@@ -211,10 +211,9 @@ class BenchRouterHook(CustomLogger):
                 call.group = asked  # which may be one that the benchmark does not know
         router = self._service.router if self._service else None
         adapter = self._adapters.current
-        if self._service is None or router is None:
-            return deployments
-        if adapter is None:
+        if adapter is None and router is not None:
             self._adapters.suspect()  # what failed the trials may have been a passing fault
+        if self._service is None or router is None or adapter is None:
             return deployments
         if not isinstance(deployments, list):
             return deployments

@@ -229,8 +229,8 @@ def rounded(value: Any) -> Any:
 
 
 def differences(was: Any, now: Any, tolerance: float, at: str = "") -> Iterator[str]:
-    """Yield where two documents differ; numbers may by a tolerance."""
-    if isinstance(was, dict) and isinstance(now, dict) and was.keys() == now.keys():
+    """Yield where a recorded value differs now by more than a tolerance; new keys are ignored."""
+    if isinstance(was, dict) and isinstance(now, dict) and was.keys() <= now.keys():
         for key, value in was.items():
             yield from differences(value, now[key], tolerance, f"{at}.{key}")
     elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now):

@@ -222,7 +222,7 @@ def test_a_missing_file_is_one_sentence_with_the_keys_path_and_nothing_is_writte
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ({"path": "benchmark.csv", "kind": "cvs"}, '"cvs" is no kind of source'),
+        ({"path": "benchmark.csv", "kind": "cvs"}, '"cvs" is not a kind of source'),
         ({"path": "benchmark.csv", "options": {"colums": {}}}, 'no option "colums"'),
         ({"path": "benchmark.csv", "options": {"task": 7}}, "option task is 7"),
         ({"path": "config.yaml"}, "is none of"),

@@ -253,7 +253,7 @@ def parse_config(
     block = {} if block is None else block
     warnings: list[str] = []
     if isinstance(block, dict):
-        block, warnings = without_retired(block, BenchRouterConfig, where)
+        block, warnings = without_retired(block, where)
     try:
         config = BenchRouterConfig.model_validate(block)
     except ValidationError as error:

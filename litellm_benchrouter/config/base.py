@@ -14,7 +14,7 @@ from litellm_benchrouter.errors import ConfigError
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
-_WAY_OUT = "mend the `include:` or `proxy_config:` that names it"
+_WAY_OUT = "correct the `include:` or `proxy_config:` that names it"
 
 
 RETIRED = {
@@ -35,16 +35,13 @@ RETIRED_VALUES = {
 """Values that are refused -> what stands in for each."""
 
 
-def without_retired(
-    block: dict[str, Any], model: type[BaseModel], where: str
-) -> tuple[dict[str, Any], list[str]]:
-    """Leave out the keys of `RETIRED` that the model no longer has, with a warning for each."""
+def without_retired(block: dict[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
+    """Leave out the keys of `RETIRED`, with a warning for each."""
     warnings = []
     for path, stand_in in RETIRED.items():
         section, _, key = path.partition(".")
-        part, of_section = block.get(section), model.model_fields[section].annotation
-        fields = getattr(of_section, "model_fields", {})
-        if isinstance(part, dict) and key in part and key not in fields:
+        part = block.get(section)
+        if isinstance(part, dict) and key in part:
             block = block | {section: {name: part[name] for name in part if name != key}}
             warnings.append(f"{where}: `benchrouter.{path}` has no effect: {stand_in}. Remove it.")
     return block, warnings
@@ -59,7 +56,7 @@ class Block(BaseModel):
 
 
 def read_document(path: Path, way_out: str) -> dict[str, Any]:
-    """Read a YAML file; one that is no block of keys is as good as empty.
+    """Read a YAML file; one without a block of keys counts as empty.
 
     Parameters
     ----------
@@ -81,7 +78,7 @@ def read_document(path: Path, way_out: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{path}{where} is not valid YAML; mend the syntax there.") from error
+        raise ConfigError(f"{path}{where} is not valid YAML. Correct the syntax there.") from error
     return document if isinstance(document, dict) else {}
 
 
@@ -143,7 +140,7 @@ def first_problem(error: ValidationError, where: str, block: str, model: type[Ba
         return f"{where}: unknown key `{key}`; known here: {known}{more}."
     retired = RETIRED_VALUES.get((key.removeprefix(f"{block}."), str(problem["input"])))
     if retired is not None:
-        return f"{where}: `{key}: {problem['input']}` is no longer there: {retired}{more}."
+        return f"{where}: `{key}: {problem['input']}` was removed: {retired}{more}."
     if problem["type"] == "missing":
         return f"{where}: `{key}` is missing; add it{more}."
     if problem["type"] == "value_error":

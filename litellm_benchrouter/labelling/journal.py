@@ -209,9 +209,9 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
 def _checked(text: bytes, place: str) -> dict[str, Any]:
     line = _parsed(text.removeprefix(b"\xef\xbb\xbf"))
     if line is None:
-        raise SourceError(f"{place} is not a JSON object; mend or remove the line.")
+        raise SourceError(f"{place} is not a JSON object. Correct or remove the line.")
     if line.get("event") == ANSWER and not isinstance(line.get("answer"), str):
-        raise SourceError(f"{place} is an answer without a text; mend or remove the line.")
+        raise SourceError(f"{place} is an answer without a text. Correct or remove the line.")
     return line
 
 

@@ -126,7 +126,7 @@ def parse_metric(name: str, where: str) -> Metric:
             pattern = re.compile(argument)
         except re.error as error:
             raise ConfigError(
-                f"{where}: the pattern {argument!r} is no regular expression ({error})."
+                f"{where}: the pattern {argument!r} is not a regular expression ({error})."
             ) from error
         return Metric(name, bool(pattern.groups), lambda a, r: _regex(pattern, a, r))
     if kind == "json":
@@ -134,7 +134,7 @@ def parse_metric(name: str, where: str) -> Metric:
         return Metric(name, score=lambda a, r: _json_field(path, a, r))
     if kind == "judge":
         return Metric(name, judge=argument)
-    raise ConfigError(f"{where} is {name!r}, which is no metric; there are {METRICS}.")
+    raise ConfigError(f"{where} is {name!r}, which is not a metric. Use one of {METRICS}.")
 
 
 def json_in(text: str) -> Any:
@@ -183,7 +183,7 @@ _SIMPLE: dict[str, Callable[[str, Any], float]] = {
 
 
 def _any(reference: Any, score: Callable[[str], float]) -> float:
-    """The best score over the references; what is no text counts as JSON writes it."""
+    """Return the best score over the references; other values than text count as their JSON."""
     texts = reference if isinstance(reference, list) else [reference]
     return max((float(score(_text(text))) for text in texts), default=0.0)
 

@@ -159,7 +159,7 @@ def find_judge(config: BenchRouterConfig, proxy: Proxy, name: str) -> AskedModel
             return AskedModel(f"judge {name}", found)
     groups = sorted({str(entry.get("model_name")) for entry in proxy.deployments})
     raise ConfigError(
-        f"the judge {name!r} is no model and no group of model_list; there are "
+        f"the judge {name!r} is neither a model nor a group of model_list. There are "
         f"{', '.join(groups) or 'none'}."
     )
 

@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def unpriced(self) -> list[str]:
-        """Models to be asked of which no price is known."""
+        """Models to be asked whose price is unknown."""
         return [line.model for line in self.lines if line.n_calls and line.price is None]
 
 

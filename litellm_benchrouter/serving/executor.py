@@ -42,7 +42,7 @@ _THREADS = 2  # one may hang in an embedder without stopping the other
 _SLOW = 0.002  # seconds; a fifth of what may hold the event loop
 _RECENT = 50  # decisions that are remembered
 _SLOW_SHARE = 0.1
-_ADMITTED_SHARE = 0.75  # of the time limit: the rest is for what no estimate foresees
+_ADMITTED_SHARE = 0.6  # of the time limit: the rest is for what no estimate foresees
 _WEIGHT = 0.1  # of the latest decision in the mean of how long one holds a thread
 _RESTS = "decisions kept failing; they rest"
 
@@ -261,7 +261,8 @@ class Executor:
             return True
         if threads.are_stuck(self._limit):
             return threads.waiting == 0  # the one that finds out whether they still are
-        seconds = (service or 0.0) * (1 + ahead / threads.n_threads)
+        ends_before = ahead - threads.n_threads + 1  # then a thread is free
+        seconds = (service or 0.0) * (1 + ends_before / threads.n_threads)
         return seconds <= _ADMITTED_SHARE * self._limit
 
 

@@ -51,7 +51,7 @@ def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
     """
     if kind not in READERS:
         raise ConfigError(
-            f'{path}: "{kind}" is no kind of source; there are {", ".join(sorted(READERS))}.'
+            f'{path}: "{kind}" is not a kind of source. Use one of {", ".join(sorted(READERS))}.'
         )
     reader = import_module(f"{__name__}.{READERS[kind]}").read
     known = {

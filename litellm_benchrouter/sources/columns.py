@@ -130,7 +130,7 @@ def refuse_a_doubtful_model(path: Path, scores: pl.DataFrame) -> None:
 
 
 def matching(path: Path) -> list[Path]:
-    """Return the files that a pattern names, or the path itself where it is none."""
+    """Return the files that a pattern names, or the path itself where it has no pattern."""
     if path.exists() or not {"*", "?"} & {*str(path)}:
         return [path]
     root = Path(path.anchor)
@@ -170,7 +170,7 @@ def read_facts(path: Path, dropped: Counter[str]) -> dict[str, ModelFacts]:
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise SourceError(f"{path} is not valid JSON ({error}); mend or remove it.") from error
+        raise SourceError(f"{path} is not valid JSON ({error}). Correct or remove it.") from error
     if not isinstance(document, dict) or not all(isinstance(v, dict) for v in document.values()):
         raise SourceError(f"{path} is not an object of objects; write {{MODEL: {{params_b: 7}}}}.")
     known = [field.name for field in fields(ModelFacts) if field.name != "price_source"]

@@ -167,7 +167,7 @@ def _archive(file: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise Fault("is no complete zip archive") from error
+        raise Fault("is not a complete zip archive") from error
 
 
 def _member(file: Path, archive: zipfile.ZipFile, name: str) -> Any:

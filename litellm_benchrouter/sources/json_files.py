@@ -115,7 +115,7 @@ def parse_json(content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Fault("is not UTF-8 text") from error
     except (RecursionError, ValueError) as error:  # nested too deep; an integer too long
-        raise Fault(f"is no JSON that can be read ({error})") from error
+        raise Fault(f"is not JSON that can be read ({error})") from error
 
 
 def read_json(file: Path) -> Any:
@@ -209,8 +209,12 @@ def pick(document: object, key: str, kind: type[T]) -> T:
         return value
     expected = _NAMES.get(kind, kind.__name__)
     if not key:
-        raise Fault(f"is no {expected}")
+        raise Fault(f"is not {_article(expected)} {expected}")
     raise Fault(f"has no {key}" if lookup(document, key) is None else f"has no {expected} at {key}")
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeio" else "a"
 
 
 def pick_objects(document: object, key: str) -> list[dict[str, Any]]:

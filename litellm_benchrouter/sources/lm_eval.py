@@ -137,7 +137,7 @@ class _Run:
 
     @property
     def lower_is_better(self) -> set[str]:
-        """The metrics of which less is better."""
+        """The metrics that are better the lower they are."""
         stated = self.says("higher_is_better")
         return {m for m, more in stated.items() if not more} if isinstance(stated, dict) else set()
 

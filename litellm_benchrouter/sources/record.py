@@ -253,7 +253,7 @@ class Collector:
 
 
 def number(value: object) -> float | None:
-    """Return a finite number (true is 1, false 0), or None where it is none."""
+    """Return a finite number (true is 1, false 0), or None where there is none."""
     if not isinstance(value, bool | int | float):
         return None
     try:
@@ -264,7 +264,7 @@ def number(value: object) -> float | None:
 
 
 def text(value: object) -> str | None:
-    """Return a text, or None where it is none."""
+    """Return a text, or None where the value is something else."""
     return value if isinstance(value, str) else None
 
 

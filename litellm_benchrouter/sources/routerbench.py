@@ -91,7 +91,7 @@ def _rows(file: Path, collector: Collector) -> Iterator[list[str]]:
                     line = f"line {reader.line_num}"
                     collector.faults.add(file, f"has not the {width} fields of the header", line)
     except csv.Error as error:
-        raise Fault(f"line {reader.line_num} is no CSV ({error})") from error
+        raise Fault(f"line {reader.line_num} is not CSV ({error})") from error
     except UnicodeDecodeError as error:
         raise Fault("is not UTF-8 text") from error
 

@@ -6,6 +6,7 @@ Colours are the page's CSS variables, so a chart follows the reader's light or d
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -155,13 +156,7 @@ def line(name: str, points: Iterable[tuple[Any, ...]]) -> list[Row]:
 
 
 def require_charts() -> None:
-    """Check that the libraries that draw are installed.
-
-    Raises
-    ------
-    ConfigError
-        If they are not.
-    """
+    """Raise ConfigError unless the libraries that draw are installed."""
     try:
         import altair  # noqa: F401
         import vl_convert  # noqa: F401
@@ -288,15 +283,24 @@ def _values(chart: Chart, *keys: str) -> list[float]:
     return [row[key] for row in chart.rows for key in keys if row.get(key) is not None]
 
 
+def _powers(low: float, high: float) -> list[float]:
+    """Return powers of ten, with values between them where few of ten fit."""
+    decades = math.log10(high / low)
+    factors = (1,) if decades > 3 else (1, 3) if decades > 1.5 else (1, 2, 5)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [mark for power in powers for f in factors if low <= (mark := f * 10.0**power) <= high]
+
+
 def _channel(kind: Any, axis: Axis, values: list[float]) -> Any:
     """Return the channel of an axis that holds all values with some room."""
     import altair as alt
 
     name = "x:Q" if kind is alt.X else "y:Q"
-    ticks: Any = {"values": list(axis.ticks)} if axis.ticks else {"tickCount": 5}
+    low, high = axis.domain or (min(values, default=0.0), max(values, default=1.0))
+    marks = axis.ticks or (_powers(low, high) if axis.log else ())
+    ticks: Any = {"values": list(marks)} if marks else {"tickCount": 5}
     labels: Any = {"labelExpr": _LABELS[axis.unit], "labelOverlap": True}
     shown = alt.Axis(title=axis.title, **labels, **ticks)
-    low, high = axis.domain or (min(values, default=0.0), max(values, default=1.0))
     if axis.log:
         scale = alt.Scale(type="log", domain=[low / 1.15, high * 1.15], nice=False)
     else:

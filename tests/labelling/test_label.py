@@ -396,10 +396,10 @@ def test_rescoring_by_a_judge_takes_back_the_other_scores_first(lab: Lab):
     ("more", "told"),
     [
         (["--task", "old"], "benchrouter.tasks has no task 'old'; it has new. Give --inputs FILE"),
-        (["--metric", "rouge"], "--metric is 'rouge', which is no metric; there are exact,"),
+        (["--metric", "rouge"], "--metric is 'rouge', which is not a metric. Use one of exact,"),
         (["--models", "eel"], "--models names eel, which no deployment in model_list is; there are "
          "ant, bee, cat, dog"),
-        (["--metric", "judge:nobody"], "the judge 'nobody' is no model and no group"),
+        (["--metric", "judge:nobody"], "the judge 'nobody' is neither a model nor a group"),
         (["--metric", "exact"], "new.txt has no references, which exact needs; give JSONL"),
     ],
 )  # fmt: skip

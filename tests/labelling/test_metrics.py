@@ -114,11 +114,11 @@ def test_json_compares_one_field_by_value(answer, reference, expected):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("rouge", "--metric is 'rouge', which is no metric; there are exact, contains, f1"),
-        ("exact:5", "which is no metric"),
+        ("rouge", "--metric is 'rouge', which is not a metric. Use one of exact, contains, f1"),
+        ("exact:5", "which is not a metric"),
         ("regex:", "lacks what follows the colon"),
         ("judge", "lacks what follows the colon"),
-        ("regex:(", "the pattern '(' is no regular expression"),
+        ("regex:(", "the pattern '(' is not a regular expression"),
     ],
 )
 def test_a_metric_that_is_none_is_named_with_those_that_are(name, told):

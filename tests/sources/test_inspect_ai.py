@@ -242,7 +242,7 @@ def test_a_damaged_log_is_named_and_the_others_stay(logs: Path, tmp_path: Path) 
     stated = header(files[0])["eval"]
     del expected[stated["task"], stated["model"]]
     assert means(table) == pytest.approx(expected)
-    assert table.dropped[f"file {cut.name}: is no complete zip archive"] == 1
+    assert table.dropped[f"file {cut.name}: is not a complete zip archive"] == 1
     assert table.dropped["file settings.json: has no eval"] == 1
 
 

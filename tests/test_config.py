@@ -187,7 +187,7 @@ def test_a_missing_configuration_names_the_file_and_the_option(tmp_path, benchro
     assert "nowhere.yaml: No such file or directory; give --config FILE" in ended.err
     ended = benchrouter("build")
     assert ended.code == 2
-    assert "give --config FILE" in ended.err
+    assert "--config is missing" in ended.err
 
 
 MISSING_FILES = [

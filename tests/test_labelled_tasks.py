@@ -257,7 +257,7 @@ def test_labelled_inputs_are_embedded_once(tmp_path: Path, monkeypatch: pytest.M
         embedder={"kind": "sentence-transformers"}, sources=[{"path": "benchmark.csv"}],
     )  # fmt: skip
     embedder = Hashing()
-    made = "litellm_benchrouter.building.encoder_check.make_embedder"
+    made = "litellm_benchrouter.building.embed.make_embedder"
     monkeypatch.setattr(made, lambda *_, **__: embedder)
     monkeypatch.setattr(
         "litellm_benchrouter.artifact.version.load_embedder", lambda *_, **__: embedder

@@ -85,7 +85,7 @@ def test_a_version_that_loses_is_refused_with_the_table_and_the_old_one_serves_o
     (refused,) = set(store.versions()) - {old}
     assert ended.code == 1
     assert store.current() == old
-    assert re.search(r"requests +│ s1 +│ -\d\.\d │ .* to .* │ loses +│", ended.out)
+    assert re.search(r"Requests +│ s1 .* loses .* [-−]\d\.\d points │", ended.out)
     assert "is current" not in ended.out
     assert ended.err.count("\n") == 1
     assert f"version {refused} was not made current: it loses to the best model on" in ended.err
@@ -130,7 +130,7 @@ def test_a_refused_version_is_published_later_by_force_only(losing, benchrouter)
     refused = build(load_config(losing))
     ended = benchrouter("publish", "--config", losing, refused.manifest.version)
     assert ended.code == 1
-    assert "give --force" in ended.err
+    assert "Add --force" in ended.err
     ended = benchrouter("publish", "--config", losing, "--force", refused.manifest.version)
     assert ended.code == 0
     assert Store(losing.parent / "router_artifacts").current() == refused.manifest.version
@@ -200,7 +200,7 @@ def test_the_gate_answers_requests_with_the_best_on_average_and_the_verdict_says
 
 
 def test_an_open_gate_is_shut_where_held_out_samples_lose_by_it(shared, tmp_path):
-    source = {"path": str(shared / "raw" / "promptfoo"), "kind": "promptfoo"}
+    source = {"path": str(shared / "raw" / "promptfoo"), "kind": "promptfoo", "metric": "score"}
     config = parse_config({"sources": [source]}, folder=tmp_path)
     built = build(config)
     verdict = verdict_of(built)
@@ -316,7 +316,7 @@ def measured(config: BenchRouterConfig, folder: Path) -> dict[str, Any]:
     """Return the documents of the protocols on the benchmark that a build proves itself on."""
     silent = Silent()
     benchmark, report = load_benchmark(config, silent)
-    embedded = embed_benchmark(config, benchmark, report, None, folder / "cache", silent)
+    benchmark, embedded = embed_benchmark(config, benchmark, report, None, folder / "cache", silent)
     prepared = prepare(benchmark, embedded.vectors, config.routing, seed=config.seed, stages=silent)
     split = {"test_share": TEST_SHARE, "given": False}
     return {

@@ -15,7 +15,7 @@ MAPPINGS = (dict, Mapping)
 
 # The event loop reads requests, and a client may send anything: no embedder looks further than the
 # first of these characters, and of a million turns or parts a sample must do.
-MOST_PARTS = 2_000
+MOST_PARTS = 1_000
 _LONGEST_TEXT = 32_768
 _LONGEST_NAME = 200
 _COUNTED = ("input", "contents", "instructions", "system", "systemInstruction")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Literal
 
-MOST_TURNS = 2_000
+MOST_TURNS = 500
 """Turns, and parts of a turn, that are looked at; of the turns, the newest."""
 
 Role = Literal["user", "assistant", "tool", "system"]

@@ -20,6 +20,7 @@ from litellm_benchrouter.paper.smoother import SmootherTable
 
 EMBEDDINGS = "embeddings.npy"
 FITTED_ROWS = "fitted_rows.npy"
+GROUPS = "groups.npy"
 EMBEDDER = "embedder"
 CORRECTNESS = "correctness.npy"
 SCORES = "scores.npy"
@@ -65,6 +66,10 @@ class Contents:
         Named tasks: P(better than the best on average).
     fitted_rows : ndarray of int32, shape (f,), or None
         The samples that were held out in turn and learned from; None where these are all.
+    groups : ndarray of int32, shape (n,), or None
+        Near-duplicates have the same number; None where nothing looked for them.
+    family : ndarray of int, shape (D,), or None
+        Likewise of tasks that are variants of one another, for the manifest.
     """
 
     embeddings: NDArray[np.float32]
@@ -83,6 +88,8 @@ class Contents:
     choices: dict[str, TaskChoice] = field(default_factory=dict)
     better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     fitted_rows: NDArray[np.int32] | None = None
+    groups: NDArray[np.int32] | None = None
+    family: NDArray[np.intp] | None = None
 
 
 def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Embedder) -> None:
@@ -95,6 +102,7 @@ def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Emb
         SMOOTHER_U: contents.smoother.u,
         SMOOTHER_P: contents.smoother.p,
         FITTED_ROWS: contents.fitted_rows,
+        GROUPS: contents.groups,
     }
     for name, array in arrays.items():
         if array is not None:

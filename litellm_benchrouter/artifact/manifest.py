@@ -60,10 +60,11 @@ class ModelRecord(_Record):
 
 
 class TaskRecord(_Record):
-    """One task of the benchmark."""
+    """One task of the benchmark; its family is named where others are variants of it."""
 
     name: str
     n_samples: int
+    family: str | None = None
 
 
 class Manifest(_Record):
@@ -230,11 +231,22 @@ def model_records(benchmark: Benchmark, accuracy: NDArray[np.float64]) -> list[M
     ]
 
 
-def task_records(benchmark: Benchmark) -> list[TaskRecord]:
-    """Return the record of each task."""
-    count = np.bincount(benchmark.task, minlength=len(benchmark.tasks))
+def task_records(benchmark: Benchmark, family: NDArray[np.intp] | None) -> list[TaskRecord]:
+    """Return the record of each task; a family is called by the first of its tasks.
+
+    Parameters
+    ----------
+    family : ndarray of int, shape (D,), or None
+    """
+    count, tasks = np.bincount(benchmark.task, minlength=len(benchmark.tasks)), benchmark.tasks
+    family = np.arange(len(tasks)) if family is None else family
+    shared = np.bincount(family)[family] > 1
+    first = [int(np.flatnonzero(family == each)[0]) for each in family] if shared.any() else []
     return [
-        TaskRecord(name=name, n_samples=int(count[d])) for d, name in enumerate(benchmark.tasks)
+        TaskRecord(
+            name=name, n_samples=int(count[d]), family=tasks[first[d]] if shared[d] else None
+        )
+        for d, name in enumerate(tasks)
     ]
 
 

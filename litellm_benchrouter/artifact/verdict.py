@@ -1,4 +1,4 @@
-"""What the proof of a version found: kept in its manifest, read before it is published."""
+"""What the proof of a version showed: kept in its manifest, read before it is published."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any, Literal
 BMA = "bma"
 """The best model on average answers: it gains nothing on itself, and cannot lose to itself."""
 
-NOTHING = "nothing"
-"""`publish.require`: publish whatever the verdict is."""
+NOTHING, GAINS = "nothing", "gains"
+"""`publish.require`: publish whatever the verdict is, or only what is shown to gain."""
 
-Part = Literal["unseen", "requests"]
-TITLES: Mapping[Part, str] = {"unseen": "new tasks", "requests": "requests"}
+Part = Literal["requests", "named", "unseen"]
+TITLES: Mapping[Part, str] = {
+    "requests": "requests",
+    "named": "tasks of the benchmark",
+    "unseen": "new tasks",
+}
+TOO_FEW = "too few tasks to claim a gain"
 
 
 @dataclass(frozen=True)
@@ -25,16 +30,18 @@ class Verdict:
     method : str
         `guarded` or `paper`.
     served : mapping of str to str
-        What answers `unseen` tasks and `requests`: `guarded`, `s3`, `s1` or `bma`.
-    unseen, requests : dict or None
-        What was measured of the method's picks; `expected_gain` is of what is served, 0 where BMA
-        is, and `bma_because` says why it is. None where nothing could be measured.
+        What answers `requests`, `named` tasks of the benchmark and `unseen` ones: `guarded`,
+        `posterior`, `measured`, `s3`, `s1` or `bma`.
+    requests, named, unseen : dict or None
+        `gain` and `gain_95` were measured of the method's picks. `served`, `expected_gain`,
+        `lower`, the lower bound of 95 %, and `claim` are of what is served: 0 where BMA is, and
+        `bma_because` says why it is. None where nothing could be measured.
     cost : dict or None
         What is saved at equal quality; None where no costs are known.
     unproven : mapping of str to str
         Why a part is None.
     required : str
-        `no-worse-than-bma` or `nothing`.
+        `no-worse-than-bma`, `gains` or `nothing`.
     tolerance : float
         Largest loss that passes, as accuracy.
     forced : bool
@@ -48,45 +55,92 @@ class Verdict:
     cost: Mapping[str, Any] | None
     required: str
     tolerance: float
+    named: Mapping[str, Any] | None = None
     unproven: Mapping[str, str] = field(default_factory=dict)
     forced: bool = False
 
     @property
     def passes(self) -> bool:
-        """Whether what is required holds: nothing that was measured loses beyond the tolerance."""
-        return self.required == NOTHING or not losses(asdict(self))
+        """Whether what is required holds of every part that is not answered by BMA."""
+        verdict = asdict(self)
+        if self.required == GAINS:
+            return not losses(verdict) and any(p["lower"] > 0 for p in _served(verdict).values())
+        return self.required == NOTHING or not losses(verdict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the manifest keeps."""
         return asdict(self) | {"passes": self.passes}
 
 
+def claim(part: Mapping[str, Any], tolerance: float, *, too_few: bool = False) -> str:
+    """Say what a part's lower bound allows to claim.
+
+    Parameters
+    ----------
+    part : mapping
+        With `served` and `lower`.
+    tolerance : float
+        Loss that passes as none, as accuracy.
+    too_few : bool
+        Whether there are too few families of tasks for any claim of a gain.
+    """
+    if part["served"] == BMA:
+        return "the best model on average answers"
+    if part["lower"] <= -tolerance:
+        return "not shown to be no worse"
+    if too_few:
+        return TOO_FEW
+    return "gains" if part["lower"] > 0 else "no worse"
+
+
+def _served(verdict: Mapping[str, Any]) -> dict[Part, Mapping[str, Any]]:
+    """Return the parts that were measured and are not answered by BMA."""
+    parts = {part: verdict.get(part) for part in TITLES}
+    return {p: found for p, found in parts.items() if found and found.get("bma_because") is None}
+
+
 def losses(verdict: Mapping[str, Any]) -> dict[Part, float]:
-    """Return the parts that lose more than the tolerance, with their gains.
+    """Return the parts that are not shown to lose no more than the tolerance, with their bounds.
 
     Parameters
     ----------
     verdict : mapping
-        As the manifest keeps it.
+        As the manifest keeps it; of versions built before there were bounds, the gain counts.
     """
-    measured = {part: verdict[part]["expected_gain"] for part in TITLES if verdict[part]}
-    return {part: gain for part, gain in measured.items() if gain < -verdict["tolerance"]}
+    lower = {p: part.get("lower", part["expected_gain"]) for p, part in _served(verdict).items()}
+    return {part: bound for part, bound in lower.items() if bound <= -verdict["tolerance"]}
 
 
 def sentence(verdict: Mapping[str, Any]) -> str:
     """Say a manifest's verdict in a sentence."""
     lost, tolerance = losses(verdict), f"{100 * verdict['tolerance']:g} points"
+    served = _served(verdict)
     if lost:
-        parts = " and ".join(f"{points(gain)} points on {TITLES[p]}" for p, gain in lost.items())
-        said = f"loses to the best model on average: {parts}, {tolerance} are tolerated"
+        parts = " and ".join(f"{points(low)} points on {TITLES[p]}" for p, low in lost.items())
+        text = (
+            f"is not shown to be no worse than the best model on average: at least {parts}, "
+            f"{tolerance} are tolerated"
+        )
         if verdict["forced"]:
-            return f"{said}; published by --force all the same"
-        return f"{said}; nothing better is required" if verdict["passes"] else said
-    if not any(verdict[part] for part in TITLES):
+            return f"{text}; published by --force all the same"
+        return f"{text}; nothing better is required" if verdict["required"] == NOTHING else text
+    if not any(verdict.get(part) for part in TITLES):
         return f"there is nothing to prove it on: {verdict['unproven']['requests']}"
+    gains = [
+        f"{points(part['lower'])} points on {TITLES[p]}"
+        for p, part in served.items()
+        if part.get("claim") == "gains"
+    ]
+    text = f"no worse than the best model on average (tolerance {tolerance})"
+    if gains:
+        text = f"gains at least {' and '.join(gains)} over the best model on average"
+    elif not served:
+        text = "is the best model on average: nothing was shown to gain over it"
+    if verdict["required"] == GAINS and not gains:
+        text += "; a gain is required" + ("; published by --force" if verdict["forced"] else "")
     unproven = [f"; {TITLES[p]} are not proved: {verdict['unproven'][p]}" for p in TITLES
-                if not verdict[p]]  # fmt: skip
-    return f"no worse than the best model on average (tolerance {tolerance}){''.join(unproven)}"
+                if not verdict.get(p) and p in verdict["unproven"]]  # fmt: skip
+    return text + "".join(dict.fromkeys(unproven))
 
 
 def points(gain: float) -> str:

@@ -19,6 +19,7 @@ from litellm_benchrouter.artifact.contents import (
     EMBEDDER,
     EMBEDDINGS,
     FITTED_ROWS,
+    GROUPS,
     NAMED_TASKS,
     SAMPLE_IDS,
     SCORES,
@@ -57,7 +58,11 @@ _UNIT_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Artifact:
-    """A verified version, memory-mapped: processes that open the same version share its pages."""
+    """A verified version, memory-mapped: processes that open the same version share its pages.
+
+    `groups` numbers near-duplicates alike; a version that was built before they were looked for has
+    a group for each sample.
+    """
 
     folder: Path
     manifest: Manifest
@@ -74,6 +79,7 @@ class Artifact:
     index: Index
     embedder: Embedder
     fitted_rows: NDArray[np.int32]
+    groups: NDArray[np.int32]
 
     @cached_property
     def sample_ids(self) -> list[str]:
@@ -205,7 +211,17 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
         index=open_index(folder, _count(manifest.index, "ef"), embeddings, rows),
         embedder=embedder(manifest.embedder, folder / EMBEDDER),
         fitted_rows=fitted_rows,
+        groups=_groups(folder, manifest, n),
     )
+
+
+def _groups(folder: Path, manifest: Manifest, n: int) -> NDArray[np.int32]:
+    if GROUPS not in manifest.files:
+        return np.arange(n, dtype=np.int32)
+    groups = open_array(folder, GROUPS, np.int32, (n,))
+    if int(groups.min()) < 0 or int(groups.max()) >= n:
+        raise ArtifactError(f"{folder / GROUPS} holds numbers outside of 0 to {n - 1}; build again.")
+    return groups
 
 
 def _embeddings(folder: Path, manifest: Manifest, shape: tuple[int, int]) -> NDArray[np.floating]:

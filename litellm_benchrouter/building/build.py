@@ -33,9 +33,8 @@ from litellm_benchrouter.building.learn import learn
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ArtifactError
-from litellm_benchrouter.paper.benchmark import (
-    MISSING,
-)
+from litellm_benchrouter.guarded.impute import coverage_warnings
+from litellm_benchrouter.paper.benchmark import MISSING, labels
 from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.tasks import read_task_inputs
@@ -126,6 +125,9 @@ def _build(
         index, measured = index_vectors(config, embedded.vectors, stages)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
             contents = learn(config, benchmark, embedded, index, inputs, given, stages, engine)
+        report.warnings += coverage_warnings(
+            labels(benchmark.correctness), benchmark.task, benchmark.models, benchmark.tasks
+        )
         with stages.stage("writing and verifying", 1) as advance:
             write_contents(folder, contents, index, embedded.embedder)
             manifest = Manifest(
@@ -137,7 +139,7 @@ def _build(
                 embedder=embedded.embedder.identity(),
                 parameters=config.parameters,
                 models=model_records(benchmark, contents.task_accuracy),
-                tasks=task_records(benchmark),
+                tasks=task_records(benchmark, contents.family),
                 named_tasks=sorted(contents.named_tasks),
                 counts={
                     "samples": len(benchmark),
@@ -148,7 +150,7 @@ def _build(
                     "smoother_draws": contents.smoother.u.shape[1],
                     "embedded_now": embedded.n_new,
                 }
-                | _fitted_count(contents),
+                | _grouped_counts(contents),
                 index=measured,
                 sources=[source.as_dict() for source in report.sources],
                 warnings=[*report.warnings, *embedded.warnings],
@@ -187,6 +189,10 @@ def _check_index(opened: Index, built: Index, vectors: NDArray[np.float32]) -> N
         )
 
 
-def _fitted_count(contents: Contents) -> dict[str, int]:
-    """Return how many samples were learned from, where these are not all."""
-    return {} if contents.fitted_rows is None else {"fitted": len(contents.fitted_rows)}
+def _grouped_counts(contents: Contents) -> dict[str, int]:
+    """Return how many samples were learned from, where these are not all, and what is held together."""
+    counts = {} if contents.fitted_rows is None else {"fitted": len(contents.fitted_rows)}
+    if contents.groups is not None and contents.family is not None:
+        counts["copies"] = len(contents.groups) - len(np.unique(contents.groups))
+        counts["families"] = len(np.unique(contents.family))
+    return counts

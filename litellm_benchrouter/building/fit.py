@@ -21,7 +21,7 @@ from litellm_benchrouter.guarded.few_labels import (
     learn_prior,
     update,
 )
-from litellm_benchrouter.guarded.fit import RequestFit, fit_request, neighbors_of_each
+from litellm_benchrouter.guarded.fit import RequestFit, fit_request
 from litellm_benchrouter.guarded.formulas import GuardedModel, TaskEstimator
 from litellm_benchrouter.guarded.impute import impute_accuracy
 from litellm_benchrouter.guarded.left_out import confident_s3
@@ -99,11 +99,8 @@ class GuardedFit:
 
     def without_candidate(self) -> GuardedFit:
         """Return the same, answering every new task with the best on average."""
-        return replace(self, unseen=TaskEstimator(None, gains=self.unseen.gains))
-
-    def without_routing(self) -> GuardedFit:
-        """Return the same with a gate that no models on offer open."""
-        return replace(self, requests=self.requests.closed())
+        gains, p_values = self.unseen.gains, self.unseen.p_values
+        return replace(self, unseen=TaskEstimator(None, gains=gains, p_values=p_values))
 
     @property
     def found(self) -> dict[str, Any]:
@@ -113,8 +110,13 @@ class GuardedFit:
             "unseen": {
                 "candidate": self.unseen.candidate,
                 "coefficients": dict(self.unseen.coefficients),
+                "margin": self.unseen.margin,
                 "gains": {
-                    name: {"mean": mean, "standard_error": error}
+                    name: {
+                        "mean": mean,
+                        "standard_error": error,
+                        "p": self.unseen.p_values.get(name),
+                    }
                     for name, (mean, error) in self.unseen.gains.items()
                     if np.isfinite(error)
                 },
@@ -144,8 +146,8 @@ def fit_guarded(
     prepared: TaskFolds,
     table: SmootherTable,
     stages: Silent,
-    neighbors_loo: Neighbors | None = None,
-    base: tuple[NDArray[np.float32], NDArray[np.int32]] | None = None,
+    neighbors: Neighbors | None = None,
+    base: tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.intp]] | None = None,
 ) -> GuardedFit | None:
     """Fit on the whole benchmark, every choice by leaving out; None where it is too small.
 
@@ -155,8 +157,8 @@ def fit_guarded(
     table : SmootherTable
         Of the whole benchmark.
     stages : Silent or Bars
-    neighbors_loo : Neighbors, optional
-        Of each sample among more than these: the others are in `base`, as in `request.fit`.
+    neighbors : Neighbors, optional
+        Of each sample among more than these: the others are in `base`, as in `fit_request`.
     base : tuple of ndarray, optional
     """
     benchmark = prepared.benchmark
@@ -168,8 +170,10 @@ def fit_guarded(
             prepared.labels,
             benchmark.task,
             prepared.n_tasks,
-            neighbors_of_each(prepared.embeddings) if neighbors_loo is None else neighbors_loo,
+            prepared.neighbors if neighbors is None else neighbors,
+            prepared.sample_group,
             base,
+            prepared.seed,
         )
         average = requests.guarded.request.average
         suggested = trade_offs(
@@ -326,6 +330,4 @@ class TaskLabels:
 
     @cached_property
     def _average(self) -> Floats:
-        prepared = self.prepared
-        task = prepared.benchmark.task
-        return average_accuracy(impute_accuracy(prepared.labels, task, prepared.n_tasks))
+        return self.prepared.average

@@ -14,11 +14,11 @@ from litellm_benchrouter.building.embed import (
     embed_task_inputs,
 )
 from litellm_benchrouter.building.fit import GuardedFit, Labels, TaskLabels, fit_guarded
-from litellm_benchrouter.building.proof import held_out_groups, loses, prove
+from litellm_benchrouter.building.proof import held_out_groups, prove
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.guarded.formulas import K
+from litellm_benchrouter.guarded.fit import LISTED
 from litellm_benchrouter.guarded.impute import impute_accuracy
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
@@ -47,6 +47,7 @@ from litellm_benchrouter.paper.smoother import (
 )
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset, prepare
+from litellm_benchrouter.validation.groups import Groups, find_groups
 
 
 def learn(
@@ -82,14 +83,12 @@ def learn(
     routing, n_tasks = config.routing, len(benchmark.tasks)
     learned = TrainingSubset.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
-    near = None if learned.rows is None else learned.neighbors(index, K)
+    near = None if learned.rows is None else learned.neighbors(index, LISTED)
     embeds_prompts = embedded.embedder.kind != PrecomputedEmbedder.kind
     proved = fit_and_prove(config, learned, near, stages, engine, embeds_prompts=embeds_prompts)
-    prepared, table, fitted, verdict = proved
+    prepared, table, fitted, verdict, groups = proved
     if fitted is not None and verdict.served["unseen"] == BMA:
         fitted = fitted.without_candidate()
-    if fitted is not None and loses(verdict.requests, config.publish):
-        fitted = fitted.without_routing()
     task_labels = TaskLabels(prepared, fitted, by_posterior=config.method == "guarded")
     named, guarded_tasks, labelled_tasks = {}, {}, {}
     n_neighbors = max(routing.k, routing.kappa, 0 if fitted is None else fitted.n_neighbors)
@@ -139,6 +138,8 @@ def learn(
             for name, scores in named.items()
         },
         fitted_rows=None if learned.rows is None else learned.rows.astype(np.int32),
+        groups=groups.group.astype(np.int32),
+        family=groups.family,
     )
 
 
@@ -149,6 +150,7 @@ class Proved(NamedTuple):
     table: SmootherTable
     fitted: GuardedFit | None
     verdict: Verdict
+    groups: Groups
 
 
 def fit_and_prove(
@@ -173,19 +175,35 @@ def fit_and_prove(
     embeds_prompts : bool
         Whether requests can be routed by their text at all.
     """
+    whole, groups = learned.whole, None
+    families = config.family_of(whole.tasks)
+    if near is not None and learned.rows is not None:
+        groups = find_groups(
+            whole.prompts,
+            whole.task,
+            len(whole.tasks),
+            near,
+            rows=learned.rows,
+            declared=whole.group,
+            families=families,
+        )
+    of_learned = groups and Groups(groups.group[learned.rows], groups.family)
     prepared = prepare(
         learned.benchmark,
         learned.vectors,
         config.routing,
         seed=config.seed,
         stages=stages,
+        families=families,
+        groups=of_learned,
         engine=engine,
     )
+    groups = groups or Groups(prepared.sample_group, prepared.group_of_task.astype(np.intp))
     held_out = held_out_groups(prepared)
     table, without = prepared.smoother_table_and_without(stages, held_out, engine)
     fitted = None
     if config.method == "guarded":
-        base = None if near is None else (labels(learned.whole.correctness), learned.whole.task)
+        base = None if near is None else (labels(whole.correctness), whole.task, groups.group)
         fitted = fit_guarded(prepared, table, stages, near, base)
     verdict = prove(
         prepared,
@@ -197,7 +215,7 @@ def fit_and_prove(
         embeds_prompts=embeds_prompts,
         engine=engine,
     )
-    return Proved(prepared, table, fitted, verdict)
+    return Proved(prepared, table, fitted, verdict, groups)
 
 
 def task_scores(

@@ -1,8 +1,9 @@
-"""Does what a build would serve do no worse than the best model on average, on its own benchmark?
+"""Does what a build would serve gain over the best model on average, on its own benchmark?
 
-The builder asks before it publishes: tasks are held out in turn and chosen for as if they were new,
-and a part of the samples is held out and routed one by one, by the functions that `evaluate` runs.
-docs/proof.md tells how the verdict is made and how to read it.
+The builder asks before it publishes (docs/proof.md). Requests and named tasks are scored by fits
+without their fold, which holds near-duplicates together; families of tasks are held out in turn and
+chosen for as if they were new. What is claimed of a part is its lower bound, and a part without a
+lower bound that passes is answered by the best model on average (BMA).
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from litellm_benchrouter.artifact.verdict import BMA, Part, Verdict
+from litellm_benchrouter.artifact.verdict import BMA, Part, Verdict, claim
 from litellm_benchrouter.building.fit import FEWEST_SAMPLES, FEWEST_TASKS, GuardedFit
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.guarded.fit import RequestFit
-from litellm_benchrouter.guarded.unseen import Z, group_mean
-from litellm_benchrouter.paper.benchmark import mean
+from litellm_benchrouter.guarded.gain import N_FOLDS, Gain, draw_folds, gain_of
+from litellm_benchrouter.guarded.named import fit_named_tasks
+from litellm_benchrouter.guarded.unseen import family_means
+from litellm_benchrouter.paper.benchmark import task_accuracy
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import (
@@ -34,28 +37,18 @@ from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
     paper_choices,
-    request_picks,
     request_scores,
     unseen_choices,
 )
-from litellm_benchrouter.validation.metrics import bootstrap_mean, bootstrap_samples
-from litellm_benchrouter.validation.splits import (
-    Array,
-    Rows,
-    Split,
-    TrainSplit,
-    achieved,
-    choose_splits,
-    metric_values,
-    training,
-)
+from litellm_benchrouter.validation.splits import Rows, Split, metric_values, training
 
 MOST_HELD_OUT = 20
-"""Tasks that are held out in turn; of more, so many at even distances in the list."""
+"""Families that are held out in turn; of more, so many at even distances in the list."""
+FEWEST_FAMILIES = 8
+"""Families of tasks below which nothing is claimed of new ones."""
 
 TEST_SHARE = 0.3
 
-_ASKED, _MOST_RUNS = 3_000, 5  # samples routed at least, in at most so many random splits
 _DIGITS = 6  # of what is kept: more would tell one machine from another
 
 _Part = dict[str, Any] | None
@@ -63,7 +56,7 @@ _Tables = Mapping[int, SmootherTable]
 
 
 def held_out_groups(prepared: TaskFolds) -> list[int]:
-    """Return the groups of tasks that `prove` holds out in turn; none where they prove nothing."""
+    """Return the families of tasks that `prove` holds out in turn; none where it proves nothing."""
     if too_small(prepared) or prepared.n_groups < FEWEST_TASKS:
         return []
     groups = np.unique(prepared.group)
@@ -82,7 +75,7 @@ def prove(
     embeds_prompts: bool = True,
     engine: Engine = LOCAL,
 ) -> Verdict:
-    """Hold out tasks and samples, decide for them, and compare with the best model on average.
+    """Hold out samples and families of tasks, decide for them, and compare with BMA.
 
     Parameters
     ----------
@@ -98,7 +91,7 @@ def prove(
     embeds_prompts : bool
         Whether requests can be routed by their text at all.
     engine : Engine
-        Holds out the tasks and the samples.
+        Holds out the tasks.
 
     Returns
     -------
@@ -109,36 +102,48 @@ def prove(
     parts: dict[str, _Part] = dict.fromkeys(UNPROVEN)
     if not small:
         with stages.stage("proof", len(parts)) as advance:
-            parts["unseen"] = _unseen(prepared, tables, engine, paper=paper)
+            parts["requests"] = _part(requests_gain(prepared, fitted, paper=paper))
             advance(1)
-            parts["requests"] = requests_gain(prepared, engine, paper=paper)
+            parts["named"] = _part(named_gain(prepared, paper=paper))
+            advance(1)
+            parts["unseen"] = _unseen(prepared, tables, engine, paper=paper)
             advance(1)
             parts["cost"] = _cost(prepared, paper=paper)
             advance(1)
     reasons = {part: small or why for part, why in UNPROVEN.items() if parts[part] is None}
     if not small and prepared.n_groups < FEWEST_TASKS:
-        reasons["unseen"] = f"{FEWEST_TASKS} tasks are needed, there are {prepared.n_groups}"
-    served: dict[Part, str] = {"unseen": "s3", "requests": "s1"}
-    held_back: dict[Part, str | None] = {"unseen": None, "requests": None}
+        reasons["unseen"] = (
+            f"{FEWEST_TASKS} tasks that are no variants of one another are needed, there "
+            f"{'is' if prepared.n_groups == 1 else 'are'} {prepared.n_groups}"
+        )
+    served: dict[Part, str] = {"requests": "s1", "named": "measured", "unseen": "s3"}
+    held_back: dict[Part, str | None] = dict.fromkeys(served)
     if not paper:
-        served = {"unseen": method, "requests": method}
-        held_back = _held_back(fitted, parts["unseen"])
-        if held_back["requests"] is None and loses(parts["requests"], publish):
-            held_back["requests"] = LOSES
-    if fitted is not None and parts["unseen"] is not None:
-        parts["unseen"]["candidate"] = fitted.unseen.candidate
+        served = {"requests": method, "named": "posterior", "unseen": method}
+        held_back = _held_back(fitted, parts, publish.tolerance)
     if not embeds_prompts:
         held_back["requests"] = "vectors were given without what embeds prompts"
     for part, why in held_back.items():
         served[part] = served[part] if why is None else BMA
-        found = parts[part]
-        if found is not None:
-            found |= {"bma_because": why, "expected_gain": found["gain"] if why is None else 0.0}
+        measured = parts[part]
+        if measured is None:
+            continue
+        if part == "unseen" and fitted is not None:
+            measured["candidate"] = fitted.unseen.candidate
+        measured |= {
+            "served": served[part],
+            "bma_because": why,
+            "expected_gain": measured["gain"] if why is None else 0.0,
+            "lower": measured["lower"] if why is None else 0.0,
+        }
+        few = part == "unseen" and measured["n_families"] < FEWEST_FAMILIES
+        measured["claim"] = claim(measured, publish.tolerance, too_few=few)
     return Verdict(
         method=method,
         served=served,
         unseen=kept(parts["unseen"]),
         requests=kept(parts["requests"]),
+        named=kept(parts["named"]),
         cost=kept(parts["cost"]),
         unproven=reasons,
         required=publish.require,
@@ -146,32 +151,30 @@ def prove(
     )
 
 
-def loses(requests: Mapping[str, Any] | None, publish: PublishConfig) -> bool:
-    """Say whether routing held-out samples loses more than is tolerated."""
-    return requests is not None and requests["gain"] < -publish.tolerance
-
-
-def _held_back(fitted: GuardedFit | None, unseen: _Part) -> dict[Part, str | None]:
-    """Why the method guarded answers with the best on average; None where it does not."""
+def _held_back(
+    fitted: GuardedFit | None, parts: Mapping[str, _Part], tolerance: float
+) -> dict[Part, str | None]:
+    """Why the method guarded answers with BMA; None where it does not."""
     if fitted is None:
-        return {"unseen": "nothing could be fitted", "requests": "nothing could be fitted"}
-    candidate, by_task = fitted.unseen.candidate, None
+        return dict.fromkeys(("requests", "named", "unseen"), "nothing could be fitted")
+    named, unseen = parts["named"], parts["unseen"]
+    candidate, of_new = fitted.unseen.candidate, None
     if candidate is None:
-        by_task = "no candidate gains on the benchmark's own tasks"
-    elif unseen is None or not unseen["gain"] - Z * unseen["standard_error"] > 0:
-        by_task = f"{candidate} shows no gain on held-out tasks"
-    return {"unseen": by_task, "requests": behind_gate(fitted.requests)}
+        of_new = "no candidate gains on the benchmark's own tasks; labels of the task change that"
+    elif unseen is None or not unseen["lower"] > -tolerance:
+        of_new = f"{candidate} is not shown to be no worse on held-out tasks; label some inputs"
+    return {
+        "requests": None if fitted.requests.gate.routes else NOT_SHOWN,
+        "named": None if named is not None and named["lower"] > 0 else NOT_SHOWN,
+        "unseen": of_new,
+    }
 
 
-def behind_gate(fitted: RequestFit) -> str | None:
-    """Why no request is routed; None where the gate is open."""
-    return None if fitted.gate.routes else "the leave-one-out gain is not significant"
-
-
-LOSES = "held-out samples lose by it"
+NOT_SHOWN = "its lower bound is not above 0"
 UNPROVEN = {
     "unseen": "no held-out task has labels of the models that were compared",
     "requests": "no held-out sample has labels of the models that were compared",
+    "named": "no held-out sample has labels of the models that were compared",
     "cost": "fewer than two models have a known cost or size; benchrouter.models can state prices",
 }
 
@@ -186,8 +189,60 @@ def too_small(prepared: TaskFolds) -> str | None:
     return None
 
 
+def requests_gain(prepared: TaskFolds, fitted: GuardedFit | None, *, paper: bool) -> Gain | None:
+    """Gain of the picks for samples that were scored without their fold."""
+    if not paper:
+        return None if fitted is None else fitted.requests.gate
+    on_scores = prepared.routing.s1_on == "score"
+    values = metric_values(prepared, "score" if on_scores else "correctness")
+    task, group = prepared.benchmark.task, prepared.sample_group
+    fold = draw_folds(group, task, prepared.seed)[group]
+    picks = np.full(len(task), prepared.best, dtype=np.intp)
+    for f in range(N_FOLDS):
+        asked, rest = np.flatnonzero(fold == f), np.flatnonzero(fold != f)
+        if len(asked) and len(rest):
+            picks[asked] = paper_picks(prepared, Split(rest, asked), values)
+    return gain_of(picks, prepared.best, values, task, group)
+
+
+def paper_picks(prepared: TaskFolds, split: Split, values: Any) -> Rows:
+    """S1 of each sample on its own (eqs. 1 and 7)."""
+    known = training(prepared, split, values)
+    return known.argmax(known.averaged_over(known.near(split.test, prepared.routing.k)))
+
+
+def named_gain(prepared: TaskFolds, *, paper: bool) -> Gain:
+    """Gain of the picks for tasks of the benchmark on samples that the pick was made without."""
+    labels, task, group = prepared.labels, prepared.benchmark.task, prepared.sample_group
+    best = prepared.best
+    if not paper:
+        return fit_named_tasks(labels, task, group, prepared.average, best).gate
+    fold = draw_folds(group, task, prepared.seed)[group]
+    picks = np.full(len(task), best, dtype=np.intp)
+    for f in range(N_FOLDS):
+        measured = task_accuracy(labels[fold != f], task[fold != f], prepared.n_tasks)
+        values = np.where(np.isnan(measured), prepared.average, measured)
+        of_task = np.array([prepared.order(row, prepared.average)[0] for row in values])
+        picks[fold == f] = of_task[task[fold == f]]
+    return gain_of(picks, best, labels, task, group)
+
+
+def _part(gain: Gain | None) -> _Part:
+    if gain is None or not gain.n_samples:
+        return None
+    reach = 1.96 * gain.standard_error
+    return {
+        "gain": gain.gain,
+        "gain_95": [gain.gain - reach, gain.gain + reach],
+        "lower": gain.lower,
+        "standard_error": gain.standard_error,
+        "moved_share": gain.moved_share,
+        "n_samples": gain.n_samples,
+    }
+
+
 def _unseen(prepared: TaskFolds, tables: _Tables, engine: Engine, *, paper: bool) -> _Part:
-    """Gain of the picks for held-out tasks; None where no gain is known."""
+    """Gain of the picks for held-out families of tasks; None where no gain is known."""
     tasks = [d for d, group in enumerate(prepared.group_of_task) if int(group) in tables]
     if not tasks:
         return None
@@ -198,18 +253,24 @@ def _unseen(prepared: TaskFolds, tables: _Tables, engine: Engine, *, paper: bool
     picks = [int(choices[d].pick) for d in tasks]
     averages = [prepared.average_without(d) for d in tasks]
     best = [int(prepared.order(average, average)[0]) for average in averages]
-    accuracy = prepared.accuracy[tasks]
-    rows = np.arange(len(tasks))
-    gains = accuracy[rows, picks] - accuracy[rows, best]
+    gains = np.array(
+        [_paired(prepared, d, a, b) for d, a, b in zip(tasks, picks, best, strict=True)]
+    )
     if np.isnan(gains).all():
         return None
-    gain, *interval = bootstrap_mean(gains, seed=prepared.seed)
+    of_family = family_means(gains, prepared.group_of_task[tasks])
+    of_family = of_family[~np.isnan(of_family)]
+    n, gain = len(of_family), float(of_family.mean())
+    error = float(of_family.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
+    reach = float(stats.t.ppf(0.975, max(n - 1, 1))) * error
     worst = int(np.nanargmin(gains))
     return {
         "gain": gain,
-        "gain_95": interval,
-        "standard_error": group_mean(gains, prepared.group_of_task[tasks])[1],
+        "gain_95": [gain - reach, gain + reach],
+        "lower": gain - reach,
+        "standard_error": error,
         "n_tasks": int((~np.isnan(gains)).sum()),
+        "n_families": n,
         "of_tasks": prepared.n_tasks,
         "tasks_worse": int((gains < -1e-12).sum()),
         "worst_task": {
@@ -221,39 +282,12 @@ def _unseen(prepared: TaskFolds, tables: _Tables, engine: Engine, *, paper: bool
     }
 
 
-def requests_gain(prepared: TaskFolds, engine: Engine, *, paper: bool) -> _Part:
-    """Gain of the picks for held-out samples, as `run_request`; None where no gain is known."""
-    runs = min(_MOST_RUNS, math.ceil(_ASKED / (TEST_SHARE * len(prepared.benchmark))))
-    on_scores = paper and prepared.routing.s1_on == "score"
-    values = metric_values(prepared, "score" if on_scores else "correctness")
-    pick = paper_picks if paper else request_picks
-    splits, _ = choose_splits(prepared, test_share=TEST_SHARE, runs=runs, given=False)
-
-    def route(split: Split) -> tuple[Array, float]:
-        known = training(prepared, split, values)
-        picks, best = pick(known, split.test), np.full_like(split.test, known.best)
-        gained = achieved(values, split.test, picks) - achieved(values, split.test, best)
-        return gained, float((picks != best).mean())
-
-    asked, gains, moved = [split.test for split in splits], [], []
-    for gained, share in engine.map(route, splits):
-        gains.append(gained)
-        moved.append(share)
-    gain = float(mean(np.array([mean(gain) for gain in gains])))
-    if math.isnan(gain):
-        return None
-    return {
-        "gain": gain,
-        "gain_95": bootstrap_samples(asked, gains, seed=prepared.seed),
-        "moved_share": float(np.mean(moved)),
-        "n_samples": len(asked[0]),
-        "runs": runs,
-    }
-
-
-def paper_picks(known: TrainSplit, rows: Rows) -> Rows:
-    """S1 of each sample on its own (eqs. 1 and 7)."""
-    return known.argmax(known.averaged_over(known.near(rows, known.prepared.routing.k)))
+def _paired(prepared: TaskFolds, d: int, pick: int, best: int) -> float:
+    """Difference of two models' accuracies over the samples of a task that both answered."""
+    labels = prepared.labels[prepared.rows[d]]
+    difference = labels[:, pick].astype(np.float64) - labels[:, best]
+    known = ~np.isnan(difference)
+    return float(difference[known].mean()) if known.any() else float("nan")
 
 
 def _cost(prepared: TaskFolds, *, paper: bool) -> _Part:

@@ -179,12 +179,14 @@ class PublishConfig(Block):
 
     Attributes
     ----------
-    require : {"no-worse-than-bma", "nothing"}
+    require : {"no-worse-than-bma", "gains", "nothing"}
+        `gains`: at least one part is shown to gain; `nothing`: publish whatever was measured.
     tolerance : float
-        Largest mean loss against the best model on average that passes, as accuracy.
+        Largest loss against the best model on average that passes as none, as accuracy; the lower
+        bound of what is served has to be above it.
     """
 
-    require: Literal["no-worse-than-bma", "nothing"] = "no-worse-than-bma"
+    require: Literal["no-worse-than-bma", "gains", "nothing"] = "no-worse-than-bma"
     tolerance: Probability = 0.005
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,21 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.guarded.formulas import (
-    GATE,
     PERCENTILES,
-    PRIOR_MASS,
     Calibration,
-    GateVerdict,
     GuardedModel,
     K,
     RequestEstimator,
     capped,
-    gate_verdict,
-    softmax,
     task_share,
 )
+from litellm_benchrouter.guarded.gain import GATE, N_FOLDS, Gain, draw_folds, gate_verdict
 from litellm_benchrouter.guarded.impute import TaskAccuracies, impute_labels
-from litellm_benchrouter.paper.neighbors import Neighbors, nearest
+from litellm_benchrouter.paper.neighbors import MapFunction, Neighbors, nearest, one_by_one
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -35,6 +32,8 @@ N_COMPONENTS = 96
 """Principal components of the embedding in all linear models."""
 RIDGE = 0.1
 SHRINKAGE = 0.1
+LISTED = 2 * K
+"""Neighbours of a row of which K are left, but for rare cases, without those of its fold."""
 MIN_LABELS = 50
 """A model with fewer labels has the calibration of all models together."""
 _BLOCK = 4096  # rows gathered at once: K * M * _BLOCK labels stay in the cache
@@ -43,32 +42,21 @@ _LEAST_SPREAD = 1e-12
 
 @dataclass(frozen=True)
 class RequestFit:
-    """What a fit found, besides what serving needs.
+    """Fitted request estimates, with their held-out quality.
 
     Attributes
     ----------
     served : ndarray of float64, shape (n, M)
-        Probabilities of the rows as they would be served, calibrated on the other folds.
+        Probabilities of the rows as they would be served: scored and calibrated without their fold.
     ece, ece_of_picks : float
         Calibration error of `served`: of all models, and of those that are picked by quality.
     """
 
     guarded: GuardedModel
-    gate: GateVerdict
+    gate: Gain
     served: Floats
     ece: float
     ece_of_picks: float
-
-    def closed(self) -> RequestFit:
-        """Return the same with nothing to gain: every row then has the averages as its scores."""
-        scores = np.tile(self.guarded.request.average.astype(np.float32), (len(self.served), 1))
-        best = int(self.guarded.request.average.argmax())
-        return replace(
-            self,
-            guarded=replace(self.guarded, loo_scores=scores),
-            gate=GateVerdict(0.0, self.gate.standard_error),
-            served=capped(self.served, best),
-        )
 
     @cached_property
     def as_manifest(self) -> dict[str, float | bool | list[float]]:
@@ -89,10 +77,15 @@ def fit_request(
     labels: NDArray[np.float32],
     task: NDArray[np.int32],
     n_tasks: int,
-    neighbors_loo: Neighbors,
-    base: tuple[NDArray[np.float32], NDArray[np.int32]] | None = None,
+    neighbors: Neighbors,
+    group: Ints | None = None,
+    base: tuple[Labels, Ints, Ints] | None = None,
+    seed: int = 0,
 ) -> RequestFit:
-    """Fit the request estimates on labelled rows.
+    """Fit the request estimates on labelled rows, and score each row by a fit without its fold.
+
+    Folds hold groups of near-duplicates together, so that no copy of a row tells its label. The
+    stack of a fold's scores is fitted on the others.
 
     Parameters
     ----------
@@ -101,21 +94,45 @@ def fit_request(
     labels : ndarray of float32, shape (n, M)
         Correctness, or scores in [0, 1]; NaN is missing.
     task : ndarray of int32, shape (n,)
-    neighbors_loo : Neighbors
-        Of each row among the others (itself left out), at least K of them where there are.
+    neighbors : Neighbors
+        Of each row among the others (itself left out), `LISTED` of them where there are.
+    group : ndarray of int, shape (n,), optional
+        Of near-duplicates, numbered from 0; default: there are none.
     base : tuple of ndarray, optional
-        As in `fit_estimator`.
+        Labels, tasks and groups of the rows that `neighbors` numbers, where they are not these.
+    seed : int
+        Of the folds.
     """
-    estimator, scores = fit_estimator(vectors, labels, task, n_tasks, neighbors_loo.index, base)
-    gate = gate_verdict(scores, labels, task, estimator.average)
-    crossed = cross_fitted(scores, labels)
-    finite = np.where(np.isfinite(neighbors_loo.distance), neighbors_loo.distance, np.nan)[:, :K]
-    mean_distance = np.nanmean(finite, axis=1)
+    group = np.arange(len(task)) if group is None else group
+    base_labels, base_task, base_group = (labels, task, group) if base is None else base
+    fold_of_group = draw_folds(base_group, base_task, seed)
+    fold, base_fold = fold_of_group[group], fold_of_group[base_group]
+    estimator = fit_estimator(vectors, labels, task, n_tasks)
+    parts = np.tile(estimator.average, (3, len(task), 1))
+    for f in range(N_FOLDS):
+        held = np.flatnonzero(fold == f)
+        rest = np.flatnonzero(fold != f)
+        if not len(held) or not len(rest):
+            continue
+        near = neighbors.rows(held).without(base_fold, f, K).index
+        total, count = neighbor_sums(near, base_labels)
+        share = task_share(np.where(near < 0, -1, base_task[near]), n_tasks)
+        one = fit_estimator(vectors[rest], labels[rest], task[rest], n_tasks)
+        parts[:, held] = one.parts(vectors[held].astype(np.float64), total, count, share)
+    weight = 1 / np.maximum(np.bincount(task, minlength=n_tasks), 1)[task]
+    estimator = replace(estimator, stack=fit_stack(parts, labels, weight))
+    scores = np.empty(labels.shape)
+    for f in np.unique(fold):
+        others = fold != f if (fold != f).any() else fold == f
+        stack = fit_stack(parts[:, others], labels[others], weight[others])
+        scores[fold == f] = np.einsum("p,pnm->nm", stack, parts[:, fold == f])
+    gate = gate_verdict(scores, labels, task, estimator.average, group)
+    crossed = cross_fitted(scores, labels, fold)
     guarded = GuardedModel(
         estimator,
         fit_calibration(scores, labels),
         scores.astype(np.float32),
-        np.percentile(mean_distance, PERCENTILES),
+        np.percentile(_own_distances(neighbors, group, base_group), PERCENTILES),
     )
     best = int(estimator.average.argmax())
     picks = scores.argmax(axis=1) if gate.routes else np.full(len(scores), best)
@@ -129,86 +146,74 @@ def fit_request(
     )
 
 
-def neighbors_of_each(vectors: NDArray[np.float32], k: int = K) -> Neighbors:
+def _own_distances(neighbors: Neighbors, group: Ints, base_group: Ints) -> Floats:
+    """Mean distance of each row to its nearest rows that are not near-duplicates of it."""
+    copies = (neighbors.index < 0) | (base_group[neighbors.index] == group[:, None])
+    distance = np.where(copies, np.inf, neighbors.distance)
+    nearest_first = np.sort(distance, axis=1)[:, :K]
+    finite = np.isfinite(nearest_first)
+    alone = ~finite.any(axis=1)
+    total = np.where(finite, nearest_first, 0.0).sum(axis=1)
+    mean: Floats = total / np.maximum(finite.sum(axis=1), 1)
+    return mean[~alone] if not alone.all() else np.zeros(1)
+
+
+def neighbors_of_each(
+    vectors: NDArray[np.float32],
+    k: int = LISTED,
+    *,
+    progress: Callable[[int], None] | None = None,
+    each: MapFunction = one_by_one,
+) -> Neighbors:
     """Nearest other rows of each row; the row itself is left out."""
     everything = np.arange(len(vectors))
     k = min(k, max(len(vectors) - 1, 1))
-    return nearest(vectors, vectors, k, excluded=lambda rows: rows[:, None] == everything[None, :])
+    return nearest(
+        vectors,
+        vectors,
+        k,
+        excluded=lambda rows: rows[:, None] == everything[None, :],
+        progress=progress,
+        each=each,
+    )
 
 
 def fit_estimator(
-    embeddings: NDArray[np.float32],
-    labels: Labels,
-    task: Ints,
-    n_tasks: int,
-    neighbors: Ints,
-    base: tuple[Labels, Ints] | None = None,
-) -> tuple[RequestEstimator, Floats]:
-    """Fit on the training rows.
+    embeddings: NDArray[np.float32], labels: Labels, task: Ints, n_tasks: int
+) -> RequestEstimator:
+    """Fit the estimates on training rows; their weights in the stack are still equal.
 
     Parameters
     ----------
     embeddings : ndarray of float32, shape (n, E), unit length
     labels : ndarray of float32, shape (n, M), NaN is missing
     task : ndarray of int, shape (n,)
-    neighbors : ndarray of int, shape (n, K)
-        Nearest rows of each row, the row itself left out.
-    base : tuple of ndarray, optional
-        Labels and tasks of the rows that `neighbors` numbers, where they are not these rows.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, M)
-        Leave-one-out scores of the training rows, for the gate, the calibration and lambda.
     """
-    size = np.maximum(np.bincount(task, minlength=n_tasks), 1).astype(float)
+    size = np.bincount(task, minlength=n_tasks).astype(float)
     cells = TaskAccuracies.of(labels, task, n_tasks)
-    average, accuracy = cells.imputed().mean(axis=0), cells.cautious()
+    average = cells.tasks(size > 0).imputed().mean(axis=0)
+    accuracy = cells.cautious()
     filled = impute_labels(labels, task, cells, accuracy)
     shrunk = (size[:, None] * accuracy + TASK_MASS * average) / (size[:, None] + TASK_MASS)
     classifier = fit_task_classifier(embeddings, task, n_tasks)
-    base_labels, base_task = (labels, task) if base is None else base
-    share = task_share(base_task[neighbors[:, :K]], n_tasks)
-    probability = softmax(embeddings @ classifier[0] + classifier[1])
-    # A row's own label is inside its task's mean: take it out before scoring the row.
-    own = size[task][:, None]
-    without = (own * accuracy[task] - filled + TASK_MASS * average) / (own - 1 + TASK_MASS)
-    rows = np.arange(len(task))
-    total, count = neighbor_sums(neighbors, base_labels)
-    parts = []
-    for mix in (share, probability):
-        prior = mix @ shrunk + mix[rows, task][:, None] * (without - shrunk[task])
-        parts.append((total + PRIOR_MASS * prior) / (count + PRIOR_MASS))
-    weights, bias, left_out = fit_ridge(embeddings, filled, 1 / size[task])
-    parts.append(left_out)
-    stack = fit_stack(parts, labels, 1 / size[task])
-    estimator = RequestEstimator(
-        shrunk, classifier[0], classifier[1], weights, bias, stack, average
-    )
-    return estimator, combine(parts, stack)
+    ridge = fit_ridge(embeddings, filled, 1 / size[task])
+    return RequestEstimator(shrunk, *classifier, *ridge, np.full(3, 1 / 3), average)
 
 
 def neighbor_sums(neighbors: Ints, labels: Labels) -> tuple[Floats, Floats]:
-    """Sum and number of the known labels over the first K neighbours, each of shape (q, M)."""
+    """Sum and number of the neighbours' known labels, each of shape (q, M); -1 is no neighbour."""
     total = np.empty((len(neighbors), labels.shape[1]))
     count = np.empty_like(total)
     for start in range(0, len(neighbors), _BLOCK):
-        values = labels[neighbors[start : start + _BLOCK, :K]]
-        known = ~np.isnan(values)
+        near = neighbors[start : start + _BLOCK]
+        values = labels[near]
+        known = ~np.isnan(values) & (near >= 0)[..., None]
         count[start : start + _BLOCK] = known.sum(axis=1)
         total[start : start + _BLOCK] = np.where(known, values, 0).sum(axis=1)
     return total, count
 
 
-def combine(parts: list[Floats], stack: Floats) -> Floats:
-    """Weighted sum of the estimates, shape of one of them."""
-    total = np.zeros_like(parts[0])
-    for weight, part in zip(stack, parts, strict=True):
-        total += weight * part
-    return total
-
-
-def fit_stack(parts: list[Floats], labels: Labels, weight: Floats) -> Floats:
+def fit_stack(parts: Floats, labels: Labels, weight: Floats) -> Floats:
     """Non-negative weights of the estimates; least squares on contrasts between models."""
     from scipy.optimize import nnls  # build side only
 
@@ -251,8 +256,8 @@ def fit_task_classifier(
 
 def fit_ridge(
     embeddings: NDArray[np.float32], targets: Floats, weight: Floats, strength: float = RIDGE
-) -> tuple[Floats, Floats, Floats]:
-    """Ridge with a free intercept: weights (E, M), bias (M,), leave-one-out scores (n, M)."""
+) -> tuple[Floats, Floats]:
+    """Ridge with a free intercept: weights (E, M) and bias (M,)."""
     centre = weight @ embeddings / weight.sum()
     centred = embeddings - centre
     scatter = (centred * weight[:, None]).T @ centred
@@ -260,12 +265,10 @@ def fit_ridge(
     features = np.hstack([centred @ components, np.ones((len(embeddings), 1))])
     penalty = strength * np.eye(features.shape[1])
     penalty[-1, -1] = 0.0
-    inverse = np.linalg.inv((features * weight[:, None]).T @ features + penalty)
-    solution = inverse @ ((features * weight[:, None]).T @ targets)
-    leverage = weight * np.einsum("ij,jk,ik->i", features, inverse, features, optimize=True)
-    left_out = (features @ solution - leverage[:, None] * targets) / (1 - leverage[:, None])
+    weighted = (features * weight[:, None]).T
+    solution = np.linalg.solve(weighted @ features + penalty, weighted @ targets)
     weights = components @ solution[:-1]
-    return weights, solution[-1] - centre @ weights, left_out
+    return weights, solution[-1] - centre @ weights
 
 
 def fit_calibration(scores: Floats, labels: Labels) -> Calibration:
@@ -297,12 +300,12 @@ def fit_calibration(scores: Floats, labels: Labels) -> Calibration:
     return Calibration(tuple(x for x, _ in maps), tuple(p for _, p in maps))
 
 
-def cross_fitted(scores: Floats, labels: Labels, n_folds: int = 5, seed: int = 0) -> Floats:
+def cross_fitted(scores: Floats, labels: Labels, fold: Ints) -> Floats:
     """Calibrated training rows, each by a map fitted without its fold; shape (n, M)."""
-    fold = np.random.default_rng(seed).permutation(len(scores)) % n_folds
     out = np.empty_like(scores)
-    for f in range(n_folds):
-        calibration = fit_calibration(scores[fold != f], labels[fold != f])
+    for f in np.unique(fold):
+        others = fold != f if (fold != f).any() else fold == f
+        calibration = fit_calibration(scores[others], labels[others])
         out[fold == f] = calibration.predict_proba(scores[fold == f])
     return out
 

@@ -1,7 +1,7 @@
 """The guarded method as it is served, in the order of docs/guarded.md.
 
 `GuardedModel` holds what a build fitted. A prompt's score is `RequestEstimator.score`; the gate
-(`gate_verdict`) and the distance guard (`GuardedModel.far`) hold it back; `Calibration` turns
+(`gain.gate_verdict`) and the distance guard (`GuardedModel.far`) hold it back; `Calibration` turns
 scores into probabilities; `TaskEstimator` scores a task that is new. Numpy alone, and no state
 between requests.
 """
@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.guarded.impute import rarely_measured
-
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
 Ints = NDArray[np.integer]
@@ -25,8 +23,6 @@ K = 20
 """Neighbours of a prompt."""
 PRIOR_MASS = 100.0
 """Labels that the prior of a prompt is worth."""
-GATE = 1.0
-"""Standard errors that the leave-one-out gain must exceed."""
 FAR_PERCENTILE = 99
 """Of the benchmark's own distances; beyond it the best model on average answers."""
 MARGIN = 0.005
@@ -90,6 +86,22 @@ class RequestEstimator:
         scores: Floats = near + ridge * (embeddings @ self.ridge_weights + self.ridge_bias)
         return scores
 
+    def parts(self, embeddings: Floats, total: NDArray[Any], count: Ints, share: Floats) -> Floats:
+        """Estimate by knn_mix, knn_task and ridge, of which `score` is the weighted sum.
+
+        Parameters are those of `score`.
+
+        Returns
+        -------
+        ndarray of float64, shape (3, ..., M)
+        """
+        classified = softmax(embeddings @ self.task_weights + self.task_bias)
+        near = [
+            (total + PRIOR_MASS * (mix @ self.task_accuracy)) / (count + PRIOR_MASS)
+            for mix in (share, classified)
+        ]
+        return np.stack([*near, embeddings @ self.ridge_weights + self.ridge_bias])
+
     def predict(
         self, embeddings: NDArray[np.float32], near_labels: Labels, near_task: Ints
     ) -> Floats:
@@ -120,10 +132,11 @@ class RequestEstimator:
 
 
 def task_share(near_task: Ints, n_tasks: int) -> Floats:
-    """Share of each task among the neighbours, shape (q, D)."""
-    flat = near_task + n_tasks * np.arange(len(near_task))[:, None]
-    count = np.bincount(flat.ravel(), minlength=len(near_task) * n_tasks)
-    share: Floats = count.reshape(len(near_task), n_tasks) / near_task.shape[1]
+    """Share of each task among the neighbours, shape (q, D); a task of -1 is no neighbour."""
+    row, place = np.nonzero(near_task >= 0)
+    flat = near_task[row, place] + n_tasks * row
+    count = np.bincount(flat, minlength=len(near_task) * n_tasks).reshape(-1, n_tasks)
+    share: Floats = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
     return share
 
 
@@ -132,49 +145,6 @@ def softmax(values: Floats) -> Floats:
     exponential = np.exp(values - values.max(axis=-1, keepdims=True))
     shares: Floats = exponential / exponential.sum(axis=-1, keepdims=True)
     return shares
-
-
-@dataclass(frozen=True)
-class GateVerdict:
-    """Leave-one-out gain over the best single model (accuracy, macro mean over tasks)."""
-
-    gain: float
-    standard_error: float
-
-    @property
-    def routes(self) -> bool:
-        """Whether the router may leave the best single model."""
-        return self.gain - GATE * self.standard_error > 0
-
-
-def gate_verdict(scores: Floats, labels: Labels, task: Ints, average: Floats) -> GateVerdict:
-    """Measure what the picks gain over the best single model, with the error over samples.
-
-    A model that is rarely measured is left out: it has next to no labels where it would be picked.
-
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (n, M)
-        Leave-one-out scores.
-    labels : ndarray of float32, shape (n, M)
-        NaN is missing.
-    task : ndarray of int, shape (n,)
-    average : ndarray of float64, shape (M,)
-    """
-    rows = np.arange(len(task))
-    rare = rarely_measured(labels, task, int(task.max()) + 1)
-    if not rare.all():
-        scores = np.where(rare, -np.inf, scores)
-        average = np.where(rare, -np.inf, average)
-    pick = (scores + 1e-7 * np.maximum(average, 0)).argmax(axis=1)
-    gain = labels[rows, pick].astype(float) - labels[rows, int(average.argmax())]
-    has_gain = ~np.isnan(gain)
-    _, index, size = np.unique(task[has_gain], return_inverse=True, return_counts=True)
-    gain = gain[has_gain]
-    mean = np.bincount(index, gain) / size
-    weight = 1.0 / (len(size) * size[index])
-    error = float(np.sqrt((weight**2 * (gain - mean[index]) ** 2).sum()))
-    return GateVerdict(float(mean.mean()), error)
 
 
 def capped(probability: Floats, best: int) -> Floats:
@@ -231,7 +201,7 @@ class GuardedModel:
     Attributes
     ----------
     loo_scores : ndarray of float32, shape (f, M)
-        Leave-one-out scores of the samples that were fitted; the gate is asked again over
+        Out-of-fold scores of the samples that were fitted; the gate is asked again over
         whatever models are on offer.
     distances : ndarray of float64, shape (101,)
         Percentiles of the benchmark's own mean distances to its K nearest neighbours.
@@ -267,12 +237,18 @@ class TaskEstimator:
     coefficients : mapping of str to float
         b_p of each predictor; empty where there is no candidate.
     gains : mapping of str to (mean, standard error)
-        Leave-one-task-out gain over the best model on average of every candidate, as accuracy.
+        Leave-one-family-out gain over the best model on average of every candidate, as accuracy.
+    p_values : mapping of str to float
+        Of these gains, adjusted for all candidates that were tried.
+    margin : float
+        Predicted advantage from which on the best model on average is left.
     """
 
     candidate: str | None
     coefficients: Mapping[str, float] = field(default_factory=dict)
     gains: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    p_values: Mapping[str, float] = field(default_factory=dict)
+    margin: float = MARGIN
 
     def predict(self, average: Floats, predicted: Mapping[str, Floats]) -> Floats:
         """Score each model, from averages and predictions of shape (..., M)."""

@@ -2,7 +2,7 @@
 
 A mean over the tasks that a model happens to have would compare a model tried on easy tasks with
 one tried on hard ones, and a model that was added with 20 to 50 scored prompts has one or two in a
-task. A cell (a task and a model) with labels of less than half of the task's samples is therefore
+task. A cell (a task and a model) with labels of less than 95 % of the task's samples is therefore
 predicted from what the well-known models did on the same samples::
 
     e(x, m) = y(x, m) - o(x)                    o(x): mean of the well-known models on x
@@ -16,23 +16,27 @@ with n_dm labels in the cell, e_dm the mean of e over them, v the share of the t
 they are, and o_d the mean of o over the task. The model's effect a is what it exceeds with
 probability 0.7 where the models' effects have variance tau_m^2, their effects in single tasks c
 have tau_c^2, and a label has s^2 = 1/4, the most that it can have; both taus come from the
-well-known models, those that have half of every task. So a new model is held to what is known of
-the others until it has shown more. Cells with at least half of their labels stay as they are.
+well-known models, those that have 95 % of every task (where there is none, half). So a new model is
+held to what is known of the others until it has shown more, and one that was scored on the easier
+samples is compared with the others on these.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.paper.benchmark import mean, task_accuracy
+from litellm_benchrouter.paper.benchmark import average_accuracy, mean, task_accuracy
 
 Floats = NDArray[np.float64]
 
-ENOUGH = 0.5
+ENOUGH = 0.95
 """Share of a task's samples with a label from which on a cell is measured, not predicted."""
+HALF = 0.5
+"""Share of a task's samples that a model needs to be more than rarely measured there."""
 FEWEST_TASKS = 3
 """Tasks in which a model is measured before anything can be learned or proved by it."""
 LABEL_VARIANCE = 0.25
@@ -41,6 +45,8 @@ CAUTION = 0.5244
 USUAL_VARIANCE = 0.01
 """tau^2 where there are too few models or tasks to tell: effects of 10 points."""
 SMALLEST_VARIANCE = 0.0025
+EASIER = 5.0
+"""Points by which a model's samples may be easier than all before somebody is told."""
 
 
 @dataclass(frozen=True)
@@ -174,9 +180,71 @@ def impute_accuracy(labels: NDArray[np.float32], task: NDArray[np.integer], n_ta
     Returns
     -------
     ndarray of float64, shape (n_tasks, M)
-        As `task_accuracy` where a model has labels of half of the task's samples.
+        As `task_accuracy` where a model has labels of 95 % of the task's samples.
     """
     return TaskAccuracies.of(labels, task, n_tasks).imputed()
+
+
+def served_average(
+    labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
+) -> Floats:
+    """Return the mean over tasks that is served: its best entry is the best on average (BMA).
+
+    Every comparison with BMA uses this mean. Values outside of [0, 1], which no missing label can
+    be predicted from, are averaged over the tasks that a model has.
+
+    Parameters
+    ----------
+    labels : ndarray of float32, shape (n, M)
+        NaN is missing.
+    task : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
+    """
+    if not np.isnan(labels).any() or np.nanmin(labels) < 0 or np.nanmax(labels) > 1:
+        of_task = np.asarray(task, dtype=np.int32)
+        return average_accuracy(task_accuracy(labels, of_task, n_tasks))
+    present = np.bincount(task, minlength=n_tasks) > 0
+    return np.asarray(TaskAccuracies.of(labels, task, n_tasks).tasks(present).imputed().mean(axis=0))
+
+
+def coverage_warnings(
+    labels: NDArray[np.float32],
+    task: NDArray[np.integer],
+    models: Sequence[str],
+    tasks: Sequence[str],
+) -> list[str]:
+    """Name the models that were scored on a part of the samples only, or on easier ones.
+
+    Parameters
+    ----------
+    labels : ndarray of float32, shape (n, M)
+        NaN is missing.
+    task : ndarray of int, shape (n,)
+    """
+    cells = TaskAccuracies.of(labels, task, len(tasks))
+    others = _others(labels, _well_known(cells.count, cells.size))
+    warnings = []
+    for m, model in enumerate(models):
+        known = ~np.isnan(labels[:, m])
+        share = known.mean()
+        if share >= ENOUGH or not known.any():
+            continue
+        missing = [tasks[d] for d in np.flatnonzero((cells.count[:, m] == 0) & (cells.size > 0))]
+        text = f"{model} has labels of {share:.0%} of the samples"
+        if missing:
+            text += f", none of {len(missing)} tasks such as {missing[0]}"
+        easier = 100 * float(np.nanmean(others[known]) - np.nanmean(others))
+        if abs(easier) > EASIER:
+            kind = "easier" if easier > 0 else "harder"
+            text += f", and they are {abs(easier):.0f} points {kind} for the other models"
+        warnings.append(
+            f"{text}: it is compared on the samples that it shares, and predicted on the others. "
+            f"Score it on the missing samples to be sure of it."
+        )
+    return warnings
 
 
 def impute_labels(
@@ -224,19 +292,21 @@ def _counts(
     return np.stack(columns, axis=1), np.bincount(task, minlength=n_tasks).astype(np.float64)
 
 
-def _measured(count: Floats, size: Floats) -> NDArray[np.bool_]:
-    """TaskAccuracies with at least half of their labels, shape (D, M)."""
-    return np.asarray((count > 0) & (count >= ENOUGH * size[:, None]))
+def _measured(count: Floats, size: Floats, share: float = ENOUGH) -> NDArray[np.bool_]:
+    """Cells with at least a share of their labels, shape (D, M)."""
+    return np.asarray((count > 0) & (count >= share * size[:, None]))
 
 
 def _rarely_measured(count: Floats, size: Floats) -> NDArray[np.bool_]:
     fewest = min(FEWEST_TASKS, int((size > 0).sum()))
-    return np.asarray(_measured(count, size).sum(axis=0) < fewest)
+    return np.asarray(_measured(count, size, HALF).sum(axis=0) < fewest)
 
 
 def _well_known(count: Floats, size: Floats) -> NDArray[np.bool_]:
-    """Models that have half of every task, shape (M,)."""
-    return np.asarray(_measured(count, size)[size > 0].all(axis=0))
+    """Models that have nearly all of every task, or where there is none half of it, shape (M,)."""
+    present = size > 0
+    nearly_all = _measured(count, size)[present].all(axis=0)
+    return nearly_all if nearly_all.any() else _measured(count, size, HALF)[present].all(axis=0)
 
 
 def _mean_of(values: Floats) -> float:

@@ -121,7 +121,7 @@ def left_out_s3(
     dict of int to TaskScores
         By task; a task without samples has none.
     """
-    near = outside if excluded is None else without_group(outside, group[task], excluded, kappa)
+    near = outside if excluded is None else outside.without(group[task], excluded, kappa)
     scores = {}
     for d in range(len(group)):
         own = near.rows(np.flatnonzero(task == d))
@@ -159,22 +159,3 @@ def confident_s3(
     choice = decide_by_eq6(task, average, cost_ranks, names, eta=eta)
     leaves = choice.order[0] != choice.best_on_average
     return np.where(np.isnan(task.s3), average, task.s3) if leaves else average
-
-
-def without_group(
-    neighbors: Neighbors, sample_group: Ints, excluded: int, n_neighbors: int
-) -> Neighbors:
-    """Return the first `n_neighbors` of each list that are not of a group.
-
-    Lists that run short are padded with -1: where a group fills a whole list of hundreds, what is
-    left of it says enough.
-    """
-    first = neighbors.first(n_neighbors)
-    index, distance = first.index.copy(), first.distance.copy()
-    touched = np.flatnonzero((sample_group[first.index] == excluded).any(axis=1))
-    whole = neighbors.rows(touched)
-    gone = (whole.index < 0) | (sample_group[whole.index] == excluded)
-    order = np.argsort(gone, axis=1, kind="stable")[:, :n_neighbors]
-    index[touched] = np.take_along_axis(np.where(gone, -1, whole.index), order, axis=1)
-    distance[touched] = np.take_along_axis(whole.distance, order, axis=1)
-    return Neighbors(index, np.where(index < 0, np.float32("inf"), distance))

@@ -10,9 +10,11 @@ L is the mean accuracy over the training tasks and G_p the task mean of predicto
 added to them is the same for all models. The other candidates
 estimate b >= 0 by least squares over the training tasks, each left out of its own predictors, with
 models weighted by exp((L(m) - max L) / tau): only the models that compete for the task decide.
-The builder keeps the candidate whose leave-one-task-out gain over the best model on average (BMA),
-less z standard errors, is highest, and BMA if none is above 0. A pick whose predicted advantage
-over BMA is not above `MARGIN` is answered with BMA.
+Candidates are tried on families of tasks that are left out in turn. The builder keeps the one that
+gains most over the best model on average (BMA) of those with a p-value of at most `LEVEL`, which is
+adjusted for all that were tried (`max_t`), and BMA if there is none. A pick whose predicted
+advantage over BMA is not above `MARGIN`, and above `SURE` standard errors of such predictions, is
+answered with BMA.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from litellm_benchrouter.guarded.fit import fit_ridge
 from litellm_benchrouter.guarded.formulas import MARGIN, TaskEstimator, centred, pick_for_task
 from litellm_benchrouter.guarded.impute import TaskAccuracies, impute_labels
 from litellm_benchrouter.guarded.left_out import knn_means, leave_out_ridge
+from litellm_benchrouter.guarded.max_t import SURE, max_t_p_values, prediction_error
 from litellm_benchrouter.paper.benchmark import mean, task_accuracy
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.paper.scores import correctness_predictor, s1
@@ -37,8 +40,8 @@ Ints = NDArray[np.integer]
 
 COMPETITION = 0.03
 """tau: a model this far below the best counts 1/e as much when b is estimated."""
-Z = 0.25
-"""Standard errors subtracted from a candidate's leave-one-task-out gain."""
+LEVEL = 0.10
+"""Largest p-value, over all candidates together, with which one of them is kept."""
 MAX_SUM = 1.5
 """Upper bound of sum_p b_p: more would extrapolate beyond the predictors."""
 
@@ -104,25 +107,39 @@ class Evidence:
         return centred(self.predicted[name]) - centred(self.average)
 
 
-def select(evidence: Evidence, z: float = Z, margin: float = MARGIN) -> TaskEstimator:
-    """Keep the candidate with the best leave-one-task-out gain less z standard errors."""
-    gains: dict[str, tuple[float, float]] = {}
+def select(evidence: Evidence, seed: int = 0) -> TaskEstimator:
+    """Keep the candidate that gains most of those that a test over all of them leaves."""
     evidence = evidence.telling
-    best, kept = 0.0, TaskEstimator(None)
     rows = np.arange(len(evidence.group))
-    base = evidence.accuracy[rows, evidence.average.argmax(axis=1)]
-    for name, (predictors, ridge) in CANDIDATES.items():
-        if not set(predictors) <= set(evidence.predicted):
-            continue
+    best = evidence.average.argmax(axis=1)
+    used, family = evidence.used, evidence.group[evidence.used]
+    names = [n for n, (needs, _) in CANDIDATES.items() if set(needs) <= set(evidence.predicted)]
+    margins, gains, of_families = [], {}, []
+    for name in names:
         scores = candidate_scores(evidence, name)
-        gain = evidence.accuracy[rows, pick_for_task(scores, evidence.average, margin)] - base
-        gained, error = group_mean(gain[evidence.used], evidence.group[evidence.used])
-        gains[name] = (gained, error)
-        if gained - z * error > best:
-            best = gained - z * error
-            final = _coefficients(evidence, predictors, ridge)[1].tolist()
-            kept = TaskEstimator(name, dict(zip(predictors, final, strict=True)))
-    return TaskEstimator(kept.candidate, kept.coefficients, gains)
+        error = prediction_error(
+            scores[used], evidence.accuracy[used], evidence.average[used], best[used]
+        )
+        margins.append(max(MARGIN, SURE * error))
+        picks = pick_for_task(scores, evidence.average, margins[-1])
+        gain = (evidence.accuracy[rows, picks] - evidence.accuracy[rows, best])[used]
+        gains[name] = group_mean(gain, family)
+        of_families.append(family_means(gain, family))
+    p_values = max_t_p_values(np.nan_to_num(np.array(of_families)), seed)
+    adjusted = dict(zip(names, p_values.tolist(), strict=True))
+    kept = [name for name in names if adjusted[name] <= LEVEL and gains[name][0] > 0]
+    if not kept:
+        return TaskEstimator(None, {}, gains, adjusted)
+    name = max(kept, key=lambda each: gains[each][0])
+    predictors, ridge = CANDIDATES[name]
+    final = _coefficients(evidence, predictors, ridge)[1].tolist()
+    return TaskEstimator(
+        name,
+        dict(zip(predictors, final, strict=True)),
+        gains,
+        adjusted,
+        margins[names.index(name)],
+    )
 
 
 def candidate_scores(evidence: Evidence, name: str | None) -> Floats:
@@ -136,15 +153,23 @@ def candidate_scores(evidence: Evidence, name: str | None) -> Floats:
     return scores
 
 
-def group_mean(gain: Floats, group: Ints) -> tuple[float, float]:
-    """Mean over tasks and its standard error over groups; missing gains are left out."""
+def family_means(gain: Floats, family: Ints) -> Floats:
+    """Mean gain of each family, in the order of their numbers; NaN where no gain is known."""
+    _, index = np.unique(family, return_inverse=True)
     known = ~np.isnan(gain)
-    _, index = np.unique(group[known], return_inverse=True)
-    means = np.bincount(index, gain[known]) / np.bincount(index)
+    size = int(index.max(initial=-1)) + 1
+    count = np.bincount(index[known], minlength=size)
+    total = np.bincount(index[known], gain[known], minlength=size)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def group_mean(gain: Floats, family: Ints) -> tuple[float, float]:
+    """Mean over families and its standard error; missing gains are left out."""
+    means = family_means(gain, family)
+    means = means[~np.isnan(means)]
     if len(means) < 2:
         return 0.0, float("inf")
-    error = means.std(ddof=1) / np.sqrt(len(means))
-    return float(gain[known].mean()), float(error)
+    return float(means.mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
 
 
 def leave_out_evidence(
@@ -224,7 +249,7 @@ class TaskPredictors:
         filled = impute_labels(labels, task, cells, accuracy)
         weight = 1.0 / np.maximum(np.bincount(task, minlength=n_tasks), 1)[task]
         self._ridge = {
-            f"ridge{strength:g}": fit_ridge(vectors, filled, weight, strength)[:2]
+            f"ridge{strength:g}": fit_ridge(vectors, filled, weight, strength)
             for strength in (0.1, 0.3)
         }
         self._filled = filled.astype(np.float32)

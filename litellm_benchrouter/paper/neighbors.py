@@ -55,6 +55,30 @@ class Neighbors:
         """Return the lists of some queries."""
         return Neighbors(self.index[rows], self.distance[rows])
 
+    def without(
+        self, group: NDArray[np.integer], excluded: int, n_neighbors: int
+    ) -> Neighbors:
+        """Return the nearest `n_neighbors` of each list that are not of a group.
+
+        Lists that run short are padded with -1: where a group fills a whole list, what is left of
+        it says enough.
+
+        Parameters
+        ----------
+        group : ndarray of int, shape (n,)
+            Of each row of the searched set.
+        excluded : int
+        """
+        first = self.first(n_neighbors)
+        index, distance = first.index.copy(), first.distance.copy()
+        touched = np.flatnonzero(((group[first.index] == excluded) | (first.index < 0)).any(axis=1))
+        whole = self.rows(touched)
+        gone = (whole.index < 0) | (group[whole.index] == excluded)
+        order = np.argsort(gone, axis=1, kind="stable")[:, :n_neighbors]
+        index[touched] = np.take_along_axis(np.where(gone, -1, whole.index), order, axis=1)
+        distance[touched] = np.take_along_axis(whole.distance, order, axis=1)
+        return Neighbors(index, np.where(index < 0, np.float32("inf"), distance))
+
 
 def normalize(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Scale each row to unit length, so that cosine distance is one minus a dot product.

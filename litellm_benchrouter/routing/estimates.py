@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.guarded.formulas import (
     FAR_PERCENTILE,
-    GateVerdict,
     GuardedModel,
     K,
     RequestEstimator,
     capped,
-    gate_verdict,
 )
+from litellm_benchrouter.guarded.gain import Gain, gate_verdict
 from litellm_benchrouter.paper.benchmark import CORRECT, MISSING, cost_ranks, labels
 from litellm_benchrouter.paper.scores import preference, rank_with
 
@@ -195,7 +194,8 @@ class GuardedScorer:
         self._correctness = np.asarray(artifact.correctness)
         self._task = np.asarray(artifact.task)
         self._fitted = artifact.fitted_rows
-        self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, GateVerdict]]
+        self._groups = np.asarray(artifact.groups)
+        self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, Gain]]
         self._offer = cached_method(self._make_offer, MOST_OFFERS)
 
     def prepare(self, offer: Candidates) -> None:
@@ -266,7 +266,7 @@ class GuardedScorer:
         reason = f"right with probability {chance:.2f} by {grounds}"
         return Estimate(Scores(scores, "guarded", reason), probability)
 
-    def _make_offer(self, columns: tuple[int, ...]) -> tuple[RequestEstimator, GateVerdict]:
+    def _make_offer(self, columns: tuple[int, ...]) -> tuple[RequestEstimator, Gain]:
         """The estimator over the models on offer, and whether it gains over the best of them."""
         index = np.array(columns, dtype=np.intp)
         estimator = self._guarded.request.pool(index)
@@ -275,14 +275,15 @@ class GuardedScorer:
             labels(self._correctness[self._fitted[:, None], index]),
             self._task[self._fitted],
             estimator.average,
+            self._groups[self._fitted],
         )
         return estimator, gate
 
 
-def _closed(gate: GateVerdict, estimator: RequestEstimator) -> Scores:
+def _closed(gate: Gain, estimator: RequestEstimator) -> Scores:
     """What ranks the models where the gate is closed: their averages."""
     reason = (
-        f"routing among these models gains {100 * gate.gain:.2f} +/- "
-        f"{100 * gate.standard_error:.2f} points on the benchmark: not significant"
+        f"routing among these models gains {100 * gate.gain:.2f} points on the benchmark, at least "
+        f"{100 * gate.lower:.2f}: that is not shown to be a gain"
     )
     return Scores(estimator.average, "bma", reason, kind="gate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,17 @@ from litellm_benchrouter.artifact.named_tasks import (
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.guarded.few_labels import LIMIT, Posterior, required_probability
 from litellm_benchrouter.guarded.formulas import MARGIN, capped
+from litellm_benchrouter.guarded.named import SURE, NamedTaskModel, fit_named_tasks
+from litellm_benchrouter.paper.benchmark import labels
 from litellm_benchrouter.paper.scores import TaskScores, decide_by_eq6, rank_with
-from litellm_benchrouter.routing.estimates import Candidates, Estimate, Positions, Scores
+from litellm_benchrouter.routing.estimates import (
+    MOST_OFFERS,
+    Candidates,
+    Estimate,
+    Positions,
+    Scores,
+    cached_method,
+)
 
 Ints = NDArray[np.intp]
 
@@ -32,6 +42,8 @@ class NamedTasks:
         self._eta = float(artifact.manifest.parameters["eta"])
         self._paper = artifact.manifest.parameters["method"] == "paper"
         self._number = {name: d for d, name in enumerate(artifact.tasks)}
+        self._posterior: Callable[[tuple[int, ...], int], NamedTaskModel]
+        self._posterior = cached_method(self._fit_posterior, MOST_OFFERS)
 
     def __contains__(self, task: object) -> bool:
         return task in self._artifact.named_tasks or task in self._number
@@ -55,11 +67,49 @@ class NamedTasks:
         return self._guarded(task, offer, scores.n_inputs)
 
     def _measured(self, d: int, offer: Candidates) -> Estimate:
-        measured = self._artifact.task_accuracy[d][offer.columns]
         n = self._artifact.manifest.tasks[d].n_samples
-        reason = f"measured on the {n} samples of this task in the benchmark"
-        values = np.where(np.isnan(measured), offer.average, measured)
-        return Estimate.same(Scores(values, "measured", reason))
+        grounds = f"measured on the {n} samples of this task in the benchmark"
+        measured = self._artifact.task_accuracy[d][offer.columns]
+        if self._paper:
+            values = np.where(np.isnan(measured), offer.average, measured)
+            return Estimate.same(Scores(values, "measured", grounds))
+        star = int(offer.preferred[0])
+        model = self._posterior(tuple(offer.columns.tolist()), star)
+        if not model.gate.routes:
+            reason = (
+                f"naming tasks gains {100 * model.gate.gain:.2f} points on held-out samples, at "
+                f"least {100 * model.gate.lower:.2f}: that is not shown to be a gain"
+            )
+            return Estimate.by_average(offer, reason, "gate")
+        advantage = model.advantages.mean[d]
+        pick = int(model.advantages.picks(star)[d])
+        values = offer.average[star] + advantage
+        order = rank_with(values, offer.preferred)
+        if pick == star:
+            likely = np.clip(capped(values, star), 0.0, 1.0)
+            reason = f"no model is better on this task with a probability above {SURE:g}"
+            order = np.concatenate(([star], order[order != star]))
+            quality = Scores(values, "bma", reason, order, "unsure")
+            return Estimate(quality, Scores(likely, "measured", grounds))
+        chance = model.advantages.probability_better()[d, pick]
+        reason = (
+            f"{100 * advantage[pick]:.1f} points above {offer.models[star]} expected, better with "
+            f"probability {chance:.2f}, {grounds}"
+        )
+        likely = Scores(np.clip(values, 0.0, 1.0), "measured", grounds)
+        return Estimate(Scores(values, "measured", reason, order), likely)
+
+    def _fit_posterior(self, columns: tuple[int, ...], star: int) -> NamedTaskModel:
+        """The posterior over the models on offer; it is remembered."""
+        artifact, index = self._artifact, np.array(columns, dtype=np.intp)
+        rows = np.asarray(artifact.fitted_rows)
+        return fit_named_tasks(
+            labels(np.asarray(artifact.correctness)[rows[:, None], index]),
+            np.asarray(artifact.task)[rows],
+            np.asarray(artifact.groups)[rows],
+            artifact.average[index],
+            star,
+        )
 
     def _by_posterior(
         self, labelled: LabelledTask, posterior: TaskPosterior, offer: Candidates
@@ -108,15 +158,19 @@ class NamedTasks:
         values = self._artifact.guarded_tasks[task][offer.columns]
         star = int(offer.preferred[0])
         advantage = float(np.nanmax(values) - values[star])
-        if advantage > MARGIN:
+        chosen = self._artifact.manifest.guarded
+        margin = MARGIN if chosen is None else chosen["unseen"].get("margin", MARGIN)
+        if advantage > margin:
             grounds = f"from {n_inputs} example inputs"
             reason = f"{100 * advantage:.1f} points expected above {offer.models[star]}, {grounds}"
             return Estimate(Scores(values, "guarded", reason), Scores(values, "guarded", grounds))
-        chosen = self._artifact.manifest.guarded
         if chosen is not None and chosen["unseen"]["candidate"] is None:
-            reason = "nothing gains over it on tasks held out of the benchmark"
+            reason = (
+                "nothing is shown to gain over it on tasks held out of the benchmark; it answers "
+                "until the task has labels"
+            )
             return Estimate.by_average(offer, reason, "no_evidence")
-        reason = f"no model is expected to be more than {100 * MARGIN:g} points better"
+        reason = f"no model is expected to be more than {100 * margin:.2g} points better"
         return Estimate.by_average(offer, reason, "unsure")
 
 

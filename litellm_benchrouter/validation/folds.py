@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from litellm_benchrouter.config import RoutingConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.guarded.fit import neighbors_of_each
+from litellm_benchrouter.guarded.impute import TaskAccuracies, served_average
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
     ModelFacts,
@@ -23,6 +26,9 @@ from litellm_benchrouter.paper.neighbors import Index, Neighbors, nearest_outsid
 from litellm_benchrouter.paper.scores import rank
 from litellm_benchrouter.paper.smoother import SmootherTable, smoother_table
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.validation.groups import Groups, find_groups
+
+HoldOut = Literal["family", "task", "name"]
 
 _LISTED = 500  # long enough that leaving a second task out rarely searches again
 
@@ -35,18 +41,24 @@ class TaskFolds:
     ----------
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
+    neighbors : Neighbors
+        Of each sample among all others, `LISTED` of them, nearest first.
     neighbors_other_tasks : Neighbors
         Of each sample among the samples of other groups, nearest first.
     group : ndarray of int32, shape (n,)
         What is left out together: the task, or its family.
     group_of_task : ndarray of int32, shape (D,)
+    sample_group : ndarray of int, shape (n,)
+        Near-duplicates, which stay on one side of every split (docs/proof.md).
     """
 
     benchmark: Benchmark
     embeddings: NDArray[np.float32]
+    neighbors: Neighbors
     neighbors_other_tasks: Neighbors
     group: NDArray[np.int32]
     group_of_task: NDArray[np.int32]
+    sample_group: NDArray[np.intp]
     routing: RoutingConfig
     seed: int
 
@@ -86,9 +98,29 @@ class TaskFolds:
         """Tasks that remain when task d is the new one."""
         return np.flatnonzero(self.group_of_task != self.group_of_task[d])
 
+    @cached_property
+    def average(self) -> NDArray[np.float64]:
+        """Mean over tasks that is served, shape (M,); see `served_average`."""
+        return served_average(self.labels, self.benchmark.task, self.n_tasks)
+
+    @cached_property
+    def best(self) -> int:
+        """The best model on average (BMA), as it is served."""
+        return int(self.order(self.average, self.average)[0])
+
     def average_without(self, d: int) -> NDArray[np.float64]:
-        """Mean accuracy over the tasks that remain when task d is the new one, shape (M,)."""
-        return average_accuracy(self.accuracy[self.training_tasks(d)])
+        """Mean over the tasks that remain when task d is the new one, shape (M,)."""
+        cells, kept = self._cells, self.group_of_task != self.group_of_task[d]
+        if cells is None:
+            return average_accuracy(self.accuracy[kept])
+        return np.asarray(cells.tasks(kept).imputed().mean(axis=0))
+
+    @cached_property
+    def _cells(self) -> TaskAccuracies | None:
+        """What missing labels are predicted from; None where none is missing."""
+        if not np.isnan(self.labels).any():
+            return None
+        return TaskAccuracies.of(self.labels, self.benchmark.task, self.n_tasks)
 
     def order(self, scores: NDArray[np.float64], average: NDArray[np.float64]) -> NDArray[np.intp]:
         """Rank models; see `rank`."""
@@ -141,30 +173,63 @@ def prepare(
     *,
     seed: int,
     stages: Silent,
-    by_family: bool = False,
+    hold_out: HoldOut = "family",
+    families: Mapping[int, str] | None = None,
+    groups: Groups | None = None,
     engine: Engine = LOCAL,
 ) -> TaskFolds:
-    """Search the neighbours that all protocols use.
+    """Search the neighbours that all protocols use, and find what is held out together.
 
     Parameters
     ----------
     embeddings : ndarray of float32, shape (n, d)
         Rows of unit length.
-    by_family : bool
-        Leave out together the tasks whose names agree up to the first "/".
+    hold_out : {"family", "task", "name"}
+        Leave out together the tasks that share questions or are declared a family, each task
+        alone, or the tasks whose names agree up to the first "/".
+    families : mapping of int to str, optional
+        Declared ones, by task.
+    groups : Groups, optional
+        Where they were found in a larger benchmark.
     engine : Engine
         Searches the neighbours.
     """
-    names = [name.partition("/")[0] if by_family else name for name in benchmark.tasks]
-    families = sorted(set(names))
-    group_of_task = np.array([families.index(name) for name in names], dtype=np.int32)
-    group = group_of_task[benchmark.task]
+    names = [name.partition("/")[0] for name in benchmark.tasks]
     listed = max(_LISTED, 2 * routing.kappa, 2 * routing.k)
-    with stages.stage("neighbours", len(benchmark)) as advance:
+    n_tasks = len(benchmark.tasks)
+    with stages.stage("neighbours", 2 * len(benchmark)) as advance:
         # A plain view of what is mapped from a file: workers share it without a copy each.
         embeddings = np.asarray(embeddings)
+        neighbors = neighbors_of_each(embeddings, progress=advance, each=engine.map)
+        if groups is None:
+            groups = find_groups(
+                benchmark.prompts,
+                benchmark.task,
+                n_tasks,
+                neighbors,
+                declared=benchmark.group,
+                families=families,
+            )
+        of_task = {"family": groups.family, "task": np.arange(n_tasks), "name": _codes(names)}
+        group_of_task = of_task[hold_out].astype(np.int32)
+        group = group_of_task[benchmark.task]
         outside = nearest_outside_task(embeddings, group, listed, progress=advance, each=engine.map)
-    return TaskFolds(benchmark, embeddings, outside, group, group_of_task, routing, seed)
+    return TaskFolds(
+        benchmark,
+        embeddings,
+        neighbors,
+        outside,
+        group,
+        group_of_task,
+        groups.group,
+        routing,
+        seed,
+    )
+
+
+def _codes(names: Sequence[str]) -> NDArray[np.intp]:
+    """Number names in their sorted order."""
+    return np.unique(names, return_inverse=True)[1].astype(np.intp)
 
 
 def choose_pool(
@@ -202,7 +267,7 @@ def choose_pool(
         size = dict(zip(known, prepared.params, strict=True))
         kept = [model for model in kept if size[model] <= max_params]
     if without_top:
-        average = dict(zip(known, average_accuracy(prepared.accuracy), strict=True))
+        average = dict(zip(known, prepared.average, strict=True))
         best = sorted(kept, key=lambda model: -np.nan_to_num(average[model], nan=-1.0))
         kept = [model for model in kept if model not in best[:without_top]]
     if len(kept) < 2:

@@ -140,13 +140,13 @@ def unseen_choices(
 
     def choose_for(group: int) -> tuple[str, dict[int, Choice]]:
         evidence = evidence_without(prepared, tables[group], group)
-        choice = select(evidence)
+        choice = select(evidence, prepared.seed)
         chosen = {}
         for d in np.flatnonzero(prepared.group_of_task == group).tolist():
             average = evidence.average[d]
             predicted = {name: values[d] for name, values in evidence.predicted.items()}
             scores = choice.predict(average, predicted)
-            pick = int(pick_for_task(scores[None], average[None])[0])
+            pick = int(pick_for_task(scores[None], average[None], choice.margin)[0])
             chosen[d] = Choice(pick, scores)
         return choice.candidate or "bma", chosen
 
@@ -199,7 +199,7 @@ def evidence_without(prepared: TaskFolds, table: SmootherTable, excluded: int | 
 def unseen_choice(prepared: TaskFolds, table: SmootherTable) -> tuple[TaskEstimator, Evidence]:
     """What the builder keeps for tasks that it has never seen."""
     evidence = evidence_without(prepared, table, None)
-    return select(evidence), evidence
+    return select(evidence, prepared.seed), evidence
 
 
 @dataclass(frozen=True)
@@ -237,8 +237,15 @@ def request_router(
         Vectors of shape (q, d) -> the model of each.
     """
     vectors, task = prepared.embeddings, prepared.benchmark.task
-    neighbors_loo = neighbors_of_each(vectors)
-    fitted = fit_request(vectors, prepared.labels, task, prepared.n_tasks, neighbors_loo)
+    fitted = fit_request(
+        vectors,
+        prepared.labels,
+        task,
+        prepared.n_tasks,
+        prepared.neighbors,
+        prepared.sample_group,
+        seed=prepared.seed,
+    )
     average = fitted.guarded.request.average
     best = int(prepared.order(average, average)[0])
     everything = np.arange(len(vectors))
@@ -280,7 +287,7 @@ def _fit(training: TrainSplit, rows: Rows) -> _RequestMethod:
             for block in np.array_split(np.arange(len(rows)), max(1, len(rows) // _BLOCK))
         ]
     )
-    # A row that was fitted on gets its leave-one-out scores.
+    # A row that was fitted on gets its out-of-fold scores.
     own = np.searchsorted(known, rows)
     fitted_on = known[np.minimum(own, len(known) - 1)] == rows
     scores[fitted_on] = fitted.guarded.loo_scores[own[fitted_on]]
@@ -307,6 +314,8 @@ def _fitted_on(training: TrainSplit) -> RequestFit:
             prepared.benchmark.task[known],
             prepared.n_tasks,
             neighbors_of_each(vectors),
+            prepared.sample_group[known],
+            seed=prepared.seed,
         )
     _fits.move_to_end(key)
     while len(_fits) > _REMEMBERED:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy, mean, task_accuracy
+from litellm_benchrouter.guarded.impute import served_average
+from litellm_benchrouter.paper.benchmark import MISSING, mean
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
 from litellm_benchrouter.paper.scores import correctness_predictor
 from litellm_benchrouter.validation.folds import TaskFolds
@@ -47,11 +48,9 @@ class TrainSplit:
 
     @cached_property
     def average(self) -> Array:
-        """Unweighted mean over tasks of each model on the training part, shape (M,)."""
-        prepared = self.prepared
-        return average_accuracy(
-            task_accuracy(self.values, prepared.benchmark.task, prepared.n_tasks)
-        )
+        """Mean over tasks of each model on the training part, shape (M,); see `served_average`."""
+        prepared, rows = self.prepared, self.rows
+        return served_average(self.values[rows], prepared.benchmark.task[rows], prepared.n_tasks)
 
     @cached_property
     def order(self) -> Rows:
@@ -208,8 +207,25 @@ def choose_splits(
     splits = []
     for run in range(runs):
         order = np.random.default_rng([prepared.seed, run]).permutation(n)
-        splits.append(Split(np.sort(order[n_test:]), np.sort(order[:n_test])))
+        splits.append(_split_groups(order, prepared.sample_group, n_test))
+    if any(not len(part) for split in splits for part in (split.train, split.test)):
+        raise ConfigError(
+            f"all {n} samples are near-duplicates of one another, so that no part can be asked "
+            "that was not learned from; give a benchmark with other questions."
+        )
     return splits, "random"
+
+
+def _split_groups(order: Rows, group: Rows, n_test: int) -> Split:
+    """Put the groups that come first into the test part, until it has so many samples."""
+    _, first, inverse, size = np.unique(
+        group[order], return_index=True, return_inverse=True, return_counts=True
+    )
+    place = np.argsort(first)
+    before = np.empty(len(size), dtype=np.intp)
+    before[place] = np.cumsum(size[place]) - size[place]
+    asked = before[inverse] < n_test
+    return Split(np.sort(order[~asked]), np.sort(order[asked]))
 
 
 def training(prepared: TaskFolds, split: Split, values: NDArray[np.float32]) -> TrainSplit:

@@ -1,0 +1,177 @@
+"""Groups of near-duplicate samples and families of tasks: what has to be held out together.
+
+A copy of a prompt on the other side of a split tells the answer, and a variant of a task that stays
+when the task is held out makes it anything but new. Both are recognised from texts and vectors
+(docs/proof.md, step 1), and can be declared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from litellm_benchrouter.paper.neighbors import Neighbors
+
+NEAR = 0.03
+"""Largest cosine distance between near-duplicates."""
+NEAREST = 10
+"""Neighbours of a sample that are looked at."""
+SHARED_TRIGRAMS = 0.5
+"""Smallest Jaccard index of two near-duplicates' word trigrams."""
+TEMPLATE_SAMPLES, TEMPLATE_SHARE = 10, 0.1
+"""A cluster above both, the share being of its task, is a template, whose texts differ."""
+FAMILY_SHARE = 0.2
+"""Smallest share of a task's questions, or of its templates, that makes another task its kin."""
+
+Ints = NDArray[np.intp]
+
+_SPACE = re.compile(r"\s+")
+_DIGITS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True)
+class Groups:
+    """What is held out together.
+
+    Attributes
+    ----------
+    group : ndarray of int, shape (n,)
+        Group of each sample, numbered from 0.
+    family : ndarray of int, shape (D,)
+        Family of each task, numbered from 0 in the order of the tasks.
+    """
+
+    group: Ints
+    family: Ints
+
+    @property
+    def n_copies(self) -> int:
+        """Number of samples that another of their group stands for."""
+        return len(self.group) - len(np.unique(self.group))
+
+
+def find_groups(
+    prompts: Sequence[str],
+    task: NDArray[np.int32],
+    n_tasks: int,
+    near: Neighbors,
+    *,
+    rows: Ints | None = None,
+    declared: Sequence[str | None] | None = None,
+    families: Mapping[int, str] | None = None,
+) -> Groups:
+    """Return the groups of near-duplicate samples and the families of tasks.
+
+    Parameters
+    ----------
+    prompts : sequence of str, length n
+    task : ndarray of int32, shape (n,)
+    n_tasks : int
+    near : Neighbors
+        Of each sample among the others, nearest first.
+    rows : ndarray of int, optional
+        The samples whose neighbours these are; default: all.
+    declared : sequence of str or None, length n, optional
+        The group that the source names.
+    families : mapping of int to str, optional
+        The family that the configuration names, by task.
+    """
+    texts = [_SPACE.sub(" ", prompt).strip().casefold() for prompt in prompts]
+    same = _codes(texts)
+    if declared is not None:
+        same = _joined(same, [(name, i) for i, name in enumerate(declared) if name is not None])
+    first, second = _near_duplicates(texts, near, np.arange(len(texts)) if rows is None else rows)
+    cluster = _components(len(texts), first, second, same)
+    group = _without_templates(cluster, same, task)
+    return Groups(group, _families(texts, task, n_tasks, group, families or {}))
+
+
+def _near_duplicates(texts: Sequence[str], near: Neighbors, of: Ints) -> tuple[Ints, Ints]:
+    """Return the pairs of samples that are near in direction and share half of their trigrams."""
+    index, distance = near.index[:, :NEAREST], near.distance[:, :NEAREST]
+    place = np.nonzero((distance <= NEAR) & (index >= 0))
+    rows, columns = of[place[0]], index[place].astype(np.intp)
+    trigrams: dict[int, frozenset[tuple[str, ...]]] = {}
+
+    def words_of(row: int) -> frozenset[tuple[str, ...]]:
+        if row not in trigrams:
+            words = texts[row].split(" ")
+            last = max(len(words) - 2, 1)
+            trigrams[row] = frozenset(tuple(words[i : i + 3]) for i in range(last))
+        return trigrams[row]
+
+    def alike(a: int, b: int) -> bool:
+        first, second = words_of(a), words_of(b)
+        shared = len(first & second)
+        return shared >= SHARED_TRIGRAMS * (len(first) + len(second) - shared)
+
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    duplicates = np.array([alike(a, b) for a, b in pairs], dtype=bool)
+    return rows[duplicates], columns[duplicates]
+
+
+def _without_templates(cluster: Ints, same: Ints, task: NDArray[np.int32]) -> Ints:
+    """Return the clusters, with those too large to be copies split into equal texts."""
+    size, in_task = np.bincount(cluster), np.bincount(task)
+    largest = np.maximum(TEMPLATE_SAMPLES, TEMPLATE_SHARE * in_task[task])
+    is_template = size[cluster] > largest
+    # A cluster is one template for all of its samples, whatever the size of their tasks.
+    is_template = np.bincount(cluster, is_template)[cluster] > 0
+    name = np.where(is_template, same, cluster)
+    return _codes(list(zip(is_template.tolist(), name.tolist(), strict=True)))
+
+
+def _families(
+    texts: Sequence[str],
+    task: NDArray[np.int32],
+    n_tasks: int,
+    group: Ints,
+    declared: Mapping[int, str],
+) -> Ints:
+    templates = _codes([_DIGITS.sub("0", text) for text in texts])
+    links: list[tuple[int, int]] = []
+    for keys in (group, templates):
+        # One row a task and question, so that copies within a task count once.
+        pair = np.unique(np.stack([keys, task.astype(np.intp)], axis=1), axis=0)
+        n_keys = int(keys.max(initial=0)) + 1
+        of_task = coo_array((np.ones(len(pair)), (pair[:, 1], pair[:, 0])), shape=(n_tasks, n_keys))
+        table = of_task.tocsr()
+        shared = (table @ table.T).tocoo()
+        size = np.maximum(np.asarray(table.sum(axis=1)).ravel(), 1)
+        a, b = shared.coords
+        kin = (a < b) & (shared.data >= FAMILY_SHARE * np.minimum(size[a], size[b]))
+        links += zip(a[kin].tolist(), b[kin].tolist(), strict=True)
+    by_name: dict[str, int] = {}
+    links += [(by_name.setdefault(name, d), d) for d, name in declared.items()]
+    first = np.array([link[0] for link in links], dtype=np.intp)
+    second = np.array([link[1] for link in links], dtype=np.intp)
+    return _codes(_components(n_tasks, first, second, np.arange(n_tasks)).tolist())
+
+
+def _components(n: int, rows: Ints, columns: Ints, same: Ints) -> Ints:
+    """Return the connected parts of pairs and of what is the same."""
+    first = np.full(int(same.max(initial=-1)) + 1, -1, dtype=np.intp)
+    order = np.arange(n)[::-1]
+    first[same[order]] = order  # the first sample of each
+    everything = np.concatenate([rows, np.arange(n)]), np.concatenate([columns, first[same]])
+    graph = coo_array((np.ones(len(everything[0]), dtype=np.int8), everything), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.intp)
+
+
+def _joined(same: Ints, named: Sequence[tuple[str, int]]) -> Ints:
+    first: dict[str, int] = {}
+    rows = np.array([first.setdefault(name, i) for name, i in named], dtype=np.intp)
+    columns = np.array([i for _, i in named], dtype=np.intp)
+    return _components(len(same), rows, columns, same)
+
+
+def _codes(keys: Sequence[object]) -> Ints:
+    """Number keys from 0 in the order in which they first appear."""
+    number: dict[object, int] = {}
+    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.intp)

@@ -220,7 +220,9 @@ def _groups(folder: Path, manifest: Manifest, n: int) -> NDArray[np.int32]:
         return np.arange(n, dtype=np.int32)
     groups = open_array(folder, GROUPS, np.int32, (n,))
     if int(groups.min()) < 0 or int(groups.max()) >= n:
-        raise ArtifactError(f"{folder / GROUPS} holds numbers outside of 0 to {n - 1}; build again.")
+        raise ArtifactError(
+            f"{folder / GROUPS} does not hold groups from 0 to {n - 1}; build again."
+        )
     return groups
 
 

@@ -125,7 +125,7 @@ def _build(
         index, measured = index_vectors(config, embedded.vectors, stages)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
             contents = learn(config, benchmark, embedded, index, inputs, given, stages, engine)
-        report.warnings += coverage_warnings(
+        coverage = coverage_warnings(
             labels(benchmark.correctness), benchmark.task, benchmark.models, benchmark.tasks
         )
         with stages.stage("writing and verifying", 1) as advance:
@@ -153,7 +153,7 @@ def _build(
                 | _grouped_counts(contents),
                 index=measured,
                 sources=[source.as_dict() for source in report.sources],
-                warnings=[*report.warnings, *embedded.warnings],
+                warnings=[*report.warnings, *embedded.warnings, *coverage],
                 guarded=contents.found,
                 verdict=contents.verdict,
                 embedder_measured=None,
@@ -190,7 +190,7 @@ def _check_index(opened: Index, built: Index, vectors: NDArray[np.float32]) -> N
 
 
 def _grouped_counts(contents: Contents) -> dict[str, int]:
-    """Return how many samples were learned from, where these are not all, and what is held together."""
+    """Count the samples that were learned from, where not all, and what is held together."""
     counts = {} if contents.fitted_rows is None else {"fitted": len(contents.fitted_rows)}
     if contents.groups is not None and contents.family is not None:
         counts["copies"] = len(contents.groups) - len(np.unique(contents.groups))

@@ -23,10 +23,9 @@ from litellm_benchrouter.guarded.few_labels import (
 )
 from litellm_benchrouter.guarded.fit import RequestFit, fit_request
 from litellm_benchrouter.guarded.formulas import GuardedModel, TaskEstimator
-from litellm_benchrouter.guarded.impute import impute_accuracy
 from litellm_benchrouter.guarded.left_out import confident_s3
 from litellm_benchrouter.guarded.unseen import NEIGHBORS, Evidence, TaskPredictors, candidate_scores
-from litellm_benchrouter.paper.benchmark import MISSING, average_accuracy, mean
+from litellm_benchrouter.paper.benchmark import MISSING, mean
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.paper.scores import (
     TaskScores,

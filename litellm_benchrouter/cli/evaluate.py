@@ -34,6 +34,7 @@ from litellm_benchrouter.evaluation.run import (
     evaluate,
 )
 from litellm_benchrouter.progress import bars
+from litellm_benchrouter.validation.folds import HoldOut
 from litellm_benchrouter.views import GAIN, LEVEL, LOSS, UNCLEAR, without_nan
 from litellm_benchrouter.views.charts import require_charts
 from litellm_benchrouter.views.evaluation import summarise
@@ -78,10 +79,11 @@ _WITH_EMBEDDERS = {
 @click.option("--without-top", type=int, default=0, help="Leave out the N best on average.")
 @click.option(
     "--hold-out",
-    type=click.Choice(["task", "family"]),
-    default="task",
+    type=click.Choice(["family", "task", "name"]),
+    default="family",
     show_default=True,
-    help="What is new at a time: a task, or all tasks whose names agree up to the first '/'.",
+    help="What is new at a time: tasks that share questions or are declared a family, each task, "
+    "or tasks whose names agree up to the first '/'.",
 )
 @click.option(
     "--metric", default="correctness", show_default=True, help="... or score, metric:NAME."
@@ -112,7 +114,7 @@ def evaluate_command(
     models: str | None,
     max_params: float | None,
     without_top: int,
-    hold_out: str,
+    hold_out: HoldOut,
     metric: str,
     test_share: float,
     runs: int,
@@ -144,7 +146,7 @@ def evaluate_command(
         models=[model.strip() for model in models.split(",")] if models else None,
         max_params=max_params,
         without_top=without_top,
-        by_family=hold_out == "family",
+        hold_out=hold_out,
         metric=metric,
         test_share=test_share,
         runs=runs,

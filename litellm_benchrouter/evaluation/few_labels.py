@@ -113,16 +113,23 @@ def _new_task(
 def _gains(
     prepared: TaskFolds, new: _NewTask, d: int, n_labels: Sequence[int], draws: int
 ) -> NDArray[np.float64]:
-    """Mean gain over BMA on the unlabelled inputs, shape (methods, len(n_labels))."""
-    rows = prepared.rows[d]
+    """Mean gain over BMA on the unlabelled inputs, shape (methods, len(n_labels)).
+
+    Near-duplicates of a labelled input are not asked, and a task of which fewer than ten inputs are
+    left says nothing: NaN.
+    """
+    rows, group = prepared.rows[d], prepared.sample_group
     generator = np.random.default_rng([prepared.seed, d])
     total = np.zeros((len(METHODS), len(n_labels)))
     for _ in range(draws):
         order = generator.permutation(rows)
         for j, n in enumerate(n_labels):
-            asked, left = order[:n], order[n:]
-            measured = prepared.labels[left if len(left) >= _FEWEST_LEFT else rows]
-            accuracy = mean(measured)
+            asked = order[:n]
+            left = order[n:][~np.isin(group[order[n:]], group[asked])]
+            if len(left) < _FEWEST_LEFT:
+                total[:, j] = np.nan
+                continue
+            accuracy = mean(prepared.labels[left])
             for i, pick in enumerate(_picks(prepared, new, prepared.labels[asked])):
                 total[i, j] += (accuracy[pick] - accuracy[new.best]) / draws
     return total
@@ -143,9 +150,11 @@ def _picks(prepared: TaskFolds, new: _NewTask, labels: NDArray[np.float32]) -> t
 
 def _summary(gains: NDArray[np.float64], seed: int) -> dict[str, Any]:
     gain, low, high = bootstrap_mean(gains, seed=seed)
+    measured = gains[~np.isnan(gains)]
     return {
         "gain": gain,
         "gain_over_tasks_95": [low, high],
-        "tasks_worse": int((gains < -1e-12).sum()),
-        "worst_task_gain": float(np.nanmin(gains)),
+        "n_tasks": len(measured),
+        "tasks_worse": int((measured < -1e-12).sum()),
+        "worst_task_gain": float(measured.min()) if len(measured) else float("nan"),
     }

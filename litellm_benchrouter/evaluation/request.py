@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.paper.benchmark import labels, mean
+from litellm_benchrouter.paper.scores import expected_calibration_error, reliability
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.metrics import (
     bootstrap_mean,
     bootstrap_samples,
     brier,
-    expected_calibration_error,
     half_split_oracle,
-    reliability,
 )
 from litellm_benchrouter.validation.splits import (
     NO_PICK,

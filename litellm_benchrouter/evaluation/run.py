@@ -27,7 +27,13 @@ from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset, choose_pool, prepare
+from litellm_benchrouter.validation.folds import (
+    HoldOut,
+    TaskFolds,
+    TrainingSubset,
+    choose_pool,
+    prepare,
+)
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
     request_picks,
@@ -50,8 +56,8 @@ class Options:
     ----------
     max_params : float or None
         Billions of parameters.
-    by_family : bool
-        Hold out together the tasks whose names agree up to the first "/".
+    hold_out : {"family", "task", "name"}
+        What is new at a time; see `prepare`.
     metric : str
         What a pick is worth in `request`: `correctness`, `score` or `metric:NAME`.
     test_share : float
@@ -68,7 +74,7 @@ class Options:
     models: list[str] | None = None
     max_params: float | None = None
     without_top: int = 0
-    by_family: bool = False
+    hold_out: HoldOut = "family"
     metric: str = "correctness"
     test_share: float = 0.3
     runs: int = 5
@@ -133,7 +139,8 @@ def _evaluate(
         config.routing,
         seed=config.seed,
         stages=stages,
-        by_family=options.by_family,
+        hold_out=options.hold_out,
+        families=config.family_of(benchmark.tasks),
         engine=engine,
     )
     prepared = choose_pool(

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.paper.scores import (
+    expected_calibration_error,
     predictor_accuracy,
+    reliability,
 )
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import TaskFolds
@@ -28,11 +30,9 @@ from litellm_benchrouter.validation.metrics import (
     bootstrap_mean,
     bootstrap_within_tasks,
     brier,
-    expected_calibration_error,
     half_split_oracle,
     pearson,
     rank_of,
-    reliability,
     spearman,
 )
 

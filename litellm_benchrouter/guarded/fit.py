@@ -21,6 +21,7 @@ from litellm_benchrouter.guarded.formulas import (
 from litellm_benchrouter.guarded.gain import GATE, N_FOLDS, Gain, draw_folds, gate_verdict
 from litellm_benchrouter.guarded.impute import TaskAccuracies, impute_labels
 from litellm_benchrouter.paper.neighbors import MapFunction, Neighbors, nearest, one_by_one
+from litellm_benchrouter.paper.scores import expected_calibration_error
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.float32]
@@ -308,11 +309,3 @@ def cross_fitted(scores: Floats, labels: Labels, fold: Ints) -> Floats:
         calibration = fit_calibration(scores[others], labels[others])
         out[fold == f] = calibration.predict_proba(scores[fold == f])
     return out
-
-
-def expected_calibration_error(probabilities: Floats, labels: Labels, n_bins: int = 15) -> float:
-    """ECE over equal-width bins of all known entries: sum_b |sum (p - y)| / n."""
-    known = ~np.isnan(labels)
-    p, y = probabilities[known], labels[known]
-    index = np.minimum((p * n_bins).astype(int), n_bins - 1)
-    return float(np.abs(np.bincount(index, p - y, minlength=n_bins)).sum() / max(len(p), 1))

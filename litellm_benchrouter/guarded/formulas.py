@@ -86,7 +86,9 @@ class RequestEstimator:
         scores: Floats = near + ridge * (embeddings @ self.ridge_weights + self.ridge_bias)
         return scores
 
-    def parts(self, embeddings: Floats, total: NDArray[Any], count: Ints, share: Floats) -> Floats:
+    def parts(
+        self, embeddings: Floats, total: NDArray[Any], count: NDArray[Any], share: Floats
+    ) -> Floats:
         """Estimate by knn_mix, knn_task and ridge, of which `score` is the weighted sum.
 
         Parameters are those of `score`.

@@ -185,9 +185,7 @@ def impute_accuracy(labels: NDArray[np.float32], task: NDArray[np.integer], n_ta
     return TaskAccuracies.of(labels, task, n_tasks).imputed()
 
 
-def served_average(
-    labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
-) -> Floats:
+def served_average(labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int) -> Floats:
     """Return the mean over tasks that is served: its best entry is the best on average (BMA).
 
     Every comparison with BMA uses this mean. Values outside of [0, 1], which no missing label can
@@ -207,7 +205,8 @@ def served_average(
         of_task = np.asarray(task, dtype=np.int32)
         return average_accuracy(task_accuracy(labels, of_task, n_tasks))
     present = np.bincount(task, minlength=n_tasks) > 0
-    return np.asarray(TaskAccuracies.of(labels, task, n_tasks).tasks(present).imputed().mean(axis=0))
+    cells = TaskAccuracies.of(labels, task, n_tasks).tasks(present)
+    return np.asarray(cells.imputed().mean(axis=0))
 
 
 def coverage_warnings(
@@ -232,7 +231,8 @@ def coverage_warnings(
         share = known.mean()
         if share >= ENOUGH or not known.any():
             continue
-        missing = [tasks[d] for d in np.flatnonzero((cells.count[:, m] == 0) & (cells.size > 0))]
+        absent = np.flatnonzero((cells.count[:, m] == 0) & (cells.size > 0))
+        missing = [tasks[d] for d in absent.tolist()]
         text = f"{model} has labels of {share:.0%} of the samples"
         if missing:
             text += f", none of {len(missing)} tasks such as {missing[0]}"
@@ -305,8 +305,10 @@ def _rarely_measured(count: Floats, size: Floats) -> NDArray[np.bool_]:
 def _well_known(count: Floats, size: Floats) -> NDArray[np.bool_]:
     """Models that have nearly all of every task, or where there is none half of it, shape (M,)."""
     present = size > 0
-    nearly_all = _measured(count, size)[present].all(axis=0)
-    return nearly_all if nearly_all.any() else _measured(count, size, HALF)[present].all(axis=0)
+    nearly_all = np.asarray(_measured(count, size)[present].all(axis=0))
+    if nearly_all.any():
+        return nearly_all
+    return np.asarray(_measured(count, size, HALF)[present].all(axis=0))
 
 
 def _mean_of(values: Floats) -> float:

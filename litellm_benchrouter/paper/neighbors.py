@@ -55,9 +55,7 @@ class Neighbors:
         """Return the lists of some queries."""
         return Neighbors(self.index[rows], self.distance[rows])
 
-    def without(
-        self, group: NDArray[np.integer], excluded: int, n_neighbors: int
-    ) -> Neighbors:
+    def without(self, group: NDArray[np.integer], excluded: int, n_neighbors: int) -> Neighbors:
         """Return the nearest `n_neighbors` of each list that are not of a group.
 
         Lists that run short are padded with -1: where a group fills a whole list, what is left of

@@ -285,3 +285,35 @@ def decide_by_eq6(
             pick = m3 if probability > eta else star
     order = np.concatenate(([pick], by_s3[by_s3 != pick]))
     return TaskChoice(order, m3, star, probability)
+
+
+_ECE_BINS = 10
+
+
+def reliability(
+    probability: NDArray[np.float64], outcome: NDArray[np.float64], bins: int = _ECE_BINS
+) -> list[dict[str, float]]:
+    """Mean probability and observed frequency in equal-width bins; empty bins are left out."""
+    both = ~np.isnan(probability) & ~np.isnan(outcome)
+    said, seen = probability[both], outcome[both]
+    which = np.minimum((said * bins).astype(int), bins - 1)
+    return [
+        {
+            "probability": float(said[which == b].mean()),
+            "frequency": float(seen[which == b].mean()),
+            "count": float((which == b).sum()),
+        }
+        for b in range(bins)
+        if (which == b).any()
+    ]
+
+
+def expected_calibration_error(
+    probability: NDArray[np.float64], outcome: NDArray[np.float64], bins: int = _ECE_BINS
+) -> float:
+    """Expected calibration error over equal-width bins."""
+    rows = reliability(probability, outcome, bins)
+    total = sum(row["count"] for row in rows)
+    if not total:
+        return float("nan")
+    return sum(row["count"] * abs(row["probability"] - row["frequency"]) for row in rows) / total

@@ -86,11 +86,11 @@ class NamedTasks:
         values = offer.average[star] + advantage
         order = rank_with(values, offer.preferred)
         if pick == star:
-            likely = np.clip(capped(values, star), 0.0, 1.0)
+            likely = Scores(np.clip(capped(values, star), 0.0, 1.0), "measured", grounds)
             reason = f"no model is better on this task with a probability above {SURE:g}"
             order = np.concatenate(([star], order[order != star]))
             quality = Scores(values, "bma", reason, order, "unsure")
-            return Estimate(quality, Scores(likely, "measured", grounds))
+            return Estimate(quality, likely)
         chance = model.advantages.probability_better()[d, pick]
         reason = (
             f"{100 * advantage[pick]:.1f} points above {offer.models[star]} expected, better with "

@@ -13,7 +13,6 @@ from litellm_benchrouter.paper.benchmark import mean
 Array = NDArray[np.float64]
 
 RESAMPLES = 5_000
-_ECE_BINS = 10
 
 
 def pearson(scores: Array, accuracy: Array) -> float:
@@ -49,33 +48,6 @@ def brier(probability: Array, outcome: Array) -> float:
     if not both.any():
         return float("nan")
     return float(((probability[both] - outcome[both]) ** 2).mean())
-
-
-def reliability(
-    probability: Array, outcome: Array, bins: int = _ECE_BINS
-) -> list[dict[str, float]]:
-    """Mean probability and observed frequency in equal-width bins; empty bins are left out."""
-    both = ~np.isnan(probability) & ~np.isnan(outcome)
-    said, seen = probability[both], outcome[both]
-    which = np.minimum((said * bins).astype(int), bins - 1)
-    return [
-        {
-            "probability": float(said[which == b].mean()),
-            "frequency": float(seen[which == b].mean()),
-            "count": float((which == b).sum()),
-        }
-        for b in range(bins)
-        if (which == b).any()
-    ]
-
-
-def expected_calibration_error(probability: Array, outcome: Array, bins: int = _ECE_BINS) -> float:
-    """Expected calibration error over equal-width bins."""
-    rows = reliability(probability, outcome, bins)
-    total = sum(row["count"] for row in rows)
-    if not total:
-        return float("nan")
-    return sum(row["count"] * abs(row["probability"] - row["frequency"]) for row in rows) / total
 
 
 def bootstrap_mean(

@@ -9,7 +9,6 @@ import pytest
 
 from litellm_benchrouter.guarded import few_labels, unseen
 from litellm_benchrouter.guarded.fit import (
-    expected_calibration_error,
     fit_calibration,
     fit_request,
     fit_ridge,

@@ -291,7 +291,7 @@ _ECE_BINS = 10
 
 
 def reliability(
-    probability: NDArray[np.float64], outcome: NDArray[np.float64], bins: int = _ECE_BINS
+    probability: NDArray[np.float64], outcome: NDArray[np.floating], bins: int = _ECE_BINS
 ) -> list[dict[str, float]]:
     """Mean probability and observed frequency in equal-width bins; empty bins are left out."""
     both = ~np.isnan(probability) & ~np.isnan(outcome)
@@ -309,7 +309,7 @@ def reliability(
 
 
 def expected_calibration_error(
-    probability: NDArray[np.float64], outcome: NDArray[np.float64], bins: int = _ECE_BINS
+    probability: NDArray[np.float64], outcome: NDArray[np.floating], bins: int = _ECE_BINS
 ) -> float:
     """Expected calibration error over equal-width bins."""
     rows = reliability(probability, outcome, bins)

@@ -226,6 +226,17 @@ def test_several_sources_merge_with_their_vectors_and_the_models_other_names(tmp
     assert second["dropped"] == {"scores that were there already and differ (the first stays)": 1}
 
 
+def test_families_that_no_task_has_are_told_and_a_task_in_two_is_refused(tmp_path, benchrouter):
+    path = tiny.write(tmp_path, families={"sea": ["east", "n*"], "land": ["wets"]})
+    said = "benchrouter.families.land: 'wets' matches no task. Correct or remove it."
+    assert said in built(path).manifest.warnings
+    path = tiny.configure(tmp_path, families={"sea": ["east"], "land": ["*st"]})
+    for command in ("build", "evaluate"):
+        ended = benchrouter(command, "--config", path)
+        assert ended.code == 2
+        assert "task 'east' is in 'land' and in 'sea'" in " ".join(ended.err.split())
+
+
 def test_samples_with_a_vector_of_zeros_are_left_out_and_told(tmp_path):
     config = tiny.write(tmp_path)
     vectors = np.load(tmp_path / "vectors.npy")

@@ -58,6 +58,16 @@ def test_aliases_lead_to_the_models_name():
     assert config.aliases == {"A": "a", "org/a": "a"}
 
 
+def test_a_family_is_named_by_tasks_or_patterns_and_a_task_has_one():
+    tasks = ["gsm/0", "gsm/5", "law", "q[1]"]
+    config = parse({"families": {"math": ["gsm/*", "gsm/0"], "other": ["q[1]"], "none": []}})
+    assert config.family_of(tasks) == {0: "math", 1: "math", 3: "other"}
+    assert config.families_without_tasks(tasks) == []
+    assert parse({}).family_of(tasks) == {}
+    with pytest.raises(ConfigError, match="task 'gsm/5' is in 'a' and in 'b'"):
+        parse({"families": {"a": ["gsm/*"], "b": ["*5"]}}).family_of(tasks)
+
+
 WRONG: list[tuple[dict[Any, Any], str]] = [
     ({"sorces": []}, "unknown key `benchrouter.sorces`; known here: artifacts,"),
     ({"sources": [{"path": "a", "treshold": 1}]}, "unknown key `benchrouter.sources[0].treshold`"),
@@ -78,6 +88,8 @@ WRONG: list[tuple[dict[Any, Any], str]] = [
     ({"embedder": {"kind": "lexcial"}}, "`benchrouter.embedder.kind` is 'lexcial', but"),
     ({"models": {"a": {"params_b": -7}}}, "`benchrouter.models.a.params_b` is -7, but"),
     ({"models": {"a": {"aliases": ["c"]}, "b": {"aliases": ["c"]}}}, "alias 'c' is given to"),
+    ({"families": {"a": ["t/*"], "b": ["t/*"]}}, "'t/*' is given to 'a' and 'b'"),
+    ({"families": {"a": "t/*"}}, "`benchrouter.families.a` is 't/*', but"),
     ({"models": {"a": {"aliases": ["b"]}, "b": {}}}, "alias 'b' of 'a' is a model of its own"),
     ({"models": {1: {}}}, "`benchrouter.models[1]"),
     ({"serving": {"time_limit_ms": 0}}, "`benchrouter.serving.time_limit_ms` is 0, but"),

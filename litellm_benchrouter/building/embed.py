@@ -77,6 +77,8 @@ def load_benchmark(
             advance(1)
     facts = {name: model.facts for name, model in config.models.items()}
     benchmark, report = merge(tables, aliases=config.aliases, facts=facts)
+    config.family_of(benchmark.tasks)  # refuses a task in two families before the long work
+    report.warnings.extend(config.families_without_tasks(benchmark.tasks))
     return with_known_prices(benchmark, config.aliases), report
 
 

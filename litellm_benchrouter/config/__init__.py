@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -28,6 +29,8 @@ from litellm_benchrouter.config.builder import (
     RoutingConfig,
     SourceConfig,
     TaskConfig,
+    family_of,
+    matches,
 )
 from litellm_benchrouter.config.proxy import (
     GroupConfig,
@@ -80,6 +83,8 @@ class BenchRouterConfig(Block):
     for all groups but those that `groups` says otherwise of (docs/policies.md). `mode` is what is
     chosen: one of the deployments of the group that was asked for, or with `groups` also one of the
     groups behind a virtual model (docs/groups.md).
+    `families` are tasks that are variants of one another, by name or pattern: they are held out
+    together (docs/readers.md).
     `fit_samples` is how many samples are held out in turn and learned from at most (docs/large.md).
     `keep_versions` is how many versions stay after a build; the one that serves and the one before
     it always do.
@@ -98,6 +103,7 @@ class BenchRouterConfig(Block):
     method: Literal["guarded", "paper"] = "guarded"
     sources: list[SourceConfig] = Field(default_factory=list)
     models: dict[str, ModelConfig] = Field(default_factory=dict)
+    families: dict[str, list[str]] = Field(default_factory=dict)
     embedder: EmbedderConfig = Field(default_factory=EmbedderConfig)
     routing: RoutingConfig = Field(default_factory=RoutingConfig)
     index: IndexConfig = Field(default_factory=IndexConfig)
@@ -142,6 +148,16 @@ class BenchRouterConfig(Block):
                 if owner.setdefault(alias, name) != name:
                     raise ValueError(f"alias {alias!r} is given to {owner[alias]!r} and {name!r}")
         return models
+
+    @field_validator("families")
+    @classmethod
+    def _tasks_have_one_family(cls, families: dict[str, list[str]]) -> dict[str, list[str]]:
+        owner: dict[str, str] = {}
+        for name, patterns in families.items():
+            for pattern in patterns:
+                if owner.setdefault(pattern, name) != name:
+                    raise ValueError(f"{pattern!r} is given to {owner[pattern]!r} and {name!r}")
+        return families
 
     @field_validator("virtual_models")
     @classmethod
@@ -204,6 +220,19 @@ class BenchRouterConfig(Block):
         of_index = {"index": self.index.model_dump()}
         settings = {"method": self.method, "seed": self.seed, "fit_samples": self.fit_samples}
         return self.routing.model_dump() | settings | of_index
+
+    def family_of(self, tasks: Sequence[str]) -> dict[int, str]:
+        """Return the declared family of each task that has one; see `builder.family_of`."""
+        return family_of(self.families, tasks)
+
+    def families_without_tasks(self, tasks: Sequence[str]) -> list[str]:
+        """Return a warning for each name or pattern in `families` that no task has."""
+        return [
+            f"benchrouter.families.{name}: {pattern!r} matches no task. Correct or remove it."
+            for name, patterns in self.families.items()
+            for pattern in patterns
+            if not any(matches(task, pattern) for task in tasks)
+        ]
 
     def policy_of(self, group: str, asked: str | None = None) -> tuple[Policy, str]:
         """Return the policy of a request to a group; see `settle`."""

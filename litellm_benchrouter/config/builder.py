@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from litellm_benchrouter.config.base import Block, Probability
+from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.paper.smoother import ALPHAS
 
@@ -211,3 +214,36 @@ class TaskConfig(Block):
     labels: Path | None = None
     threshold: Probability = 0.5
     metric: str | None = None
+
+
+def family_of(families: Mapping[str, Sequence[str]], tasks: Sequence[str]) -> dict[int, str]:
+    """Return the family of each task that has one, by the task's number.
+
+    Parameters
+    ----------
+    families : mapping of str to sequence of str
+        Names or patterns of the tasks of each family.
+    tasks : sequence of str
+        The benchmark's.
+
+    Raises
+    ------
+    ConfigError
+        If a task is in two families.
+    """
+    family: dict[int, str] = {}
+    for name, patterns in families.items():
+        for d, task in enumerate(tasks):
+            if not any(matches(task, pattern) for pattern in patterns):
+                continue
+            if family.setdefault(d, name) != name:
+                raise ConfigError(
+                    f"benchrouter.families: task {task!r} is in {family[d]!r} and in {name!r}. "
+                    "Give each task one family."
+                )
+    return family
+
+
+def matches(task: str, pattern: str) -> bool:
+    """Say whether a task has this name or follows this pattern ("gsm8k/*")."""
+    return task == pattern or fnmatchcase(task, pattern)

@@ -96,6 +96,9 @@ class Benchmark:
         The reference answers r, where known.
     split : sequence of str, length n, or None
         The split that the source put each sample in (train, validation, test).
+    group : sequence of str or None, length n, or None
+        Samples that the sources declare to be variants of one another have the same name; None
+        where none is declared.
     """
 
     sample_ids: Sequence[str]
@@ -109,6 +112,7 @@ class Benchmark:
     columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     references: Sequence[str | None] | None = None
     split: Sequence[str] | None = None
+    group: Sequence[str | None] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.prompts), len(self.models))
@@ -144,6 +148,7 @@ class Benchmark:
             columns={name: array[index] for name, array in self.columns.items()},
             references=None if self.references is None else [self.references[i] for i in index],
             split=None if self.split is None else [self.split[i] for i in index],
+            group=None if self.group is None else [self.group[i] for i in index],
         )
 
     def pool(self, models: Sequence[str]) -> Benchmark:

@@ -22,6 +22,7 @@ NO_MODEL = re.compile(
     r"|(.*_)?(length|len|chars|tokens|usd|cost|price|latency|duration|runtime|elapsed|seconds|count)"
     r"|(latency|time|duration|runtime|elapsed|tokens|cost|price)_.*|(n|num|is|has)_.*"
     r"|nr|no|number|year|date|time|timestamp|created_at|difficulty|level|rank|weight|points"
+    r"|group|cluster|family|template"
     r"|(.*_)?(accuracy|faithfulness|relevancy|relevance|precision|recall|correctness|similarity)"
     r"|f1|bleu|rouge.*|exact_match|confidence|toxicity",
     re.IGNORECASE,

@@ -22,7 +22,7 @@ from litellm_benchrouter.sources.grid import (
     thresholds,
 )
 from litellm_benchrouter.sources.record import SourceTable
-from litellm_benchrouter.sources.tidy import count, models_of
+from litellm_benchrouter.sources.tidy import OF_SAMPLE, SAMPLE, count, models_of, united
 
 __all__ = ["MergeReport", "SourceJudgement", "SourceReport", "merge"]
 
@@ -126,6 +126,7 @@ def merge(
         columns=grid.columns,
         references=rows["reference"].to_list() if rows["reference"].count() else None,
         split=rows["split"].fill_null("").to_list() if rows["split"].count() else None,
+        group=rows["group"].to_list() if rows["group"].count() else None,
     )
     warnings += _warnings_about(benchmark, rows, samples["task"])
     source_row = rows.select(pl.col("source", "source_row").cast(pl.Int64)).to_numpy()
@@ -143,10 +144,13 @@ def _samples(tables: Sequence[tuple[SourceTable, SourceJudgement]]) -> pl.DataFr
         frame = table.samples
         if "source_row" not in frame.columns:
             frame = frame.with_row_index("source_row")
-        absent = {"reference", "split"} - {*frame.columns}
+        absent = {*OF_SAMPLE} - {*frame.columns}
         frame = frame.with_columns(pl.lit(None).alias(name) for name in absent)
-        texts = pl.col("sample_id", "task", "prompt", "reference", "split").cast(pl.String)
-        frames.append(frame.select(texts, "source_row", source=pl.lit(s, pl.UInt32)))
+        texts = pl.col(SAMPLE).cast(pl.String)
+        frame = frame.select(texts, "source_row", source=pl.lit(s, pl.UInt32))
+        if len(tables) > 1:  # equal names in two sources mean nothing
+            frame = frame.with_columns(group=pl.concat_str(pl.lit(f"{s}/"), "group"))
+        frames.append(frame)
     samples = pl.concat(frames).with_columns(own_id="sample_id")
     if len(tables) == 1:
         return samples.with_row_index("row")
@@ -168,7 +172,7 @@ def _samples(tables: Sequence[tuple[SourceTable, SourceJudgement]]) -> pl.DataFr
             "its own."
         )
     numbered = different.select("sample_id").with_row_index("row")
-    return samples.join(numbered, on="sample_id", how="left", maintain_order="left")
+    return united(samples.join(numbered, on="sample_id", how="left", maintain_order="left"))
 
 
 def _rows(samples: pl.DataFrame) -> pl.DataFrame:
@@ -176,7 +180,7 @@ def _rows(samples: pl.DataFrame) -> pl.DataFrame:
     rows = samples.unique("row", keep="first", maintain_order=True)
     if len(rows) < len(samples):
         texts = samples.group_by("row", maintain_order=True).agg(
-            pl.col("reference", "split").drop_nulls().first()
+            pl.col(OF_SAMPLE).drop_nulls().first()
         )
         rows = rows.update(texts, on="row")
     return rows

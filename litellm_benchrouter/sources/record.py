@@ -17,7 +17,13 @@ from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.json_files import Fault, Faults, parse_json
-from litellm_benchrouter.sources.tidy import count, lost_models, placed, useful_samples
+from litellm_benchrouter.sources.tidy import (
+    OF_SAMPLE,
+    count,
+    lost_models,
+    placed,
+    useful_samples,
+)
 
 _NAN = math.nan
 
@@ -30,7 +36,7 @@ class SourceTable:
     ----------
     samples : polars.DataFrame
         One row a sample: `sample_id` (unique in the source), `task`, `prompt`, and where known
-        `reference` and `split`, all str; `source_row` where rows were left out.
+        `reference`, `split` and `group`, all str; `source_row` where rows were left out.
     results : polars.DataFrame
         One row a sample and model: `row` (UInt32, position in `samples`), `model` (Enum), `score`
         (null where it is missing, an error or not a number), and where known `cost_usd`,
@@ -92,7 +98,7 @@ class Sample(NamedTuple):
     Attributes
     ----------
     sample_id, task, prompt : str
-    reference, split : str or None
+    reference, split, group : str or None
     identity : str or None
         What must agree wherever this id occurs; default: the prompt.
     """
@@ -102,6 +108,7 @@ class Sample(NamedTuple):
     prompt: str
     reference: str | None = None
     split: str | None = None
+    group: str | None = None
     identity: str | None = None
 
 
@@ -184,8 +191,8 @@ class Collector:
             If there is no score.
         """
         described = pl.DataFrame(
-            [sample[:5] for _, sample in self._samples.values()],
-            schema=dict.fromkeys(Sample._fields[:5], pl.String),
+            [sample[:-1] for _, sample in self._samples.values()],
+            schema=dict.fromkeys(Sample._fields[:-1], pl.String),
             orient="row",
         )
         prompt = pl.when(pl.col("prompt").str.strip_chars() != "").then("prompt").alias("prompt")
@@ -199,7 +206,7 @@ class Collector:
             raise SourceError(self._nothing(tool, option, asked, metrics))
         if len(metrics) == 1:  # it is the score
             results = results.drop(metrics)
-        unknown = [name for name in ("reference", "split") if not useful[name].count()]
+        unknown = [name for name in OF_SAMPLE if not useful[name].count()]
         dropped = self.dropped + self.faults.counted()
         return SourceTable(useful.drop(unknown), results, {}, dropped, samples.height, warnings)
 

@@ -35,6 +35,7 @@ from litellm_benchrouter.sources.tidy import (
     identified,
     is_number,
     lost_models,
+    one_each,
     placed,
     positions_of,
     useful_samples,
@@ -62,11 +63,11 @@ def read(
     """Read a table of results.
 
     Three forms are told apart by what is there: a folder with `samples` (sample_id, task, prompt,
-    reference, split) and `scores` (sample_id, model, score, ...) in any format and an optional
+    reference, split, group) and `scores` (sample_id, model, score, ...) in any format and optional
     `models.json`; long files, with a row a sample and model; wide files, with a row a sample and a
     column a model. Where a file has no sample_id, it is derived from task and prompt; where several
     tasks number their samples alike, it becomes `TASK/SAMPLE_ID`. Several results of a sample and
-    model are averaged.
+    model are averaged. Samples with the same `group` are variants of one another.
 
     Parameters
     ----------
@@ -222,11 +223,10 @@ class _Reading:
         frame = _plain(self.collect(samples_file, texts, ())).with_row_index("source_row")
         n_rows = frame.height
         frame = complete(frame, ("sample_id", "task"), self.dropped)
-        pairs = frame.unique(["sample_id", "task", "prompt"], maintain_order=True)
-        samples = pairs.unique("sample_id", keep="first", maintain_order=True)
-        gone = frame.join(
-            samples, on=["sample_id", "task", "prompt"], how="anti", nulls_equal=True
-        ).height
+        key = ["sample_id", "task", "prompt"]
+        first = frame.unique("sample_id", keep="first", maintain_order=True)
+        same = frame.join(first, on=key, how="semi", nulls_equal=True, maintain_order="left")
+        samples, gone = one_each(same), frame.height - same.height
         count(self.dropped, "rows whose sample_id had another prompt", gone)
         count(self.dropped, "repeated samples", frame.height - gone - samples.height)
         require(file, ("sample_id", "model", "score"))
@@ -251,7 +251,7 @@ class _Reading:
         texts = [name for name in SAMPLE if name in frame.columns]
         distinct = frame.select(texts).unique(maintain_order=True)
         described = identified(_plain(distinct).with_row_index("key"))
-        samples = described.drop("key").unique("sample_id", keep="first", maintain_order=True)
+        samples = one_each(described.drop("key"))
         row_of = np.full(distinct.height, -1)
         row_of[described["key"].to_numpy()] = positions_of(described, samples)
         rows = distinct.with_columns(row=pl.Series(row_of, dtype=pl.Int64))
@@ -314,7 +314,7 @@ class _Reading:
         lines = complete(lines, ("sample_id", "task"), self.dropped)
         kept = identified(lines)
         count(self.dropped, "rows whose sample_id had another prompt", lines.height - kept.height)
-        samples = kept.unique("sample_id", keep="first", maintain_order=True)
+        samples = one_each(kept)
         row_of = np.full(frame.height, -1)
         row_of[kept["source_row"].to_numpy()] = positions_of(kept, samples)
         row = pl.Series("row", row_of)

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.sources.frames import listed
 
-SAMPLE = ("sample_id", "task", "prompt", "reference", "split")
+OF_SAMPLE = ("reference", "split", "group")
+"""The columns of text that a sample may lack."""
+
+SAMPLE = ("sample_id", "task", "prompt", *OF_SAMPLE)
 """The columns of text that describe a sample."""
 
 LEFT_OUT = -1
@@ -41,7 +44,8 @@ def as_text(column: pl.Expr, name: str) -> pl.Expr:
     """Return a column as text: blank is null, and names carry no white space around them."""
     text = column.cast(pl.String)
     stripped = text.str.strip_chars()
-    return pl.when(stripped != "").then(stripped if name in ("task", "model") else text).alias(name)
+    is_name = name in ("task", "model", "group")
+    return pl.when(stripped != "").then(stripped if is_name else text).alias(name)
 
 
 def as_number(
@@ -118,6 +122,34 @@ def identified(frame: pl.DataFrame) -> pl.DataFrame:
     if first.height == pairs.height:
         return frame
     return frame.join(first, on=key, how="semi", nulls_equal=True, maintain_order="left")
+
+
+def one_each(frame: pl.DataFrame, key: str = "sample_id") -> pl.DataFrame:
+    """Return one row a sample: the first, with what it lacks from those after it."""
+    first = frame.unique(key, keep="first", maintain_order=True)
+    names = [name for name in OF_SAMPLE if name in frame.columns and first[name].null_count()]
+    if not names or first.height == frame.height:
+        return first
+    values = frame.group_by(key).agg(pl.col(names).drop_nulls().first())
+    return first.update(values, on=key)
+
+
+def united(samples: pl.DataFrame) -> pl.DataFrame:
+    """Give the groups of several sources that share a sample (`row`) one name, the first."""
+    pairs = samples.select("row", "group").drop_nulls().unique(maintain_order=True)
+    if not pairs["row"].is_duplicated().any():
+        return samples
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names = pairs["group"].unique(maintain_order=True)
+    group = pairs["group"].cast(pl.Enum(names)).to_physical().to_numpy()
+    node = len(names) + pairs["row"].to_numpy().astype(np.int64)  # of each sample
+    size = int(node.max()) + 1
+    edges = (np.ones(len(pairs)), (group, node))
+    _, part = connected_components(coo_array(edges, shape=(size, size)), directed=False)
+    _, first, of_name = np.unique(part[: len(names)], return_index=True, return_inverse=True)
+    return samples.with_columns(pl.col("group").replace_strict(names, names[first][of_name]))
 
 
 def positions_of(frame: pl.DataFrame, samples: pl.DataFrame) -> NDArray[np.int64]:

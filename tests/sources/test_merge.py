@@ -188,6 +188,40 @@ def test_a_reference_that_the_first_source_lacks_comes_from_a_later_one() -> Non
     assert benchmark.split == ["test", ""]
 
 
+def grouped(*rows: tuple[str, str | None], model: str = "m") -> SourceTable:
+    """Return a source of samples with their declared groups."""
+    table = source(*[(name, "t", f"p{name}", model, 1.0) for name, _ in rows])
+    table.samples = table.samples.with_columns(
+        group=pl.Series([g for _, g in rows], dtype=pl.String)
+    )
+    return table
+
+
+def test_declared_groups_are_carried_and_follow_rows_and_pool() -> None:
+    benchmark, _ = merged(grouped(("1", "a"), ("2", None), ("3", "a")))
+    assert benchmark.group == ["a", None, "a"]
+    assert benchmark.rows(np.array([1, 2])).group == [None, "a"]
+    assert benchmark.pool(["m"]).group == ["a", None, "a"]
+    assert merged(source(("1", "t", "p", "m", 1.0)))[0].group is None
+
+
+def test_groups_of_two_sources_are_one_only_where_they_share_a_sample() -> None:
+    def parts(*tables: SourceTable) -> list[list[str]]:
+        benchmark, _ = merged(*tables)
+        assert benchmark.group is not None
+        by_name: dict[str | None, list[str]] = {}
+        for name, sample_id in zip(benchmark.group, benchmark.sample_ids, strict=True):
+            by_name.setdefault(name, []).append(sample_id)
+        return [ids for name, ids in by_name.items() if name is not None]
+
+    apart = grouped(("1", "a"), ("2", "a")), grouped(("3", "a"), ("4", "a"))
+    assert parts(*apart) == [["1", "2"], ["3", "4"]]
+    chained = grouped(("1", "a"), ("2", "a")), grouped(("2", "b"), ("3", "b"), ("4", None))
+    assert parts(*chained) == [["1", "2", "3"]]
+    undeclared = source(("1", "t", "p1", "n", 0.0), ("2", "t", "p2", "n", 1.0))
+    assert parts(undeclared, grouped(("1", "a"), ("2", "a"))) == [["1", "2"]]
+
+
 def test_facts_of_the_operator_go_before_those_of_the_sources() -> None:
     rows: list[Row] = [("1", "t", "p", "m", 1), ("1", "t", "p", "n", 0), ("1", "t", "p", "o", 0)]
     first = source(*rows, models={"M": ModelFacts(params_b=7, output_price_usd_per_mtok=2)})

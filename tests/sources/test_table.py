@@ -231,6 +231,43 @@ def test_a_folder_counts_unknown_and_repeated_samples(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("form", ["folder", "long", "wide"])
+def test_a_column_group_is_kept_in_every_form_and_is_no_model(
+    tmp_path: Path, form: str, kind: str
+) -> None:
+    write, path = WRITERS[kind], tmp_path / f"results.{kind}"
+    samples = SAMPLES.with_columns(group=pl.Series([7, None, 7]))
+    if form == "folder":
+        path = tmp_path
+        write(samples, tmp_path / f"samples.{kind}")
+        write(SCORES, tmp_path / f"scores.{kind}")
+    else:
+        rows = long_table().join(samples.select("sample_id", "group"), on="sample_id", how="left")
+        if form == "wide":
+            rows = rows.pivot("model", index=samples.columns, values="score")
+        write(rows, path)
+    table = read(path)
+    assert table.samples["group"].to_list() == ["7", None, "7"]
+    assert set(table.scores["model"]) == {*SCORES["model"]}
+
+
+def test_a_group_that_only_some_rows_of_a_sample_state_is_that_of_the_sample(
+    tmp_path: Path,
+) -> None:
+    text = "sample_id,task,prompt,model,score,theirs\n1,t,p,m,1,\n1,t,p,n,0, a \n2,t,q,m,1,a\n"
+    table = read(csv(tmp_path, text), columns={"group": "theirs"})
+    assert table.samples["group"].to_list() == ["a", "a"]
+    assert table.scores.height == 3
+    csv(
+        tmp_path,
+        "sample_id,task,prompt,group\n1,t,p,\n1,t,p,a\n2,t,q,\n1,t,other,b\n",
+        "samples.csv",
+    )
+    csv(tmp_path, "sample_id,model,score\n1,m,1\n2,m,0\n", "scores.csv")
+    assert read(tmp_path).samples["group"].to_list() == ["a", None]
+
+
 def test_a_derived_sample_id_depends_on_task_and_prompt_alone(tmp_path: Path) -> None:
     one = read(csv(tmp_path, "task,prompt,model,score\nt,p,m,1\nt,q,m,0\nu,p,m,1\n", "one.csv"))
     two = read(csv(tmp_path, "prompt,x,task,y\nq,1,t,1\np,0,u,1\np,1,t,0\n", "two.csv"))

@@ -180,9 +180,11 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
             f"{manifest.named_tasks}; build again."
         )
     accuracy = open_numbers(folder, TASK_ACCURACY, np.float64, (n_tasks, n_models))
+    # What is held out together has one row.
+    n_rows = _count(counts, "families") if "families" in counts else n_tasks
     smoother = SmootherTable(
-        open_numbers(folder, SMOOTHER_U, np.float64, (n_tasks, n_draws)),
-        open_numbers(folder, SMOOTHER_P, np.float64, (n_tasks, n_draws, n_models)),
+        open_numbers(folder, SMOOTHER_U, np.float64, (n_rows, n_draws)),
+        open_numbers(folder, SMOOTHER_P, np.float64, (n_rows, n_draws, n_models)),
     )
     dimension = _count(manifest.embedder, "dimension")
     embeddings = _embeddings(folder, manifest, (n, dimension))

@@ -55,6 +55,8 @@ PROVED = {
     "passes": True,
     "forced": False,
 }
+NOTHING_PROVED = {"unseen": None, "requests": None, "named": None, "cost": None,
+                  "unproven": {"unseen": "too small"}}  # fmt: skip
 
 
 def test_a_verdict_is_told_with_its_intervals_its_worst_task_and_its_pools() -> None:
@@ -116,8 +118,7 @@ def test_a_verdict_is_told_with_its_intervals_its_worst_task_and_its_pools() -> 
     [
         ({"passes": False}, "loss", "It does not pass"),
         ({"passes": False, "forced": True}, "loss", "It does not pass, and was published by force"),
-        (dict.fromkeys(("unseen", "requests", "named", "cost"), {}) | {"unproven": {"named": "small"}},
-         "unclear", "There was nothing to prove it on"),
+        (NOTHING_PROVED, "unclear", "There was nothing to prove it on"),
     ],
 )  # fmt: skip
 def test_a_verdict_that_is_bad_or_empty_says_so(

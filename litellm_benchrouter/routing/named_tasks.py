@@ -169,6 +169,8 @@ class NamedTasks:
                 "nothing is shown to gain over it on tasks held out of the benchmark; it answers "
                 "until the task has labels"
             )
+            if chosen["unseen"].get("labels"):
+                reason += f", of which about {chosen['unseen']['labels']} usually settle it"
             return Estimate.by_average(offer, reason, "no_evidence")
         reason = f"no model is expected to be more than {100 * margin:.2g} points better"
         return Estimate.by_average(offer, reason, "unsure")

@@ -75,10 +75,10 @@ class NamedTasks:
             return Estimate.same(Scores(values, "measured", grounds))
         star = int(offer.preferred[0])
         model = self._posterior(tuple(offer.columns.tolist()), star)
-        if not model.gate.routes:
+        if not model.serves((self._artifact.manifest.verdict or {}).get("tolerance", MARGIN)):
             reason = (
-                f"naming tasks gains {100 * model.gate.gain:.2f} points on held-out samples, at "
-                f"least {100 * model.gate.lower:.2f}: that is not shown to be a gain"
+                f"models chosen by task gain {100 * model.gate.gain:.2f} points on held-out "
+                f"samples, at least {100 * model.gate.lower:.2f}: that is not shown to be no worse"
             )
             return Estimate.by_average(offer, reason, "gate")
         advantage = model.advantages.mean[d]

@@ -165,12 +165,17 @@ def _held_back(
         of_new = f"{candidate} is not shown to be no worse on held-out tasks; label some inputs"
     return {
         "requests": None if fitted.requests.gate.routes else NOT_SHOWN,
-        "named": None if named is not None and named["lower"] > 0 else NOT_SHOWN,
+        "named": None if named is not None and _no_worse(named, tolerance) else NO_GAIN,
         "unseen": of_new,
     }
 
 
+def _no_worse(part: Mapping[str, Any], tolerance: float) -> bool:
+    return bool(part["gain"] > 0 and part["lower"] > -tolerance)
+
+
 NOT_SHOWN = "its lower bound is not above 0"
+NO_GAIN = "it does not gain, or is not shown to be no worse"
 UNPROVEN = {
     "unseen": "fewer than two held-out tasks have labels of the models that were compared",
     "requests": "no held-out sample has labels of the models that were compared",

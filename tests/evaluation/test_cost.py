@@ -201,10 +201,10 @@ def test_the_interval_of_a_saving_is_as_wide_as_the_choice_of_lambda_is_open():
 
 
 def test_a_saving_is_of_all_runs_together():
-    prepared = random_case(3, missing=0.0)
+    prepared = dear_and_cheap(split=None)
     runs, _, _ = cost_runs(CostRun, prepared, test_share=0.3, runs=3)
-    curves = [run.curves(run.predictions({})["s1_prior"]) for run in runs]
-    tuned = tuned_saving(runs, curves, 0.5)
+    curves = [run.curves(run.predictions({})["s1"]) for run in runs]
+    tuned = tuned_saving(runs, curves, 1.0)
     spent = paid = gained = 0.0
     for run, (_, _, test), price in zip(runs, curves, tuned["lambda"], strict=True):
         rows, best = run.split.test, np.full(len(run.split.test), run.known.best)

@@ -27,11 +27,9 @@ from litellm_benchrouter.paper.benchmark import task_accuracy
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import (
-    TARGETS,
     CostRun,
     Predictor,
     cost_runs,
-    tuned_saving,
 )
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import (
@@ -40,6 +38,7 @@ from litellm_benchrouter.validation.methods import (
     request_scores,
     unseen_choices,
 )
+from litellm_benchrouter.validation.saving import TARGETS, tuned_saving
 from litellm_benchrouter.validation.splits import Rows, Split, metric_values, training
 
 MOST_HELD_OUT = 20
@@ -308,6 +307,7 @@ def _cost(prepared: TaskFolds, *, paper: bool) -> _Part:
     return {
         "unit": costs.unit,
         "saved": tuned["saved"],
+        "lower": tuned["lower"],
         "saved_95": tuned["saved_over_samples_95"],
         "quality_gain": tuned["quality_gain"],
         "quality_gain_95": tuned["quality_gain_over_samples_95"],

@@ -33,7 +33,7 @@ POOLS = {
     "at most 34B": ["--max-params", "34"],
 }
 PROTOCOLS = ("task", "request", "few-labels")
-BY_FAMILY = {"reasoning_gym"}
+BY_NAME = {"reasoning_gym"}
 DRAWS = 4_000
 
 Runs = dict[tuple[str, str], dict[str, Any]]
@@ -75,7 +75,7 @@ def evaluate(source: Path, pool: str, kept: Path) -> dict[str, Any] | None:
         command = [sys.executable, "-m", "litellm_benchrouter", "evaluate"]
         command += ["--source", str(source), "--embeddings", str(source / "embeddings.npy")]
         command += [f"--protocol={protocol}" for protocol in PROTOCOLS] + POOLS[pool]
-        command += ["--hold-out", "family"] if source.name in BY_FAMILY else []
+        command += ["--hold-out", "name"] if source.name in BY_NAME else []
         done = subprocess.run(
             [*command, "--json", str(kept)], capture_output=True, text=True, check=False
         )

@@ -201,7 +201,7 @@ def record_evaluation(protocols: tuple[str, ...] = PROTOCOLS) -> dict[str, Any]:
     """Run the protocols on the first case; return their documents."""
     with tempfile.TemporaryDirectory() as folder:
         config = load_config(write(Path(folder)))
-        options = Options(protocols=protocols, runs=2, by_family=True, hidden=(8,), metric="score")
+        options = Options(protocols=protocols, runs=2, hold_out="name", hidden=(8,), metric="score")
         documents = documents_of(evaluate(config, options))
     for document in documents.values():
         document["protocol"].pop("sources")  # says where the folder was

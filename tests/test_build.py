@@ -677,3 +677,79 @@ def test_of_a_large_benchmark_some_samples_of_each_task_are_learned_from(tmp_pat
     assert len(artifact.index) == 1_600  # all of them answer
     assert router.decide("What is number 7?").ranking
     assert build(load_config(config)).unchanged
+
+
+def variants(folder: Path, **block: Any) -> Path:
+    """Write a benchmark whose task `west` asks what `east` asks, and has the same answers."""
+    path = tiny.write(folder, method="guarded", **block)
+    file = folder / "benchmark.csv"
+    header, *rows = file.read_text(encoding="utf-8").splitlines()
+    for i in range(3, len(rows), len(tiny.TASKS)):
+        asked = rows[i - 3].split(",", 2)[2]
+        rows[i] = ",".join([*rows[i].split(",")[:2], asked])
+    file.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_tasks_that_share_their_questions_are_one_family_and_the_version_opens(tmp_path):
+    made = build(load_config(variants(tmp_path)))
+    artifact = read_artifact(made.folder)
+    assert (made.manifest.counts["families"], made.manifest.counts["copies"]) == (3, 20)
+    assert len(artifact.smoother.u) == 3
+    of = {task.name: task.family for task in made.manifest.tasks}
+    assert of == {"east": "east", "north": None, "south": None, "west": "east"}
+    east, west = (
+        np.flatnonzero(artifact.task == artifact.tasks.index(t)) for t in ("east", "west")
+    )
+    assert artifact.groups[east].tolist() == artifact.groups[west].tolist()
+    assert len(np.unique(artifact.groups)) == 60
+    assert verdict_part(made.manifest.verdict, "unseen")["n_families"] == 3
+    router = BenchRouter(artifact)
+    for task in (*artifact.tasks, "new"):
+        assert router.decide("", task=task).pick in tiny.MODELS
+    assert build(load_config(tmp_path / "config.yaml")).unchanged
+
+
+def verdict_part(verdict: dict[str, Any] | None, part: str) -> dict[str, Any]:
+    assert verdict is not None
+    measured: dict[str, Any] = verdict[part]
+    return measured
+
+
+def test_families_are_declared_and_are_held_out_together(tmp_path):
+    path = tiny.write(tmp_path, method="guarded", families={"sea": ["east", "west"]})
+    made = build(load_config(path))
+    assert made.manifest.counts["families"] == 3
+    assert [task.family for task in made.manifest.tasks] == ["east", None, None, "east"]
+    assert verdict_part(made.manifest.verdict, "unseen")["n_tasks"] == 4
+    assert len(read_artifact(made.folder).smoother.u) == 3
+
+
+def test_a_version_without_groups_opens_and_decides(tmp_path):
+    made = build(load_config(tiny.write(tmp_path, method="guarded")))
+    before = BenchRouter(read_artifact(made.folder))
+    folder = made.folder.rename(tmp_path / "older")
+    document = tiny.read_document(folder)
+    del document["files"]["groups.npy"], document["counts"]["families"]
+    for task in document["tasks"]:
+        task.pop("family", None)
+    for part in ("requests", "unseen"):
+        for key in ("lower", "claim", "served"):
+            document["verdict"][part].pop(key)
+    del document["verdict"]["named"]
+    (folder / "groups.npy").unlink()
+    tiny.write_manifest(folder, document)
+    artifact = read_artifact(folder)
+    assert artifact.groups.tolist() == list(range(80))
+    router = BenchRouter(artifact)
+    for task in (None, "east", "new"):
+        decision = router.decide("What is number 7?", task=task)
+        assert decision.ranking == before.decide("What is number 7?", task=task).ranking
+
+
+def test_groups_that_are_out_of_range_are_refused(tmp_path):
+    folder = build(load_config(tiny.write(tmp_path))).folder.rename(tmp_path / "damaged")
+    np.save(folder / "groups.npy", np.full(80, 80, dtype=np.int32))
+    tiny.write_manifest(folder, tiny.read_document(folder))
+    with pytest.raises(ArtifactError, match=r"groups\.npy does not hold groups from 0 to 79"):
+        read_artifact(folder)

@@ -32,12 +32,17 @@ def write(folder: Path, *, seed: int = 0, n: int = 80, **block: Any) -> Path:
         table = csv.writer(file)
         table.writerow(["sample_id", "task", "prompt", *MODELS])
         for i in range(n):
-            table.writerow([f"s{i:03d}", TASKS[task[i]], f"What is number {i}?", *shown[i]])
+            table.writerow([f"s{i:03d}", TASKS[task[i]], prompt(i), *shown[i]])
     centre = generator.normal(size=(len(TASKS), 8))
     np.save(folder / "vectors.npy", centre[task] + 0.7 * generator.normal(size=(n, 8)))
     (folder / "new.txt").write_text("".join(f"Who is number {i}?\n" for i in range(24)))
     np.save(folder / "new.npy", centre[0] + 0.8 * generator.normal(size=(24, 8)))
     return configure(folder, **block)
+
+
+def prompt(i: int) -> str:
+    """Return a sample's prompt: tasks whose prompts differ in numbers alone would be variants."""
+    return f"What is number {i} in the {TASKS[i % len(TASKS)]}?"
 
 
 def configure(folder: Path, **block: Any) -> Path:

@@ -64,7 +64,8 @@ class Verdict:
         """Whether what is required holds of every part that is not answered by BMA."""
         verdict = asdict(self)
         if self.required == GAINS:
-            return not losses(verdict) and any(p["lower"] > 0 for p in _served(verdict).values())
+            gains = (part.get("claim") == GAINS for part in _served(verdict).values())
+            return not losses(verdict) and any(gains)
         return self.required == NOTHING or not losses(verdict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def claim(part: Mapping[str, Any], tolerance: float, *, too_few: bool = False) -
         return "not shown to be no worse"
     if too_few:
         return TOO_FEW
-    return "gains" if part["lower"] > 0 else "no worse"
+    return GAINS if part["lower"] > 0 else "no worse"
 
 
 def _served(verdict: Mapping[str, Any]) -> dict[Part, Mapping[str, Any]]:
@@ -129,7 +130,7 @@ def sentence(verdict: Mapping[str, Any]) -> str:
     gains = [
         f"{points(part['lower'])} points on {TITLES[p]}"
         for p, part in served.items()
-        if part.get("claim") == "gains"
+        if part.get("claim") == GAINS
     ]
     text = f"no worse than the best model on average (tolerance {tolerance})"
     if gains:

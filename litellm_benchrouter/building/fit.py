@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from litellm_benchrouter.artifact.named_tasks import LabelledTask, TaskPosterior
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.guarded.few_labels import (
+    LIMIT,
+    SETTLED,
     LearnedPrior,
     TaskPrior,
     beta_prior,
@@ -290,6 +292,24 @@ class TaskLabels:
             posterior=self._posterior(labels, guarded) if self.by_posterior else None,
         )
         return labelled, replace(scores, p=measured, s3=s3(scores.s2, measured))
+
+    @cached_property
+    def usual_need(self) -> int:
+        """Labels of a new task with which a difference of the usual size would be seen.
+
+        The difference is that of the two models that are best on average, and as far from 0 as
+        tasks stray; it is seen with 95 % where it is `SETTLED` standard errors of the labels.
+        """
+        if self._learned is None:
+            prior = beta_prior(self._average, self._covariances)
+        else:
+            prior = TaskPrior(self._average, self._learned.covariance, self._learned.noise)
+        a, b = self.prepared.order(self._average, self._average)[:2]
+        strays, noise = (
+            float(matrix[a, a] + matrix[b, b] - 2 * matrix[a, b])
+            for matrix in (prior.covariance, prior.noise)
+        )
+        return int(np.clip(np.ceil(SETTLED**2 * noise / max(strays, 1e-9)), 1, LIMIT))
 
     def _measured_p(self, labels: Labels, near: Neighbors) -> Floats:
         """p(d', m) on the labelled inputs (eq. 3)."""

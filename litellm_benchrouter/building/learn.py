@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +131,7 @@ def learn(
         guarded=None if fitted is None else fitted.guarded,
         guarded_tasks=guarded_tasks,
         labelled_tasks=labelled_tasks,
-        found=None if fitted is None else fitted.found,
+        found=None if fitted is None else _found(fitted, task_labels),
         verdict=verdict.as_dict(),
         choices=choices,
         better={
@@ -275,6 +275,13 @@ def task_scores(
     averaged = benchmark.scores if routing.s1_on == "score" else benchmark.correctness
     first = s1(correctness_predictor(averaged, near))
     return TaskScores(len(neighbors.index), u, first, second, s3(second, p), p)
+
+
+def _found(fitted: GuardedFit, task_labels: TaskLabels) -> dict[str, Any]:
+    """What was chosen, for the manifest, and how many labels a new task would need."""
+    several = len(fitted.names) > 1
+    unseen = fitted.found["unseen"] | {"labels": task_labels.usual_need if several else None}
+    return fitted.found | {"unseen": unseen}
 
 
 def _only_labels(benchmark: Benchmark) -> bool:

@@ -165,14 +165,19 @@ def _held_back(
         of_new = f"{candidate} is not shown to be no worse on held-out tasks; label some inputs"
     return {
         "requests": None if fitted.requests.gate.routes else NOT_SHOWN,
-        "named": None if named is not None and named["lower"] > 0 else NOT_SHOWN,
+        "named": None if named is not None and _no_worse(named, tolerance) else NO_GAIN,
         "unseen": of_new,
     }
 
 
+def _no_worse(part: Mapping[str, Any], tolerance: float) -> bool:
+    return bool(part["gain"] > 0 and part["lower"] > -tolerance)
+
+
 NOT_SHOWN = "its lower bound is not above 0"
+NO_GAIN = "it does not gain, or is not shown to be no worse"
 UNPROVEN = {
-    "unseen": "no held-out task has labels of the models that were compared",
+    "unseen": "fewer than two held-out tasks have labels of the models that were compared",
     "requests": "no held-out sample has labels of the models that were compared",
     "named": "no held-out sample has labels of the models that were compared",
     "cost": "fewer than two models have a known cost or size; benchrouter.models can state prices",
@@ -228,7 +233,7 @@ def named_gain(prepared: TaskFolds, *, paper: bool) -> Gain:
 
 
 def _part(gain: Gain | None) -> _Part:
-    if gain is None or not gain.n_samples:
+    if gain is None or not math.isfinite(gain.lower):
         return None
     reach = 1.96 * gain.standard_error
     return {
@@ -242,7 +247,7 @@ def _part(gain: Gain | None) -> _Part:
 
 
 def _unseen(prepared: TaskFolds, tables: _Tables, engine: Engine, *, paper: bool) -> _Part:
-    """Gain of the picks for held-out families of tasks; None where no gain is known."""
+    """Gain of the picks for held-out families of tasks; None where it is of fewer than two."""
     tasks = [d for d, group in enumerate(prepared.group_of_task) if int(group) in tables]
     if not tasks:
         return None
@@ -256,13 +261,13 @@ def _unseen(prepared: TaskFolds, tables: _Tables, engine: Engine, *, paper: bool
     gains = np.array(
         [_paired(prepared, d, a, b) for d, a, b in zip(tasks, picks, best, strict=True)]
     )
-    if np.isnan(gains).all():
-        return None
     of_family = family_means(gains, prepared.group_of_task[tasks])
     of_family = of_family[~np.isnan(of_family)]
-    n, gain = len(of_family), float(of_family.mean())
-    error = float(of_family.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
-    reach = float(stats.t.ppf(0.975, max(n - 1, 1))) * error
+    n = len(of_family)
+    if n < 2:
+        return None
+    gain, error = float(of_family.mean()), float(of_family.std(ddof=1) / np.sqrt(n))
+    reach = float(stats.t.ppf(0.975, n - 1)) * error
     worst = int(np.nanargmin(gains))
     return {
         "gain": gain,

@@ -91,6 +91,11 @@ def _show(built: Built, url: str | None) -> None:
         f"{counts['samples']} samples, {counts['tasks']} tasks, {counts['models']} models; "
         f"best on average: {names}"
     )
+    if counts.get("copies") or counts.get("families", counts["tasks"]) < counts["tasks"]:
+        out.print(
+            f"held out together: {counts['copies']} samples are near-duplicates of others, and the "
+            f"tasks are {counts['families']} families"
+        )
     out.print(
         f"index: recall {manifest.index['recall']:.4f} at ef={manifest.index['ef']:.0f}; "
         f"embedded now: {counts['embedded_now']}; "

@@ -206,7 +206,7 @@ def _verdict(manifest: Manifest) -> Iterator[Finding]:
         how = "was published by force" if verdict.get("forced") else "serves all the same"
         yield warn(
             "verdict",
-            f"it lost to the best model on average when it was evaluated, and {how}",
+            f"it did not pass its evaluation against the best model on average, and {how}",
             "`benchrouter inspect --config FILE` shows it; roll back, or serving.mode: shadow",
         )
 

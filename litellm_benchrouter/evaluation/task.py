@@ -24,6 +24,7 @@ from litellm_benchrouter.validation.methods import (
     distance_of,
     knn,
     smoothed,
+    unseen_choice,
     unseen_choices,
 )
 from litellm_benchrouter.validation.metrics import (
@@ -56,8 +57,9 @@ def run_task(prepared: TaskFolds, stages: Silent, *, engine: Engine = LOCAL) -> 
             f"the protocol task holds out each task in turn and learns from the others; the "
             f"benchmark has {prepared.n_groups}, it needs {_FEWEST_GROUPS}."
         )
-    tables = dict(enumerate(prepared.smoother_tables(stages, engine)))
+    whole, tables = prepared.smoother_table_and_without(stages, range(prepared.n_groups), engine)
     guarded, kept = unseen_choices(prepared, tables, stages, engine)
+    served = unseen_choice(prepared, whole)[0].candidate or "bma"
     with stages.stage("held-out tasks", prepared.n_tasks) as advance:
         document = hold_out(
             prepared,
@@ -68,6 +70,8 @@ def run_task(prepared: TaskFolds, stages: Silent, *, engine: Engine = LOCAL) -> 
         )
     for d, row in enumerate(document["tasks"]):
         row["default_candidate"] = kept[d]
+        row["as_served"] = kept[d] == served
+    document["served_candidate"] = served
     document["protocol"] = {"name": "task", **describe(prepared)}
     return document
 

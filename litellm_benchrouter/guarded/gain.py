@@ -113,7 +113,8 @@ def gain_of(
     correction = np.sqrt(clusters / np.maximum(clusters - 1, 1))
     influence = (correction / (len(size) * size))[index] * (gain - centre[index])
     error = float(np.sqrt((np.bincount(cluster, influence) ** 2).sum()))
-    return Gain(float(mean.mean()), error, moved, len(gain))
+    # One observation says nothing of its spread.
+    return Gain(float(mean.mean()), error if n_clusters > 1 else float("inf"), moved, len(gain))
 
 
 def draw_folds(group: Ints, task: Ints, seed: int) -> NDArray[np.intp]:

@@ -136,6 +136,16 @@ class NamedTaskModel:
     advantages: Advantages
     gate: Gain
 
+    def serves(self, tolerance: float) -> bool:
+        """Say whether the picks gained on held-out samples and are shown to be no worse than BMA.
+
+        Parameters
+        ----------
+        tolerance : float
+            Loss that passes as none, as accuracy.
+        """
+        return self.gate.gain > 0 and self.gate.lower > -tolerance
+
 
 def fit_named_tasks(
     labels: NDArray[np.float32], task: Ints, group: Ints, average: Floats, best: int

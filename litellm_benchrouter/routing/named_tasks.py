@@ -75,10 +75,10 @@ class NamedTasks:
             return Estimate.same(Scores(values, "measured", grounds))
         star = int(offer.preferred[0])
         model = self._posterior(tuple(offer.columns.tolist()), star)
-        if not model.gate.routes:
+        if not model.serves((self._artifact.manifest.verdict or {}).get("tolerance", MARGIN)):
             reason = (
-                f"naming tasks gains {100 * model.gate.gain:.2f} points on held-out samples, at "
-                f"least {100 * model.gate.lower:.2f}: that is not shown to be a gain"
+                f"models chosen by task gain {100 * model.gate.gain:.2f} points on held-out "
+                f"samples, at least {100 * model.gate.lower:.2f}: that is not shown to be no worse"
             )
             return Estimate.by_average(offer, reason, "gate")
         advantage = model.advantages.mean[d]
@@ -169,6 +169,8 @@ class NamedTasks:
                 "nothing is shown to gain over it on tasks held out of the benchmark; it answers "
                 "until the task has labels"
             )
+            if chosen["unseen"].get("labels"):
+                reason += f", of which about {chosen['unseen']['labels']} usually settle it"
             return Estimate.by_average(offer, reason, "no_evidence")
         reason = f"no model is expected to be more than {100 * margin:.2g} points better"
         return Estimate.by_average(offer, reason, "unsure")

@@ -20,18 +20,21 @@ from litellm_benchrouter.views import (
     points,
 )
 
-_PARTS = {"requests": "Requests", "unseen": "New tasks", "cost": "Cost at equal quality"}
+_GAINS = {"requests": "Requests", "named": "Tasks of the benchmark", "unseen": "New tasks"}
+_PARTS = _GAINS | {"cost": "Cost at equal quality"}
 
 
 @dataclass(frozen=True)
 class Measured:
     """One result of a proof: its number, how sure it is, and what it is of.
 
-    `picture` places the interval on a line of length 1: zero, low, value and high.
+    `at_least` is the lower bound of what is served, which is what may be claimed; `picture` places
+    the interval on a line of length 1: zero, low, value and high.
     """
 
     title: str
     figure: str
+    at_least: str
     interval: str
     served: str
     pool: str
@@ -59,7 +62,7 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
     """
     if not isinstance(verdict, Mapping):
         return None
-    measured = {key: mapping_at(verdict, key) for key in ("requests", "unseen")}
+    measured = {key: mapping_at(verdict, key) for key in _GAINS}
     if verdict.get("forced"):
         tone, headline = LOSS, "It does not pass, and was published by force"
     elif not verdict.get("passes"):
@@ -73,7 +76,7 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
     parts = [_measured(key, measured[key], verdict, reach) for key in measured if measured[key]]
     parts += _cost(mapping_at(verdict, "cost"))
     parts += [
-        Measured(_PARTS.get(key, key), UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, f"not proved: {reason}")
+        Measured(_PARTS.get(key, key), *[UNKNOWN] * 5, f"not proved: {reason}")
         for key, reason in mapping_at(verdict, "unproven").items()
     ]
     return VerdictView(tone, f"{headline}, against {best}, the best model on average", parts)
@@ -81,8 +84,11 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
 
 def verdict_table(verdict: VerdictView) -> Table:
     """List the results of a verdict."""
-    columns = ("", "Served by", "Measured on", "Finding", "Result", "95 %")
-    rows = [[p.title, p.served, p.pool, p.finding, p.figure, p.interval] for p in verdict.parts]
+    columns = ("", "Served by", "Measured on", "Finding", "Result", "At least", "95 %")
+    rows = [
+        [p.title, p.served, p.pool, p.finding, p.figure, p.at_least, p.interval]
+        for p in verdict.parts
+    ]
     return Table(f"Verdict: {verdict.headline}", columns, rows, n_text=4)
 
 
@@ -95,6 +101,9 @@ def _measured(
         for n, one in (("n_tasks", "task"), ("n_samples", "sample"))
         if isinstance(part.get(n), int)
     ]
+    families = part.get("n_families")
+    if isinstance(families, int) and families != part.get("n_tasks"):
+        pool.append(count(families, "family", "families"))
     if part.get("runs", 1) > 1:
         pool.append(f"{part['runs']} splits")
     findings = [_finding(part, verdict.get("tolerance") or 0.0)]
@@ -106,6 +115,7 @@ def _measured(
     return Measured(
         _PARTS[key],
         f"{points(gain)} points",
+        points(part["lower"]) if is_number(part.get("lower")) else UNKNOWN,
         _range(bounds),
         str(mapping_at(verdict, "served").get(key) or UNKNOWN),
         ", ".join(pool),
@@ -118,6 +128,9 @@ def _finding(part: Mapping[str, Any], tolerance: float) -> str:
     gain, low = part.get("gain"), _bounds(part, "gain_95")[0]
     if part.get("bma_because"):
         return f"these picks are not served, the best on average is: {part['bma_because']}"
+    if part.get("claim"):
+        return str(part["claim"])
+    # What was built before there were lower bounds.
     if not is_number(gain) or gain is None:
         return UNKNOWN
     if low is not None and low > 0:
@@ -144,6 +157,7 @@ def _cost(cost: Mapping[str, Any]) -> list[Measured]:
         Measured(
             _PARTS["cost"],
             f"{PERCENT.value(saved, 0)} saved",
+            UNKNOWN,
             UNKNOWN if low is None else f"{PERCENT.bare(low, 0)} to {PERCENT.bare(high, 0)}",
             UNKNOWN,
             f"{cost.get('n_samples', 0):,} samples; {models}",
@@ -175,19 +189,19 @@ def _range(bounds: tuple[float | None, float | None]) -> str:
 
 def embedders_table(compared: Mapping[str, Any]) -> Table:
     """List what the proof found with each embedder, and how long a prompt takes."""
-    parts = ("unseen", "requests")
     rows = []
     for each in compared["embedders"]:
         if "failed" in each:
-            rows.append([each["kind"], f"does not work here: {each['failed']}", *[UNKNOWN] * 3])
+            rows.append([each["kind"], f"does not work here: {each['failed']}", *[UNKNOWN] * 4])
             continue
         verdict = each["verdict"]
-        served = ", ".join(f"{_PARTS[part].lower()}: {verdict['served'][part]}" for part in parts)
-        gains = [_gain(verdict[part]) for part in parts]
+        of = verdict["served"]
+        served = ", ".join(f"{title.lower()}: {of[part]}" for part, title in _GAINS.items())
+        gains = [_gain(verdict[part]) for part in _GAINS]
         rows.append([each["kind"], served, number(each["p50_ms"], 2), *gains])
     return Table(
         "Gain over the best single model in points [95 %], and median milliseconds of a prompt",
-        ["Embedder", "Served", "ms", *(_PARTS[part] for part in parts)],
+        ["Embedder", "Served", "ms", *_GAINS.values()],
         rows,
         n_text=2,
     )

@@ -115,10 +115,11 @@ def candidates_table(manifest: Manifest) -> Table | None:
             "yes" if name == unseen.get("candidate") else "no",
             points(gains[name].get("mean")),
             PERCENT.bare(gains[name].get("standard_error")),
+            number(gains[name].get("p"), 2),
         ]
         for name in ranked
     ]
-    columns = ("Candidate", "Chosen", "Gain, points", "Standard error")
+    columns = ("Candidate", "Chosen", "Gain, points", "Standard error", "p")
     return Table("Candidates that could choose for new tasks", columns, rows, n_text=2)
 
 
@@ -153,7 +154,7 @@ def _method(manifest: Manifest) -> str:
     request = mapping_at(manifest.guarded, "request")
     gain = points(request.get("gate_gain"))
     routed = (
-        f"requests are routed: {gain} points over the best on average, left out in turn"
+        f"requests are routed: {gain} points over the best on average, out of fold"
         if request.get("routes")
         else f"requests go to the best on average: routing shows {gain} points, too little"
     )

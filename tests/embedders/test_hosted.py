@@ -112,7 +112,7 @@ def test_a_build_that_is_killed_pays_for_no_batch_twice(
     paid = [text for batch in before[1:-1] for text in batch]  # the last one had not ended
     again = [text for batch in inputs(upstream)[1:] for text in batch]
     assert not set(paid) & set(again)
-    assert {*paid, *before[-1], *again} == {f"What is number {i}?" for i in range(80)}
+    assert {*paid, *before[-1], *again} == {tiny.prompt(i) for i in range(80)}
 
     upstream.reset()
     assert build(load_config(path)).unchanged

@@ -30,14 +30,17 @@ def prepared_of(
     k: int = 1,
     seed: int = 0,
 ) -> TaskFolds:
-    """Prepare a benchmark; correctness is score > 0.5, NaN is missing."""
+    """Prepare a benchmark; correctness is score > 0.5, NaN is missing.
+
+    The prompts are of different words: those that differ in numbers alone make one family of tasks.
+    """
     scores = np.asarray(scores, dtype=np.float32)
     n, n_models = scores.shape
     numbers = np.zeros(n, dtype=np.int32) if task is None else np.asarray(task, dtype=np.int32)
     correctness = np.where(np.isnan(scores), MISSING, scores > 0.5).astype(np.uint8)
     benchmark = Benchmark(
         sample_ids=[str(i) for i in range(n)],
-        prompts=prompts or [f"prompt {i}" for i in range(n)],
+        prompts=prompts or ["prompt " + spelled(i) for i in range(n)],
         task=numbers,
         tasks=tuple(f"task {d}" for d in range(numbers.max() + 1)),
         models=tuple(models or [f"model-{m}" for m in range(n_models)]),
@@ -51,6 +54,11 @@ def prepared_of(
     )
     vectors = normalize(np.asarray(vectors, dtype=np.float32))
     return prepare(benchmark, vectors, RoutingConfig(k=k), seed=seed, stages=Silent())
+
+
+def spelled(i: int) -> str:
+    """Return a word for a number."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(i))
 
 
 def random_case(

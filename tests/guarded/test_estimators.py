@@ -14,11 +14,13 @@ from litellm_benchrouter.guarded.fit import (
     fit_ridge,
     neighbors_of_each,
 )
-from litellm_benchrouter.guarded.formulas import gate_verdict, pick_for_task
+from litellm_benchrouter.guarded.formulas import pick_for_task
+from litellm_benchrouter.guarded.gain import gate_verdict
 from litellm_benchrouter.guarded.impute import impute_accuracy
 from litellm_benchrouter.guarded.left_out import confident_s3, left_out_s3
 from litellm_benchrouter.paper.benchmark import task_accuracy
 from litellm_benchrouter.paper.neighbors import nearest_outside_task, normalize
+from litellm_benchrouter.paper.scores import expected_calibration_error
 from litellm_benchrouter.paper.smoother import smoother_table
 
 N_TASKS, N_MODELS = 6, 4
@@ -62,7 +64,9 @@ def test_accuracies_without_gaps_are_left_as_they_are():
     _, task, _, labels = benchmark()
     measured = task_accuracy(labels, task, N_TASKS)
     np.testing.assert_array_equal(impute_accuracy(labels, task, N_TASKS), measured)
-    labels[np.random.default_rng(1).random(labels.shape) < 0.2] = np.nan  # no cell loses half
+    for d in range(N_TASKS):
+        labels[np.flatnonzero(task == d)[0], d % N_MODELS] = np.nan  # no cell loses 5 %
+    assert np.bincount(task).min() > 20
     measured = task_accuracy(labels, task, N_TASKS)
     np.testing.assert_array_equal(impute_accuracy(labels, task, N_TASKS), measured)
 
@@ -206,16 +210,20 @@ def test_s3_is_among_the_candidates_that_are_weighed():
     assert "s3" in unseen.select(evidence).gains
 
 
-def test_leave_one_out_ridge_equals_fitting_again_without_the_row():
+def test_the_ridge_is_the_least_of_its_penalised_squares():
     vectors, task, _, labels = benchmark(n=60)
     weight = 1.0 / np.bincount(task)[task]
-    weights, bias, left_out = fit_ridge(vectors, labels.astype(np.float64), weight)
-    np.testing.assert_allclose(left_out.mean(), (vectors @ weights + bias).mean(), atol=0.05)
-    row = 17
-    small = weight.copy()  # a weight of almost nothing keeps the principal components as they are
-    small[row] *= 1e-9
-    again, again_bias, _ = fit_ridge(vectors, labels.astype(np.float64), small)
-    np.testing.assert_allclose(vectors[row] @ again + again_bias, left_out[row], atol=2e-3)
+    weights, bias = fit_ridge(vectors, labels.astype(np.float64), weight, strength=0.1)
+
+    def loss(weights, bias):
+        error = vectors @ weights + bias - labels
+        return (weight[:, None] * error**2).sum() + 0.1 * (weights**2).sum()
+
+    generator = np.random.default_rng(3)
+    for _ in range(20):
+        step = 0.01 * generator.normal(size=weights.shape)
+        assert loss(weights + step, bias) > loss(weights, bias)
+        assert loss(weights, bias + step[0]) > loss(weights, bias)
 
 
 def test_requests_are_routed_where_routing_pays_and_only_there():
@@ -231,12 +239,29 @@ def test_requests_are_routed_where_routing_pays_and_only_there():
     assert not fitted.gate.routes
 
 
-def test_leave_one_out_scores_do_not_follow_the_rows_own_label():
+def test_out_of_fold_scores_do_not_follow_the_rows_own_label():
     vectors, task, _, labels = benchmark(n=300, strength=0.0)
     inside = neighbors_of_each(vectors)
     scores = fit_request(vectors, labels, task, N_TASKS, inside).guarded.loo_scores
     correlation = np.corrcoef(scores[:, 0] - scores[:, 1], labels[:, 0] - labels[:, 1])[0, 1]
     assert correlation < 0.1  # pure noise: what is learned from the others cannot know the row
+
+
+def test_a_row_is_scored_without_its_copies():
+    vectors, task, _, labels = benchmark(n=60, strength=0.0)
+    copies = np.repeat(np.arange(60), 10)
+    vectors, task, labels = vectors[copies], task[copies], labels[copies]
+    near = neighbors_of_each(vectors)
+
+    def correlation(group):
+        scores = fit_request(vectors, labels, task, N_TASKS, near, group).guarded.loo_scores
+        return np.corrcoef(scores[:, 0] - scores[:, 1], labels[:, 0] - labels[:, 1])[0, 1]
+
+    assert correlation(copies) < 0.2  # pure noise again
+    assert correlation(None) > 0.3  # what the groups are for
+    fitted = fit_request(vectors, labels, task, N_TASKS, near, copies)
+    assert not fitted.gate.routes
+    assert fit_request(vectors, labels, task, N_TASKS, near).gate.routes
 
 
 def test_an_estimator_for_some_models_scores_them_as_the_whole_one_does():

@@ -11,16 +11,34 @@ from litellm_benchrouter.views.verdict import verdict_table, verdict_view
 
 PROVED = {
     "method": "guarded",
-    "served": {"unseen": "guarded", "requests": "bma"},
+    "served": {"unseen": "guarded", "requests": "bma", "named": "posterior"},
     "unseen": {
         "gain": 0.029,
         "gain_95": [-0.001, 0.071],
+        "lower": -0.001,
+        "claim": "no worse",
         "n_tasks": 13,
+        "n_families": 9,
         "tasks_worse": 2,
         "worst_task": {"name": "<b>law</b>", "gain": -0.031},
         "bma_because": None,
     },
-    "requests": {"gain": 0.0, "gain_95": [0.0, 0.0], "n_samples": 900, "bma_because": "no gain"},
+    "requests": {
+        "gain": 0.004,
+        "gain_95": [-0.004, 0.012],
+        "lower": 0.0,
+        "claim": "the best model on average answers",
+        "n_samples": 900,
+        "bma_because": "no gain",
+    },
+    "named": {
+        "gain": 0.021,
+        "gain_95": [0.011, 0.031],
+        "lower": 0.013,
+        "claim": "gains",
+        "n_samples": 900,
+        "bma_because": None,
+    },
     "cost": {
         "saved": 0.41,
         "saved_95": [0.38, 0.44],
@@ -37,6 +55,8 @@ PROVED = {
     "passes": True,
     "forced": False,
 }
+NOTHING_PROVED = {"unseen": None, "requests": None, "named": None, "cost": None,
+                  "unproven": {"unseen": "too small"}}  # fmt: skip
 
 
 def test_a_verdict_is_told_with_its_intervals_its_worst_task_and_its_pools() -> None:
@@ -47,23 +67,34 @@ def test_a_verdict_is_told_with_its_intervals_its_worst_task_and_its_pools() -> 
     assert view.headline == "It passes, against atlas, the best model on average"
     assert verdict_table(view) == Table(
         "Verdict: It passes, against atlas, the best model on average",
-        ("", "Served by", "Measured on", "Finding", "Result", "95 %"),
+        ("", "Served by", "Measured on", "Finding", "Result", "At least", "95 %"),
         [
             [
                 "Requests",
                 "bma",
                 "900 held-out samples",
                 "these picks are not served, the best on average is: no gain",
-                "0.0 points",
-                "0.0 to 0.0",
+                "+0.4 points",
+                "0.0",
+                "−0.4 to +1.2",
+            ],
+            [
+                "Tasks of the benchmark",
+                "posterior",
+                "900 held-out samples",
+                "gains",
+                "+2.1 points",
+                "+1.3",
+                "+1.1 to +3.1",
             ],
             [
                 "New tasks",
                 "guarded",
-                "13 held-out tasks",
-                "gains, not significantly; worse than the best on average on 2 tasks; "
+                "13 held-out tasks, 9 families",
+                "no worse; worse than the best on average on 2 tasks; "
                 "worst task <b>law</b>, −3.1 points",
                 "+2.9 points",
+                "−0.1",
                 "−0.1 to +7.1",
             ],
             [
@@ -72,12 +103,13 @@ def test_a_verdict_is_told_with_its_intervals_its_worst_task_and_its_pools() -> 
                 "450 samples; 8 of 40 models have a known cost",
                 "of the cost of atlas, counted in USD; quality −2.0 points (−5.0 to +1.0)",
                 "41 % saved",
+                "–",
                 "38 to 44",
             ],
         ],
         n_text=4,
     )
-    zero, low, at, high = view.parts[1].picture or (0.0,) * 4
+    zero, low, at, high = view.parts[2].picture or (0.0,) * 4
     assert 0 <= low < zero < at < high <= 1
 
 
@@ -86,8 +118,7 @@ def test_a_verdict_is_told_with_its_intervals_its_worst_task_and_its_pools() -> 
     [
         ({"passes": False}, "loss", "It does not pass"),
         ({"passes": False, "forced": True}, "loss", "It does not pass, and was published by force"),
-        ({"unseen": None, "requests": None, "cost": None, "unproven": {"unseen": "too small"}},
-         "unclear", "There was nothing to prove it on"),
+        (NOTHING_PROVED, "unclear", "There was nothing to prove it on"),
     ],
 )  # fmt: skip
 def test_a_verdict_that_is_bad_or_empty_says_so(
@@ -98,6 +129,19 @@ def test_a_verdict_that_is_bad_or_empty_says_so(
     assert view is not None
     assert view.tone == tone
     assert view.headline.startswith(f"{headline}, against atlas")
+
+
+def test_a_verdict_from_before_there_were_lower_bounds_is_shown_without_them() -> None:
+    old = {key: value for key, value in PROVED.items() if key not in ("named", "requests")}
+    new = ("lower", "claim", "n_families")
+    old["unseen"] = {key: value for key, value in PROVED["unseen"].items() if key not in new}
+    view = verdict_view(old, "atlas")
+
+    assert view is not None
+    first = view.parts[0]
+    assert (first.title, first.figure, first.at_least) == ("New tasks", "+2.9 points", "–")
+    assert first.finding.startswith("gains, not significantly; worse than")
+    assert first.pool == "13 held-out tasks"
 
 
 @pytest.mark.parametrize(

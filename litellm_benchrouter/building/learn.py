@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.contents import Contents
 from litellm_benchrouter.artifact.verdict import BMA, Verdict
@@ -15,7 +16,7 @@ from litellm_benchrouter.building.embed import (
 )
 from litellm_benchrouter.building.fit import GuardedFit, Labels, TaskLabels, fit_guarded
 from litellm_benchrouter.building.proof import held_out_groups, prove
-from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.config import BenchRouterConfig, PublishConfig
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.guarded.fit import LISTED
@@ -199,23 +200,53 @@ def fit_and_prove(
         engine=engine,
     )
     groups = groups or Groups(prepared.sample_group, prepared.group_of_task.astype(np.intp))
+    base = None if near is None else (labels(whole.correctness), whole.task, groups.group)
+    table, fitted, verdict = fit_prepared(
+        prepared,
+        config.publish,
+        stages,
+        engine,
+        method=config.method,
+        near=near,
+        base=base,
+        embeds_prompts=embeds_prompts,
+    )
+    return Proved(prepared, table, fitted, verdict, groups)
+
+
+def fit_prepared(
+    prepared: TaskFolds,
+    publish: PublishConfig,
+    stages: Silent,
+    engine: Engine = LOCAL,
+    *,
+    method: str,
+    near: Neighbors | None = None,
+    base: tuple[Labels, NDArray[np.int32], NDArray[np.intp]] | None = None,
+    embeds_prompts: bool = True,
+) -> tuple[SmootherTable, GuardedFit | None, Verdict]:
+    """Fit and prove as `fit_and_prove` does, where neighbours and groups are known.
+
+    Parameters
+    ----------
+    near : Neighbors, optional
+        Of each sample among more than these: the others are in `base`, as in `fit_request`.
+    base : tuple of ndarray, optional
+    """
     held_out = held_out_groups(prepared)
     table, without = prepared.smoother_table_and_without(stages, held_out, engine)
-    fitted = None
-    if config.method == "guarded":
-        base = None if near is None else (labels(whole.correctness), whole.task, groups.group)
-        fitted = fit_guarded(prepared, table, stages, near, base)
+    fitted = fit_guarded(prepared, table, stages, near, base) if method == "guarded" else None
     verdict = prove(
         prepared,
         fitted,
         without,
-        config.publish,
+        publish,
         stages,
-        method=config.method,
+        method=method,
         embeds_prompts=embeds_prompts,
         engine=engine,
     )
-    return Proved(prepared, table, fitted, verdict, groups)
+    return table, fitted, verdict
 
 
 def task_scores(

@@ -89,7 +89,11 @@ _WITH_EMBEDDERS = {
     "--metric", default="correctness", show_default=True, help="... or score, metric:NAME."
 )
 @click.option("--test-share", type=click.FloatRange(0.01, 0.99), default=0.3, show_default=True)
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Random splits.")
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    help="Random splits (5), or simulated worlds of each kind in proof (20).",
+)
 @click.option(
     "--samples", type=click.IntRange(100), help="At most so many samples, of each task alike."
 )
@@ -117,7 +121,7 @@ def evaluate_command(
     hold_out: HoldOut,
     metric: str,
     test_share: float,
-    runs: int,
+    runs: int | None,
     samples: int | None,
     hidden: str,
     k: int | None,

@@ -14,7 +14,7 @@ from litellm_benchrouter.building.embed import (
     embed_benchmark,
     load_benchmark,
 )
-from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.config import BenchRouterConfig, PublishConfig
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ConfigError
@@ -23,6 +23,7 @@ from litellm_benchrouter.evaluation.distance import run_distance
 from litellm_benchrouter.evaluation.few_labels import run_few_labels
 from litellm_benchrouter.evaluation.labels import run_labels
 from litellm_benchrouter.evaluation.mlp import run_mlp
+from litellm_benchrouter.evaluation.proof import MOST_SAMPLES, RUNS, run_proof
 from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
@@ -42,9 +43,13 @@ from litellm_benchrouter.validation.methods import (
     request_scores,
 )
 
-PROTOCOLS = ("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness")
+PROTOCOLS = (
+    *("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness"),
+    "proof",
+)
 DEFAULT_PROTOCOLS = ("task", "request", "cost", "robustness")
 
+_SPLITS = 5
 _PERTURBED = 300  # prompts whose perturbations are routed
 
 
@@ -62,12 +67,13 @@ class Options:
         What a pick is worth in `request`: `correctness`, `score` or `metric:NAME`.
     test_share : float
         Of the samples, in `request` and `cost`.
-    runs : int
-        Random splits in `request` and `cost`.
+    runs : int or None
+        Random splits in `request` and `cost` (5), worlds of each kind in `proof` (20).
     hidden : tuple of int
         Hidden layers of the MLP.
     samples : int or None
-        At most so many, of each task the same number where it has so many; None for all.
+        At most so many, of each task the same number where it has so many; None for all, and in
+        `proof` for 2,000.
     """
 
     protocols: tuple[str, ...] = DEFAULT_PROTOCOLS
@@ -77,7 +83,7 @@ class Options:
     hold_out: HoldOut = "family"
     metric: str = "correctness"
     test_share: float = 0.3
-    runs: int = 5
+    runs: int | None = None
     hidden: tuple[int, ...] = (1500, 1500)
     samples: int | None = None
 
@@ -149,7 +155,7 @@ def _evaluate(
         max_params=options.max_params,
         without_top=options.without_top,
     )
-    documents, skipped = _run(whole, prepared, embedded, options, stages, engine)
+    documents, skipped = _run(whole, prepared, embedded, options, config.publish, stages, engine)
     for document in documents.values():
         document["protocol"] |= {
             "pool": {
@@ -172,11 +178,13 @@ def _run(
     prepared: TaskFolds,
     embedded: EmbeddedBenchmark,
     options: Options,
+    publish: PublishConfig,
     stages: Silent,
     engine: Engine,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Run each protocol; those that nobody asked for by name are skipped where they cannot run."""
     labels: dict[str, Any] | None = None
+    splits = _SPLITS if options.runs is None else options.runs
 
     def labelled() -> dict[str, Any]:
         nonlocal labels
@@ -191,7 +199,7 @@ def _run(
             prepared,
             stages,
             test_share=options.test_share,
-            runs=options.runs,
+            runs=splits,
             metric=options.metric,
             extra={DEFAULT: request_picks},
             probabilities={DEFAULT: request_probabilities},
@@ -201,7 +209,7 @@ def _run(
             prepared,
             stages,
             test_share=options.test_share,
-            runs=options.runs,
+            runs=splits,
             predictors={DEFAULT: request_scores},
             engine=engine,
         ),
@@ -210,6 +218,14 @@ def _run(
         "few-labels": lambda: run_few_labels(prepared, stages, engine=engine),
         "mlp": lambda: run_mlp(prepared, stages, hidden=options.hidden),
         "robustness": lambda: _robustness(prepared, embedded, stages),
+        "proof": lambda: run_proof(
+            prepared,
+            publish,
+            stages,
+            runs=RUNS if options.runs is None else options.runs,
+            most=MOST_SAMPLES if options.samples is None else options.samples,
+            engine=engine,
+        ),
     }
     documents: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}

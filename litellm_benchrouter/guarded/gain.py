@@ -67,12 +67,19 @@ def gate_verdict(
     group : ndarray of int, shape (n,), optional
         Of near-duplicates; default: there are none.
     """
+    return gain_of(*gate_picks(scores, labels, task, average), labels, task, group)
+
+
+def gate_picks(
+    scores: Floats | Labels, labels: Labels, task: Ints, average: Floats
+) -> tuple[NDArray[np.intp], int]:
+    """Return the picks that `gate_verdict` measures, shape (n,), and the best single model."""
     rare = rarely_measured(labels, task, int(task.max()) + 1)
     if not rare.all():
         scores = np.where(rare, -np.inf, scores)
         average = np.where(rare, -np.inf, average)
     pick = (scores + 1e-7 * np.maximum(average, 0)).argmax(axis=1)
-    return gain_of(pick, int(average.argmax()), labels, task, group)
+    return pick, int(average.argmax())
 
 
 def gain_of(

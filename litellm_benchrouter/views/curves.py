@@ -17,7 +17,9 @@ from litellm_benchrouter.views.charts import (
     named_chart,
 )
 from litellm_benchrouter.views.protocols import (
+    PARTS,
     PERTURBATIONS,
+    WORLDS,
     Document,
     name_of,
     ordered,
@@ -170,5 +172,30 @@ def robustness_section(document: Document) -> Parts:
         ["Zero would be best; a model that is nearly as good may take the place of another."],
         [made.protocol_table(document)],
         named_chart("Picks that change", "percent", rows, 0.0),
+    )
+    return words, [figure]
+
+
+def proof_section(document: Document) -> Parts:
+    """Show how often a build would serve what loses."""
+    protocol = document["protocol"]
+    rows = [
+        {"name": f"{PARTS[part]}: {WORLDS[kind].lower()}", "x": row["served_wrongly"],
+         "text": PERCENT.value(row["served_wrongly"], 0), "style": OURS}
+        for part in PARTS
+        for kind, parts in document["worlds"].items()
+        if (row := parts[part])["served_wrongly"] is not None
+    ]  # fmt: skip
+    words = [
+        f"{count(protocol['runs'], 'world')} of each kind were simulated, with the benchmark's "
+        f"questions, tasks and gaps and a known truth; a build decided in each. Wrongly served is "
+        f"what truly loses more than {PERCENT.bare(-protocol['wrong_below'])} points to BMA."
+    ]
+    figure = Figure(
+        "proof-wrong",
+        "How often a build would serve what loses",
+        ["Up to one world in twenty is what a 95 % bound allows."],
+        [made.protocol_table(document)],
+        named_chart("Wrongly served", "percent", rows, 0.05),
     )
     return words, [figure]

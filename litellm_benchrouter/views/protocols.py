@@ -42,6 +42,13 @@ PERTURBATIONS = {
     "typo": "A typo",
     "polite_prefix": "A polite greeting",
 }
+WORLDS = {
+    "null": "Nothing to gain",
+    "equal": "All models alike",
+    "tasks": "Gains on known tasks",
+    "gains": "Gains on new tasks too",
+}
+PARTS = {"requests": "Requests", "named": "Tasks of the benchmark", "unseen": "New tasks"}
 TITLES = {
     "task": "On a new task",
     "request": "On requests like those in the benchmark",
@@ -51,6 +58,7 @@ TITLES = {
     "distance": "When to trust the router: near and far tasks",
     "mlp": "On a new task, with a neural network as predictor",
     "robustness": "When a prompt is written a little differently",
+    "proof": "How often a build would be fooled, in simulated worlds like the benchmark",
 }
 """The protocols in the order of the report."""
 

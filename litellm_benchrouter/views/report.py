@@ -19,6 +19,7 @@ from litellm_benchrouter.views.curves import (
     distance_section,
     few_labels_section,
     labels_section,
+    proof_section,
     robustness_section,
 )
 from litellm_benchrouter.views.evaluation import summarise
@@ -34,6 +35,7 @@ _SECTIONS = {
     "distance": distance_section,
     "mlp": task_section,
     "robustness": robustness_section,
+    "proof": proof_section,
 }
 
 

@@ -9,8 +9,10 @@ from litellm_benchrouter.views import PERCENT, RAW, Table, number
 from litellm_benchrouter.views.cost import cost_table
 from litellm_benchrouter.views.evaluation import task_gain
 from litellm_benchrouter.views.protocols import (
+    PARTS,
     PERTURBATIONS,
     TITLES,
+    WORLDS,
     Document,
     digits_of,
     heading_of,
@@ -257,6 +259,26 @@ def _robustness(document: Document) -> Table:
     return Table(TITLES["robustness"], columns, rows)
 
 
+def _proof(document: Document) -> Table:
+    shares = ("served", "served_wrongly", "overclaimed", "coverage")
+    rows = [
+        [
+            WORLDS[kind],
+            PARTS[part],
+            number(row["runs"], 0),
+            *(PERCENT.bare(row[key], 0) for key in shares),
+            *(PERCENT.difference(row[key], 2) for key in ("lower", "gain", "possible")),
+        ]
+        for kind, parts in document["worlds"].items()
+        for part, row in parts.items()
+    ]
+    columns = (
+        *("World", "Part", "Worlds", "Not BMA %", "Wrongly %", "Claims too much %"),
+        *("Bound holds %", "Claimed, points", "True gain", "Possible"),
+    )
+    return Table(TITLES["proof"], columns, rows, n_text=2)
+
+
 def _distinct(document: Document) -> list[str]:
     """Return the metrics that differ from those before: 0/1 scores repeat the correctness."""
     metric = document["protocol"]["metric"]
@@ -282,4 +304,5 @@ _TABLES: dict[str, Callable[[Document], Table]] = {
     "labels": _labels,
     "distance": _distance,
     "robustness": _robustness,
+    "proof": _proof,
 }

@@ -49,6 +49,7 @@ FIGURES = {
     "few-labels": {"few-labels-gain"},
     "distance": {"distance-correlation"},
     "robustness": {"robustness-changes"},
+    "proof": {"proof-wrong"},
 }
 
 _TOPICS = {

@@ -76,7 +76,15 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
     parts = [_measured(key, measured[key], verdict, reach) for key in measured if measured[key]]
     parts += _cost(mapping_at(verdict, "cost"))
     parts += [
-        Measured(_PARTS.get(key, key), *[UNKNOWN] * 5, f"not proved: {reason}")
+        Measured(
+            title=_PARTS.get(key, key),
+            figure=UNKNOWN,
+            at_least=UNKNOWN,
+            interval=UNKNOWN,
+            served=UNKNOWN,
+            pool=UNKNOWN,
+            finding=f"not proved: {reason}",
+        )
         for key, reason in mapping_at(verdict, "unproven").items()
     ]
     return VerdictView(tone, f"{headline}, against {best}, the best model on average", parts)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from evaluation.cases import prepared_of
 
+from evaluation.cases import prepared_of
 from litellm_benchrouter.config import PublishConfig, RoutingConfig
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.proof import (

@@ -30,7 +30,7 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none")
-@nox.parametrize("litellm", ["1.94.3", "1.110.2"])
+@nox.parametrize("litellm", ["1.94.3", "1.109.3", "1.110.2"])
 def releases(session: nox.Session, litellm: str) -> None:
     """Run the contract and the preferences on a LiteLLM of each generation."""
     session.run("python", "tools/compat.py", litellm, *session.posargs)

@@ -343,7 +343,8 @@ def check(verdict: dict[str, Any], documents: dict[str, Any], unseen: str, reque
         request["gain_over_samples_95"], abs=1e-6
     )
     cost = documents["cost"]["methods"][requests]["tuned"]["equal_quality"]
-    for key, name in (("saved", "saved"), ("saved_95", "saved_over_samples_95")):
+    names = {"saved": "saved", "lower": "lower", "saved_95": "saved_over_samples_95"}
+    for key, name in names.items():
         assert verdict["cost"][key] == pytest.approx(cost[name], abs=1e-6)
 
 

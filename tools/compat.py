@@ -2,7 +2,7 @@
 
     python tools/compat.py                                     # one release of each generation
     python tools/compat.py 1.111.0                             # a new one
-    python tools/compat.py 1.110.2 --python python3.13 --units # and all that needs no proxy
+    python tools/compat.py 1.110.2 --python python3.13 --units # all that needs no proxy instead
 
 Each release gets a virtual environment of its own in `--folder`, which is kept and used again. The
 exit code is 1 if a test failed or a release could not be installed.
@@ -72,7 +72,7 @@ class CommandError(Exception):
 @click.argument("releases", nargs=-1)
 @click.option("--python", default=sys.executable, help="The interpreter; default: this one.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where environments are kept.")
-@click.option("--units", is_flag=True, help="Also run the tests that need no proxy.")
+@click.option("--units", is_flag=True, help="Run the tests that need no proxy.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def main(
     releases: tuple[str, ...],
@@ -86,7 +86,7 @@ def main(
     for release in releases or TESTED:
         row = Row(release)
         try:
-            row = tested(row, installed(release, python, folder), [TESTS, UNITS][: 1 + units])
+            row = tested(row, installed(release, python, folder), UNITS if units else TESTS)
         except CommandError as error:
             row.problem = str(error)
         rows.append(row)
@@ -122,27 +122,26 @@ def requirements() -> list[str]:
     return [text for text in texts if not text.startswith("litellm")]
 
 
-def tested(row: Row, environment: Path, runs: Sequence[Sequence[str]]) -> Row:
-    """Return the row with what the tests said; each run is the arguments of one pytest."""
+def tested(row: Row, environment: Path, arguments: Sequence[str]) -> Row:
+    """Return the row with what one run of pytest said."""
     versions = json.loads(run([str(environment), "-c", _VERSIONS]))
     row.litellm, row.python = versions["litellm"], versions["python"]
-    for arguments in runs:
-        with tempfile.TemporaryDirectory() as scratch:
-            report = Path(scratch) / "report.xml"
-            command = [str(environment), "-m", "pytest", "-q", f"--junit-xml={report}", *arguments]
-            code = subprocess.run(command, cwd=ROOT, check=False, stdout=sys.stderr).returncode
-            if code not in (0, 1):  # all passed, or some failed
-                row.problem = f"pytest exited with {code}"
-                return row
-            suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
-        row.seconds += float(suite.get("time", "0"))
-        for case in suite.iter("testcase"):
-            if case.find("failure") is not None or case.find("error") is not None:
-                row.failed.append(f"{case.get('classname')}::{case.get('name')}")
-            elif case.find("skipped") is not None:
-                row.skipped += 1
-            else:
-                row.passed += 1
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch) / "report.xml"
+        command = [str(environment), "-m", "pytest", "-q", f"--junit-xml={report}", *arguments]
+        code = subprocess.run(command, cwd=ROOT, check=False, stdout=sys.stderr).returncode
+        if code not in (0, 1):  # all passed, or some failed
+            row.problem = f"pytest exited with {code}"
+            return row
+        suite = next(ElementTree.parse(report).getroot().iter("testsuite"))
+    row.seconds = float(suite.get("time", "0"))
+    for case in suite.iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            row.failed.append(f"{case.get('classname')}::{case.get('name')}")
+        elif case.find("skipped") is not None:
+            row.skipped += 1
+        else:
+            row.passed += 1
     return row
 
 

@@ -37,9 +37,9 @@ from litellm_benchrouter.paper.scores import (
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.tasks import labels_path, read_labels
-from litellm_benchrouter.validation.cost import trade_offs
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import unseen_choice
+from litellm_benchrouter.validation.saving import trade_offs
 
 FEWEST_SAMPLES = 50
 """With fewer, nothing can be shown to be better than the best model on average."""

@@ -24,11 +24,9 @@ from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import (
-    TARGETS,
     CostRun,
     Predictor,
     cost_runs,
-    tuned_saving,
 )
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import (
@@ -39,6 +37,7 @@ from litellm_benchrouter.validation.methods import (
     unseen_choices,
 )
 from litellm_benchrouter.validation.metrics import bootstrap_mean, bootstrap_samples
+from litellm_benchrouter.validation.saving import TARGETS, tuned_saving
 from litellm_benchrouter.validation.splits import (
     Array,
     Rows,
@@ -269,6 +268,7 @@ def _cost(prepared: TaskFolds, *, paper: bool) -> _Part:
     return {
         "unit": costs.unit,
         "saved": tuned["saved"],
+        "lower": tuned["lower"],
         "saved_95": tuned["saved_over_samples_95"],
         "quality_gain": tuned["quality_gain"],
         "quality_gain_95": tuned["quality_gain_over_samples_95"],

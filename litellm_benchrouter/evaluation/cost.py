@@ -26,17 +26,15 @@ from litellm_benchrouter.evaluation.cost_metrics import (
 from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import (
-    TARGETS,
     CostRun,
     Curve,
     Curves,
     Predictor,
     cost_runs,
-    share_of,
-    tuned_saving,
 )
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.metrics import bootstrap_mean
+from litellm_benchrouter.validation.saving import TARGETS, share_of, tuned_saving
 from litellm_benchrouter.validation.splits import (
     Array,
     Rows,

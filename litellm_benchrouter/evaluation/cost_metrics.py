@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
-from litellm_benchrouter.validation.cost import cheapest_reaching
-
 Array = NDArray[np.float64]
 
 _EPSILON = 1e-12
@@ -194,6 +192,12 @@ def relative_gain(router: Array, reference: Array) -> float:
 def relative_gap(router: Array, oracle: Array) -> float:
     """Gap@Oracle: mean over tasks of 1 - router / oracle (LLMRouterBench, Li et al. 2026)."""
     return -relative_gain(router, oracle)
+
+
+def cheapest_reaching(cost: Array, quality: Array, target: float) -> int | None:
+    """Position of the cheapest point whose quality is at least the target; None where none is."""
+    reached = np.flatnonzero(quality >= target - _EPSILON)
+    return int(reached[cost[reached].argmin()]) if len(reached) else None
 
 
 def performance_gain(quality: Array, best_single: float) -> float:

@@ -1,23 +1,19 @@
-"""Quality against cost on held-out samples: costs, curves, and the prices of quality that pay."""
+"""Quality against cost on held-out samples: costs, predictions and curves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Lengths, cost_model
 from litellm_benchrouter.costs.answers import Costs, costs_of
-from litellm_benchrouter.costs.policy import Policy, balanced
-from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, mean
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.validation.folds import TaskFolds
-from litellm_benchrouter.validation.metrics import bootstrap_samples
 from litellm_benchrouter.validation.splits import (
     Array,
     Rows,
@@ -38,15 +34,10 @@ It is asked for the test part and, to choose lambda, for training samples, where
 sample must not come from that sample's own labels (`TrainSplit.near` sees to that).
 """
 
-TARGETS = {"equal_quality": 1.0, "quality_95": 0.95}
-"""Shares of the best single model's quality at which saved costs are reported."""
-
 _COST_NEIGHBORS = 50
 _PRIOR_NEIGHBORS, _PRIOR_MASS = 50, 20.0
 _TUNED_ON = 5_000  # training samples that lambda is chosen on, at most
 _SMALLEST, _LARGEST, _PER_DECADE = -3, 4, 8  # of lambda, in powers of ten over the cost range
-WEIGHTS: Array = np.array([0.0, *(float(f"{w:.2g}") for w in np.geomspace(1e-3, 10.0, 49))])
-"""Tried, twelve a decade: from 1 on, cost alone decides against the dearest models."""
 
 
 @dataclass(frozen=True)
@@ -167,24 +158,6 @@ class CostRun:
         """Mean cost and quality of one model."""
         return self.point(rows, np.full(len(rows), m, dtype=np.intp))
 
-    def choose(self, tuned: Curve, share: float) -> int | None:
-        """Cheapest lambda that reaches a share of the best single model's quality in training.
-
-        None where no lambda does so for less than that model costs: then it answers everything.
-        """
-        cost, quality = self.always(self.known.best, self.tuned)
-        i = cheapest_reaching(tuned.cost, tuned.quality, share_of(quality, share))
-        return None if i is None or tuned.cost[i] >= cost else i
-
-    def picks_at(self, test: Curve, i: int | None) -> Rows:
-        """Picks at a chosen lambda, or the best single model."""
-        return np.full_like(self.split.test, self.known.best) if i is None else test.picks[i]
-
-
-def share_of(quality: float, share: float) -> float:
-    """Return a share of a quality; below it where a metric is negative too."""
-    return quality - (1.0 - share) * abs(quality)
-
 
 def cost_runs(
     kind: type[R],
@@ -220,111 +193,3 @@ def prices_of_quality(mean_cost: Array) -> Array:
     span = float(np.ptp(mean_cost)) or float(mean_cost.max()) or 1.0
     steps = (_LARGEST - _SMALLEST) * _PER_DECADE + 1
     return np.concatenate(([0.0], np.logspace(_SMALLEST, _LARGEST, steps) / span))
-
-
-def cheapest_reaching(cost: Array, quality: Array, target: float) -> int | None:
-    """Position of the cheapest point whose quality is at least the target; None where none is."""
-    reached = np.flatnonzero(quality >= target - 1e-12)
-    return int(reached[cost[reached].argmin()]) if len(reached) else None
-
-
-def tuned_saving(runs: Sequence[CostRun], curves: Sequence[Curves], share: float) -> dict[str, Any]:
-    """Choose lambda on the training part, and say what it turns out to save and to cost."""
-    seed = runs[0].prepared.seed
-    rows: list[Rows] = []
-    gained, saved, paid, ratios, shares, prices = [], [], [], [], [], []
-    for run, (_, tuned, test) in zip(runs, curves, strict=True):
-        i = run.choose(tuned, share)
-        asked, picks = run.split.test, run.picks_at(test, i)
-        best = np.full_like(asked, run.known.best)
-        rows.append(asked)
-        gained.append(achieved(run.values, asked, picks) - achieved(run.values, asked, best))
-        paid.append(achieved(run.costs, asked, best))
-        saved.append(paid[-1] - achieved(run.costs, asked, picks))
-        _, quality = run.point(asked, picks)
-        _, best_quality = run.point(asked, best)
-        ratios.append(quality / best_quality if best_quality > 0 else float("nan"))
-        shares.append(saved[-1].sum() / paid[-1].sum() if paid[-1].sum() > 0 else float("nan"))
-        prices.append(None if i is None else float(run.lambdas[i]))
-    return {
-        "saved": _mean(shares),
-        "saved_over_samples_95": bootstrap_samples(rows, saved, weights=paid, seed=seed),
-        "quality_ratio": _mean(ratios),
-        "quality_gain": _mean([float(mean(gain)) for gain in gained]),
-        "quality_gain_over_samples_95": bootstrap_samples(rows, gained, seed=seed),
-        "lambda": prices,
-        "runs_with_bma": sum(price is None for price in prices),
-    }
-
-
-def trade_offs(
-    benchmark: Benchmark,
-    labels: NDArray[np.float32],
-    probability: Array,
-    preferred: NDArray[np.intp],
-) -> dict[str, Any] | None:
-    """Find the cheapest weights that keep the quality of the best single model, or 95 % of it.
-
-    Parameters
-    ----------
-    labels : ndarray of float32, shape (n, M), NaN is missing
-    probability : ndarray of float64, shape (n, M)
-        Of held-out folds, as they would be served.
-    preferred : ndarray of int, shape (M,)
-        The models, best on average first.
-
-    Returns `policy`, `saved` and `quality_ratio` for each target, None where no weight does, and
-    `costs`, their basis; None where nothing tells the costs of all models.
-    """
-    facts = {model: benchmark.facts.get(model, ModelFacts()) for model in benchmark.models}
-    costs = cost_model(facts, benchmark.models, Lengths.of(list(facts.values())), {})
-    if costs is None:
-        return None
-    tokens = np.array([len(prompt) for prompt in benchmark.prompts]) / CHARACTERS_PER_TOKEN
-    expected = tokens[:, None] * costs.per_token + costs.fixed
-    paid, basis = _paid(benchmark, expected, costs.basis)
-    # Columns in the order of preference: the first of those that tie is taken.
-    likely, price = probability[:, preferred], balanced(0.0, expected[:, preferred], -1.0)
-    spent, earned = np.empty(len(WEIGHTS)), np.empty(len(WEIGHTS))
-    for i, weight in enumerate(WEIGHTS):
-        picks = preferred[(likely - weight * price).argmax(axis=1)]
-        spent[i], earned[i] = _point(labels, paid, picks)
-    best = np.full(len(labels), preferred[0])
-    cost, quality = _point(labels, paid, best)
-    found: dict[str, Any] = {"costs": basis}
-    for name, share in TARGETS.items():
-        chosen = cheapest_reaching(spent, earned, share_of(quality, share))
-        found[name] = (
-            None
-            if chosen is None or spent[chosen] >= cost
-            else {
-                "policy": str(Policy("balanced", float(WEIGHTS[chosen]))),
-                "saved": float(1.0 - spent[chosen] / cost),
-                "quality_ratio": float(earned[chosen] / quality),
-            }
-        )
-    return found
-
-
-def _paid(benchmark: Benchmark, expected: Array, basis: str) -> tuple[Array, str]:
-    """What the answers cost: as recorded where that is known of all models, else as expected."""
-    try:
-        costs = costs_of(benchmark)
-    except ConfigError:
-        return expected, basis
-    recorded = not costs.left_out and set(costs.basis.values()) == {"recorded costs"}
-    return (costs.values, "costs as recorded") if recorded else (expected, basis)
-
-
-def _point(
-    labels: NDArray[np.float32], cost: Array, picks: NDArray[np.intp]
-) -> tuple[float, float]:
-    """Mean cost and quality over the rows whose pick has a label."""
-    rows = np.arange(len(labels))
-    earned = labels[rows, picks].astype(np.float64)
-    spent = np.where(np.isnan(earned), np.nan, cost[rows, picks])
-    return float(mean(spent)), float(mean(earned))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(mean(np.array(values, dtype=np.float64)))

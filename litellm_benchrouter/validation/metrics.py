@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,3 +199,40 @@ def bootstrap_samples(
         drawn[:, r] = total[index].sum(), divisor[index].sum()
     means = drawn[0, drawn[1] > 0] / drawn[1, drawn[1] > 0]
     return [float(limit) for limit in np.percentile(means, [2.5, 97.5])]
+
+
+_CHUNK = 100  # resamples in memory at once
+
+
+def resampled(unit: NDArray[np.integer], *, seed: int, resamples: int = 1_000) -> Iterator[Array]:
+    """Yield how often each sample is drawn in bootstrap resamples, some of them at a time.
+
+    Parameters
+    ----------
+    unit : ndarray of int, shape (n,)
+        What is drawn together, numbered from 0.
+
+    Yields
+    ------
+    ndarray of float64, shape (c, n)
+    """
+    generator, n = np.random.default_rng(seed), int(unit.max(initial=-1)) + 1
+    for start in range(0, resamples, _CHUNK):
+        drawn = generator.integers(n, size=(min(_CHUNK, resamples - start), n))
+        counts = np.stack([np.bincount(row, minlength=n) for row in drawn])
+        yield counts[:, unit].astype(np.float64)
+
+
+def percentiles_with(point: float, drawn: Array, at: Sequence[float]) -> list[float]:
+    """Percentiles of what resamples give, on the outer side of the point that they are about.
+
+    A choice that is made anew in each resample may move nearly all of them to one side of it.
+    """
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn) or np.isnan(point):
+        return [float("nan")] * len(at)
+    limits = np.percentile(drawn, at)
+    return [
+        float(min(limit, point) if percent < 50 else max(limit, point))
+        for limit, percent in zip(limits, at, strict=True)
+    ]

@@ -166,7 +166,9 @@ def cost_table(document: Document) -> Table:
         cells = [write(reduce(lambda at, key: at[key], path.split(), methods[n])) for n in names]
         if any(cell != UNKNOWN for cell in cells):
             rows.append([title, *cells, without_router.get(path, "")])
-    return Table(TITLES["cost"], ("Measure", *map(name_of, [*names, "zero_router"])), rows)
+    among = f" ({models_of(document)})" if document["cost_basis"].get("left_out") else ""
+    title = f"{TITLES['cost']}{among}"
+    return Table(title, ("Measure", *map(name_of, [*names, "zero_router"])), rows)
 
 
 def _measures(unit: Unit) -> list[tuple[str, str, Callable[[Any], str]]]:

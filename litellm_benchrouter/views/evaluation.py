@@ -232,7 +232,7 @@ def _cost_tiles(document: Document) -> list[Tile]:
             "no interval"
             if low is None
             else f"95 % interval {PERCENT.bare(low, 0)} to {PERCENT.value(high, 0)}",
-            f"Asked to keep the quality of {best_single(document)}, {in_a_sentence(method)} "
+            f"Asked to keep the quality of {best_single(document)}{among}, {in_a_sentence(method)} "
             f"{result}. At 95 % of the quality it saves {PERCENT.value(less['saved'])}.",
             pool(document) + (" (those whose cost is known)" if left_out else ""),
             clause=f"saves {saved} {of_cost} at equal quality{among}" if tone == GAIN else "",

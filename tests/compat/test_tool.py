@@ -57,13 +57,13 @@ def test_a_row_counts_what_passed_and_names_what_failed(tool: ModuleType, tmp_pa
         "def test_bad(): assert False\n"
         "def test_left_out(): pytest.skip('why')\n"
     )
-    row = tool.tested(tool.Row("?"), Path(sys.executable), [[str(tmp_path / "test_x.py")]])
+    row = tool.tested(tool.Row("?"), Path(sys.executable), [str(tmp_path / "test_x.py")])
     assert (row.passed, row.skipped, row.problem) == (1, 1, "")
     assert [name.rpartition("::")[2] for name in row.failed] == ["test_bad"]
     assert row.litellm == version("litellm")
 
 
 def test_tests_that_cannot_be_run_are_a_problem(tool: ModuleType) -> None:
-    row = tool.tested(tool.Row("?"), Path(sys.executable), [["tests/no_such_folder"]])
+    row = tool.tested(tool.Row("?"), Path(sys.executable), ["tests/no_such_folder"])
     assert (row.passed, row.failed) == (0, [])
     assert row.problem

@@ -14,7 +14,9 @@ from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.cost_metrics import arena_score
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.cost import prices_of_quality
+from litellm_benchrouter.validation.cost import CostRun, cost_runs, prices_of_quality
+from litellm_benchrouter.validation.saving import Outcomes, cheapest_of, tuned_saving
+from litellm_benchrouter.validation.splits import achieved
 
 NAN = np.nan
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
@@ -161,6 +163,68 @@ def test_labels_that_are_missing_leave_out_cost_and_quality_together():
     assert document["models"]["cheap"] == {"cost": 1.0, "quality": pytest.approx(1 / 3)}
     saved = document["methods"]["s1"]["hindsight"]["equal_quality"]["saved"]
     assert saved == pytest.approx(1 - (1 + 10 + 10) / 3 / 10)
+
+
+def nearly_equal(seed, *, accuracy=(0.7, 0.7), n=200):
+    """Two models whose answers nothing predicts, of 100 and of 1 billion parameters."""
+    generator = np.random.default_rng(seed)
+    return prepared_of(
+        (generator.random((n, 2)) < accuracy).astype(float),
+        generator.normal(size=(n, 8)),
+        task=(np.arange(n) % 5).tolist(),
+        models=["large", "small"],
+        facts={"large": ModelFacts(params_b=100), "small": ModelFacts(params_b=1)},
+        k=5,
+    )
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_saving_lies_in_its_interval_where_two_models_are_equally_good(seed):
+    document = run_cost(nearly_equal(seed), Silent())
+    for row in document["methods"].values():
+        for tuned in row["tuned"].values():
+            low, high = tuned["saved_over_samples_95"]
+            assert low <= tuned["lower"] <= tuned["saved"] <= high <= 0.99 + 1e-9
+            low, high = tuned["quality_gain_over_samples_95"]
+            assert low <= tuned["quality_gain"] <= high
+
+
+def test_the_interval_of_a_saving_is_as_wide_as_the_choice_of_lambda_is_open():
+    def saved(accuracy):
+        row = run_cost(nearly_equal(1, accuracy=accuracy), Silent())["methods"]["s1_prior"]
+        return row["tuned"]["equal_quality"]["saved_over_samples_95"]
+
+    low, high = saved((0.7, 0.7))
+    assert high - low > 0.5  # either model may be the better one
+    assert saved((0.9, 0.2)) == [0.0, pytest.approx(0.0, abs=0.05)]
+    assert saved((0.2, 0.9)) == [0.0, 0.0]  # the small one is the best: there is nothing to save
+
+
+def test_a_saving_is_of_all_runs_together():
+    prepared = dear_and_cheap(split=None)
+    runs, _, _ = cost_runs(CostRun, prepared, test_share=0.3, runs=3)
+    curves = [run.curves(run.predictions({})["s1"]) for run in runs]
+    tuned = tuned_saving(runs, curves, 1.0)
+    spent = paid = gained = 0.0
+    for run, (_, _, test), price in zip(runs, curves, tuned["lambda"], strict=True):
+        rows, best = run.split.test, np.full(len(run.split.test), run.known.best)
+        picks = best if price is None else test.picks[run.lambdas.tolist().index(price)]
+        spent += achieved(run.costs, rows, picks).sum()
+        paid += achieved(run.costs, rows, best).sum()
+        gained += (achieved(run.values, rows, picks) - achieved(run.values, rows, best)).sum()
+    assert tuned["runs_with_bma"] < 3
+    assert tuned["saved"] == pytest.approx(1 - spent / paid)
+    assert tuned["quality_gain"] == pytest.approx(gained / sum(len(r.split.test) for r in runs))
+
+
+def test_a_model_with_labels_of_the_easy_half_does_not_reach_the_best_by_them():
+    easy = np.tile([True, False], 40)
+    worth = np.stack([np.where(easy, 1.0, 0.6), np.where(easy, 0.9, np.nan)], axis=1)
+    picks = np.array([np.ones(80, dtype=int)])  # the second model throughout
+    outcomes = Outcomes.of(worth, np.tile([10.0, 1.0], (80, 1)), np.arange(80), picks, 0)
+    sums = outcomes.sums(np.ones((1, 80)))
+    assert cheapest_of(sums, 1.0).tolist() == [1]  # .9 against 1, though the best has .8 over all
+    assert cheapest_of(sums, 0.9).tolist() == [0]
 
 
 def test_the_grid_of_lambda_spans_the_costs():

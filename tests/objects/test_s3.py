@@ -233,5 +233,5 @@ def test_options_that_name_variables_open_the_store(
 
 def test_a_bucket_that_does_not_exist_is_named(s3_server: S3Server, configured: Configured) -> None:
     config = configured("s3://nobody-made-this/prefix", endpoint=s3_server.url)
-    with pytest.raises(ArtifactError, match=r"s3://nobody-made-this/prefix .*make the bucket"):
+    with pytest.raises(ArtifactError, match=r"s3://nobody-made-this/prefix .*Create the bucket"):
         build(config)

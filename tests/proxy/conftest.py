@@ -12,6 +12,7 @@ import pytest
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
+from proxy.database import Database, UnavailableError
 from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 
@@ -134,6 +135,16 @@ def routed(
     """Run a proxy with the hook, its artifact loaded."""
     with routed_proxy(upstream_server.base_url, tmp_path_factory.mktemp("routed")) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="module")
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Run a database of LiteLLM's."""
+    try:
+        with Database(request.config.cache.mkdir("query-engine")) as opened:
+            yield opened
+    except UnavailableError as reason:
+        pytest.skip(f"LiteLLM's database cannot run here: {reason}")
 
 
 def ask(proxy: ProxyProcess, prompt: Any, *, model: str = "smart", **body: Any) -> Any:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -160,7 +161,8 @@ def _prisma(cache: Path) -> dict[str, str]:
             raise UnavailableError(f"the Python package {package} is not installed")
     for name in ("package.json", "engine.cjs"):
         shutil.copy(_HERE / name, cache / name)
-    engine, client, programs = cache / "engine.cjs", cache / "client", cache / "bin"
+    engine, programs = cache / "engine.cjs", cache / "bin"
+    client = cache / f"client-{version('litellm')}"  # each release has a schema of its own
     programs.mkdir(exist_ok=True)
     # LiteLLM asks it at every start whether the tables are up to date; they are.
     (programs / "prisma").write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.routing.router import BenchRouter
 from proxy.conftest import RECORDER
-from proxy.database import Database, UnavailableError
+from proxy.database import Database
 from proxy.harness import ProxyProcess, deployment, eventually, json_lines
 from proxy.upstream import BROKEN, FakeUpstream
 
@@ -95,16 +95,6 @@ def groups_config(api_base: str) -> dict[str, Any]:
             "serving": {"poll_seconds": 0.5, "time_limit_ms": 3_600_000},
         },
     }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    try:
-        opened = Database(request.config.cache.mkdir("query-engine"))
-        with opened:
-            yield opened
-    except UnavailableError as reason:
-        pytest.skip(f"LiteLLM's database cannot run here: {reason}")
 
 
 @pytest.fixture(scope="module")

@@ -284,6 +284,22 @@ def test_a_saving_that_costs_quality_is_not_called_one(result: dict[str, Any]) -
     assert summarise({"cost": document}).tiles[0].tone == LOSS
 
 
+def test_a_saving_says_of_how_many_models_it_is(result: dict[str, Any]) -> None:
+    document = copy.deepcopy(result["protocols"]["cost"])
+    n = len(document["protocol"]["models"])
+    tuned = document["methods"]["default"]["tuned"]["equal_quality"]
+    tuned |= {"saved": 0.4, "saved_over_samples_95": [0.3, 0.5]}
+    tuned["quality_gain_over_samples_95"] = [-0.01, 0.01]
+    document["cost_basis"]["left_out"] = ["secret", "other"]
+
+    summary = summarise({"cost": document})
+
+    among = f"among the {n} of {n + 2} models whose cost is known"
+    assert among in summary.headline
+    assert among in summary.tiles[0].sentence
+    assert f"{n} of {n + 2} models" in protocol_table(document).title
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [

@@ -117,10 +117,7 @@ class Remote:
         self._call(name, uploaded, source.stat().st_size)
 
     def download(self, name: str, target: Path, size: int) -> bool:
-        """Write an object into a file; return whether there was one.
-
-        `size` is what it should have, in bytes; the time limit follows from it.
-        """
+        """Write an object of `size` bytes into a file; return whether there was one."""
 
         def downloaded(files: Any, path: str) -> bool:
             with suppress(FileNotFoundError):
@@ -190,8 +187,7 @@ class Remote:
 
         def run() -> None:
             try:
-                with self._connecting:
-                    files, base = self._place = self._place or self._connect()
+                files, base = self._connected()
                 files.invalidate_cache()  # what others changed must be seen
                 result.set_result(work(files, f"{base}/{name}"))
             except BaseException as error:
@@ -217,12 +213,17 @@ class Remote:
             else f"{self.name} does not answer as it should ({reason})."
         ) from None  # the cause may hold what was masked
 
+    def _connected(self) -> tuple[Any, str]:
+        with self._connecting:
+            self._place = self._place or self._connect()
+            return self._place
+
     def _connect(self) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
 
         is_s3 = self._url.startswith(("s3://", "s3a://"))
-        if password := urlsplit(self._url).password:
-            self._secrets |= {password, unquote(password)}
+        password = urlsplit(self._url).password or ""
+        self._secrets |= {password, unquote(password)} - {""}
         options = _resolved(dict(self._options), self._secrets)
         if is_s3:
             # s3fs tries five times by itself; with botocore's tries of each, it takes minutes.
@@ -320,7 +321,6 @@ def redacted(error: BaseException, secrets: Iterable[str]) -> str:
     text = " ".join(str(error).split())
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
-    # What signs a URL stands in its query, and a password before its host.
     text = re.sub(r"\?\S+", "?...", re.sub(r"//[^/@\s]+@", "//***@", text))
     return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"
 

@@ -28,13 +28,11 @@ _PARTS = _GAINS | {"cost": "Cost at equal quality"}
 class Measured:
     """One result of a proof: its number, how sure it is, and what it is of.
 
-    `at_least` is the lower bound of what is served, which is what may be claimed; `picture` places
-    the interval on a line of length 1: zero, low, value and high.
+    `picture` places the interval on a line of length 1: zero, low, value and high.
     """
 
     title: str
     figure: str
-    at_least: str
     interval: str
     served: str
     pool: str
@@ -76,7 +74,7 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
     parts = [_measured(key, measured[key], verdict, reach) for key in measured if measured[key]]
     parts += _cost(mapping_at(verdict, "cost"))
     parts += [
-        Measured(_PARTS.get(key, key), *[UNKNOWN] * 5, f"not proved: {reason}")
+        Measured(_PARTS.get(key, key), *[UNKNOWN] * 4, f"not proved: {reason}")
         for key, reason in mapping_at(verdict, "unproven").items()
     ]
     return VerdictView(tone, f"{headline}, against {best}, the best model on average", parts)
@@ -84,11 +82,8 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
 
 def verdict_table(verdict: VerdictView) -> Table:
     """List the results of a verdict."""
-    columns = ("", "Served by", "Measured on", "Finding", "Result", "At least", "95 %")
-    rows = [
-        [p.title, p.served, p.pool, p.finding, p.figure, p.at_least, p.interval]
-        for p in verdict.parts
-    ]
+    columns = ("", "Served by", "Measured on", "Finding", "Result", "95 %")
+    rows = [[p.title, p.served, p.pool, p.finding, p.figure, p.interval] for p in verdict.parts]
     return Table(f"Verdict: {verdict.headline}", columns, rows, n_text=4)
 
 
@@ -115,7 +110,6 @@ def _measured(
     return Measured(
         _PARTS[key],
         f"{points(gain)} points",
-        points(part["lower"]) if is_number(part.get("lower")) else UNKNOWN,
         _range(bounds),
         str(mapping_at(verdict, "served").get(key) or UNKNOWN),
         ", ".join(pool),
@@ -129,7 +123,7 @@ def _finding(part: Mapping[str, Any], tolerance: float) -> str:
     if part.get("bma_because"):
         return f"these picks are not served, the best on average is: {part['bma_because']}"
     if part.get("claim"):
-        return str(part["claim"])
+        return f"{part['claim']}: at least {points(part.get('lower'))} points"
     # What was built before there were lower bounds.
     if not is_number(gain) or gain is None:
         return UNKNOWN
@@ -157,7 +151,6 @@ def _cost(cost: Mapping[str, Any]) -> list[Measured]:
         Measured(
             _PARTS["cost"],
             f"{PERCENT.value(saved, 0)} saved",
-            UNKNOWN,
             UNKNOWN if low is None else f"{PERCENT.bare(low, 0)} to {PERCENT.bare(high, 0)}",
             UNKNOWN,
             f"{cost.get('n_samples', 0):,} samples; {models}",

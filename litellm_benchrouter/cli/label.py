@@ -22,9 +22,8 @@ from litellm_benchrouter.cli.options import (
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ConfigError, LabellingError
 from litellm_benchrouter.labelling.journal import Imported, Journal, import_labels, writing
-from litellm_benchrouter.labelling.models import models_named, read_proxy
+from litellm_benchrouter.labelling.models import CallOptions, models_named, read_proxy
 from litellm_benchrouter.labelling.plan import Plan
-from litellm_benchrouter.labelling.provider import CallOptions
 from litellm_benchrouter.labelling.run import AskOptions, Run, do_run, plan_run, summary
 from litellm_benchrouter.labelling.task import (
     LabelTask,

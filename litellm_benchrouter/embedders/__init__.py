@@ -36,17 +36,12 @@ def make_embedder(
 
     Parameters
     ----------
-    config : EmbedderConfig
     texts : sequence of str
         The benchmark's prompts, for an embedder that is fitted on them or compared on them.
     seed : int
         For an embedder that is fitted.
     cache : Path, optional
         Where exported and distilled models are kept for the next build.
-
-    Returns
-    -------
-    Embedder
 
     Raises
     ------
@@ -98,10 +93,6 @@ def load_embedder(
         What `Embedder.save` wrote to; its files have been verified.
     config : EmbedderConfig, optional
         Says where a hosted embedder is asked, and for how long.
-
-    Returns
-    -------
-    Embedder
 
     Raises
     ------

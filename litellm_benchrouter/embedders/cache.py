@@ -105,12 +105,12 @@ def embed_with_cache(
 
     vectors = allocate_vectors(len(texts), embedder.dimension, cache)
     file = _CacheFile(cache / f"{str(embedder.identity()['fingerprint'])[:16]}.sqlite")
-    known = file.read(rows, embedder.dimension)
-    for key, vector in known.items():
+    cached = file.read(rows, embedder.dimension)
+    for key, vector in cached.items():
         vectors[rows[key]] = vector
-    advance(sum(len(rows[key]) for key in known))
+    advance(sum(len(rows[key]) for key in cached))
 
-    missing = [key for key in rows if key not in known]
+    missing = [key for key in rows if key not in cached]
     # What was paid for is kept at once.
     size = embedder.batch_size if isinstance(embedder, HostedEmbedder) else _BATCH
     batches = [missing[start : start + size] for start in range(0, len(missing), size)]
@@ -147,15 +147,15 @@ class _CacheFile:
         """Return the vectors of the keys that are there."""
 
         def select(connection: sqlite3.Connection) -> dict[bytes, NDArray[np.float32]]:
-            found = {}
+            vectors = {}
             for key in keys:
                 row = connection.execute(
                     "SELECT vector FROM vectors WHERE text_sha256 = ?", (key,)
                 ).fetchone()
                 vector = None if row is None else _sound_vector(row[0], dimension)
                 if vector is not None:
-                    found[key] = vector
-            return found
+                    vectors[key] = vector
+            return vectors
 
         return self._run(select)
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders.base import Progress, fingerprint_of, utf8
-from litellm_benchrouter.embedders.hosted_model import HostedError, HostedModel, Vectors
 from litellm_benchrouter.errors import EmbedderError, EmbedderUnavailableError
 from litellm_benchrouter.limits import BusyError, DaemonThreads, Memory
 from litellm_benchrouter.paper.neighbors import normalize
+from litellm_benchrouter.upstream import CallError, Proxy, open_router, read_proxy
 
-Ask = Callable[[Sequence[str]], Vectors]
-"""One vector for each of some texts that are not blank."""
-
-Recall = Callable[[str], Vectors | None]
-"""The vector of a text, where it is remembered."""
+Vectors = NDArray[np.float32]
 
 CALLS = 8
 """Under way at once, of one worker of the proxy."""
@@ -31,6 +30,9 @@ _CHARACTERS_PER_TOKEN = 4
 _LATE = 2.0  # seconds: an answer that comes so late is still kept for the next such prompt
 _REMEMBERED = 1_024  # vectors: 12 MB of 3,072 numbers
 _PROBE = "What is the capital of France?"
+_PATIENCE = 60.0  # seconds for each try of a build
+_WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds between them
+_LONGEST_WAIT = 60.0
 
 
 class HostedEmbedder:
@@ -42,15 +44,16 @@ class HostedEmbedder:
         As the configuration names it.
     upstream : str
         The provider's name of it.
-    dimension : int
     max_tokens : int
         Of a text; four characters count as one, and the rest is not sent.
     dimensions : int or None
         What was asked of a model that can shorten its vectors.
-    ask : Ask
+    ask : callable
+        Returns one vector for each of some texts that are not blank.
     batch_size : int
         Texts in a call: what was paid for is kept in the embedding cache after each.
-    recall : Recall
+    recall : callable
+        Returns the vector of a text where it is remembered, else None.
     """
 
     kind: ClassVar[str] = "litellm"
@@ -64,9 +67,9 @@ class HostedEmbedder:
         dimension: int,
         max_tokens: int,
         dimensions: int | None,
-        ask: Ask,
+        ask: Callable[[Sequence[str]], Vectors],
         batch_size: int,
-        recall: Recall = lambda text: None,
+        recall: Callable[[str], Vectors | None] = lambda text: None,
     ) -> None:
         self.model, self.upstream = model, upstream
         self.dimension, self.max_tokens, self.dimensions = dimension, max_tokens, dimensions
@@ -150,7 +153,6 @@ class HostedEmbedder:
 
         Parameters
         ----------
-        identity : mapping
         config : EmbedderConfig or None
             Where the proxy's deployments are, and the time limit.
 
@@ -181,6 +183,104 @@ class HostedEmbedder:
         )
 
 
+class HostedModel:
+    """One embedding model behind LiteLLM, asked through a router of its own.
+
+    Parameters
+    ----------
+    name : str
+        A group of `model_list`, the litellm model of one of its deployments, or any embedding
+        model that LiteLLM knows, with the provider's key in the environment.
+    proxy_yaml : Path or None
+        The YAML with `model_list`.
+    dimensions : int, optional
+        Asked of models that can shorten their vectors.
+
+    Attributes
+    ----------
+    upstream : str
+        The provider's name of the model, without the provider.
+    """
+
+    def __init__(
+        self, name: str, proxy_yaml: Path | None = None, dimensions: int | None = None
+    ) -> None:
+        self.name, self.dimensions = name, dimensions
+        self._proxy = Proxy() if proxy_yaml is None else read_proxy(proxy_yaml)
+        entries = self._proxy.deployments
+        self._deployments = (
+            [entry for entry in entries if entry.get("model_name") == name]
+            or [entry for entry in entries if entry["litellm_params"]["model"] == name]
+            or [{"litellm_params": {"model": name}}]
+        )
+        self._router: Any = None
+        self._lock = threading.Lock()
+        upstream = sorted({_upstream(entry) for entry in self._deployments})
+        if len(upstream) > 1:
+            raise EmbedderError(
+                f"the deployments of {name!r} are different embedding models "
+                f"({', '.join(upstream)}), whose vectors cannot be compared. Name a group of one."
+            )
+        self.upstream = upstream[0]
+
+    def ask(self, texts: Sequence[str], timeout: float) -> Vectors:
+        """Ask once for the vectors of texts that are not blank, as the provider scales them.
+
+        `timeout` is in seconds, for each step of the connection. Raises `CallError` if there is no
+        answer, or it is not one vector a text.
+        """
+        options = {} if self.dimensions is None else {"dimensions": self.dimensions}
+        try:
+            response = self._opened().embedding(
+                model=self.name,
+                input=list(texts),
+                timeout=timeout,
+                max_retries=0,
+                encoding_format="float",
+                drop_params=True,  # not every provider knows an encoding
+                **options,
+                **{"no-log": True},  # prompts are not for the proxy's logging
+            )
+            items = [
+                each if isinstance(each, dict) else each.model_dump() for each in response.data
+            ]
+            ordered = sorted(items, key=lambda item: int(item.get("index") or 0))
+            vectors = np.array([item["embedding"] for item in ordered], dtype=np.float32)
+        except Exception as error:
+            raise CallError.of(error) from error
+        if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+            raise CallError(f"{vectors.shape} numbers came back for {len(texts)} texts")
+        return vectors
+
+    def ask_patiently(self, texts: Sequence[str]) -> Vectors:
+        """Ask until the provider answers, at most five times; raises `EmbedderError`."""
+        for wait in (*_WAITS, None):
+            try:
+                return self.ask(texts, _PATIENCE)
+            except CallError as error:
+                if wait is None or not error.is_transient:
+                    raise EmbedderError(
+                        f"the embedding model {self.name!r} did not answer ({error}). Check that "
+                        f"it is in model_list or known to LiteLLM, with its key. Batches that "
+                        f"were answered are kept: build again to go on."
+                    ) from error
+                time.sleep(min(max(wait, error.wait or 0.0), _LONGEST_WAIT))
+        raise AssertionError("the last try returns or raises")
+
+    def _opened(self) -> Any:
+        with self._lock:
+            if self._router is None:
+                groups = {self.name: self._deployments}
+                self._router = open_router(self._proxy, groups, disable_cooldowns=True)
+        return self._router
+
+
+def _upstream(entry: dict[str, Any]) -> str:
+    """Return the model that a deployment is; Azure's names are the operator's own."""
+    base = (entry.get("model_info") or {}).get("base_model")
+    return str(base or entry["litellm_params"]["model"]).rpartition("/")[2]
+
+
 class _InTime:
     """Asks in threads, waits no longer than a limit, and remembers recent answers by their hash."""
 
@@ -204,7 +304,8 @@ class _InTime:
     def _asked(self, keys: list[bytes], texts: list[str]) -> Vectors:
         def work() -> Vectors:
             vectors = self._model.ask(texts, max(_LATE, self._limit))
-            self._remember(keys, vectors)  # also where nobody waits for them any more
+            for key, vector in zip(keys, vectors, strict=True):
+                self._remembered.put(key, vector)  # also where nobody waits for it any more
             return vectors
 
         answer: Future[Vectors] | None = None
@@ -215,17 +316,13 @@ class _InTime:
             raise EmbedderUnavailableError(
                 "the embedder did not answer in time", kind="time_limit"
             ) from error
-        except HostedError as error:
+        except CallError as error:
             # The class alone: a provider's message may quote what it was sent.
             name = str(error).partition(":")[0]
             raise EmbedderUnavailableError(f"the embedder did not answer ({name})") from error
         finally:
             if answer is not None:
                 answer.cancel()  # one that has not begun is of no use to anybody
-
-    def _remember(self, keys: Sequence[bytes], vectors: Vectors) -> None:
-        for key, vector in zip(keys, vectors, strict=True):
-            self._remembered.put(key, vector)
 
 
 def _key(text: str) -> bytes:

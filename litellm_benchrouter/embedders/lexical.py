@@ -82,7 +82,6 @@ class LexicalEmbedder:
 
         Parameters
         ----------
-        texts : sequence of str, length n
         dimensions : int
             Upper limit; a small corpus has a lower rank, and that is then the dimension.
         seed : int
@@ -131,10 +130,10 @@ class LexicalEmbedder:
             return_inverse=True,
             return_counts=True,
         )
-        kept = _most_frequent(n_texts, dimensions, max_features)
+        columns = _most_frequent(n_texts, dimensions, max_features)
         count = np.concatenate([counts for _, counts in counted]).astype(np.float32)
         ends = np.cumsum([0, *(len(hashes) for hashes, _ in counted)])
-        counts = csr_array((count, column, ends), shape=(len(sample), len(hashes)))[:, kept]
+        counts = csr_array((count, column, ends), shape=(len(sample), len(hashes)))[:, columns]
         weighting = TfidfTransformer(sublinear_tf=True).fit(counts)
         tfidf = weighting.transform(counts)
 
@@ -148,7 +147,7 @@ class LexicalEmbedder:
         _, right = svd_flip(left, right, u_based_decision=False)
         right = right[singular > 1e-6 * singular[0]]
         return cls(
-            hashes=hashes[kept],
+            hashes=hashes[columns],
             rows=np.ascontiguousarray((right * weighting.idf_).T, dtype=np.float32),
             parameters={**parameters, "seed": seed},
         )
@@ -173,11 +172,11 @@ class LexicalEmbedder:
     def _embed_into(self, vector: NDArray[np.float32], text: str) -> None:
         hashes, counts = _hashed_counts(text[: self.parameters["max_characters"]])
         position = self.hashes.searchsorted(hashes)
-        known = self.hashes.take(position, mode="clip") == hashes
-        weight = 1 + np.log(counts[known], dtype=np.float32)
+        is_feature = self.hashes.take(position, mode="clip") == hashes
+        weight = 1 + np.log(counts[is_feature], dtype=np.float32)
         # einsum rather than a BLAS product: the same bits whatever the number of threads. The
         # norm of the TF-IDF row is left out, for it cancels in the scaling to unit length.
-        np.einsum("f,fd->d", weight, self.rows[position[known]], out=vector)
+        np.einsum("f,fd->d", weight, self.rows[position[is_feature]], out=vector)
         length = math.sqrt(np.einsum("d,d->", vector, vector))
         # Rounding leaves about 1e-7 of a feature that lies outside the space of the SVD.
         vector /= length if length > 1e-5 else math.inf
@@ -217,11 +216,11 @@ class LexicalEmbedder:
             np.asarray(np.load(folder / file, mmap_mode="r", allow_pickle=False))
             for file in _FILES.values()
         )
-        found = (str(hashes.dtype), str(rows.dtype), rows.shape)
+        actual = (str(hashes.dtype), str(rows.dtype), rows.shape)
         expected = ("uint32", "float32", (identity["features"], identity["dimension"]))
-        if found != expected or hashes.shape != rows.shape[:1]:
+        if actual != expected or hashes.shape != rows.shape[:1]:
             raise EmbedderError(
-                f"the lexical embedder in {folder} has {found}, where its manifest says "
+                f"the lexical embedder in {folder} has {actual}, where its manifest says "
                 f"{expected}: build again."
             )
         parameters = identity["parameters"]

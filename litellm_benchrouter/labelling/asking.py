@@ -8,13 +8,15 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from typing import Any
 
 from litellm_benchrouter.labelling.journal import ANSWER, FAILURE, SCORE, Journal
 from litellm_benchrouter.labelling.metrics import Metric, judge_messages, read_verdict
+from litellm_benchrouter.labelling.models import CallOptions, Provider, Reply
 from litellm_benchrouter.labelling.plan import Budget, Job
-from litellm_benchrouter.labelling.provider import CallError, CallOptions, Provider, Reply
 from litellm_benchrouter.labelling.task import Question
+from litellm_benchrouter.upstream import CallError
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
@@ -28,7 +30,6 @@ class Asking:
 
     Attributes
     ----------
-    budget : Budget
     answered, failed : Counter of str
         By model.
     spent : dict of str to float
@@ -137,7 +138,8 @@ class Asking:
             if self._stop.is_set() or not await self.budget.reserve(job.judge_most_usd):
                 self.stop(LIMIT)
                 return
-            cost = 0.0
+            score, cost = None, 0.0
+            noted: dict[str, Any] = {"judge": self.judge}
             try:
                 reply = await self._ask(
                     self.judge, judge_messages(job.question.asked, job.question.reference, answer)
@@ -146,37 +148,27 @@ class Asking:
                     return
                 cost = reply.cost_usd or 0.0
                 self.spent[self.judge] = self.spent.get(self.judge, 0.0) + cost
-                verdict = {"judge": self.judge, "verdict": reply.text, **_facts(reply)}
-                try:
-                    score, _ = read_verdict(reply.text)
-                except ValueError as error:
-                    verdict["error"] = f"the judge's verdict cannot be read ({error})"
-                    line = score_line(job.question, job.model, self.metric, None, **verdict)
-                    self.journal.append(line)
-                    self.failed[self.judge] += attempt
-                    continue
-                line = score_line(job.question, job.model, self.metric, score, **verdict)
-                self.journal.append(line)
+                noted |= {"verdict": reply.text, **_facts(reply)}
+                score, _ = read_verdict(reply.text)
                 self.answered[self.judge] += 1
-                return
             except CallError as error:
+                noted["error"] = str(error)
                 self.failed[self.judge] += 1
                 if self.judge in self.given_up:
                     self.stop(JUDGE)  # what is answered is kept, and graded by the next run
-                failed = {"judge": self.judge, "error": str(error)}
-                line = score_line(job.question, job.model, self.metric, None, **failed)
-                self.journal.append(line)
-                return
+            except ValueError as error:
+                noted["error"] = f"the judge's verdict cannot be read ({error})"
+                self.failed[self.judge] += attempt
             finally:
                 await self.budget.settle(job.judge_most_usd, cost)
+            self.journal.append(score_line(job.question, job.model, self.metric, score, **noted))
+            if score is not None or "verdict" not in noted:
+                return
 
     async def _ask(self, model: str, messages: Sequence[dict[str, Any]]) -> Reply | None:
         """Ask with retries; None where the run is stopped before an answer came.
 
-        Raises
-        ------
-        CallError
-            If there is none after all retries, or retrying cannot help.
+        Raises `CallError` if there is none after all retries, or retrying cannot help.
         """
         for attempt in range(self.retries + 1):
             try:
@@ -253,13 +245,7 @@ def _line(
 
 
 def _facts(reply: Reply) -> dict[str, Any]:
-    return {
-        "prompt_tokens": reply.prompt_tokens,
-        "completion_tokens": reply.completion_tokens,
-        "cost_usd": reply.cost_usd,
-        "seconds": reply.seconds,
-        "finish_reason": reply.finish_reason,
-    }
+    return {name: value for name, value in asdict(reply).items() if name != "text"}
 
 
 def _delay(attempt: int) -> float:

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from litellm_benchrouter.errors import ConfigError, LabellingError, SourceError
 from litellm_benchrouter.sources.frames import listed, read_frame
+from litellm_benchrouter.sources.json_files import json_object
 from litellm_benchrouter.sources.tasks import JSON_LINES, parse_label
 
 ANSWER, FAILURE, SCORE, GIVEN = "answer", "failure", "score", "given"
@@ -33,14 +34,12 @@ ANSWER, FAILURE, SCORE, GIVEN = "answer", "failure", "score", "given"
 
 @dataclass
 class Cell:
-    """What is known of one model on one prompt.
+    """The answer and score of one model on one prompt.
 
     Attributes
     ----------
-    score : float or None
     metric : str or None
         What the score was made by; None for a label that was given.
-    answer : str or None
     completion_tokens : int or None
         Of the answer.
     error : str or None
@@ -55,7 +54,7 @@ class Cell:
 
     @property
     def is_unscored(self) -> bool:
-        """Whether there is an answer that was paid for, and no score of it."""
+        """True where an answer was paid for and has no score."""
         return self.answer is not None and self.score is None
 
 
@@ -64,13 +63,11 @@ class Journal:
 
     Parameters
     ----------
-    path : Path
     aliases : mapping of str to str, optional
         Other name of a model -> canonical name.
 
     Attributes
     ----------
-    path : Path
     cells : dict of (str, str) to Cell
         By the prompt's SHA-256 and the model.
     paid_usd : dict of str to float
@@ -95,6 +92,8 @@ class Journal:
         LabellingError
             If the disk does not take them.
         """
+        if not lines:
+            return
         if self._descriptor is None:
             raise ValueError("the journal is open for reading only")
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -124,7 +123,7 @@ class Journal:
         except OSError as error:
             raise ConfigError(f"cannot read the labels {self.path} ({error.strerror}).") from error
         *whole, rest = content.split(b"\n")
-        if rest.strip() and _parsed(rest) is not None:
+        if json_object(rest) is not None:
             whole.append(rest)  # only its line feed is missing: somebody's editor
         else:
             self.mended = len(rest)
@@ -198,16 +197,8 @@ def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Jo
         yield journal
 
 
-def _parsed(text: bytes) -> dict[str, Any] | None:
-    try:
-        line = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return line if isinstance(line, dict) else None
-
-
 def _checked(text: bytes, place: str) -> dict[str, Any]:
-    line = _parsed(text.removeprefix(b"\xef\xbb\xbf"))
+    line = json_object(text)
     if line is None:
         raise SourceError(f"{place} is not a JSON object. Correct or remove the line.")
     if line.get("event") == ANSWER and not isinstance(line.get("answer"), str):
@@ -217,7 +208,7 @@ def _checked(text: bytes, place: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of a file.
+    """The counts of an import.
 
     Attributes
     ----------
@@ -246,19 +237,17 @@ def import_labels(
     ----------
     path : Path
         JSONL, CSV or Parquet with `prompt` or `prompt_sha256`, `model` and `score`.
-    journal : Journal
     inputs : collection of str
         Keys of the task's inputs.
     models : set of str
         Canonical names of the models that are known.
-    aliases : mapping of str to str
 
     Raises
     ------
     SourceError
         If a row is wrong, or none is of the task's inputs; nothing has been added then.
     """
-    found: dict[tuple[str, str], tuple[float, int]] = {}
+    labels: dict[tuple[str, str], tuple[float, int]] = {}
     strangers = 0
     frame = read_frame(path)
     missing = [name for name in ("model", "score") if name not in frame.columns]
@@ -280,24 +269,24 @@ def import_labels(
         if key not in inputs:
             strangers += 1
             continue
-        first, line = found.setdefault((key, model), (score, number))
+        first, line = labels.setdefault((key, model), (score, number))
         if first != score:
             raise SourceError(
                 f"{path}: rows {line} and {number} give {model} {first:g} and {score:g} on the "
                 f"same prompt; keep one of them."
             )
-    if not found:
+    if not labels:
         raise SourceError(
             f"{path}: none of its {strangers} prompts is among the task's {len(inputs)} inputs; a "
             f"prompt has to be the same to the letter. Give the inputs with --inputs."
         )
-    before = {cell: journal.cells[cell].score for cell in found if cell in journal.cells}
-    new = {cell: score for cell, (score, _) in found.items() if before.get(cell) != score}
-    lines = [
-        {"prompt_sha256": key, "model": model, "score": score, "event": GIVEN, "file": path.name}
-        for (key, model), score in new.items()
-    ]
-    if lines:
-        journal.append(*lines)
+    before = {cell: journal.cells[cell].score for cell in labels if cell in journal.cells}
+    new = {cell: score for cell, (score, _) in labels.items() if before.get(cell) != score}
+    journal.append(
+        *(
+            {"prompt_sha256": key, "model": m, "score": score, "event": GIVEN, "file": path.name}
+            for (key, m), score in new.items()
+        )
+    )
     replaced = sum(before.get(cell) is not None for cell in new)
-    return Imported(len(new) - replaced, replaced, len(found) - len(new), strangers)
+    return Imported(len(new) - replaced, replaced, len(labels) - len(new), strangers)

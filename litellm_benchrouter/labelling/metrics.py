@@ -1,4 +1,4 @@
-"""How an answer is scored against its reference: named metrics that need no model.
+"""Named metrics that score an answer against its reference.
 
     exact               equal after normalisation
     contains            holds the reference as whole words
@@ -48,8 +48,8 @@ def tokens(text: str) -> list[str]:
     Lower case, ASCII punctuation and the articles a, an, the removed, split at white space
     (Rajpurkar et al. 2016).
     """
-    kept = "".join(c for c in text.lower() if c not in string.punctuation)
-    return _ARTICLES.sub(" ", kept).split()
+    words = "".join(c for c in text.lower() if c not in string.punctuation)
+    return _ARTICLES.sub(" ", words).split()
 
 
 def holds(text: str, part: str) -> bool:
@@ -94,7 +94,6 @@ class Metric:
     ----------
     name : str
         As given and as the journal has it.
-    needs_reference : bool
     score : callable or None
         (answer, reference) -> score in [0, 1]; None where a judge has to be asked.
     judge : str or None
@@ -149,18 +148,18 @@ def json_in(text: str) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     except ValueError:
-        found, start, decoder = _ABSENT, body.find("{"), json.JSONDecoder()
+        value, start, decoder = _ABSENT, body.find("{"), json.JSONDecoder()
         while start >= 0:
             try:
-                found, end = decoder.raw_decode(body, start)
+                value, end = decoder.raw_decode(body, start)
             except ValueError:
                 end = start + 1
             except RecursionError:  # so it would be at each of its braces
                 break
             start = body.find("{", end)
-        if found is _ABSENT:
+        if value is _ABSENT:
             raise ValueError("no JSON object") from None
-        return found
+        return value
 
 
 def _exact(answer: str, reference: Any) -> float:
@@ -285,8 +284,6 @@ def judge_messages(question: object, reference: object, answer: str) -> list[dic
     ----------
     question : object
         A text, or the messages of a conversation.
-    reference : object
-    answer : str
     """
     material = {"question": question, "reference": reference, "answer": answer}
     return [

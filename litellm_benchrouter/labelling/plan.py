@@ -1,15 +1,15 @@
-"""What is to be asked, what that will cost, and the limit that it keeps to."""
+"""The calls of a run, their cost, and the limit on it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from litellm_benchrouter.labelling.journal import Cell, Journal
 from litellm_benchrouter.labelling.metrics import Metric, judge_messages
-from litellm_benchrouter.labelling.provider import CallOptions, Price, Provider
+from litellm_benchrouter.labelling.models import CallOptions, Price, Provider
 from litellm_benchrouter.labelling.task import Question
 
 EXPECTED_TOKENS = 300
@@ -25,9 +25,6 @@ class Job:
 
     Attributes
     ----------
-    question : Question
-    model : str
-    is_answered : bool
     most_usd, judge_most_usd : float
         What the call can cost at the most, 0 where no price is known.
     """
@@ -39,24 +36,29 @@ class Job:
     judge_most_usd: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Line:
-    """What one model will cost.
-
-    Attributes
-    ----------
-    model : str
-    n_calls : int
-    price : Price or None
-    expected_usd, most_usd : float or None
-        None where no price is known.
-    """
+    """The cost of one model; no sums where its price is unknown."""
 
     model: str
-    n_calls: int
     price: Price | None
-    expected_usd: float | None
-    most_usd: float | None
+    n_calls: int = 0
+    expected_usd: float | None = None
+    most_usd: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.price is not None:
+            self.expected_usd = self.most_usd = 0.0
+
+    def add(self, asked: float, answered: float, most_asked: float, longest: float) -> float:
+        """Count a call of so many tokens; return what it can cost at the most."""
+        self.n_calls += 1
+        if self.price is None:
+            return 0.0
+        most = self.price.of(most_asked, longest)
+        self.expected_usd = (self.expected_usd or 0.0) + self.price.of(asked, answered)
+        self.most_usd = (self.most_usd or 0.0) + most
+        return most
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Plan:
 
     @property
     def n_calls(self) -> int:
-        """How often a model is asked, a judge included."""
+        """The number of calls, those to a judge included."""
         return sum(line.n_calls for line in self.lines)
 
     @property
@@ -102,56 +104,36 @@ def make_plan(
 
     Parameters
     ----------
-    provider : Provider
-    journal : Journal
-    chosen : sequence of Question
-    models : sequence of str
-    metric : Metric
     judge : str or None
         Under which name the provider has the judge.
-    options : CallOptions
     ask : bool
         False to grade only what is answered.
     """
-    length = _Lengths(journal)
-    prices = {model: provider.price(model) for model in models if ask}
-    judge_price = provider.price(judge) if judge else None
+    length_of = _answer_lengths(journal)
+    lines = {model: Line(model, provider.price(model)) for model in models if ask}
+    if judge:
+        lines[judge] = Line(judge, provider.price(judge))
     jobs = []
-    totals = {name: _Total() for name in [*prices, *([judge] if judge else [])]}
     for question in chosen:
         tokens = provider.count_tokens(question.messages)
-        frame = (
-            provider.count_tokens(judge_messages(question.asked, question.reference, ""))
-            if judge
-            else 0
-        )
+        frame = 0
+        if judge:
+            frame = provider.count_tokens(judge_messages(question.asked, question.reference, ""))
         for model in models:
             cell = journal.cells.get((question.key, model), _NOTHING)
             is_answered = cell.answer is not None
             if is_scored(cell, metric) or not (judge if is_answered else ask):
                 continue
-            expected_tokens = min(length.of(model), options.max_tokens)
+            longest = options.max_tokens
+            expected = min(length_of(model), longest)
             most_usd = judge_usd = 0.0
             if not is_answered:
-                most_usd = totals[model].add(
-                    prices[model], tokens, expected_tokens, MARGIN * tokens, options.max_tokens
-                )
+                most_usd = lines[model].add(tokens, expected, MARGIN * tokens, longest)
             if judge:
-                most_asked = MARGIN * (frame + options.max_tokens)
-                judge_usd = totals[judge].add(
-                    judge_price,
-                    frame + expected_tokens,
-                    VERDICT_TOKENS,
-                    most_asked,
-                    options.max_tokens,
-                )
+                most_asked = MARGIN * (frame + longest)
+                judge_usd = lines[judge].add(frame + expected, VERDICT_TOKENS, most_asked, longest)
             jobs.append(Job(question, model, is_answered, most_usd, judge_usd))
-    lines = [
-        Line(name, total.n_calls, price, *total.known(price))
-        for name, total in totals.items()
-        for price in [judge_price if name == judge else prices[name]]
-    ]
-    return Plan(jobs, lines)
+    return Plan(jobs, list(lines.values()))
 
 
 def is_scored(cell: Cell, metric: Metric) -> bool:
@@ -159,58 +141,23 @@ def is_scored(cell: Cell, metric: Metric) -> bool:
     return cell.score is not None and cell.metric in (None, metric.name)
 
 
-@dataclass
-class _Total:
-    n_calls: int = 0
-    expected_usd: float = 0.0
-    most_usd: float = 0.0
-
-    def add(
-        self, price: Price | None, asked: float, answered: float, most_asked: float, longest: float
-    ) -> float:
-        """Count a call; returns what it can cost at the most."""
-        self.n_calls += 1
-        if price is None:
-            return 0.0
-        most = price.of(most_asked, longest)
-        self.expected_usd += price.of(asked, answered)
-        self.most_usd += most
-        return most
-
-    def known(self, price: Price | None) -> tuple[float | None, float | None]:
-        return (None, None) if price is None else (self.expected_usd, self.most_usd)
-
-
 _NOTHING = Cell()
 
 
-class _Lengths:
-    """How long answers are: the model's own so far, else all models', else a guess."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._of: dict[str, list[int]] = {}
-        for (_, model), cell in journal.cells.items():
-            if cell.completion_tokens is not None:
-                self._of.setdefault(model, []).append(cell.completion_tokens)
-        every = [length for lengths in self._of.values() for length in lengths]
-        self._usual = fmean(every) if every else float(EXPECTED_TOKENS)
-
-    def of(self, model: str) -> float:
-        lengths = self._of.get(model)
-        return fmean(lengths) if lengths else self._usual
+def _answer_lengths(journal: Journal) -> Callable[[str], float]:
+    """Return how long a model's answers are: its own so far, else all models', else a guess."""
+    of_model: dict[str, list[int]] = {}
+    for (_, model), cell in journal.cells.items():
+        if cell.completion_tokens is not None:
+            of_model.setdefault(model, []).append(cell.completion_tokens)
+    every = [length for lengths in of_model.values() for length in lengths]
+    usual = fmean(every) if every else float(EXPECTED_TOKENS)
+    means = {model: fmean(lengths) for model, lengths in of_model.items()}
+    return lambda model: means.get(model, usual)
 
 
 class Budget:
-    """What a run may spend.
-
-    Parameters
-    ----------
-    limit_usd : float or None
-
-    Attributes
-    ----------
-    spent_usd : float
-    """
+    """The money of a run."""
 
     def __init__(self, limit_usd: float | None) -> None:
         self.limit_usd = limit_usd

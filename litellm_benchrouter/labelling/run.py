@@ -13,25 +13,26 @@ from litellm_benchrouter.labelling.asking import Asking, score_line
 from litellm_benchrouter.labelling.journal import Journal
 from litellm_benchrouter.labelling.metrics import Metric
 from litellm_benchrouter.labelling.models import (
-    Proxy,
+    CallOptions,
+    Provider,
     find_candidates,
     find_judge,
 )
 from litellm_benchrouter.labelling.plan import Budget, Plan, is_scored, make_plan
-from litellm_benchrouter.labelling.provider import CallOptions, Provider
-from litellm_benchrouter.labelling.select import choose_questions
 from litellm_benchrouter.labelling.task import (
     LabelTask,
     Question,
     answerable,
     benchmark_models,
+    choose_questions,
 )
 from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.upstream import Proxy
 
 
 @dataclass(frozen=True)
 class AskOptions:
-    """How a run goes.
+    """The options of a run.
 
     Attributes
     ----------
@@ -41,9 +42,6 @@ class AskOptions:
         Whom to ask; None for every deployment that the benchmark knows.
     rescore : bool
         Score the stored answers again, and ask no candidate.
-    concurrency, retries : int
-    call : CallOptions
-    limit_usd : float or None
     """
 
     n: int
@@ -61,17 +59,10 @@ class Run:
 
     Attributes
     ----------
-    task : LabelTask
-    metric : Metric
     questions : list of Question
         Those that can be scored.
-    chosen : list of Question
-    journal : Journal
-    plan : Plan
     provider : Provider or None
         None where nobody has to be asked.
-    judge : str or None
-    options : AskOptions
     models : list of str
         Candidates; of `rescore` those with answers.
     unusable : dict of str to str
@@ -119,8 +110,8 @@ def plan_run(
         raise ConfigError(f"{task.path} has no answers to score again; run it without --rescore.")
     if not options.rescore:
         _same_metric(journal, questions, metric)
-        known = benchmark_models(config, proxy)
-        candidates = find_candidates(config, proxy, known, options.models)
+        benchmarked = benchmark_models(config, proxy)
+        candidates = find_candidates(config, proxy, benchmarked, options.models)
     asked = [*candidates, *([judge] if judge else [])]
     provider = Provider(config, proxy, asked) if asked else None
     unusable = {}
@@ -135,7 +126,8 @@ def plan_run(
     models = sorted(stored) if options.rescore else [model.name for model in candidates]
     usable = [model for model in models if model not in unusable]
     if models and not usable:
-        raise LabellingError(f"no candidate can be asked: {_listed(unusable)}.")
+        reasons = "; ".join(f"{model}: {why}" for model, why in unusable.items())
+        raise LabellingError(f"no candidate can be asked: {reasons}.")
     chosen = questions
     if not options.rescore:
         chosen = choose_questions(config, task, questions, journal, options.n)
@@ -162,8 +154,6 @@ async def do_run(run: Run, stages: Silent, say: Callable[[str], None]) -> Asking
 
     Parameters
     ----------
-    run : Run
-    stages : Silent or Bars
     say : callable
         Tells whoever interrupts the run what happens then.
 
@@ -274,21 +264,16 @@ def _score_stored(run: Run) -> int:
             score = run.metric.score(cell.answer, question.reference)
             if (cell.score, cell.metric) != (score, run.metric.name):
                 lines.append(score_line(question, model, run.metric, score))
-    if lines:
-        run.journal.append(*lines)
+    run.journal.append(*lines)
     return len(lines)
 
 
 def _take_back(run: Run) -> None:
     """Take back scores of another metric, so that no build mixes them with the judge's."""
-    lines = [
-        score_line(job.question, job.model, run.metric, None)
-        for job in run.plan.jobs
-        if run.journal.cells[job.question.key, job.model].score is not None
-    ]
-    if lines:
-        run.journal.append(*lines)
-
-
-def _listed(reasons: dict[str, str]) -> str:
-    return "; ".join(f"{model}: {why}" for model, why in reasons.items())
+    run.journal.append(
+        *(
+            score_line(job.question, job.model, run.metric, None)
+            for job in run.plan.jobs
+            if run.journal.cells[job.question.key, job.model].score is not None
+        )
+    )

@@ -1,22 +1,37 @@
-"""The task to label: its inputs with their references, and its metric."""
+"""The task to label: its inputs with their references, its metric, and which inputs come first."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from litellm_benchrouter.building.embed import load_benchmark
+import numpy as np
+from numpy.typing import NDArray
+
+from litellm_benchrouter.artifact.version import read_artifact
+from litellm_benchrouter.building.embed import load_benchmark, read_vectors
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.conversation.text import last_user_turn
-from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.embedders import Embedder, embed_with_cache, make_embedder
+from litellm_benchrouter.embedders.base import PrecomputedEmbedder
+from litellm_benchrouter.errors import ConfigError, EmbedderError
+from litellm_benchrouter.guarded.few_labels import herd
+from litellm_benchrouter.labelling.journal import Journal
 from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric
-from litellm_benchrouter.labelling.models import Proxy, models_named
+from litellm_benchrouter.labelling.models import models_named
+from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.sources.tasks import JSON_LINES, labels_path, prompt_key, read_inputs
+from litellm_benchrouter.sources.tasks import (
+    Entry,
+    labels_path,
+    prompt_key,
+    read_entries,
+    read_inputs,
+)
 from litellm_benchrouter.store import open_store
+from litellm_benchrouter.upstream import Proxy
 
 
 @dataclass(frozen=True)
@@ -47,12 +62,12 @@ class Question:
 
     @property
     def asked(self) -> object:
-        """What a judge is told: the prompt, or the messages of a conversation."""
+        """The question as a judge sees it: the prompt, or the messages of a conversation."""
         return self.prompt if len(self.messages) == 1 else list(self.messages)
 
 
 def read_questions(path: Path, where: str) -> list[Question]:
-    """Read a task's inputs.
+    """Read a task's inputs, equal ones once.
 
     Parameters
     ----------
@@ -62,56 +77,37 @@ def read_questions(path: Path, where: str) -> list[Question]:
     where : str
         The option or key that names the file.
 
-    Returns
-    -------
-    list of Question
-        Equal ones once.
-
     Raises
     ------
     ConfigError
         If the file cannot be used, or two lines contradict each other.
     """
-    # It also says what is wrong with the file, in the words that a build has for it.
-    prompts = read_inputs(path, where)
-    if path.suffix.lower() not in JSON_LINES:
-        plain = [(f"input {i}", {"prompt": prompt}) for i, prompt in enumerate(prompts, start=1)]
-        return _distinct([_question(entry, f"{path}, {place}") for place, entry in plain])
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
-        if line.strip():
-            question = _question(json.loads(line), f"{path}, line {number}")
-            if question.prompt.strip():
-                found.append(question)
-    return _distinct(found)
+    questions: dict[str, Question] = {}
+    for entry in read_entries(path, where):
+        question = _question(entry)
+        first = questions.setdefault(question.key, question)
+        if (first.messages, first.reference) != (question.messages, question.reference):
+            raise ConfigError(
+                f"{question.place} repeats the prompt of {first.place} with another reference or "
+                f"conversation. Keep one of them: labels are kept by the (last user) prompt."
+            )
+    return list(questions.values())
 
 
-def _question(entry: object, place: str) -> Question:
-    fields: Mapping[str, Any] = entry if isinstance(entry, Mapping) else {"prompt": entry}
-    reference = fields.get("reference")
-    if reference is None or reference in ("", [], {}):
+def _question(entry: Entry) -> Question:
+    reference = entry.fields.get("reference")
+    if reference in ("", [], {}):
         reference = None
-    prompt = fields.get("prompt", fields.get("input"))
-    if isinstance(prompt, str):
-        return Question(prompt, ({"role": "user", "content": prompt},), reference, place)
-    messages = fields["messages"]
+    if isinstance(entry.fields.get("prompt", entry.fields.get("input")), str):
+        messages = [{"role": "user", "content": entry.prompt}]
+    else:
+        messages = entry.fields["messages"]
     if not all(isinstance(turn, dict) and isinstance(turn.get("role"), str) for turn in messages):
         raise ConfigError(
-            f'{place} has messages that are not turns; give {{"role": "user", "content": "..."}}.'
+            f"{entry.place} has messages that are not turns. Give "
+            '{"role": "user", "content": "..."}.'
         )
-    return Question(last_user_turn(messages, {}), tuple(messages), reference, place)
-
-
-def _distinct(questions: list[Question]) -> list[Question]:
-    first: dict[str, Question] = {}
-    for question in questions:
-        known = first.setdefault(question.key, question)
-        if (known.messages, known.reference) != (question.messages, question.reference):
-            raise ConfigError(
-                f"{question.place} repeats the prompt of {known.place} with another reference or "
-                f"conversation; keep one of them, as labels are kept by the (last user) prompt."
-            )
-    return list(first.values())
+    return Question(entry.prompt, tuple(messages), reference, entry.place)
 
 
 @dataclass(frozen=True)
@@ -120,15 +116,12 @@ class LabelTask:
 
     Attributes
     ----------
-    name : str
-    questions : sequence of Question
     path : Path
         The journal.
     inputs : Path
         Where the questions were read.
     is_configured : bool
         Whether a build knows the task.
-    warnings : list of str
     """
 
     name: str
@@ -144,8 +137,6 @@ def open_task(config: BenchRouterConfig, name: str, inputs: Path | None) -> Labe
 
     Parameters
     ----------
-    config : BenchRouterConfig
-    name : str
     inputs : Path or None
         In place of the configured inputs, which may lack references.
 
@@ -156,9 +147,9 @@ def open_task(config: BenchRouterConfig, name: str, inputs: Path | None) -> Labe
     """
     configured = config.tasks.get(name)
     if configured is None and inputs is None:
-        known = ", ".join(sorted(config.tasks)) or "none"
+        there = ", ".join(sorted(config.tasks)) or "none"
         raise ConfigError(
-            f"benchrouter.tasks has no task {name!r}; it has {known}. Give --inputs FILE to label "
+            f"benchrouter.tasks has no task {name!r}; it has {there}. Give --inputs FILE to label "
             f"a new one."
         )
     if not name.strip() or name in (".", ".."):
@@ -210,9 +201,9 @@ def answerable(task: LabelTask, metric: Metric) -> list[Question]:
     """
     if not metric.needs_reference:
         return list(task.questions)
-    found = [question for question in task.questions if question.reference is not None]
-    n_without = len(task.questions) - len(found)
-    if not found:
+    usable = [question for question in task.questions if question.reference is not None]
+    n_without = len(task.questions) - len(usable)
+    if not usable:
         raise ConfigError(
             f"{task.inputs} has no references, which {metric.name} needs; give JSONL with "
             f'{{"prompt": "...", "reference": "..."}} a line.'
@@ -222,7 +213,7 @@ def answerable(task: LabelTask, metric: Metric) -> list[Question]:
             f"{n_without} of the {len(task.questions)} inputs in {task.inputs} have no reference "
             f"and are left out."
         )
-    return found
+    return usable
 
 
 def benchmark_models(config: BenchRouterConfig, proxy: Proxy) -> set[str]:
@@ -234,3 +225,92 @@ def benchmark_models(config: BenchRouterConfig, proxy: Proxy) -> set[str]:
     if not config.sources:
         return models_named(config, proxy)
     return set(load_benchmark(config, Silent())[0].models)
+
+
+def select_inputs(
+    questions: Sequence[Question],
+    n: int,
+    asked: Collection[str],
+    given: Collection[str],
+    vectors: Callable[[], NDArray[np.float32] | None],
+    *,
+    task: str,
+    seed: int,
+) -> list[Question]:
+    """Choose n inputs: those begun before, then ten herded, then at random.
+
+    Parameters
+    ----------
+    n : int
+        How many in all.
+    asked : collection of str
+        Keys of inputs that some model was asked. All of them are chosen, whatever n: models are
+        compared on the same inputs.
+    given : collection of str
+        Keys of inputs with labels made elsewhere; they are chosen before others.
+    vectors : callable
+        Gives the inputs' vectors, shape (len(questions), d); called only where it matters. Without
+        vectors all are drawn at random.
+    task : str
+        Draws another order for each task.
+    """
+    every = range(len(questions))
+    first = [i for i in every if questions[i].key in asked]
+    n = max(n, len(first))
+    order = first + [i for i in every if questions[i].key in given]
+    if len(set(order)) < n < len(questions):
+        embedded = vectors()
+        order += [] if embedded is None else herd(embedded).tolist()
+        drawn = np.random.default_rng([seed, zlib.crc32(task.encode())])
+        order += drawn.permutation(len(questions)).tolist()
+    return [questions[i] for i in dict.fromkeys([*order, *every])][:n]
+
+
+def choose_questions(
+    config: BenchRouterConfig, task: LabelTask, questions: list[Question], journal: Journal, n: int
+) -> list[Question]:
+    """Choose the inputs to label; see `select_inputs`."""
+    asked: set[str] = set()
+    given: set[str] = set()
+    for (key, _), cell in journal.cells.items():
+        (asked if cell.answer is not None or cell.error is not None else given).add(key)
+
+    def vectors() -> NDArray[np.float32] | None:
+        store = open_store(config)
+        version = store.current()
+        embedder = None
+        if version is not None:
+            embedder = read_artifact(store.fetch(version), config=config.embedder).embedder
+        try:
+            return _input_vectors(config, store.cache, embedder, questions, task.name)
+        except (ConfigError, EmbedderError) as error:
+            problem = f"the inputs are drawn at random, as they have no vectors: {error}"
+            task.warnings.append(problem)
+            return None
+
+    return select_inputs(questions, n, asked, given, vectors, task=task.name, seed=config.seed)
+
+
+def _input_vectors(
+    config: BenchRouterConfig,
+    cache: Path,
+    embedder: Embedder | None,
+    questions: Sequence[Question],
+    task: str,
+) -> NDArray[np.float32]:
+    """Embed the inputs as a build would, shape (n, d); see `choose_questions`.
+
+    Vectors that the configuration gives to the task's inputs are taken where they have all
+    questions; without an artifact the configured embedder is made, fitted on the inputs alone.
+    """
+    own = config.tasks.get(task)
+    if own is not None and own.embeddings is not None:
+        where = f"benchrouter.tasks.{task}"
+        rows = {prompt_key(p): i for i, p in enumerate(read_inputs(own.inputs, where))}
+        vectors = read_vectors(own.embeddings, f"{where}.embeddings")
+        if len(vectors) == len(rows) and all(q.key in rows for q in questions):
+            return normalize(vectors[[rows[q.key] for q in questions]])
+    prompts = [question.prompt for question in questions]
+    if embedder is None or isinstance(embedder, PrecomputedEmbedder):
+        embedder = make_embedder(config.embedder, prompts, seed=config.seed)
+    return embed_with_cache(embedder, prompts, cache if config.embedder.cache else None)[0]

@@ -38,10 +38,6 @@ def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
     options : mapping of str to object
         Keyword arguments of the reader, as a configuration states them.
 
-    Returns
-    -------
-    SourceTable
-
     Raises
     ------
     ConfigError
@@ -54,26 +50,26 @@ def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
             f'{path}: "{kind}" is not a kind of source. Use one of {", ".join(sorted(READERS))}.'
         )
     reader = import_module(f"{__name__}.{READERS[kind]}").read
-    known = {
+    options_of_reader = {
         name: parameter
         for name, parameter in signature(reader, eval_str=True).parameters.items()
         if parameter.kind is Parameter.KEYWORD_ONLY
     }
     checked = {}
     for name, value in options.items():
-        if name not in known:
+        if name not in options_of_reader:
             raise ConfigError(
                 f'{path}: kind {kind} has no option "{name}"; it has '
-                f"{', '.join(sorted(known)) or 'none'}."
+                f"{', '.join(sorted(options_of_reader)) or 'none'}."
             )
         try:
-            checked[name] = TypeAdapter(known[name].annotation).validate_python(value)
+            checked[name] = TypeAdapter(options_of_reader[name].annotation).validate_python(value)
         except ValidationError as error:
             expected = error.errors(include_url=False)[0]["msg"]
             raise ConfigError(
                 f"{path}: option {name} is {value!r}, but {expected[:1].lower()}{expected[1:]}."
             ) from error
-    for name, parameter in known.items():
+    for name, parameter in options_of_reader.items():
         if parameter.default is Parameter.empty and name not in checked:
             raise ConfigError(f"{path}: kind {kind} needs the option {name}; add it.")
     table: SourceTable = reader(path, **checked)

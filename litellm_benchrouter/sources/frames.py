@@ -39,10 +39,8 @@ class LazyTable:
 
     Attributes
     ----------
-    path : Path
     frame : polars.LazyFrame
         Every column of a CSV is text, and so is every column of a JSONL.
-    schema : polars.Schema
     decimal_comma : bool
         Whether "0,5" may be a number: the fields are separated by something else than commas.
     """
@@ -111,11 +109,11 @@ def scan(
     SourceError
         If the file is missing, of another kind, damaged, cut off, or without rows.
     """
-    known = format_of(path)
+    form = format_of(path)
     with refusing(path):
-        if known == "CSV":
+        if form == "CSV":
             return _scan_csv(path, separator, encoding)
-        if known == "JSONL":
+        if form == "JSONL":
             frame = _scan_jsonl(path, faults)
         else:
             frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
@@ -124,6 +122,42 @@ def scan(
         problem = str(faults) or f"{path} holds no rows"
         raise SourceError(f"{problem}; give a file with results.")
     return table
+
+
+def matching(path: Path) -> list[Path]:
+    """Return the files that a pattern names, or the path itself where it has no pattern."""
+    if path.exists() or not {"*", "?"} & {*str(path)}:
+        return [path]
+    root = Path(path.anchor)
+    files = sorted(f for f in root.glob(str(path.relative_to(root))) if f.is_file())
+    if not files:
+        raise SourceError(f"{path} matches no file; give a file, a folder or another pattern.")
+    return files
+
+
+def model_names(paths: Sequence[Path]) -> list[str]:
+    """Return models' names from those of their files, or of their folders where these tell more."""
+    for names in (
+        [path.name.removesuffix(".gz").rpartition(".")[0] for path in paths],
+        [path.parent.name for path in paths],
+    ):
+        if len(set(names)) == len(names):
+            return names
+    raise SourceError(
+        f"{paths[0]} and other files have the same name; name each file after its model."
+    )
+
+
+def file_in(folder: Path, stem: str) -> Path:
+    """Return the one file of that name in the folder, whatever its format."""
+    names = [f"{stem}{ending}" for ending in FORMATS]
+    present = [name for name in names if (folder / name).is_file()]
+    if len(present) != 1:
+        raise SourceError(
+            f"{folder} holds {' and '.join(present) or f'no {stem} file'}; a table's folder has "
+            f"one of {', '.join(names)}."
+        )
+    return folder / present[0]
 
 
 def format_of(path: Path) -> str:
@@ -136,14 +170,14 @@ def format_of(path: Path) -> str:
     """
     if not path.exists():
         raise SourceError(f"{path} does not exist; give a file or folder with results.")
-    known = FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
-    if known is None or (path.suffix.lower() == ".gz" and known != "CSV"):
+    form = FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
+    if form is None or (path.suffix.lower() == ".gz" and form != "CSV"):
         way_out = "save the sheet as CSV" if path.suffix.lower() in (".xlsx", ".xls") else "convert"
         raise SourceError(
             f"{path} is none of {', '.join(FORMATS)}, .csv.gz; {way_out}, or name the kind that "
             "reads it."
         )
-    return known
+    return form
 
 
 @contextmanager
@@ -152,13 +186,13 @@ def refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except (*_POLARS_FAULTS, OSError, UnicodeError, LookupError, EOFError) as error:
-        known = format_of(path)
+        form = format_of(path)
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        if known == "CSV" and isinstance(error, _POLARS_FAULTS):
+        if form == "CSV" and isinstance(error, _POLARS_FAULTS):
             reason = _csv_fault(path) or reason
         raise SourceError(
-            f"{path} cannot be read as {known}: {reason}; see that it is complete and really is "
-            f"{known}."
+            f"{path} cannot be read as {form}: {reason}; see that it is complete and really is "
+            f"{form}."
         ) from error
 
 

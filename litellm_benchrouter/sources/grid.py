@@ -21,7 +21,7 @@ _SLICE = 1 << 20  # results that are worked on at once
 
 @dataclass(frozen=True)
 class SourceJudgement:
-    """How a source's scores become labels: y(x, m) = 1 where the score is above eta_d.
+    """The thresholds of a source: y(x, m) = 1 where the score is above eta_d.
 
     Attributes
     ----------
@@ -43,11 +43,10 @@ class SourceJudgement:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What one source gave to the benchmark.
+    """The share of one source in the benchmark.
 
     Attributes
     ----------
-    name : str
     samples, models, tasks : int
         How many it has scores of; other sources may have scores of the same.
     scores : int
@@ -68,26 +67,24 @@ class SourceReport:
         return asdict(self)
 
 
+@dataclass
 class Placed:
     """Results of a source with the numbers that their rows and models have in the benchmark.
 
     Attributes
     ----------
-    row_of, model_of : ndarray of int64
-        Number in the benchmark of each sample and each model of the source; -1 where left out.
-    has_twins : bool
-        Whether two of its models have the same number.
-    n_correct, n_given : int
-        How many of its labels are 1, and how many of its scores are in the benchmark.
+    model_of, row_of : ndarray of int64
+        Number in the benchmark of each model and each sample of the source; -1 where left out.
     """
 
-    def __init__(self, results: pl.DataFrame, model_of: NDArray[np.int64]) -> None:
-        self.results, self.model_of = results, model_of
-        self.row_of: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-        self.numbers = [n for n in results.columns if n not in ("row", "model", "score")]
-        self.n_correct = self.n_given = 0
-        there = model_of[model_of >= 0]
-        self.has_twins = len(set(there)) < len(there)
+    results: pl.DataFrame
+    model_of: NDArray[np.int64]
+    row_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    @property
+    def numbers(self) -> list[str]:
+        """The columns of numbers besides the score."""
+        return [name for name in self.results.columns if name not in ("row", "model", "score")]
 
     def parts(self) -> Iterator[pl.DataFrame]:
         """Yield the results, some after the other, without what is left out."""
@@ -96,36 +93,6 @@ class Placed:
             model = self.model_of[part["model"].to_physical().to_numpy()]
             placed = part.with_columns(row=pl.Series(row), model=pl.Series(model))
             yield placed.filter((pl.col("row") >= 0) & (pl.col("model") >= 0))
-
-    def warnings(self, name: str) -> list[str]:
-        """Return a warning where all labels are equal."""
-        if self.n_given < 2 or 0 < self.n_correct < self.n_given:
-            return []
-        what = "correct" if self.n_correct else "wrong"
-        return [
-            f"{name}: all {self.n_given} results count as {what}, so no model can be told from "
-            "another. Check the scores and the threshold."
-        ]
-
-
-def thresholds(task: pl.Series, source: Placed, judgement: SourceJudgement) -> NDArray[np.float64]:
-    """Return eta_d of each row; raise a SourceError where only the operator can know it."""
-    default = _DEFAULT_THRESHOLD if judgement.threshold is None else judgement.threshold
-    eta = task.replace_strict(
-        dict(judgement.thresholds), default=default, return_dtype=pl.Float64
-    ).to_numpy()
-    if judgement.threshold is None:
-        is_guessed = ~task.is_in(list(judgement.thresholds))
-        for part in source.parts():
-            above = part.filter(is_guessed.gather(part["row"]), pl.col("score") > 1.000_001)
-            if above.height:
-                row, _, score = above.sort("score").row(-1)[:3]
-                raise SourceError(
-                    f"{judgement.name}: scores go up to {score:g} in task {task[row]}, so they are "
-                    "not on a scale from 0 to 1. Set `threshold` of the source: a score above it "
-                    "counts as correct."
-                )
-    return eta
 
 
 class Grid:
@@ -141,8 +108,9 @@ class Grid:
         NaN is missing.
     """
 
-    def __init__(self, sources: Sequence[Placed], n_samples: int, n_models: int) -> None:
-        shape = (n_samples, n_models)
+    def __init__(self, sources: Sequence[Placed], task: pl.Series, n_models: int) -> None:
+        self._task = task
+        shape = (len(task), n_models)
         names = sorted({name for source in sources for name in source.numbers})
         self.scores: NDArray[np.float32] = np.full(shape, np.nan, dtype=np.float32)
         self.correctness: NDArray[np.uint8] = np.full(shape, MISSING, dtype=np.uint8)
@@ -152,64 +120,94 @@ class Grid:
         # An answer without a score may have a cost; a later answer with a score replaces it.
         for source in sources:
             for part in source.parts() if source.numbers else ():
+                unscored = part.filter(pl.col("score").is_null())
                 for name in source.numbers:
-                    stated = part.filter(pl.col("score").is_null()).drop_nulls(name)
-                    self._put(self.columns[name], self._cells(stated), stated[name])
+                    stated, into = self._free(unscored.drop_nulls(name), self.columns[name])
+                    self.columns[name].put(into, _floats(stated[name]))
 
     def fill(
-        self,
-        source: Placed,
-        eta: NDArray[np.float64],
-        task: NDArray[np.int32],
-        name: str,
-        dropped: Counter[str],
-    ) -> SourceReport:
-        """Write a source's scores into the cells that have none; the first of several stays."""
+        self, source: Placed, judgement: SourceJudgement, dropped: Counter[str]
+    ) -> tuple[SourceReport, list[str]]:
+        """Write a source's scores and labels into the cells that have none; also warn of them.
+
+        Raises
+        ------
+        SourceError
+            If a score is above 1, and no threshold says which scores are correct.
+        """
+        eta = self._thresholds(source, judgement)
         has_score = np.zeros(len(eta), dtype=bool)
         models: set[int] = set()
+        before = self._counts()
         n_scores = n_differing = 0
         for part in source.parts():
             scored = part.drop_nulls("score")
             has_score[scored["row"].to_numpy()] = True
             models |= set(scored["model"].unique())
             n_scores += len(scored)
-            n_differing += self._fill(source, scored, eta)
-        n_equal = n_scores - source.n_given - n_differing
+            free, into = self._free(scored, self.scores)
+            self.correctness.put(into, free["score"].to_numpy() > eta[free["row"].to_numpy()])
+            self.scores.put(into, _floats(free["score"]))
+            for name, array in self.columns.items():
+                array.put(into, _floats(free[name]) if name in free.columns else np.nan)
+            there = self.scores.take(self._cells(scored))
+            n_differing += int(np.count_nonzero(there != _floats(scored["score"])))
+        n_given, n_correct = (int(n) for n in self._counts() - before)
+        warnings = []
+        if n_given > 1 and n_correct in (0, n_given):
+            warnings.append(
+                f"{judgement.name}: all {n_given} results count as "
+                f"{'correct' if n_correct else 'wrong'}, so no model can be told from another. "
+                "Check the scores and the threshold."
+            )
+        n_equal = n_scores - n_given - n_differing
         count(dropped, "scores that were there already", n_equal)
         count(dropped, "scores that were there already and differ (the first stays)", n_differing)
-        return SourceReport(
-            name=name,
+        report = SourceReport(
+            name=judgement.name,
             samples=int(np.count_nonzero(has_score)),
-            scores=source.n_given,
+            scores=n_given,
             models=len(models),
-            tasks=len(np.unique(task[has_score])),
+            tasks=self._task.filter(pl.Series(has_score)).n_unique(),
             dropped=dict(sorted(dropped.items())),
         )
+        return report, warnings
 
-    def _fill(self, source: Placed, part: pl.DataFrame, eta: NDArray[np.float64]) -> int:
-        """Write scores; return how many found another score in their cell."""
+    def _counts(self) -> NDArray[np.intp]:
+        """Return how many labels there are, and how many are 1."""
+        return np.array(
+            [np.count_nonzero(self.correctness != MISSING), (self.correctness == 1).sum()]
+        )
+
+    def _thresholds(self, source: Placed, judgement: SourceJudgement) -> NDArray[np.float64]:
+        """Return eta_d of each row; raise a SourceError where only the operator can know it."""
+        default = _DEFAULT_THRESHOLD if judgement.threshold is None else judgement.threshold
+        eta = self._task.replace_strict(
+            dict(judgement.thresholds), default=default, return_dtype=pl.Float64
+        )
+        if judgement.threshold is None:
+            is_guessed = ~self._task.is_in(list(judgement.thresholds))
+            for part in source.parts():
+                above = part.filter(is_guessed.gather(part["row"]), pl.col("score") > 1.000_001)
+                if above.height:
+                    row, _, score = above.sort("score").row(-1)[:3]
+                    raise SourceError(
+                        f"{judgement.name}: scores go up to {score:g} in task {self._task[row]}, "
+                        "so they are not on a scale from 0 to 1. Set `threshold` of the source: a "
+                        "score above it counts as correct."
+                    )
+        return eta.to_numpy()
+
+    def _free(
+        self, part: pl.DataFrame, array: NDArray[np.float32]
+    ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+        """Return the results whose cells are empty, and these cells.
+
+        They come in reverse: of several in one cell, the last to be written stays.
+        """
         cells = self._cells(part)
-        is_free = np.isnan(self.scores.take(cells))
-        free = part if is_free.all() else part.filter(pl.Series(is_free))
-        into = cells[is_free]
-        if source.has_twins:  # the first in the file stays
-            into, first = np.unique(into, return_index=True)
-            free = free[first]
-        labels = free["score"].to_numpy() > eta[free["row"].to_numpy()]
-        self.correctness.put(into, labels.astype(np.uint8))
-        self.scores.put(into, _floats(free["score"]))
-        for name, array in self.columns.items():
-            array.put(into, _floats(free[name]) if name in free.columns else np.nan)
-        source.n_given += len(into)
-        source.n_correct += int(np.count_nonzero(labels))
-        if len(into) == len(cells):
-            return 0
-        return int(np.count_nonzero(self.scores.take(cells) != _floats(part["score"])))
-
-    def _put(self, array: NDArray[np.float32], cells: NDArray[np.int64], values: pl.Series) -> None:
-        """Write values into the cells that have none; the first of several stays."""
         is_free = np.isnan(array.take(cells))
-        array.put(cells[is_free][::-1], _floats(values)[is_free][::-1])
+        return part.filter(pl.Series(is_free)).reverse(), cells[is_free][::-1]
 
     def _cells(self, part: pl.DataFrame) -> NDArray[np.int64]:
         cells: NDArray[np.int64] = (

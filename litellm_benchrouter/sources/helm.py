@@ -104,7 +104,7 @@ def _last_suite_first(folder: Path) -> tuple[list[tuple[int, str]], str]:
 
 @dataclass(frozen=True)
 class _Schema:
-    """What a suite's schema.json says of metrics: the main one of each group, and directions."""
+    """The metrics of a suite's schema.json: the main one of each group, and directions."""
 
     main: dict[str, str] = field(default_factory=dict)
     lower_is_better: frozenset[str] = frozenset()
@@ -172,7 +172,7 @@ def _read_run(
         rows = list(each_object(read_json(file), "", file, collector.faults))
     samples, answers = _described(run, whole, collector.faults)
     main = _main_metric(run, schema, asked, [row for _, row in rows])
-    kept = {*GUESSES, *schema.main.values(), *(asked or ())}
+    wanted_metrics = {*GUESSES, *schema.main.values(), *(asked or ())}
     for place, row in rows if samples else []:
         with collector.faults.noted(file, place):
             instance = pick(row, "instance_id", str)
@@ -185,7 +185,7 @@ def _read_run(
             numbers: dict[str, float | None] = {
                 f"metric:{name}": -value if name in schema.lower_is_better else value
                 for name, value in values.items()
-                if name in kept
+                if name in wanted_metrics
             }
             score = numbers.get(f"metric:{main}")
             if score is None:

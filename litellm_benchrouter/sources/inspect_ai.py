@@ -239,16 +239,16 @@ def _add(
 
 def _values(scores: Mapping[str, object]) -> dict[str, float | None]:
     """Return every value of every scorer; of one that gives several, as NAME.KEY."""
-    found: dict[str, float | None] = {}
+    values: dict[str, float | None] = {}
     for name, score in scores.items():
         value = lookup(score, "value")
         if isinstance(value, list):
             value = {str(i): item for i, item in enumerate(value)}
         if isinstance(value, dict):
-            found |= {f"{name}.{key}": _number(item) for key, item in value.items()}
+            values |= {f"{name}.{key}": _number(item) for key, item in value.items()}
         else:
-            found[name] = _number(value)
-    return found
+            values[name] = _number(value)
+    return values
 
 
 def _number(value: object) -> float | None:
@@ -287,6 +287,6 @@ def _reference(sample: Mapping[str, object]) -> str | None:
 def _log_likelihood(sample: Mapping[str, object]) -> float | None:
     choices = optional(sample, "output.choices", list) or [None]
     tokens = optional(choices[0], "logprobs.content", list) or []
-    known = [number(lookup(token, "logprob")) for token in tokens]
-    values = [value for value in known if value is not None]
-    return sum(values) if values and len(values) == len(known) else None
+    likelihoods = [number(lookup(token, "logprob")) for token in tokens]
+    values = [value for value in likelihoods if value is not None]
+    return sum(values) if values and len(values) == len(likelihoods) else None

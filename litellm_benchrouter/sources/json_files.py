@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.paper.benchmark import ModelFacts
 
 T = TypeVar("T")
 
@@ -20,7 +23,7 @@ _NAMES = {dict: "object", list: "list", str: "text", int: "whole number"}
 
 
 class Fault(Exception):  # noqa: N818 - it is noted and read past, not an error of its own
-    """What is wrong with a file, in words that follow its name and the place: "is not JSON"."""
+    """A fault of a file, in words that follow its name and the place: "is not JSON"."""
 
     def __init__(self, what: str, place: str = "") -> None:
         super().__init__(what)
@@ -84,13 +87,13 @@ def files_in(path: Path, *endings: str) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise SourceError(f"{path} does not exist; give the file or folder with the results.")
-    found = [
+    files = [
         Path(folder, name)
         for folder, _, names in os.walk(path)  # which does not follow links, such as HELM's latest
         for name in names
         if name.endswith(endings)
     ]
-    return sorted(found)
+    return sorted(files)
 
 
 def parse_json(content: bytes) -> Any:
@@ -116,6 +119,15 @@ def parse_json(content: bytes) -> Any:
         raise Fault("is not UTF-8 text") from error
     except (RecursionError, ValueError) as error:  # nested too deep; an integer too long
         raise Fault(f"is not JSON that can be read ({error})") from error
+
+
+def json_object(text: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a line holds, None where it holds something else."""
+    try:
+        value = json.loads(text.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def read_json(file: Path) -> Any:
@@ -219,13 +231,44 @@ def _article(noun: str) -> str:
 
 def pick_objects(document: object, key: str) -> list[dict[str, Any]]:
     """Return the list that has to lie under a key and to hold objects; raises `Fault` as `pick`."""
-    found = pick(document, key, list)
-    if not all(isinstance(item, dict) for item in found):
+    items = pick(document, key, list)
+    if not all(isinstance(item, dict) for item in items):
         raise Fault(f"has at {key} a list of something else than objects")
-    return found
+    return items
 
 
 def first_of(asked: str | Sequence[str], there: Sequence[str]) -> str | None:
     """Return the first of the names asked for that is there."""
     names = [asked] if isinstance(asked, str) else asked
     return next((name for name in names if name in there), None)
+
+
+def read_facts(path: Path, dropped: Counter[str]) -> dict[str, ModelFacts]:
+    """Read `models.json`: model -> {params_b, prices, mean_cost_usd, mean tokens}."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} is not valid JSON ({error}). Correct or remove it.") from error
+    if not isinstance(document, dict) or not all(isinstance(v, dict) for v in document.values()):
+        raise SourceError(f"{path} is not an object of objects; write {{MODEL: {{params_b: 7}}}}.")
+    names = [field.name for field in fields(ModelFacts) if field.name != "price_source"]
+    facts = {}
+    for model, stated in document.items():
+        for name, value in stated.items():
+            if name not in names:
+                dropped[f'values of the unknown model fact "{name}"'] += 1
+            elif value is not None and not _is_amount(value):
+                raise SourceError(
+                    f"{path}: {name} of {model} is {value!r}; give a number that is not negative."
+                )
+        facts[model] = ModelFacts(**{name: stated.get(name) for name in names})
+    return facts
+
+
+def _is_amount(value: object) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value >= 0
+    )

@@ -87,10 +87,10 @@ def read(
     if prompt not in ("input", "request") and not prompt.startswith("doc."):
         raise SourceError(f'prompt is "{prompt}"; choose among input, request and doc.FIELD.')
     collector = Collector(path)
-    found = files_in(path, ".jsonl")
-    named = [file for file in found if file.name.startswith("samples_")]
+    files = files_in(path, ".jsonl")
+    named = [file for file in files if file.name.startswith("samples_")]
     runs: dict[tuple[str, str], _Run] = {}
-    for file in named or found:
+    for file in named or files:
         with collector.faults.noted(file):
             run = _Run.of(file, collector.faults)
             other = runs.setdefault((run.task, run.model), run)
@@ -250,10 +250,10 @@ def _requests(row: Mapping[str, object]) -> list[list[object]]:
         list(request.values()) if isinstance(request, dict) else request
         for request in (arguments if isinstance(arguments, list) else [])
     ]
-    found = [request for request in requests if isinstance(request, list) and request]
-    if not found:
+    complete = [request for request in requests if isinstance(request, list) and request]
+    if not complete:
         raise Fault("has no arguments")
-    return found
+    return complete
 
 
 def _prompt(
@@ -320,7 +320,7 @@ def _log_likelihood(row: Mapping[str, object]) -> float | None:
     if "acc_mutual_info" in row:  # the second half is the options without the question
         options = options[: len(options) // 2]
     try:
-        known = [number(float(likelihood)) for likelihood, _ in options]
+        likelihoods = [number(float(likelihood)) for likelihood, _ in options]
     except (TypeError, ValueError, OverflowError):
         return None
-    return max((value for value in known if value is not None), default=None)
+    return max((value for value in likelihoods if value is not None), default=None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,9 @@ from numpy.typing import NDArray
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts, mean
 from litellm_benchrouter.sources.frames import listed
-from litellm_benchrouter.sources.grid import (
-    Grid,
-    Placed,
-    SourceJudgement,
-    SourceReport,
-    thresholds,
-)
+from litellm_benchrouter.sources.grid import Grid, Placed, SourceJudgement, SourceReport
 from litellm_benchrouter.sources.record import SourceTable
-from litellm_benchrouter.sources.tidy import OF_SAMPLE, SAMPLE, count, models_of, united
+from litellm_benchrouter.sources.tidy import OF_SAMPLE, SAMPLE, count, models_of, one_each
 
 __all__ = ["MergeReport", "SourceJudgement", "SourceReport", "merge"]
 
@@ -31,7 +25,7 @@ _FAMILY = 0.5  # of a task's prompts, from which on another task that has them t
 
 @dataclass(frozen=True)
 class MergeReport:
-    """How the benchmark came about.
+    """The sources of a benchmark, and warnings about it.
 
     Attributes
     ----------
@@ -72,7 +66,6 @@ def merge(
 
     Parameters
     ----------
-    tables : sequence of (SourceTable, SourceJudgement)
     aliases : mapping of str to str
         Other name of a model -> its name in the benchmark.
     facts : mapping of str to ModelFacts
@@ -84,7 +77,6 @@ def merge(
     -------
     Benchmark
         Samples in the order of the sources and of their files, tasks and models sorted by name.
-    MergeReport
 
     Raises
     ------
@@ -99,16 +91,14 @@ def merge(
     models, warnings, placed = _models(tables, aliases, facts, keep_models, dropped)
     for s, source in enumerate(placed):
         source.row_of = samples.filter(source=s)["row"].to_numpy().astype(np.int64)
-    rows = _with_scores(_rows(samples), placed, dropped)
+    rows = _with_scores(one_each(samples, "row"), placed, dropped)
     tasks = sorted(rows["task"].unique())
-    task = rows["task"].cast(pl.Enum(tasks)).to_physical().to_numpy().astype(np.int32)
-    grid = Grid(placed, len(rows), len(models))
+    grid = Grid(placed, rows["task"], len(models))
     reports = []
     for source, (table, judgement), left_out in zip(placed, tables, dropped, strict=True):
-        eta = thresholds(rows["task"], source, judgement)
-        reports.append(grid.fill(source, eta, task, judgement.name, left_out))
-        warnings += [f"{judgement.name}: {warning}" for warning in table.warnings]
-        warnings += source.warnings(judgement.name)
+        report, of_source = grid.fill(source, judgement, left_out)
+        reports.append(report)
+        warnings += [f"{judgement.name}: {warning}" for warning in table.warnings] + of_source
         unused = sorted(set(judgement.thresholds) - set(table.samples["task"].unique()))
         if unused:
             warnings.append(
@@ -117,7 +107,7 @@ def merge(
     benchmark = Benchmark(
         sample_ids=rows["sample_id"].to_list(),
         prompts=rows["prompt"].to_list(),
-        task=task,
+        task=rows["task"].cast(pl.Enum(tasks)).to_physical().to_numpy().astype(np.int32),
         tasks=tuple(tasks),
         models=tuple(models),
         correctness=grid.correctness,
@@ -172,18 +162,25 @@ def _samples(tables: Sequence[tuple[SourceTable, SourceJudgement]]) -> pl.DataFr
             "its own."
         )
     numbered = different.select("sample_id").with_row_index("row")
-    return united(samples.join(numbered, on="sample_id", how="left", maintain_order="left"))
+    return _united(samples.join(numbered, on="sample_id", how="left", maintain_order="left"))
 
 
-def _rows(samples: pl.DataFrame) -> pl.DataFrame:
-    """Return one line a row of the benchmark, from the first source that has the sample."""
-    rows = samples.unique("row", keep="first", maintain_order=True)
-    if len(rows) < len(samples):
-        texts = samples.group_by("row", maintain_order=True).agg(
-            pl.col(OF_SAMPLE).drop_nulls().first()
-        )
-        rows = rows.update(texts, on="row")
-    return rows
+def _united(samples: pl.DataFrame) -> pl.DataFrame:
+    """Give the groups of several sources that share a sample (`row`) one name, the first."""
+    pairs = samples.select("row", "group").drop_nulls().unique(maintain_order=True)
+    if not pairs["row"].is_duplicated().any():
+        return samples
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names = pairs["group"].unique(maintain_order=True)
+    group = pairs["group"].cast(pl.Enum(names)).to_physical().to_numpy()
+    node = len(names) + pairs["row"].to_numpy().astype(np.int64)  # of each sample
+    size = int(node.max()) + 1
+    edges = (np.ones(len(pairs)), (group, node))
+    _, part = connected_components(coo_array(edges, shape=(size, size)), directed=False)
+    _, first, of_name = np.unique(part[: len(names)], return_index=True, return_inverse=True)
+    return samples.with_columns(pl.col("group").replace_strict(names, names[first][of_name]))
 
 
 def _models(
@@ -268,23 +265,21 @@ def _facts(
             stated.get(aliases.get(name, name), []).append(of_source)
     means = {name: mean(columns[name]) for name in _RECORDED if name in columns}
     for m, model in enumerate(models if means else ()):
-        told: dict[str, Any] = {}
-        for name, fact in _RECORDED.items():
-            value = means[name][m] if name in means else np.nan
-            if not np.isnan(value) and (value or name == "cost_usd"):
-                told[fact] = float(value)
-        stated[model].append(ModelFacts(**told))
-    names = [fact.name for fact in fields(ModelFacts)]
-    return {
-        model: ModelFacts(
-            **{
-                name: next((v for fact in several if (v := getattr(fact, name)) is not None), None)
-                for name in names
-            }
-        )
-        for model, several in stated.items()
-        if several
-    }
+        recorded = {name: float(values[m]) for name, values in means.items()}
+        facts_recorded: dict[str, Any] = {
+            _RECORDED[name]: value
+            for name, value in recorded.items()
+            if not np.isnan(value) and (value or name == "cost_usd")
+        }
+        stated[model].append(ModelFacts(**facts_recorded))
+    merged = {}
+    for model, several in stated.items():
+        stated_facts = [
+            {n: v for n, v in asdict(each).items() if v is not None} for each in several
+        ]
+        if stated_facts:
+            merged[model] = ModelFacts(**dict(ChainMap(*stated_facts)))
+    return merged
 
 
 _RECORDED = {  # tokens are 0 where a tool does not count them
@@ -297,13 +292,7 @@ _RECORDED = {  # tokens are 0 where a tool does not count them
 def _warnings_about(benchmark: Benchmark, rows: pl.DataFrame, all_tasks: pl.Series) -> list[str]:
     """Say what makes the averages or the neighbours less than they seem.
 
-    Parameters
-    ----------
-    benchmark : Benchmark
-    rows : polars.DataFrame
-        `task` and `prompt` of its samples.
-    all_tasks : polars.Series of str
-        Tasks of all samples that the sources had.
+    `rows` has task and prompt of each sample, `all_tasks` the tasks of all that the sources had.
     """
     warnings = []
     lost = sorted(set(all_tasks.unique()) - set(benchmark.tasks))
@@ -331,8 +320,8 @@ def _warnings_about(benchmark: Benchmark, rows: pl.DataFrame, all_tasks: pl.Seri
             f"{repeated} samples repeat the prompt of another sample of their task under another "
             "id (sources that share samples must share their ids)."
         )
-    n_tasks = pairs.with_columns(is_shared=pl.len().over("prompt") > 1)
-    of_task = n_tasks.group_by("task").agg(pl.col("is_shared").mean()).sort("task")
+    shared = pairs.with_columns(is_shared=pl.len().over("prompt") > 1)
+    of_task = shared.group_by("task").agg(pl.col("is_shared").mean()).sort("task")
     families = of_task.filter(pl.col("is_shared") >= _FAMILY)["task"].to_list()
     if families:
         warnings.append(

@@ -52,9 +52,9 @@ def read(path: Path, *, metric: str = "bertscore", rankers: list[str] | None = N
         If the path does not exist, nothing in it is in this form, or no candidate has the metric.
     """
     collector = Collector(path)
-    found = files_in(path, ".jsonl", ".json")
-    for file in found:
-        if file.suffix == ".json" and file.with_suffix(".jsonl") in found:
+    files = files_in(path, ".jsonl", ".json")
+    for file in files:
+        if file.suffix == ".json" and file.with_suffix(".jsonl") in files:
             continue
         split = file.name.partition(_PREPARED)[0] if _PREPARED in file.name else None
         for place, row in json_objects(file, collector.faults):

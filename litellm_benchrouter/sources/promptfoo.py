@@ -112,8 +112,8 @@ def _add(
     variables = optional(row, "vars", dict) or {}
     is_whole = prompt == "request"
     sent = question(pick(row, "prompt.raw", str)) if is_whole else pick(row, prompt, str)
-    known = {name: value for name, value in variables.items() if not name.startswith("_")}
-    described = json.dumps([task, sent, known], sort_keys=True)
+    shown = {name: value for name, value in variables.items() if not name.startswith("_")}
+    described = json.dumps([task, sent, shown], sort_keys=True)
     sample = Sample(
         sample_id=f"{task}/{hashlib.sha256(described.encode()).hexdigest()[:16]}",
         task=task,
@@ -121,12 +121,12 @@ def _add(
         reference=_reference(row, variables),
     )
     usage = optional(row, "tokenUsage", dict) or {}
-    told = usage if usage.get("total") else {}  # zeros where the provider does not say
+    tokens = usage if usage.get("total") else {}  # zeros where the provider does not say
     cost = number(lookup(row, "response.cost"))
     numbers = {
         "cost_usd": (number(row.get("cost")) or None) if cost is None else cost,
-        "prompt_tokens": number(told.get("prompt")),
-        "completion_tokens": number(told.get("completion")),
+        "prompt_tokens": number(tokens.get("prompt")),
+        "completion_tokens": number(tokens.get("completion")),
     }
     if row.get("failureReason") == _ERROR or (
         # Versions without a failureReason: an error, and nothing that was graded.

@@ -1,4 +1,4 @@
-"""What every reader returns, and the collector that readers of a tool's files fill."""
+"""The table that every reader returns, and the collector that fills it."""
 
 from __future__ import annotations
 
@@ -97,8 +97,6 @@ class Sample(NamedTuple):
 
     Attributes
     ----------
-    sample_id, task, prompt : str
-    reference, split, group : str or None
     identity : str or None
         What must agree wherever this id occurs; default: the prompt.
     """
@@ -151,8 +149,6 @@ class Collector:
 
         Parameters
         ----------
-        sample : Sample
-        model : str
         score : float or None
             None where the result is missing.
         numbers : mapping of str to float or None
@@ -234,10 +230,12 @@ class Collector:
         if "log_likelihood" not in results.columns:
             return results
         is_told = (pl.col("log_likelihood") != 0).any().over("model", task.gather(results["row"]))
-        told = results.with_columns(pl.when(is_told).then("log_likelihood").alias("log_likelihood"))
-        n_zero = results["log_likelihood"].count() - told["log_likelihood"].count()
+        cleaned = results.with_columns(
+            pl.when(is_told).then("log_likelihood").alias("log_likelihood")
+        )
+        n_zero = results["log_likelihood"].count() - cleaned["log_likelihood"].count()
         count(self.dropped, "log-likelihoods that are zero throughout a task", n_zero)
-        return told if told["log_likelihood"].count() else told.drop("log_likelihood")
+        return cleaned if cleaned["log_likelihood"].count() else cleaned.drop("log_likelihood")
 
     def _nothing(
         self, tool: str, option: str, asked: str | Sequence[str] | None, metrics: Sequence[str]

@@ -12,32 +12,25 @@ import polars as pl
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
-from litellm_benchrouter.sources.columns import (
-    NO_MODEL,
-    TableFile,
-    file_in,
-    matching,
-    model_names,
-    no_model,
-    read_facts,
-    refuse_a_doubtful_model,
-    require,
-)
-from litellm_benchrouter.sources.frames import listed, scan
-from litellm_benchrouter.sources.json_files import Faults
+from litellm_benchrouter.sources.frames import file_in, listed, matching, model_names, scan
+from litellm_benchrouter.sources.json_files import Faults, read_facts
 from litellm_benchrouter.sources.record import SourceTable, question
 from litellm_benchrouter.sources.tidy import (
+    NO_MODEL,
     SAMPLE,
+    TableFile,
     as_number,
     as_text,
     complete,
     count,
-    identified,
+    distinct_samples,
     is_number,
     lost_models,
+    no_model,
     one_each,
     placed,
-    positions_of,
+    refuse_a_doubtful_model,
+    require,
     useful_samples,
 )
 
@@ -116,22 +109,24 @@ def read(
     if path.is_dir():
         paths = [file_in(path, stem) for stem in ("samples", "scores")]
         files = reading.opened(paths, theirs, separator, encoding)
-        reading.set_constant(files[:1], "task", task)
-        reading.choose_metric(files[1:], metric)
+        files[0].set_constant("task", task)
+        files[1].choose_metric(metric)
         samples, results, n_rows = reading.folder(*files)
         if (path / "models.json").exists():
             facts = read_facts(path / "models.json", reading.dropped)
     else:
         paths = matching(path)
         files = reading.opened(paths, theirs, separator, encoding)
-        reading.set_constant(files, "task", task)
+        for file in files:
+            file.set_constant("task", task)
         is_long = any({"model", "score"} & {*file.names} for file in files) or model is not None
         if is_long or len(files) > 1:
-            reading.set_constant(files, "model", model)
+            for file in files:
+                file.set_constant("model", model)
+                file.choose_metric(metric)
             if paths != [path]:
                 for file, name in zip(files, model_names(paths), strict=True):
                     file.constants.setdefault("model", name)
-            reading.choose_metric(files, metric)
             samples, results, n_rows = reading.long(files)
         elif metric is None and not rankers:
             samples, results, n_rows = reading.wide(files[0], models)
@@ -145,7 +140,7 @@ def read(
 
 @dataclass
 class _Reading:
-    """What is read under one path, and what was left out of it."""
+    """The state of reading one path, with what was left out."""
 
     path: Path
     words: dict[str, float]
@@ -160,43 +155,18 @@ class _Reading:
         tables = [scan(p, self.faults, separator=form[0], encoding=form[1]) for p in paths]
         there = list(dict.fromkeys(name for table in tables for name in table.schema))
         for our, name in theirs.items():
-            if name not in there and name.partition(".")[0] not in there:
+            if not {name, name.partition(".")[0]} & {*there}:
                 raise SourceError(
                     f'{self.path} has no column "{name}" to take for "{our}"; it has '
                     f"{listed(there)}."
                 )
         files = []
         for table in tables:
-            here = {
-                our: name
-                for our, name in theirs.items()
-                if name in table.schema or name.partition(".")[0] in table.schema
-            }
+            columns = {*table.schema}
+            here = {o: n for o, n in theirs.items() if {n, n.partition(".")[0]} & columns}
             rest = {n: n for n in table.schema if n not in {*here, *here.values()}}
             files.append(TableFile(table, rest | here, {}))
         return files
-
-    def set_constant(self, files: Sequence[TableFile], name: str, value: str | None) -> None:
-        """Give a column that the files do not have one value."""
-        for file in files if value is not None else []:
-            if name in file.names:
-                raise SourceError(
-                    f'{file.table.path} has a column "{name}"; leave out the option {name}: '
-                    f"{value}."
-                )
-            file.constants[name] = str(value)
-
-    def choose_metric(self, files: Sequence[TableFile], metric: str | None) -> None:
-        """Take a column of the metrics for the score."""
-        for file in files if metric is not None else []:
-            name = f"metric:{str(metric).removeprefix('metric:')}"
-            if name not in file.names:
-                metrics = [column for column in file.names if column.startswith("metric:")]
-                raise SourceError(
-                    f'{file.table.path} has no column "{name}"; its metrics are {listed(metrics)}.'
-                )
-            new = {"score": "metric:score", name: "score"}
-            file.names = {new.get(our, our): their for our, their in file.names.items()}
 
     def collect(
         self, file: TableFile, texts: Sequence[str], numbers: Sequence[str]
@@ -250,11 +220,9 @@ class _Reading:
         frame = complete(frame, ("sample_id", "task", "model"), self.dropped)
         texts = [name for name in SAMPLE if name in frame.columns]
         distinct = frame.select(texts).unique(maintain_order=True)
-        described = identified(_plain(distinct).with_row_index("key"))
-        samples = one_each(described.drop("key"))
-        row_of = np.full(distinct.height, -1)
-        row_of[described["key"].to_numpy()] = positions_of(described, samples)
-        rows = distinct.with_columns(row=pl.Series(row_of, dtype=pl.Int64))
+        lines = _plain(distinct).with_row_index("source_row")
+        samples, row_of = distinct_samples(lines, distinct.height)
+        rows = distinct.with_columns(row=pl.Series(row_of))
         results = frame.join(rows, on=texts, how="left", nulls_equal=True, maintain_order="left")
         results = results.drop(texts)
         is_gone = results["row"] < 0
@@ -267,7 +235,7 @@ class _Reading:
             other = "another prompt under the same sample_id"
             self.warnings += lost_models(by_model, results["model"], other)
         results = self.counted(results, [n for n in results.columns if is_number(n)])
-        return samples.with_row_index("source_row"), results, samples.height
+        return samples.drop("source_row").with_row_index("source_row"), results, samples.height
 
     def counted(self, results: pl.DataFrame, numbers: Sequence[str]) -> pl.DataFrame:
         """Count what is no number (NaN) or is empty, and make it null."""
@@ -312,21 +280,19 @@ class _Reading:
             refuse_a_doubtful_model(file.table.path, frame.select(columns))
         lines = _plain(frame.select(texts)).with_row_index("source_row")
         lines = complete(lines, ("sample_id", "task"), self.dropped)
-        kept = identified(lines)
-        count(self.dropped, "rows whose sample_id had another prompt", lines.height - kept.height)
-        samples = one_each(kept)
-        row_of = np.full(frame.height, -1)
-        row_of[kept["source_row"].to_numpy()] = positions_of(kept, samples)
-        row = pl.Series("row", row_of)
-        enum = pl.Enum([named.get(name) or name for name in columns])
-        parts = []
-        for name in columns:
-            is_there = (row >= 0) & frame[name].is_not_null()
-            model = pl.lit(named.get(name) or name, enum).alias("model")
-            part = pl.DataFrame([row.cast(pl.UInt32, strict=False), frame[name].alias("score")])
-            parts.append(part.filter(is_there).select("row", model, "score"))
-            frame = frame.drop(name)
-        return samples, pl.concat(parts), len(row)
+        samples, row_of = distinct_samples(lines, frame.height)
+        n_gone = lines.height - int(np.count_nonzero(row_of >= 0))
+        count(self.dropped, "rows whose sample_id had another prompt", n_gone)
+        placed_rows = frame.select(*columns, row=pl.Series(row_of)).filter(pl.col("row") >= 0)
+        model_of = {name: named.get(name) or name for name in columns}
+        enum = pl.Enum(list(dict.fromkeys(model_of.values())))
+        parts = [
+            placed_rows.select(
+                pl.col("row").cast(pl.UInt32), model=pl.lit(model_of[name], enum), score=name
+            ).drop_nulls("score")
+            for name in columns
+        ]
+        return samples, pl.concat(parts), frame.height
 
     def finished(
         self,

@@ -22,6 +22,7 @@ from litellm_benchrouter.config import TaskConfig
 from litellm_benchrouter.conversation.text import last_user_turn
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.sources.frames import listed, read_frame
+from litellm_benchrouter.sources.json_files import json_object
 
 JSON_LINES = (".jsonl", ".ndjson")
 """Endings of files with one JSON value a line."""
@@ -99,8 +100,8 @@ def read_labels(
         )
     if unknown_inputs:
         warnings.append(
-            f"{path}: {unknown_inputs} labels are of prompts that are not among the task's inputs; "
-            f"a prompt has to be the same to the letter."
+            f"{path}: {unknown_inputs} labels are of prompts that are not among the task's inputs. "
+            f"A prompt has to be the same to the letter."
         )
     return out
 
@@ -109,8 +110,8 @@ def _lines(path: Path, warnings: list[str]) -> Iterator[tuple[str, Mapping[str, 
     """Yield each label with its place in words."""
     if path.suffix.lower() in _TABLES:
         frame = read_frame(path)
-        kept = [name for name in _COLUMNS if name in frame.columns]
-        for number, row in enumerate(frame.select(kept).iter_rows(named=True), start=1):
+        columns = [name for name in _COLUMNS if name in frame.columns]
+        for number, row in enumerate(frame.select(columns).iter_rows(named=True), start=1):
             yield f"row {number}", row
         return
     try:
@@ -121,11 +122,8 @@ def _lines(path: Path, warnings: list[str]) -> Iterator[tuple[str, Mapping[str, 
     for number, text in enumerate(lines, start=1):
         if not text.strip():
             continue
-        try:
-            line = json.loads(text.removeprefix(b"\xef\xbb\xbf"))
-        except (ValueError, RecursionError):
-            line = None
-        if isinstance(line, dict):
+        line = json_object(text)
+        if line is not None:
             yield f"line {number}", line
         elif number < len(lines):
             broken.append(number)
@@ -137,7 +135,7 @@ def _lines(path: Path, warnings: list[str]) -> Iterator[tuple[str, Mapping[str, 
 
 
 class Label(NamedTuple):
-    """What a line of labels says: `score` is None where there is none or it is taken back."""
+    """A line of labels; `score` is None where there is none or it is taken back."""
 
     key: str
     model: str
@@ -195,9 +193,23 @@ def read_task_inputs(tasks: Mapping[str, TaskConfig]) -> dict[str, list[str]]:
 
 
 def read_inputs(path: Path, where: str) -> list[str]:
+    """Read example inputs; see `read_entries`."""
+    return [entry.prompt for entry in read_entries(path, where)]
+
+
+class Entry(NamedTuple):
+    """An example input: its place in words, the text to route on, and the fields of its line."""
+
+    place: str
+    prompt: str
+    fields: Mapping[str, Any]
+
+
+def read_entries(path: Path, where: str) -> list[Entry]:
     """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line.
 
-    Of a line with `messages` the last user turn counts, as in a request.
+    Of a line with `messages` the last user turn counts, as in a request. `where` is the option or
+    key that names the file.
 
     Raises
     ------
@@ -210,27 +222,28 @@ def read_inputs(path: Path, where: str) -> list[str]:
     except OSError as error:
         raise ConfigError(f"{where}: cannot read {path} ({error.strerror}).") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{where}: {path} is not UTF-8 text; save it as such.") from error
-    inputs = []
+        raise ConfigError(f"{where}: {path} is not UTF-8 text. Save it as UTF-8.") from error
+    is_json = path.suffix.lower() in JSON_LINES
+    entries = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        inputs.append(_prompt(path, number, line) if path.suffix.lower() in JSON_LINES else line)
-    if not any(text.strip() for text in inputs):
-        raise ConfigError(f"{where}: {path} holds no inputs; give one a line.")
-    return [text for text in inputs if text.strip()]
+        if line.strip():
+            place = f"{path}, line {number}"
+            entries.append(_entry(place, line) if is_json else Entry(place, line, {"prompt": line}))
+    entries = [entry for entry in entries if entry.prompt.strip()]
+    if not entries:
+        raise ConfigError(f"{where}: {path} holds no inputs. Give one a line.")
+    return entries
 
 
-def _prompt(path: Path, number: int, line: str) -> str:
+def _entry(place: str, line: str) -> Entry:
     try:
-        entry: Any = json.loads(line)
+        value: Any = json.loads(line)
     except ValueError as error:
-        raise ConfigError(f"{path}, line {number} is not JSON ({error}).") from error
-    found = entry.get("prompt", entry.get("input")) if isinstance(entry, dict) else entry
-    if found is None and isinstance(entry, dict):
-        found = last_user_turn(entry.get("messages"), {}) or None
-    if not isinstance(found, str):
-        raise ConfigError(
-            f'{path}, line {number} has no text; give {{"prompt": "..."}} on every line.'
-        )
-    return found
+        raise ConfigError(f"{place} is not JSON ({error}).") from error
+    fields = value if isinstance(value, dict) else {"prompt": value}
+    prompt = fields.get("prompt", fields.get("input"))
+    if prompt is None:
+        prompt = last_user_turn(fields.get("messages"), {}) or None
+    if not isinstance(prompt, str):
+        raise ConfigError(f'{place} has no text. Give {{"prompt": "..."}} on every line.')
+    return Entry(place, prompt, fields)

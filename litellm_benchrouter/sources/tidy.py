@@ -1,10 +1,13 @@
-"""Rules of what a table leaves out, each counted in words that a report shows."""
+"""The meaning of a table's columns, and the rows that are left out and counted."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.frames import listed
+from litellm_benchrouter.sources.frames import LazyTable, listed
 
 OF_SAMPLE = ("reference", "split", "group")
 """The columns of text that a sample may lack."""
@@ -24,14 +27,27 @@ LEFT_OUT = -1
 """In place of a sample's position: it is not wanted, or has no prompt."""
 
 _NUMBERS = ("score", "cost_usd", "prompt_tokens", "completion_tokens", "log_likelihood")
-_PREFIXES = ("metric:", "ranker:")
 _WORDS = {"true": "1", "false": "0"}
 _MOST_LOST = 0.5  # of a model's results, beyond which a warning names it
+_MANY = 20  # different scores of a model, where all others have two
 
 
 def is_number(name: str) -> bool:
     """Say whether a column holds something about an answer."""
-    return name in _NUMBERS or name.startswith(_PREFIXES)
+    return name in _NUMBERS or name.startswith(("metric:", "ranker:"))
+
+
+NO_MODEL = re.compile(
+    r"|source_row|unnamed: ?\d+|(.*_)?(id|idx|index|uuid|row|line|key|seed|epoch|fold|turns?)"
+    r"|(.*_)?(length|len|chars|tokens|usd|cost|price|latency|duration|runtime|elapsed|seconds|count)"
+    r"|(latency|time|duration|runtime|elapsed|tokens|cost|price)_.*|(n|num|is|has)_.*"
+    r"|nr|no|number|year|date|time|timestamp|created_at|difficulty|level|rank|weight|points"
+    r"|group|cluster|family|template"
+    r"|(.*_)?(accuracy|faithfulness|relevancy|relevance|precision|recall|correctness|similarity)"
+    r"|f1|bleu|rouge.*|exact_match|confidence|toxicity",
+    re.IGNORECASE,
+)
+"""Names of columns that hold numbers and are no models."""
 
 
 def count(dropped: Counter[str], words: str, n: int) -> None:
@@ -54,16 +70,7 @@ def as_number(
     """Return a column as Float64: null where it is empty, NaN where it is no finite number.
 
     "0.5" is a number, true is 1 and false is 0, "90 %" is 0.9, and what a float32 cannot hold is
-    none.
-
-    Parameters
-    ----------
-    column : polars.Expr
-    dtype : polars.DataType
-    words : mapping of str to float
-        Further words that stand for a number, in lower case.
-    decimal_comma : bool
-        Read "0,5" as 0.5.
+    none. `words`, in lower case, stand for further numbers; `decimal_comma` reads "0,5" as 0.5.
     """
     if dtype.is_numeric() or dtype == pl.Boolean:
         is_filled, numbers = column.is_not_null(), column.cast(pl.Float64)
@@ -80,6 +87,116 @@ def as_number(
         is_filled, numbers = column.is_not_null(), pl.lit(None, pl.Float64)
     is_finite = numbers.cast(pl.Float32).is_finite()
     return pl.when(is_finite).then(numbers).when(is_filled).then(pl.lit(float("nan")))
+
+
+@dataclass
+class TableFile:
+    """A file, our name of each column -> the file's, and columns that it does not have."""
+
+    table: LazyTable
+    names: dict[str, str]
+    constants: dict[str, str]
+
+    def set_constant(self, name: str, value: str | None) -> None:
+        """Give a column that the file does not have one value."""
+        if value is not None and name in self.names:
+            raise SourceError(
+                f'{self.table.path} has a column "{name}"; leave out the option {name}: {value}.'
+            )
+        if value is not None:
+            self.constants[name] = str(value)
+
+    def choose_metric(self, metric: str | None) -> None:
+        """Take the column `metric:METRIC` for the score."""
+        name = f"metric:{(metric or '').removeprefix('metric:')}"
+        if metric is not None and name not in self.names:
+            metrics = [column for column in self.names if column.startswith("metric:")]
+            raise SourceError(
+                f'{self.table.path} has no column "{name}"; its metrics are {listed(metrics)}.'
+            )
+        new = {} if metric is None else {"score": "metric:score", name: "score"}
+        self.names = {new.get(our, our): their for our, their in self.names.items()}
+
+    @property
+    def columns(self) -> list[str]:
+        return [*self.names, *(name for name in self.constants if name not in self.names)]
+
+    def column(self, name: str) -> tuple[pl.Expr, pl.DataType]:
+        """Return a column under the file's name of it, and its type."""
+        schema, theirs = self.table.schema, self.names.get(name)
+        if theirs is None:
+            return pl.lit(self.constants[name]), pl.String()
+        if theirs in schema:
+            return pl.col(theirs), schema[theirs]
+        outer, _, key = theirs.partition(".")
+        if schema[outer] in (pl.String, pl.Categorical):
+            return pl.col(outer).cast(pl.String).str.json_path_match(f"$.{key}"), pl.String()
+        column = pl.col(outer)
+        for part in key.split("."):
+            column = column.struct.field(part)
+        return column, self.table.frame.select(column).collect_schema().dtypes()[0]
+
+    def text(self, name: str) -> pl.Expr:
+        column, dtype = self.column(name)
+        if name == "prompt" and isinstance(dtype, pl.List):  # a chat
+            column = column.map_elements(
+                lambda chat: json.dumps(chat.to_list()), return_dtype=pl.String
+            )
+        elif dtype.is_nested() or dtype == pl.Binary:
+            raise SourceError(
+                f'{self.table.path} holds {dtype} in its column "{name}"; give text, one value a '
+                "row."
+            )
+        return as_text(column, name)
+
+
+def require(file: TableFile, names: Sequence[str]) -> None:
+    """Raise a SourceError where a column is missing."""
+    ways = {
+        "task": ", or give the option task",
+        "model": ", or give the option model, or as path a pattern of files named after the models",
+    }
+    for name in names:
+        if name not in file.columns:
+            raise SourceError(
+                f'{file.table.path} has no column "{name}" (it has {listed(file.columns)}); say '
+                f"which one it is with columns: {{{name}: THEIRS}}{ways.get(name, '')}."
+            )
+
+
+def no_model(file: TableFile, others: Sequence[str]) -> str:
+    """Say that no column holds a model's scores, and what might."""
+    for name in others:
+        column, dtype = file.column(name)
+        if dtype == pl.String:
+            some = file.table.frame.select(column.alias(name)).head(1_000).collect()[name]
+            words = some.drop_nulls().unique(maintain_order=True).to_list()
+            if 1 < len(words) <= 5 and max(map(len, words)) < 20:
+                meaning = ", ".join(f"{word}: ..." for word in words)
+                return (
+                    f'{file.table.path} has no column of numbers, but "{name}" holds '
+                    f"{listed(words)}; say what they mean with options: {{words: {{{meaning}}}}}."
+                )
+    return (
+        f"{file.table.path} has no column with a model's scores (it has {listed(file.columns)}); a "
+        "wide table has one column a model, a long one has the columns model and score. Name the "
+        "models with options: {models: [...]} where their names look like something else."
+    )
+
+
+def refuse_a_doubtful_model(path: Path, scores: pl.DataFrame) -> None:
+    """Refuse a column of numbers that do not look like the scores of the other columns."""
+    names = scores.columns
+    outside = [n for n in names if ((scores[n] < 0) | (scores[n] > 1)).any()]
+    n_values = {n: scores[n].drop_nulls().n_unique() for n in names}
+    fine = [n for n in names if n_values[n] > _MANY]
+    for doubtful, how in ((outside, "outside [0, 1]"), (fine, "many different values")):
+        rest = [n for n in names if n not in doubtful]
+        if doubtful and rest and (doubtful is outside or max(n_values[n] for n in rest) <= 2):
+            raise SourceError(
+                f"{path}: the columns {listed(doubtful)} hold {how}, and {listed(rest)} do not. "
+                f"Name those that are models with options: {{models: [{', '.join(rest)}]}}."
+            )
 
 
 def complete(frame: pl.DataFrame, names: Sequence[str], dropped: Counter[str]) -> pl.DataFrame:
@@ -108,14 +225,11 @@ def identified(frame: pl.DataFrame) -> pl.DataFrame:
         return frame.join(
             pairs, on=["task", "prompt"], how="left", nulls_equal=True, maintain_order="left"
         )
-    n_tasks = frame.group_by("sample_id").agg(pl.col("task").n_unique().alias("n"))
-    shared = n_tasks.filter(pl.col("n") > 1)["sample_id"]
-    if not shared.is_empty():
-        frame = frame.with_columns(
-            sample_id=pl.when(pl.col("sample_id").is_in(shared.implode()))
-            .then(pl.concat_str("task", pl.lit("/"), "sample_id"))
-            .otherwise("sample_id")
-        )
+    frame = frame.with_columns(
+        sample_id=pl.when(pl.col("task").n_unique().over("sample_id") > 1)
+        .then(pl.concat_str("task", pl.lit("/"), "sample_id"))
+        .otherwise("sample_id")
+    )
     key = ["sample_id", "task", "prompt"]
     pairs = frame.select(key).unique(maintain_order=True)
     first = pairs.unique("sample_id", keep="first", maintain_order=True)
@@ -134,29 +248,19 @@ def one_each(frame: pl.DataFrame, key: str = "sample_id") -> pl.DataFrame:
     return first.update(values, on=key)
 
 
-def united(samples: pl.DataFrame) -> pl.DataFrame:
-    """Give the groups of several sources that share a sample (`row`) one name, the first."""
-    pairs = samples.select("row", "group").drop_nulls().unique(maintain_order=True)
-    if not pairs["row"].is_duplicated().any():
-        return samples
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+def distinct_samples(rows: pl.DataFrame, n: int) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """Return the samples that rows describe, and where the sample of each of n rows is.
 
-    names = pairs["group"].unique(maintain_order=True)
-    group = pairs["group"].cast(pl.Enum(names)).to_physical().to_numpy()
-    node = len(names) + pairs["row"].to_numpy().astype(np.int64)  # of each sample
-    size = int(node.max()) + 1
-    edges = (np.ones(len(pairs)), (group, node))
-    _, part = connected_components(coo_array(edges, shape=(size, size)), directed=False)
-    _, first, of_name = np.unique(part[: len(names)], return_index=True, return_inverse=True)
-    return samples.with_columns(pl.col("group").replace_strict(names, names[first][of_name]))
-
-
-def positions_of(frame: pl.DataFrame, samples: pl.DataFrame) -> NDArray[np.int64]:
-    """Return where the sample of each row is; `samples` has each sample_id once."""
+    `source_row` is the number of a row; a row that is not there, or has another prompt than the
+    first of its sample_id, has no sample: `LEFT_OUT`.
+    """
+    rows = identified(rows)
+    samples = one_each(rows)
     ids = samples.select("sample_id").with_row_index("position")
-    joined = frame.select("sample_id").join(ids, on="sample_id", how="left", maintain_order="left")
-    return joined["position"].to_numpy().astype(np.int64)
+    placed = rows.select("source_row", "sample_id").join(ids, on="sample_id")
+    position = np.full(n, LEFT_OUT, dtype=np.int64)
+    position[placed["source_row"].to_numpy()] = placed["position"].to_numpy()
+    return samples, position
 
 
 def useful_samples(
@@ -164,11 +268,7 @@ def useful_samples(
 ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
     """Keep the samples of `tasks` (None: of all) that have a prompt.
 
-    Returns
-    -------
-    polars.DataFrame
-    ndarray of int64
-        Where each sample is among those that are kept, or `LEFT_OUT`.
+    Also returns where each sample is among those that are kept, or `LEFT_OUT`.
     """
     is_asked = pl.Series([True]).new_from_index(0, samples.height)
     if tasks is not None:
@@ -216,26 +316,15 @@ def placed(
 def lost_models(gone: Mapping[str, int], model: pl.Series, why: str) -> list[str]:
     """Return a warning that names the models of which most results were left out.
 
-    Parameters
-    ----------
-    gone : mapping of str to int
-        How many results of each model were left out.
-    model : polars.Series
-        The model of each result that stays.
-    why : str
-        What they had: "another prompt under the same id".
+    `gone` counts by model what was left out, `model` is the model of each result that stays, and
+    `why` is what the others had ("another prompt under the same id").
     """
-    if not gone:
-        return []
-    there = dict(model.cast(pl.String).value_counts().iter_rows())
-    lost = {
-        name: f"{name} ({n} of {n + there.get(name, 0)})"
-        for name, n in gone.items()
-        if n > _MOST_LOST * (n + there.get(name, 0))
-    }
+    there = dict(model.cast(pl.String).value_counts().iter_rows()) if gone else {}
+    total = {name: n + there.get(name, 0) for name, n in gone.items()}
+    lost = [f"{m} ({n} of {total[m]})" for m, n in gone.items() if n > _MOST_LOST * total[m]]
     if not lost:
         return []
     return [
-        f"Results were left out because they had {why}: {listed(list(lost.values()))}. Check that "
-        "a sample_id names the same sample in every file, or remove the column."
+        f"Results were left out because they had {why}: {listed(lost)}. Check that a sample_id "
+        "names the same sample in every file, or remove the column."
     ]

@@ -219,13 +219,13 @@ class Store(Versions):
         """Note that a version serves, for a start at which the store does not answer."""
 
     def _to_remove(self, keep: int) -> list[str]:
-        kept = {self.current(), self.previous(), *self.last_used()[:keep]}
-        return [version for version in self.versions() if version not in kept]
+        needed = {self.current(), self.previous(), *self.last_used()[:keep]}
+        return [version for version in self.versions() if version not in needed]
 
     def _must_hold(self, version: str) -> None:
         if not self.holds(version):
-            known = ", ".join(self.versions()) or "none"
-            raise VersionError(f"{self.name} holds no version {version}; it holds {known}.")
+            there = ", ".join(self.versions()) or "none"
+            raise VersionError(f"{self.name} holds no version {version}; it holds {there}.")
 
     def _replace(self, path: Path, content: bytes) -> None:
         """Replace a file in one step that survives a crash; the publisher's lock is held."""
@@ -238,9 +238,13 @@ class Store(Versions):
         Path(name).replace(path)
         sync(path.parent)
 
-    def _set_aside(self, folder: Path) -> None:
-        """Take a version away in one step; `_clean` removes it."""
-        folder.rename(tempfile.mkdtemp(prefix=_BUILDING, dir=folder.parent))
+    def _set_aside(self, folder: Path, prefix: str = _BUILDING) -> None:
+        """Take a version away in one step; `_sweep` removes it."""
+        folder.rename(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+
+    def _sweep(self, prefix: str) -> None:
+        for folder in (self.root / "versions").glob(f"{prefix}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -259,8 +263,7 @@ class Store(Versions):
 
     def _clean(self) -> None:
         """Remove what killed builds left behind; the builder's lock is held."""
-        for folder in (self.root / "versions").glob(f"{_BUILDING}*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        self._sweep(_BUILDING)
         if any(self.root.glob(f"{_PUBLISHING}*")):
             with self._publisher:  # or it could be of a command that is publishing now
                 for file in self.root.glob(f"{_PUBLISHING}*"):

@@ -14,6 +14,9 @@ after its files, so a version without one is not complete; `CURRENT` is written 
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +24,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from litellm_benchrouter.artifact.files import file_digest
+from litellm_benchrouter.artifact.files import file_digest, verify_files
 from litellm_benchrouter.artifact.manifest import (
     MANIFEST,
     VERSION_ID,
@@ -31,8 +34,7 @@ from litellm_benchrouter.artifact.manifest import (
 )
 from litellm_benchrouter.errors import ArtifactError, VersionError
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.store.copies import Copies
-from litellm_benchrouter.store.directory import Store, read_verified
+from litellm_benchrouter.store.directory import Store, read_verified, sync
 from litellm_benchrouter.store.remote import ConflictError, Remote
 from litellm_benchrouter.store.versions import (
     CURRENT,
@@ -45,6 +47,7 @@ from litellm_benchrouter.store.versions import (
     to_record,
 )
 
+_FETCHING = ".fetching-"
 _FETCH_SECONDS = 1800.0  # while another process of this machine downloads
 _KEPT_HERE = 3
 _LEFT_BEHIND_SECONDS = 86400.0  # an upload that takes longer than a day was killed
@@ -54,18 +57,14 @@ _TRIES = 3
 class Mirror(Store):
     """Versions behind a URL; what is used of them is copied here, verified, and used from here.
 
-    Parameters
-    ----------
-    root : Path
-        The local folder, which other processes of this machine may use as well.
-    remote : Remote
+    Other processes of this machine may use the local folder as well.
     """
 
     def __init__(self, root: Path, remote: Remote) -> None:
         super().__init__(root)
         self.name = remote.name
         self._remote = remote
-        self._copies = Copies(root)
+        self._here = Versions(root)
         self._fetcher = FileLock(root / ".fetching", timeout=_FETCH_SECONDS)
         self._at_start: list[bytes | None] = []  # what CURRENT held when a build began
 
@@ -87,39 +86,34 @@ class Mirror(Store):
 
     def cached(self) -> str | None:
         """Return the version that served here last."""
-        return Versions(self.root).current()
+        return self._here.current()
 
     def fetch(self, version: str) -> Path:
         """Return the folder of a version here, each file verified, after downloading what is not.
 
-        Raises
-        ------
-        ArtifactError
-            If it is not what its manifest says, or cannot be written here.
-        StoreUnavailableError
+        Raises `ArtifactError` if it is not what its manifest says, or cannot be written here.
         """
         target = self.folder(version)
         with self._writing(), self._fetcher:
             raw, manifest = self._manifest(version)
-            if not _verifies(target):
-
-                def bring(name: str, path: Path, record: FileRecord) -> None:
-                    self._download(_of(version, name), path, record)
-
-                self._copies.take(manifest, raw, bring)
+            is_whole = False
+            with suppress(ArtifactError):
+                is_whole = bool(read_verified(target))
+            if not is_whole:
+                self._copy(manifest, raw)
             elif (target / MANIFEST).read_bytes() != raw:
                 with self._publisher:  # it was published by force meanwhile
                     self._replace(target / MANIFEST, raw)
-            self._copies.touch(version)
+            os.utime(target / MANIFEST)  # the last used stay
         return target
 
     def keep(self, version: str) -> None:
         """Note that a version serves here, and remove all but the last copies."""
         with suppress(ArtifactError), self._writing(), self._fetcher:
-            if Versions(self.root).served() != version:
+            if self._here.served() != version:
                 with self._publisher:
                     self._replace(self.root / CURRENT, f"{version}\n".encode("ascii"))
-            self._copies.prune(_KEPT_HERE, version)
+            self._prune_copies(version)
 
     def differences(self, version: str, manifest: Manifest) -> Iterator[str]:
         """Say of each file behind the URL in which it differs; reads all of them."""
@@ -180,12 +174,7 @@ class Mirror(Store):
     def publish(self, version: str, how: How = How.PUBLISH) -> bool:
         """Make a version the one that serves: HISTORY first, then CURRENT, each if unchanged.
 
-        Raises
-        ------
-        VersionError
-            If the version is not there.
-        ArtifactError
-            If somebody else published meanwhile: since the build began, or just now.
+        Raises `ConflictError` if somebody else published since the build began, or just now.
         """
         self._must_hold(version)
         current = self._remote.look(CURRENT)
@@ -194,7 +183,9 @@ class Mirror(Store):
                 f"somebody else published in {self.name} since this build began, so version "
                 f"{version} was uploaded and not published; `benchrouter publish {version}` does."
             )
-        served = self._id_or_none(current.content)
+        served = None
+        with suppress(VersionError):
+            served = self._id_in(current.content)
         if served == version:
             return False
         for tries_left in reversed(range(_TRIES)):
@@ -222,7 +213,7 @@ class Mirror(Store):
                 if age > _LEFT_BEHIND_SECONDS:
                     self._remote.remove(_of(version))
         with self._writing(), self._fetcher:
-            self._copies.prune(_KEPT_HERE, Versions(self.root).served())
+            self._prune_copies(self._here.served())
         return removed
 
     def _built(self) -> dict[str, float]:
@@ -234,25 +225,19 @@ class Mirror(Store):
 
     def _files_there(self) -> dict[str, list[str]]:
         """Files of each version behind the URL, complete or not."""
-        found: dict[str, list[str]] = {}
+        names_of: dict[str, list[str]] = {}
         for path in self._remote.names("versions"):
             version, _, name = path.partition("/")
             if VERSION_ID.fullmatch(version):
-                found.setdefault(version, []).append(name)
-        return found
+                names_of.setdefault(version, []).append(name)
+        return names_of
 
     def _finds(self, version: str) -> bool:
         # A look at what is here already costs one GET, that of CURRENT.
-        return Versions(self.root).holds(version) or self.holds(version)
+        return self._here.holds(version) or self.holds(version)
 
     def _named(self) -> str | None:
-        content = self._remote.read(CURRENT)
-        return None if content is None else self._id_in(content)
-
-    def _id_or_none(self, content: bytes | None) -> str | None:
-        with suppress(VersionError):
-            return None if content is None else self._id_in(content)
-        return None
+        return self._id_in(self._remote.read(CURRENT))
 
     def _manifest(self, version: str) -> tuple[bytes, Manifest]:
         name = _of(version, MANIFEST)
@@ -262,14 +247,55 @@ class Mirror(Store):
         return raw, parse_manifest(raw, f"{self.name}/{name}", version)
 
     def _difference(self, version: str, name: str, record: FileRecord) -> str | None:
-        found = self._remote.digest(_of(version, name), record.bytes)
-        return _difference(f"{self.name}/{_of(version, name)}", found, record)
+        actual = self._remote.digest(_of(version, name), record.bytes)
+        return _difference(f"{self.name}/{_of(version, name)}", actual, record)
+
+    # Below, the fetcher's lock is held.
+
+    def _copy(self, manifest: Manifest, raw: bytes) -> None:
+        """Copy a version into a folder of its own, which takes its place once it is verified.
+
+        What another copy has is not downloaded: versions have many files in common.
+        """
+        target = self.folder(manifest.version)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._sweep(_FETCHING)
+        here: dict[str, Path] = {}
+        for version in self._here.versions():
+            with suppress(ArtifactError):
+                files = self._here.manifest(version).files
+                here |= {each.sha256: self.folder(version) / name for name, each in files.items()}
+        folder = Path(tempfile.mkdtemp(prefix=_FETCHING, dir=target.parent))
+        folder.chmod(0o755)  # mkdtemp makes it private; another user may read it
+        try:
+            for name, record in sorted(manifest.files.items()):
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not _linked(here.get(record.sha256), path, record):
+                    self._download(_of(manifest.version, name), path, record)
+            (folder / MANIFEST).write_bytes(raw)
+            verify_files(folder, manifest)
+            for path in (*folder.rglob("*"), folder):
+                sync(path)
+            if target.exists():
+                self._set_aside(target, _FETCHING)
+            folder.rename(target)
+            sync(target.parent)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _download(self, name: str, target: Path, record: FileRecord) -> None:
         there = self._remote.download(name, target, record.bytes)
-        found = (target.stat().st_size, file_digest(target)) if there else None
-        if problem := _difference(f"{self.name}/{name}", found, record):
+        actual = (target.stat().st_size, file_digest(target)) if there else None
+        if problem := _difference(f"{self.name}/{name}", actual, record):
             raise ArtifactError(f"{problem}; roll back or build again.")
+
+    def _prune_copies(self, serves: str | None) -> None:
+        """Remove all but the last used, and what killed downloads left."""
+        for version in self._here.versions()[:-_KEPT_HERE]:
+            if version != serves:
+                self._set_aside(self.folder(version), _FETCHING)
+        self._sweep(_FETCHING)
 
 
 def _of(version: str, name: str = "") -> str:
@@ -287,9 +313,14 @@ def _difference(where: str, found: tuple[int, str] | None, record: FileRecord) -
     return None
 
 
-def _verifies(folder: Path) -> bool:
+def _linked(source: Path | None, target: Path, record: FileRecord) -> bool:
+    """Take a file of another copy, if it still is what it was."""
+    if source is None:
+        return False
     try:
-        read_verified(folder)
-    except ArtifactError:
+        if file_digest(source) != record.sha256:
+            return False
+        os.link(source, target)
+    except OSError:  # or the file system has no links
         return False
     return True

@@ -9,34 +9,29 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from litellm_benchrouter.errors import ArtifactError, ConfigError, StoreUnavailableError
-from litellm_benchrouter.store.objects import (
-    content_of,
-    make_folder,
-    replace_content,
-    tag_of,
-    write_content,
-)
-from litellm_benchrouter.store.storage_options import (
-    redacted,
-    resolved,
-    secrets_of,
-    without_password,
-)
 
 _SECONDS = 10.0  # for one small object
 _SLOWEST = 250_000  # bytes a second: a large object has so much longer
 _MOST_HANGING = 8
 _BLOCK = 2**23  # bytes that are read at once
 _OUR_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
-_EXTRAS = {"s3": "s3", "s3a": "s3"}
+_FLAT = frozenset(("abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"))
+_ENVIRONMENT = "os.environ/"  # as LiteLLM writes it
+_SECRET_KEYS = re.compile(r"key|secret|token|pass|credential|connection", re.IGNORECASE)
+_SHORTEST_SECRET = 4
+_LONGEST_REASON = 300
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -49,15 +44,9 @@ class ConflictError(ArtifactError):
 
 @dataclass(frozen=True)
 class ObjectSnapshot:
-    """A small object as it was when it was looked at.
+    """A small object as it was when it was looked at; no content where there was none.
 
-    Attributes
-    ----------
-    name : str
-    content : bytes or None
-        None where there was none.
-    tag : str or None
-        By which the store itself can tell whether it still is the same; None where it cannot.
+    By its tag the store itself can tell whether it still is the same, where it can.
     """
 
     name: str
@@ -66,19 +55,11 @@ class ObjectSnapshot:
 
 
 class Remote:
-    """The objects under a URL.
+    """The objects under a URL that fsspec knows, as `s3://bucket/prefix`.
 
-    Parameters
-    ----------
-    url : str
-        Any that fsspec knows, as `s3://bucket/prefix`.
-    options : mapping
-        For fsspec's file system; `os.environ/NAME` stands for the value of that variable.
-
-    Attributes
-    ----------
-    name : str
-        The URL without a password, for people.
+    In the options for its file system `os.environ/NAME` stands for the value of that variable;
+    `name` is the URL without a password, for people. Every operation raises
+    `StoreUnavailableError` where the store does not answer in time, or refuses.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
@@ -91,21 +72,17 @@ class Remote:
         self._calls = threading.BoundedSemaphore(_MOST_HANGING)
 
     def read(self, name: str) -> bytes | None:
-        """Return a small object, None where there is none: one GET.
-
-        Raises
-        ------
-        StoreUnavailableError
-            As everything here: where the store does not answer in time, or refuses.
-        """
+        """Return a small object, None where there is none: one GET."""
         return self._call(name, content_of)
 
     def look(self, name: str) -> ObjectSnapshot:
         """Return a small object so that `replace` can tell whether it still is the same."""
 
         def looked(files: Any, path: str) -> ObjectSnapshot:
-            tag = tag_of(files, path)  # first: should the object change now, this tag is outdated
-            return ObjectSnapshot(name, content_of(files, path), tag)
+            tag = None
+            with suppress(FileNotFoundError):  # first: should it change now, the tag is outdated
+                tag = files.info(path).get("ETag") if "s3" in _kinds(files) else None
+            return ObjectSnapshot(name, content_of(files, path), None if tag is None else str(tag))
 
         return self._call(name, looked)
 
@@ -120,44 +97,33 @@ class Remote:
         ConflictError
             If somebody else wrote it.
         """
-
-        def replaced(files: Any, path: str) -> bool:
-            return replace_content(files, path, seen.content, seen.tag, content)
-
-        if not self._call(seen.name, replaced):
+        if not self._call(seen.name, lambda files, path: _replaced(files, path, seen, content)):
             raise ConflictError(
-                f"{self.name}/{seen.name} was written by another command meanwhile; look at "
+                f"{self.name}/{seen.name} was written by another command meanwhile. Look at "
                 f"`benchrouter versions` and try again."
             )
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small object, whatever was there."""
-        self._call(name, lambda files, path: write_content(files, path, content))
+        self._call(name, lambda files, path: _write(files, path, content))
 
     def upload(self, name: str, source: Path) -> None:
         """Write an object from a file."""
 
         def uploaded(files: Any, path: str) -> None:
-            make_folder(files, path)
+            _make_folder(files, path)
             files.put_file(str(source), path)
 
         self._call(name, uploaded, source.stat().st_size)
 
     def download(self, name: str, target: Path, size: int) -> bool:
-        """Write an object into a file; return whether there was one.
-
-        Parameters
-        ----------
-        size : int
-            In bytes, as it should be; the time limit follows from it.
-        """
+        """Write an object of `size` bytes into a file; return whether there was one."""
 
         def downloaded(files: Any, path: str) -> bool:
-            try:
+            with suppress(FileNotFoundError):
                 files.get_file(path, str(target))
-            except FileNotFoundError:
-                return False
-            return True
+                return True
+            return False
 
         return self._call(name, downloaded, size)
 
@@ -166,14 +132,12 @@ class Remote:
 
         def read(files: Any, path: str) -> tuple[int, str] | None:
             digest, n_bytes = hashlib.sha256(), 0
-            try:
-                with files.open(path, "rb", block_size=_BLOCK) as file:
-                    while block := file.read(_BLOCK):
-                        digest.update(block)
-                        n_bytes += len(block)
-            except FileNotFoundError:
-                return None
-            return n_bytes, digest.hexdigest()
+            with suppress(FileNotFoundError), files.open(path, "rb", block_size=_BLOCK) as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+                    n_bytes += len(block)
+                return n_bytes, digest.hexdigest()
+            return None
 
         return self._call(name, read, size)
 
@@ -185,13 +149,11 @@ class Remote:
         """Return the names of all objects under a folder, as they stand after it."""
 
         def listed(files: Any, path: str) -> list[str]:
-            try:
-                found = files.find(path)
-            except FileNotFoundError:
-                return []
             # Some stores give back their paths with a leading slash, some without.
             start = len(path.strip("/")) + 1
-            return sorted(each.strip("/")[start:] for each in found)
+            with suppress(FileNotFoundError):
+                return sorted(each.strip("/")[start:] for each in files.find(path))
+            return []
 
         return self._call(under, listed)
 
@@ -199,10 +161,9 @@ class Remote:
         """Return when an object was written, in seconds since 1970; 0 where it is gone."""
 
         def when(files: Any, path: str) -> float:
-            try:
+            with suppress(FileNotFoundError):
                 return float(files.modified(path).timestamp())
-            except FileNotFoundError:
-                return 0.0
+            return 0.0
 
         return self._call(name, when)
 
@@ -210,10 +171,8 @@ class Remote:
         """Remove an object or a folder; it may be gone already."""
 
         def removed(files: Any, path: str) -> None:
-            try:
+            with suppress(FileNotFoundError):
                 files.rm(path, recursive=True)
-            except FileNotFoundError:
-                return
 
         self._call(name, removed)
 
@@ -247,40 +206,34 @@ class Remote:
             return result.result()
         if isinstance(error, ConfigError) or getattr(error, "errno", None) in _OUR_DISK:
             raise error
-        if isinstance(error, FileNotFoundError):
-            raise StoreUnavailableError(
-                f"{self.name} cannot be written to ({redacted(error, self._secrets)}). Create the "
-                f"bucket or container first."
-            ) from None
+        reason = redacted(error, self._secrets)
         raise StoreUnavailableError(
-            f"{self.name} does not answer as it should ({redacted(error, self._secrets)})."
+            f"{self.name} cannot be written to ({reason}). Create the bucket or container first."
+            if isinstance(error, FileNotFoundError)
+            else f"{self.name} does not answer as it should ({reason})."
         ) from None  # the cause may hold what was masked
 
     def _connected(self) -> tuple[Any, str]:
         with self._connecting:
-            if self._place is None:
-                self._place = self._connect()
+            self._place = self._place or self._connect()
             return self._place
 
     def _connect(self) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
 
-        protocol = self._url.split("://")[0]
-        options = dict(resolved(self._options))
-        self._secrets = secrets_of(self._url, self._options)
-        if protocol in _EXTRAS:
+        is_s3 = self._url.startswith(("s3://", "s3a://"))
+        password = urlsplit(self._url).password or ""
+        self._secrets |= {password, unquote(password)} - {""}
+        options = _resolved(dict(self._options), self._secrets)
+        if is_s3:
             # s3fs tries five times by itself; with botocore's tries of each, it takes minutes.
             retries = {"retries": {"total_max_attempts": 1}}
             options["config_kwargs"] = retries | options.get("config_kwargs", {})
         try:
             files, base = url_to_fs(self._url, **options)
         except ImportError as error:
-            extra = _EXTRAS.get(protocol)
-            wanted = (
-                f'pip install "litellm-benchrouter[{extra}]"'
-                if extra
-                else redacted(error, self._secrets)
-            )
+            install = 'pip install "litellm-benchrouter[s3]"'
+            wanted = install if is_s3 else redacted(error, self._secrets)
             raise ConfigError(
                 f"artifacts in {self.name} need a library that is not installed: {wanted}."
             ) from None
@@ -298,3 +251,80 @@ class Remote:
 def _log_quietly(loop: Any, context: Mapping[str, Any]) -> None:
     """Keep later failures of a call whose first one was reported from standard error."""
     logger.debug("benchrouter: %s", context.get("message"))
+
+
+def content_of(files: Any, path: str) -> bytes | None:
+    """Return an object's content, None where there is none."""
+    with suppress(FileNotFoundError):
+        return bytes(files.cat_file(path))
+    return None
+
+
+def _write(files: Any, path: str, content: bytes) -> None:
+    _make_folder(files, path)
+    files.pipe_file(path, content)
+
+
+def _make_folder(files: Any, path: str) -> None:
+    """Make the folder of a path, where a store has folders."""
+    if not _FLAT & _kinds(files):
+        files.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+
+
+def _replaced(files: Any, path: str, seen: ObjectSnapshot, content: bytes) -> bool:
+    """Write an object if it still is what was seen; return whether it was."""
+    if content_of(files, path) != seen.content:
+        return False
+    if "s3" not in _kinds(files):
+        _write(files, path, content)
+        return True
+    if (seen.content is None) != (seen.tag is None):  # it came or went between the two looks
+        return False
+    condition = {"IfNoneMatch": "*"} if seen.content is None else {"IfMatch": seen.tag}
+    try:
+        files.pipe_file(path, content, **condition)
+    except OSError as error:
+        response = getattr(error.__cause__, "response", None) or {}
+        code = str(response.get("Error", {}).get("Code", ""))  # the S3 server's
+        if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
+            # A write whose answer was lost is tried again, and then conflicts with itself.
+            return content_of(files, path) == content
+        if code not in ("NotImplemented", "501"):  # a server that is S3 but for this
+            raise
+        files.pipe_file(path, content)
+    return True
+
+
+def _kinds(files: Any) -> set[str]:
+    return {files.protocol} if isinstance(files.protocol, str) else {*files.protocol}
+
+
+def _resolved(value: Any, secrets: set[str], key: str = "") -> Any:
+    """Return options with the values of the variables that they name; collect all secrets."""
+    if isinstance(value, Mapping):
+        return {name: _resolved(each, secrets, f"{key}.{name}") for name, each in value.items()}
+    if isinstance(value, list):
+        return [_resolved(each, secrets, key) for each in value]
+    if not isinstance(value, str):
+        return value
+    name = value.removeprefix(_ENVIRONMENT)
+    if name != value and name not in os.environ:
+        raise ConfigError(f"benchrouter.storage_options names {value}, which is not set.")
+    given = os.environ[name] if name != value else value
+    if len(given) >= _SHORTEST_SECRET and (name != value or _SECRET_KEYS.search(key)):
+        secrets.add(given)
+    return given
+
+
+def redacted(error: BaseException, secrets: Iterable[str]) -> str:
+    """Return what an error says, without secrets."""
+    text = " ".join(str(error).split())
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    text = re.sub(r"\?\S+", "?...", re.sub(r"//[^/@\s]+@", "//***@", text))
+    return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown."""
+    return re.sub(r"(//[^/:@]*):[^@]*@", r"\1:***@", url)

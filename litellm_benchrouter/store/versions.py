@@ -30,7 +30,7 @@ from litellm_benchrouter.errors import ArtifactError, VersionError
 
 
 class How(StrEnum):
-    """What made a version the one that serves."""
+    """The command that made a version the one that serves."""
 
     BUILD = "build"
     PUBLISH = "publish"
@@ -57,9 +57,9 @@ def to_record(
     history: Sequence[Publication], served: str | None, version: str, how: How
 ) -> list[Publication]:
     """Return what is to be appended when a version takes over from `served`."""
-    known = not_undone(history)[-1:]
-    found = [] if served is None or [served] == known else [publication(served, How.FOUND)]
-    return [*found, publication(version, how)]
+    last = not_undone(history)[-1:]
+    unrecorded = [] if served is None or [served] == last else [publication(served, How.FOUND)]
+    return [*unrecorded, publication(version, how)]
 
 
 def parse_history(content: bytes) -> list[Publication]:
@@ -118,23 +118,23 @@ def not_undone(history: Sequence[Publication]) -> list[str]:
     A rollback undoes the last publication that was not undone yet: the last of the list serves,
     and the one before it is what the next rollback returns to.
     """
-    kept: list[str] = []
+    serving: list[str] = []
     for each in history:
-        if each.how is How.ROLLBACK and each.version in kept:
-            while kept[-1] != each.version:
-                kept.pop()
-        elif not kept or kept[-1] != each.version:
-            kept.append(each.version)
-    return kept
+        if each.how is How.ROLLBACK and each.version in serving:
+            while serving[-1] != each.version:
+                serving.pop()
+        elif not serving or serving[-1] != each.version:
+            serving.append(each.version)
+    return serving
 
 
 def _parsed(line: str) -> Publication | None:
     try:
         at, version, how = line.split(" ")
-        found = Publication(datetime.fromisoformat(at), version, How(how))
+        line_read = Publication(datetime.fromisoformat(at), version, How(how))
     except ValueError:
         return None
-    return found if found.at.tzinfo and VERSION_ID.fullmatch(version) else None
+    return line_read if line_read.at.tzinfo and VERSION_ID.fullmatch(version) else None
 
 
 CURRENT = "CURRENT"
@@ -143,15 +143,10 @@ _BEGINNING = re.compile(r"[0-9a-f]{1,16}")
 
 
 class Versions:
-    """What an artifact directory holds and which version serves; nothing here writes.
-
-    Parameters
-    ----------
-    root : Path
+    """The versions of an artifact directory, and which of them serves; nothing here writes.
 
     Attributes
     ----------
-    root : Path
     name : str
         Where the versions are kept, for people.
     """
@@ -219,15 +214,15 @@ class Versions:
                 f"{self.name}: {given!r} is not a version id. Give its 16 hexadecimal digits, or "
                 f"the first few."
             )
-        known = self.versions()
-        found = [version for version in known if version.startswith(given)]
-        if not found:
+        ids = self.versions()
+        matching = [version for version in ids if version.startswith(given)]
+        if not matching:
             raise VersionError(
-                f"{self.name} holds no version {given}; it holds {', '.join(known) or 'none'}."
+                f"{self.name} holds no version {given}; it holds {', '.join(ids) or 'none'}."
             )
-        if len(found) > 1:
-            raise VersionError(f"{given} begins {' and '.join(found)}; give more of its digits.")
-        return found[0]
+        if len(matching) > 1:
+            raise VersionError(f"{given} begins {' and '.join(matching)}; give more of its digits.")
+        return matching[0]
 
     def current(self) -> str | None:
         """Return the id that CURRENT names, or None where nothing was published yet.
@@ -310,16 +305,18 @@ class Versions:
 
     def _named(self) -> str | None:
         """Return the id that CURRENT names, whether the version is there or not."""
-        path = self.root / CURRENT
+        path, content = self.root / CURRENT, None
         try:
-            return self._id_in(path.read_bytes())
-        except FileNotFoundError:
-            return None
+            with suppress(FileNotFoundError):
+                content = path.read_bytes()
         except OSError as error:
             raise VersionError(f"{path} cannot be read ({error}).") from error
+        return self._id_in(content)
 
-    def _id_in(self, content: bytes) -> str:
-        """Return the id that is the content of CURRENT."""
+    def _id_in(self, content: bytes | None) -> str | None:
+        """Return the id that is the content of CURRENT, None where there is no such file."""
+        if content is None:
+            return None
         try:
             version = content.decode("ascii").strip()
         except UnicodeDecodeError as error:

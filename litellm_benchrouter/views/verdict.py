@@ -28,13 +28,11 @@ _PARTS = _GAINS | {"cost": "Cost at equal quality"}
 class Measured:
     """One result of a proof: its number, how sure it is, and what it is of.
 
-    `at_least` is the lower bound of what is served, which is what may be claimed; `picture` places
-    the interval on a line of length 1: zero, low, value and high.
+    `picture` places the interval on a line of length 1: zero, low, value and high.
     """
 
     title: str
     figure: str
-    at_least: str
     interval: str
     served: str
     pool: str
@@ -79,7 +77,6 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
         Measured(
             title=_PARTS.get(key, key),
             figure=UNKNOWN,
-            at_least=UNKNOWN,
             interval=UNKNOWN,
             served=UNKNOWN,
             pool=UNKNOWN,
@@ -92,11 +89,8 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
 
 def verdict_table(verdict: VerdictView) -> Table:
     """List the results of a verdict."""
-    columns = ("", "Served by", "Measured on", "Finding", "Result", "At least", "95 %")
-    rows = [
-        [p.title, p.served, p.pool, p.finding, p.figure, p.at_least, p.interval]
-        for p in verdict.parts
-    ]
+    columns = ("", "Served by", "Measured on", "Finding", "Result", "95 %")
+    rows = [[p.title, p.served, p.pool, p.finding, p.figure, p.interval] for p in verdict.parts]
     return Table(f"Verdict: {verdict.headline}", columns, rows, n_text=4)
 
 
@@ -123,7 +117,6 @@ def _measured(
     return Measured(
         _PARTS[key],
         f"{points(gain)} points",
-        points(part["lower"]) if is_number(part.get("lower")) else UNKNOWN,
         _range(bounds),
         str(mapping_at(verdict, "served").get(key) or UNKNOWN),
         ", ".join(pool),
@@ -137,7 +130,7 @@ def _finding(part: Mapping[str, Any], tolerance: float) -> str:
     if part.get("bma_because"):
         return f"these picks are not served, the best on average is: {part['bma_because']}"
     if part.get("claim"):
-        return str(part["claim"])
+        return f"{part['claim']}: at least {points(part.get('lower'))} points"
     # What was built before there were lower bounds.
     if not is_number(gain) or gain is None:
         return UNKNOWN
@@ -165,7 +158,6 @@ def _cost(cost: Mapping[str, Any]) -> list[Measured]:
         Measured(
             _PARTS["cost"],
             f"{PERCENT.value(saved, 0)} saved",
-            UNKNOWN,
             UNKNOWN if low is None else f"{PERCENT.bare(low, 0)} to {PERCENT.bare(high, 0)}",
             UNKNOWN,
             f"{cost.get('n_samples', 0):,} samples; {models}",

@@ -83,7 +83,7 @@ def test_the_server_itself_refuses_what_was_looked_at_too_long_ago(
     seen = late.look("CURRENT")
     early.write("CURRENT", b"b\n")
     # As if it had changed between our own comparison and the put.
-    monkeypatch.setattr("litellm_benchrouter.store.objects.content_of", lambda files, path: b"a\n")
+    monkeypatch.setattr("litellm_benchrouter.store.remote.content_of", lambda files, path: b"a\n")
     with pytest.raises(ConflictError):
         late.replace(seen, b"c\n")
     monkeypatch.undo()

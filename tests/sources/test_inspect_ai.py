@@ -127,13 +127,6 @@ def test_a_run_that_succeeded_is_read_before_a_newer_one_that_failed(
     assert read(tmp_path).samples.height == 15
 
 
-def test_a_cancelled_run_without_samples_is_named_with_its_status(tmp_path: Path) -> None:
-    log = {"status": "cancelled", "eval": {"task": "t", "model": "m"}, "samples": []}
-    file = written(tmp_path, log)
-    with pytest.raises(SourceError, match=f"{file}: holds no samples; its status is 'cancelled'"):
-        read(tmp_path)
-
-
 def test_epochs_are_averaged(logs: Path) -> None:
     table = read(logs / "logs")
     [file] = (logs / "logs").glob("*arithmetic_HHuqiYuEoJS72sijDVc3Ph.eval")
@@ -228,46 +221,6 @@ def test_a_run_that_was_killed_is_read_from_its_journal(
         for sample in samples(document)[:3]:
             archive.writestr(f"samples/{sample['id']}_epoch_1.json", json.dumps(sample))
     assert read(tmp_path).scores["score"].count() == 3
-
-
-def test_a_damaged_log_is_named_and_the_others_stay(logs: Path, tmp_path: Path) -> None:
-    files = sorted((logs / "logs").glob("*.eval"))
-    for file in files:
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    cut = tmp_path / files[0].name
-    cut.write_bytes(cut.read_bytes()[:20_000])
-    written(tmp_path, {"some": "other file"}, "settings.json")
-    table = read(tmp_path)
-    expected = means(read(logs / "logs"))
-    stated = header(files[0])["eval"]
-    del expected[stated["task"], stated["model"]]
-    assert means(table) == pytest.approx(expected)
-    assert table.dropped[f"file {cut.name}: is not a complete zip archive"] == 1
-    assert table.dropped["file settings.json: has no eval"] == 1
-
-
-def test_one_damaged_sample_loses_that_sample_alone(logs: Path, tmp_path: Path) -> None:
-    [source] = (logs / "logs").glob("*_MLPDyyJaw6kKxyqixrKT25.eval")
-    with zipfile.ZipFile(source) as archive:
-        info = archive.getinfo("samples/units-03_epoch_1.json")
-    content = bytearray(source.read_bytes())
-    at = info.header_offset + 30 + len(info.filename) + 40
-    content[at : at + 8] = bytes(8)
-    (tmp_path / "log.eval").write_bytes(bytes(content))
-    table = read(tmp_path)
-    assert table.samples.height == 14
-    [words] = table.dropped
-    assert words.startswith("file log.eval: samples/units-03_epoch_1.json is damaged (")
-
-
-def test_where_nothing_remains_the_error_names_file_and_key(tmp_path: Path) -> None:
-    file = written(tmp_path, {"eval": {"task": "t"}})
-    with pytest.raises(SourceError) as caught:
-        read(file)
-    assert str(caught.value).startswith(f"{file}: has no model, and nothing else in")
-    file.write_text('{"eval": {"task": "t", "model": "m"},\n "samples": [')
-    with pytest.raises(SourceError, match="line 2, column 14 is not JSON"):
-        read(file)
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python reads Zstandard from 3.14 on")

@@ -236,28 +236,6 @@ def test_the_same_number_for_another_document_is_not_mixed_up(
     assert "lr_arithmetic/0" not in by_sample(table, "forest/cedar-13b")
 
 
-def test_a_broken_line_is_named_and_the_other_rows_stay(results: Path, tmp_path: Path) -> None:
-    birch = copied(folder(results, "forest/birch-70b"), tmp_path)
-    file = samples_file(birch, "lr_tone")
-    lines = file.read_text().splitlines()
-    file.write_text("\n".join([*lines[:6], lines[6][:90], *lines[7:-1], lines[-1][:40]]))
-    table = read(birch)
-    assert len([key for key in prompts(table) if key.startswith("lr_tone")]) == 16
-    assert means(table).keys() == {(task, "forest/birch-70b") for task in FIRST}
-    named = [words for words in table.dropped if words.startswith(f"file {file.name}: line ")]
-    assert [words.split(" is not JSON")[0][-2:].strip() for words in named] == ["7", "18"]
-
-
-def test_where_nothing_remains_the_error_names_file_and_line(tmp_path: Path) -> None:
-    file = tmp_path / "samples_t_2026-11-22T03-04-40.122019.jsonl"
-    file.write_text('{"doc_id": 0, "acc": 1.0}\n')
-    with pytest.raises(SourceError) as caught:
-        read(tmp_path)
-    assert str(caught.value).startswith(f"{file}: line 1 has no arguments, and nothing else")
-    with pytest.raises(SourceError, match=r"prompt is \"question\"; choose among input"):
-        read(tmp_path, prompt="question")
-
-
 TEMPLATES = {
     "chatml": "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
     "llama3": "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>"

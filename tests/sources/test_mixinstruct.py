@@ -180,20 +180,6 @@ def test_broken_lines_are_named_and_the_others_stay(data: Path) -> None:
     }
 
 
-def test_a_foreign_file_is_refused_with_its_first_line(tmp_path: Path) -> None:
-    file = tmp_path / "train_data_prepared.jsonl"
-    file.write_text("id,prompt\n1,hello\n")
-    with pytest.raises(SourceError) as caught:
-        read(file)
-    assert str(caught.value).startswith(f"{file}: line 1 is not JSON")
-    file.write_text('{"question": "what?"}\n')
-    with pytest.raises(SourceError, match="line 1 has no id, and nothing else"):
-        read(file)
-    file.write_text("")
-    with pytest.raises(SourceError, match="is empty"):
-        read(file)
-
-
 def test_empty_prompts_are_counted(data: Path) -> None:
     with data.open("a") as file:
         file.write(json.dumps(row("sharegpt/5", instruction=" ", input="")) + "\n")

@@ -180,37 +180,3 @@ def test_a_version_without_a_failure_reason_tells_errors_by_what_was_not_graded(
     file = tmp_path / "units.json"
     file.write_text(json.dumps(document))
     assert means(read(file)) == means(read(results / "units.json"))
-
-
-def test_broken_rows_and_files_are_named_and_the_others_stay(results: Path, tmp_path: Path) -> None:
-    lines = (results / "units.jsonl").read_text().splitlines()
-    lines[6] = lines[6][:300]
-    broken = json.loads(lines[9])
-    broken["provider"] = {}
-    lines[9] = json.dumps(broken)
-    (tmp_path / "units.jsonl").write_text("\n".join(lines))
-    tone = (results / "tone.json").read_bytes()
-    (tmp_path / "tone.json").write_bytes(tone[:-1000])
-    (tmp_path / "package.json").write_text('{"name": "other"}')
-    table = read(tmp_path)
-    assert {task for task, _ in means(table)} == {"units"}
-    assert table.samples.height == 15
-    named = {words for words in table.dropped if words.startswith("file ")}
-    assert "file package.json: has no results.results" in named
-    assert "file units.jsonl: line 10 has no provider.label and no provider.id" in named
-    assert any(words.startswith("file units.jsonl: line 7 is not JSON") for words in named)
-    assert any(words.startswith("file tone.json: line ") for words in named)
-    assert len(named) == 4
-
-
-def test_where_nothing_remains_the_error_names_file_and_key(tmp_path: Path) -> None:
-    file = tmp_path / "out.json"
-    file.write_text('{"results": {"version": 3, "results": {}}}')
-    with pytest.raises(SourceError) as caught:
-        read(file)
-    assert str(caught.value).startswith(f"{file}: has no list at results.results, and nothing")
-    with pytest.raises(SourceError, match=r'prompt is "question"; choose request or vars\.NAME'):
-        read(file, prompt="question")
-    file.write_text('{"results": {"results": []}}')
-    with pytest.raises(SourceError, match=r"holds no result with a score \(left out: nothing\)"):
-        read(file)

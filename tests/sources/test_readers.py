@@ -66,7 +66,17 @@ def test_an_unknown_option_and_a_missing_path_are_refused(tmp_path: Path, kind: 
         sources.read(kind, tmp_path, {})
 
 
-@pytest.mark.parametrize("kind", ["helm", "inspect"])
-def test_a_value_that_an_option_does_not_have_is_refused(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(ConfigError, match="option prompt is 'output'"):
+@pytest.mark.parametrize(
+    ("kind", "error", "says"),
+    [
+        ("helm", ConfigError, "option prompt is 'output'"),
+        ("inspect", ConfigError, "option prompt is 'output'"),
+        ("lm-eval", SourceError, 'prompt is "output"; choose among input, request and doc.FIELD'),
+        ("promptfoo", SourceError, 'prompt is "output"; choose request or vars.NAME'),
+    ],
+)
+def test_a_value_that_an_option_does_not_have_is_refused(
+    tmp_path: Path, kind: str, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
         sources.read(kind, tmp_path, {"prompt": "output"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import polars as pl
@@ -86,41 +85,6 @@ def test_a_row_of_another_length_is_named_and_the_others_stay(real: Path, tmp_pa
     table = read(file)
     assert by_sample(table, "small") == {"a": 1.0, "c": 0.0}
     assert table.dropped == {"file routerbench.csv: line 3 has not the 7 fields of the header": 1}
-
-
-def test_a_file_that_was_cut_off_keeps_its_complete_rows(real: Path, tmp_path: Path) -> None:
-    content = real.read_text()
-    with real.open(newline="") as file:
-        reader = csv.reader(file)
-        for _ in range(4):
-            next(reader)
-        lines_of_three_rows = reader.line_num
-    start = "".join(content.splitlines(keepends=True)[:lines_of_three_rows])
-    cut = tmp_path / "cut.csv"
-    cut.write_text(start + content[len(start) : len(start) + 500])
-    table = read(cut)
-    assert table.samples["sample_id"].to_list() == ["mbpp.dev.1", "mbpp.dev.101", "mbpp.dev.105"]
-    [words] = table.dropped
-    assert words.startswith("file cut.csv: line ")
-
-
-def test_one_foreign_file_in_a_folder_is_named_and_alone_refused(
-    real: Path, shared: Path, tmp_path: Path
-) -> None:
-    foreign = tmp_path / "a_foreign.csv"
-    foreign.write_bytes((shared / "raw" / "routellm_mmlu_abstract_algebra.csv").read_bytes())
-    with pytest.raises(SourceError, match=r"a_foreign\.csv: has no column sample_id"):
-        read(tmp_path)
-    (tmp_path / "real.csv").write_bytes(real.read_bytes())
-    table = read(tmp_path)
-    assert means(table) == means(read(real))
-    assert table.dropped == {"file a_foreign.csv: has no column sample_id": 1}
-
-
-def test_a_table_without_costs_points_to_the_kind_that_reads_it(tmp_path: Path) -> None:
-    file = written(tmp_path, "a,One?,t,1.0", header="sample_id,prompt,eval_name,small")
-    with pytest.raises(SourceError, match="kind: table"):
-        read(file)
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from litellm_benchrouter.artifact.verdict import BMA, Part, Verdict
+from litellm_benchrouter.artifact.verdict import BMA, Part
 from litellm_benchrouter.building.fit import GuardedFit
 from litellm_benchrouter.building.learn import fit_prepared
 from litellm_benchrouter.building.proof import too_small
@@ -68,15 +68,12 @@ def run_proof(
 
     Parameters
     ----------
-    prepared : TaskFolds
     publish : PublishConfig
         Its tolerance says which new tasks are routed.
-    stages : Silent or Bars
     runs : int
         Worlds of each kind.
     most : int
         Samples of a world.
-    engine : Engine
 
     Returns
     -------
@@ -129,16 +126,9 @@ def run_proof(
 class Likeness:
     """What worlds share with the benchmark.
 
-    Attributes
-    ----------
-    level : ndarray of float64, shape (n,)
-        o(x): share of the models that are right, shrunk to the task's; one of each group.
-    strength : ndarray of float64, shape (M,)
-        L_m - mean L.
-    effects : ndarray of float64, shape (D, M)
-        e_dm, shrunk by its sampling variance.
-    task_effect : float
-        Standard deviation of e_dm, without the noise of sampling.
+    `level` is o(x), the share of the models that are right, shrunk to the task's; `strength` is
+    L_m - mean L; `effects` are e_dm, shrunk by their sampling variance, of shape (D, M), and
+    `task_effect` is their standard deviation without the noise of sampling.
     """
 
     level: Floats
@@ -180,16 +170,9 @@ class Likeness:
 
 @dataclass(frozen=True)
 class World:
-    """A benchmark whose truth is known.
+    """A benchmark whose truth is known: P(x, m), shape (n, M).
 
-    Attributes
-    ----------
-    prepared : TaskFolds
-        With labels that were drawn.
-    p : ndarray of float32, shape (n, M)
-        P(x, m).
-    p_new : ndarray of float32, shape (n, M)
-        The same without e_dm: what is expected of a new task with such inputs.
+    `p_new` is `p` without e_dm: what is expected of a new task with such inputs.
     """
 
     prepared: TaskFolds
@@ -246,18 +229,8 @@ def _learnable(prepared: TaskFolds, size: float, generator: np.random.Generator)
 class Outcome(NamedTuple):
     """What a build did with a part of a world, and the truth of it.
 
-    Attributes
-    ----------
-    served : bool
-        Whether anything but BMA is.
-    lower : float
-        What is claimed of what is served.
-    bound : float
-        The lower bound of the method's picks, served or not; NaN where there is none.
-    gain : float
-        Their true gain over BMA.
-    possible : float
-        That of the best picks.
+    `lower` is claimed of what is served. `bound` is the lower bound of the method's picks, served
+    or not, NaN where there is none; `gain` is their true gain over BMA, `possible` the best picks'.
     """
 
     served: bool
@@ -278,13 +251,18 @@ def decide(world: World, publish: PublishConfig, engine: Engine = LOCAL) -> dict
     _, fitted, verdict = fit_prepared(prepared, publish, Silent(), engine, method="guarded")
     assert fitted is not None, "only benchmarks that are too small are not fitted"
     outcomes: dict[Part, Outcome] = {}
+
+    def add(part: Part, bound: float | None, gain: float, possible: float) -> None:
+        served, measured = verdict.served[part] != BMA, getattr(verdict, part)
+        bound = np.nan if bound is None else bound
+        outcomes[part] = Outcome(served, measured["lower"], bound, gain, possible)
+
     if verdict.requests is not None:
         request = fitted.guarded.request
         picks, best = gate_picks(fitted.guarded.loo_scores, labels, task, request.average)
         ideal = world.p.argmax(axis=1)
         gain, possible = (gain_of(each, best, world.p, task).gain for each in (picks, ideal))
-        bound = fitted.requests.gate.lower
-        outcomes["requests"] = _outcome(verdict, "requests", bound, gain, possible)
+        add("requests", fitted.requests.gate.lower, gain, possible)
     if verdict.named is not None:
         best = prepared.best
         model = fit_named_tasks(labels, task, group, prepared.average, best)
@@ -293,13 +271,9 @@ def decide(world: World, publish: PublishConfig, engine: Engine = LOCAL) -> dict
             gain_of(each[task], best, world.p, task).gain
             for each in (model.advantages.picks(best), ideal)
         )
-        outcomes["named"] = _outcome(verdict, "named", model.gate.lower, gain, possible)
+        add("named", model.gate.lower, gain, possible)
     if verdict.unseen is not None:
-        bound = verdict.unseen["gain_95"][0]
-        gain, possible = _gain_on_new_tasks(world, fitted)
-        outcomes["unseen"] = _outcome(
-            verdict, "unseen", np.nan if bound is None else bound, gain, possible
-        )
+        add("unseen", verdict.unseen["gain_95"][0], *_gain_on_new_tasks(world, fitted))
     return outcomes
 
 
@@ -316,12 +290,6 @@ def _gain_on_new_tasks(world: World, fitted: GuardedFit) -> tuple[float, float]:
         for each in (picks, cells.argmax(axis=1))
     )
     return gain, possible
-
-
-def _outcome(verdict: Verdict, part: Part, bound: float, gain: float, possible: float) -> Outcome:
-    measured: Any = getattr(verdict, part)
-    served = verdict.served[part] != BMA
-    return Outcome(served, float(measured["lower"]), float(bound), gain, possible)
 
 
 def _summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -350,17 +318,9 @@ def _at_most(prepared: TaskFolds, most: int, stages: Silent, engine: Engine) -> 
     taken = TrainingSubset.of(prepared.benchmark, prepared.embeddings, most, seed=prepared.seed)
     if taken.rows is None:
         return prepared
-    family = prepared.group_of_task.astype(np.intp)
-    groups = Groups(prepared.sample_group[taken.rows], family)
-    return prepare(
-        taken.benchmark,
-        taken.vectors,
-        prepared.routing,
-        seed=prepared.seed,
-        stages=stages,
-        groups=groups,
-        engine=engine,
-    )
+    groups = Groups(prepared.sample_group[taken.rows], prepared.group_of_task.astype(np.intp))
+    of_all: dict[str, Any] = {"seed": prepared.seed, "stages": stages, "engine": engine}
+    return prepare(taken.benchmark, taken.vectors, prepared.routing, groups=groups, **of_all)
 
 
 def _of_groups(values: Floats, group: NDArray[np.intp]) -> Floats:

@@ -14,7 +14,7 @@ from typing import Any
 from litellm_benchrouter import upstream
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.routing.deployments import NAME, ModelNames
+from litellm_benchrouter.routing.deployments import NAME, ModelNames, deployments_of
 from litellm_benchrouter.upstream import CallError, Proxy, import_litellm, open_router
 
 _CHAT_MODES = (None, "chat", "completion", "responses")
@@ -205,16 +205,17 @@ class Provider:
 
     def is_usable(self, model: str) -> bool:
         """Say whether LiteLLM can ask the model at all."""
-        return any(entry["model_name"] == model for entry in self._router.model_list)
+        return any(entry["model_name"] == model for entry in deployments_of(self._router))
 
     def price(self, model: str) -> Price | None:
         """Return what a model costs: LiteLLM's own price (the dearest replica's), else ours."""
         prices_of_replicas = []
-        for entry in self._router.model_list:
+        router: Any = self._router
+        registry = getattr(router, "registry", None)  # from LiteLLM 1.109 on
+        look_up = registry().deployment_model_info if registry else router.get_deployment_model_info
+        for entry in deployments_of(router):
             if entry["model_name"] == model:
-                info = self._router.get_deployment_model_info(
-                    entry["model_info"]["id"], entry["litellm_params"]["model"]
-                )
+                info = look_up(entry["model_info"]["id"], entry["litellm_params"]["model"])
                 each = [(info or {}).get(f"{side}_cost_per_token") for side in ("input", "output")]
                 if any(price is not None for price in each):
                     prices_of_replicas.append(Price(each[0] or 0.0, each[1] or 0.0))

@@ -9,6 +9,7 @@ from typing import Any
 from litellm.exceptions import BudgetExceededError
 
 from litellm_benchrouter.proxy import running
+from litellm_benchrouter.routing.deployments import deployments_of
 
 CHECKS_AT_ONCE = 10
 """Then other requests have their turn."""
@@ -48,7 +49,10 @@ async def allowed_groups(asked: str, groups: Collection[str], caller: Any) -> se
             if waived and not is_free(group, router):
                 continue
             await auth_checks.can_key_call_resolved_model(
-                model=group, llm_model_list=router.model_list, valid_token=itself, llm_router=router
+                model=group,
+                llm_model_list=deployments_of(router),
+                valid_token=itself,
+                llm_router=router,
             )
             if is_personal:
                 await auth_checks.can_user_call_model(

@@ -22,7 +22,7 @@ from litellm_benchrouter.config import VirtualModel
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.proxy import access, running
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.deployments import ModelNames, id_of
+from litellm_benchrouter.routing.deployments import ModelNames, deployments_of, id_of
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -93,7 +93,7 @@ class ModelIndex:
     """
 
     def __init__(self, router: Any, names: ModelNames) -> None:
-        self._router, self._names, self._listed = router, names, list(router.model_list)
+        self._router, self._names, self._listed = router, names, list(deployments_of(router))
         self.teams: set[str] = set()
         by_group: dict[str, list[Any]] = {}
         for deployment in self._listed:
@@ -110,7 +110,7 @@ class ModelIndex:
         """Say whether the proxy still has these deployments, and the benchmark these models."""
         if self._router is not router or self._names is not names:
             return False
-        listed, now = router.model_list, time.monotonic()
+        listed, now = deployments_of(router), time.monotonic()
         if len(listed) != len(self._listed):
             return False
         if now < self._compare_at:

@@ -73,3 +73,10 @@ def part(container: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """Return a section of a deployment; empty where it is none."""
     found = container.get(key)
     return found if isinstance(found, MAPPINGS) else {}
+
+
+def deployments_of(router: Any) -> list[Any]:
+    """Return all deployments of a `litellm.Router`: the list that it keeps itself."""
+    registry = getattr(router, "registry", None)  # from LiteLLM 1.109 on
+    deployments: list[Any] = router.model_list if registry is None else registry().all()
+    return deployments

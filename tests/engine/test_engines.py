@@ -198,6 +198,7 @@ def test_an_error_in_a_worker_is_the_users_sentence(tmp_path: Path, cluster: Clu
 def test_a_cluster_of_its_own_is_ended_with_the_command(
     built_here: Manifest, tmp_path: Path, plain_environment: dict[str, str]
 ):
+    pytest.importorskip("ray", reason="needs ray, which `.[dev]` brings")
     program = (
         "import os, sys\n"
         "from litellm_benchrouter.cli import cli\n"

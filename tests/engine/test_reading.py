@@ -223,6 +223,7 @@ def test_files_are_read_on_the_machine_of_the_command(
 def test_where_the_cluster_has_no_processors_here_the_command_reads(
     plain_environment: dict[str, str],
 ):
+    pytest.importorskip("ray", reason="needs ray, which `.[dev]` brings")
     program = (
         "import os, ray\n"
         "from litellm_benchrouter.engine import open_engine\n"

@@ -63,7 +63,7 @@ def test_where_routing_gains_nothing_the_best_on_average_answers(tmp_path: Path)
     noise = built(tmp_path)
     decision = noise.decide(MATH)
     assert (decision.pick, decision.method) == ("atlas-70b", "bma")
-    assert "not significant" in decision.reason
+    assert "not shown to be a gain" in decision.reason
     assert decision.kind == "gate"
     assert noise.artifact.manifest.guarded["request"]["routes"] is False
     assert noise.decide("", task="report-queries").pick == "atlas-70b"

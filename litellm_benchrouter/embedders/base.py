@@ -1,4 +1,4 @@
-"""The embedder protocol, tokens and model files; and an embedder that knows no text."""
+"""What embedders have in common: the protocol, tokens, model files; and vectors without a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import EmbedderError
-from litellm_benchrouter.paper.neighbors import normalize
 
 Progress = Callable[[int], None]
 """Called with the number of texts finished since the last call."""
@@ -50,6 +49,7 @@ class Embedder(Protocol):
     cacheable : bool
         Whether a text's vector depends on the text and the fingerprint alone over many builds, so
         that keeping it on disk pays. False for an embedder that is fitted anew by each build.
+    dimension : int
     """
 
     @property
@@ -68,6 +68,7 @@ class Embedder(Protocol):
 
         Parameters
         ----------
+        texts : sequence of str, length n
         progress : callable, optional
             Called with the number of texts finished since its last call.
 
@@ -144,6 +145,7 @@ class Tokens:
     ----------
     text : str
         The tokenizer's JSON.
+    max_tokens : int
     special : bool
         Whether to add the tokens that an encoder expects around a text.
 
@@ -180,10 +182,10 @@ class Tokens:
         limit = self.max_tokens * CHARACTERS_PER_TOKEN
         clean = [utf8(text[:limit]) for text in texts]
         if len(clean) == 1:  # a batch, even of one, would start a thread for every core
-            encodings = [self._tokenizer.encode(clean[0], add_special_tokens=self._special)]
+            found = [self._tokenizer.encode(clean[0], add_special_tokens=self._special)]
         else:
-            encodings = self._tokenizer.encode_batch_fast(clean, add_special_tokens=self._special)
-        return [np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings]
+            found = self._tokenizer.encode_batch_fast(clean, add_special_tokens=self._special)
+        return [np.asarray(encoding.ids, dtype=np.int64) for encoding in found]
 
 
 def model_folder(model: str, *, downloaded: bool = False) -> Path:
@@ -229,21 +231,16 @@ def model_digest(model: str, *, downloaded: bool = False) -> str:
     return folder_digest(model_folder(model, downloaded=downloaded))
 
 
-def cached_folder(cache: Path, recipe: Mapping[str, object]) -> Path:
-    """Return where what a recipe makes is kept between builds."""
+def cached_folder(cache: Path | None, recipe: Mapping[str, object]) -> Path | None:
+    """Return where what a recipe makes is kept between builds; None where nothing is kept."""
+    if cache is None:
+        return None
     return cache / "encoders" / fingerprint_of(recipe)[:32]
 
 
 def fingerprint_of(decisive: Mapping[str, object]) -> str:
     """Return 64 hexadecimal digits of what decides about the vectors."""
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-
-
-def unit_rows(vectors: NDArray[np.float32], model: str) -> NDArray[np.float32]:
-    """Scale rows to length 1; raises `EmbedderError` where a model gave no finite numbers."""
-    if not np.isfinite(vectors).all():
-        raise EmbedderError(f"{model} gave NaN or infinite values. Use another model.")
-    return normalize(vectors)
 
 
 def utf8(text: str) -> str:

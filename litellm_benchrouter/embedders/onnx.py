@@ -28,13 +28,13 @@ from litellm_benchrouter.embedders.base import (
     cached_folder,
     first_line,
     model_digest,
-    unit_rows,
 )
 from litellm_benchrouter.embedders.sentence_transformers import (
     SAME_MODEL,
     SentenceTransformersEmbedder,
 )
 from litellm_benchrouter.errors import EmbedderError
+from litellm_benchrouter.paper.neighbors import normalize
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ _PRECISION = "fp32"
 _COMPARED = 16  # texts embedded by the export and by its original
 _OPSET = 17
 _UNMASKED = "benchrouter_unmasked"
-_PROBE = 512  # tokens: longer than a window of attention usually is
+_PROBE = 512  # tokens
 _SAME_ELEMENT = 1e-5  # of a vector of length 1
 
 
@@ -62,6 +62,9 @@ class OnnxEmbedder:
         fp32; int8 in artifacts of earlier releases.
     graph : Path
         The ONNX file.
+    tokens : Tokens
+    session : onnxruntime.InferenceSession
+    dimension : int
     """
 
     kind: ClassVar[str] = "onnx"
@@ -103,15 +106,13 @@ class OnnxEmbedder:
             export gives other vectors.
         """
         recipe = {"files": model_digest(model), "precision": _PRECISION, "recipe": _RECIPE}
-        home = Path(tempfile.mkdtemp(prefix="benchrouter-onnx-")) if cache is None else cache
-        folder = cached_folder(home, {"kind": cls.kind, **recipe})
-        if not folder.is_dir():
-            cls._export_to(folder, model, texts)
+        kept = cached_folder(cache, {"kind": cls.kind, **recipe})
+        folder = kept if kept is not None and kept.is_dir() else cls._exported(model, texts, kept)
         limit = json.loads((folder / _TOKENIZER_FILE).read_text(encoding="utf-8"))["truncation"]
         own_limit = int(limit["max_length"]) if limit else DEFAULT_CUT
         embedder = cls._open(model, _PRECISION, folder, min(max_tokens or DEFAULT_CUT, own_limit))
-        if cache is None:
-            weakref.finalize(embedder, shutil.rmtree, home, ignore_errors=True)
+        if kept is None:
+            weakref.finalize(embedder, shutil.rmtree, folder, ignore_errors=True)
         return embedder
 
     def embed(
@@ -125,7 +126,9 @@ class OnnxEmbedder:
                 vectors[row] = _run(self.session, ids[None])[0]
             if progress is not None:
                 progress(1)
-        return unit_rows(vectors, self.model)
+        if not np.isfinite(vectors).all():
+            raise EmbedderError(f"{self.model} gave NaN or infinite values; use another model.")
+        return normalize(vectors)
 
     def identity(self) -> dict[str, object]:
         """Return model, precision, limits and a fingerprint; see `Embedder.identity`."""
@@ -165,19 +168,24 @@ class OnnxEmbedder:
         return embedder
 
     @classmethod
-    def _export_to(cls, target: Path, model: str, texts: Sequence[str]) -> None:
+    def _exported(cls, model: str, texts: Sequence[str], kept: Path | None) -> Path:
         """Export and compare in a folder of its own, which takes its place once it is whole."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".onnx-", dir=target.parent) as scratch:
-            folder = Path(scratch)
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.mkdtemp(prefix=".onnx-", dir=None if kept is None else kept.parent)
+        folder = Path(scratch)
+        try:
             original = _export(model, folder)
-            exported = cls._open(model, _PRECISION, folder, original.max_seq_length)
-            _compare(exported, original, texts)
-            try:
-                folder.rename(target)
-            except OSError:
-                if not target.is_dir():  # another process was quicker
-                    raise
+            limit = original.max_seq_length
+            _compare(cls._open(model, _PRECISION, folder, limit), original, texts)
+            return folder if kept is None else folder.rename(kept)
+        except OSError:
+            if kept is None or not kept.is_dir():  # another process was quicker
+                raise
+            return kept
+        finally:
+            if kept is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @classmethod
     def _open(cls, model: str, precision: str, folder: Path, max_tokens: int) -> OnnxEmbedder:
@@ -254,6 +262,8 @@ def _export(model: str, folder: Path) -> SentenceTransformersEmbedder:
     encoder: Any = original.encoder
 
     class Vector(torch.nn.Module):
+        """The model as a function of the ids."""
+
         def __init__(self) -> None:
             super().__init__()
             self.encoder = encoder
@@ -285,7 +295,8 @@ def _export(model: str, folder: Path) -> SentenceTransformersEmbedder:
             f"sentence-transformers."
         ) from error
     finally:
-        restore()
+        if restore is not None:
+            restore()
     fast: Any = encoder.tokenizer.backend_tokenizer
     fast.no_padding()
     fast.enable_truncation(original.own_limit)
@@ -295,13 +306,13 @@ def _export(model: str, folder: Path) -> SentenceTransformersEmbedder:
 
 def _attend_to_everything(
     torch: Any, transformers: Any, encoder: Any, vector: Any
-) -> Callable[[], None]:
+) -> Callable[[], None] | None:
     """Leave the mask of the padding out of the attention, where the vectors stay the same.
 
     The exporter writes the mask as an array of each text's length squared, and what guards it
     against rows that are all padding: a tenth of the time of a long text. Models that do not take
     an attention from outside, or need their mask (of a window, of positions), keep their own.
-    Calling what is returned gives the model its own attention back.
+    What is returned gives the model its own attention back; None where it has it still.
     """
 
     def attention(
@@ -310,6 +321,7 @@ def _attend_to_everything(
         weights = torch.softmax(query @ key.transpose(-1, -2) * scaling, dim=-1)
         return (weights @ value).transpose(1, 2).contiguous(), None
 
+    # Longer than a window of attention usually is.
     length = min(encoder.max_seq_length or _PROBE, _PROBE)
     ids = torch.arange(length)[None] % encoder.tokenizer.vocab_size
     inner, own = encoder[0], None
@@ -323,8 +335,8 @@ def _attend_to_everything(
             inner.set_attn_implementation(_UNMASKED)
             if torch.allclose(vector(ids), expected, atol=_SAME_ELEMENT):
                 return lambda: inner.set_attn_implementation(own)
-    except Exception as error:  # not all models can be changed
+    except Exception as error:  # of whatever class: not all models can be changed
         _log.debug("the attention stays as it is: %s", error)
     if own is not None:
         inner.set_attn_implementation(own)
-    return lambda: None
+    return None

@@ -19,10 +19,10 @@ from litellm_benchrouter.embedders.base import (
     fingerprint_of,
     first_line,
     model_digest,
-    unit_rows,
     utf8,
 )
 from litellm_benchrouter.errors import EmbedderError
+from litellm_benchrouter.paper.neighbors import normalize
 
 DEFAULT_MODEL = "sentence-transformers/all-mpnet-base-v2"
 """The encoder of the paper (section 5)."""
@@ -48,6 +48,7 @@ class SentenceTransformersEmbedder:
         A name on the Hub or a local folder.
     device : str
         As torch names it: "cpu", "cuda", "mps".
+    batch_size : int
     max_seq_length : int, optional
         Tokens that are looked at; default: the model's own limit, at most 512.
 
@@ -118,9 +119,11 @@ class SentenceTransformersEmbedder:
                 f"{self.model} failed on {len(texts)} texts ({first_line(error)}); try a smaller "
                 f"max_seq_length (now {self.max_seq_length}) or batch_size, or another device."
             ) from error
-        vectors = unit_rows(np.asarray(vectors, dtype=np.float32)[: len(texts)], self.model)
+        vectors = np.asarray(vectors, dtype=np.float32)[: len(texts)]
+        if not np.isfinite(vectors).all():
+            raise EmbedderError(f"{self.model} gave NaN or infinite values; use another model.")
         vectors[[i for i, text in enumerate(clean) if not text.strip()]] = 0
-        return vectors
+        return normalize(vectors)
 
     def identity(self) -> dict[str, object]:
         """Return model, limits, and a fingerprint of the model's files; see `Embedder.identity`."""
@@ -161,24 +164,24 @@ class SentenceTransformersEmbedder:
         """
         _one_core()
         name = str(identity["model"])
-        embedder = cls(name, device=device, max_seq_length=int(str(identity["max_seq_length"])))
-        if embedder.identity()["fingerprint"] == identity["fingerprint"]:
-            return embedder
+        found = cls(name, device=device, max_seq_length=int(str(identity["max_seq_length"])))
+        if found.identity()["fingerprint"] == identity["fingerprint"]:
+            return found
         probe = np.load(folder / _PROBE_FILE, allow_pickle=False)
-        if probe.shape != embedder._probe.shape:
+        if probe.shape != found._probe.shape:
             raise EmbedderError(
                 f"the artifact was built with {name} of dimension {probe.shape[-1]}, but the "
-                f"{name} found here has dimension {embedder.dimension}; install the same model or "
+                f"{name} found here has dimension {found.dimension}; install the same model or "
                 f"build again."
             )
-        cosine = float((probe * embedder._probe).sum(axis=1).min())
+        cosine = float((probe * found._probe).sum(axis=1).min())
         if not cosine >= SAME_MODEL:
             raise EmbedderError(
                 f"the artifact was built with another {name} than the one found here: the vectors "
                 f"of its probe sentences agree to a cosine of {cosine:.3f}, less than "
                 f"{SAME_MODEL}; install the same model or build again."
             )
-        return embedder
+        return found
 
 
 def _one_core() -> None:

@@ -45,6 +45,7 @@ class StaticEmbedder:
         What it was distilled from.
     vectors : ndarray of float16, shape (V, dimension)
         One row a token, already weighted.
+    tokens : Tokens
     """
 
     kind: ClassVar[str] = "static"
@@ -82,7 +83,7 @@ class StaticEmbedder:
             If model2vec is not installed or the model cannot be loaded.
         """
         recipe = {"kind": cls.kind, "files": model_digest(model), "dimensions": dimensions}
-        folder = None if cache is None else cached_folder(cache, recipe)
+        folder = cached_folder(cache, recipe)
         if folder is not None and (folder / _TOKENIZER_FILE).is_file():
             return cls._read(model, folder, max_tokens)
         vectors, tokenizer = _distil(model, dimensions)
@@ -99,15 +100,15 @@ class StaticEmbedder:
         self, texts: Sequence[str], *, progress: Progress | None = None
     ) -> NDArray[np.float32]:
         """Embed texts; see `Embedder.embed`."""
-        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        found = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(texts), _BATCH):
             batch = texts[start : start + _BATCH]
             for row, ids in enumerate(self.tokens(batch), start=start):
                 if len(ids):
-                    vectors[row] = self.vectors[ids].mean(axis=0, dtype=np.float32)
+                    found[row] = self.vectors[ids].mean(axis=0, dtype=np.float32)
             if progress is not None:
                 progress(len(batch))
-        return normalize(vectors)
+        return normalize(found)
 
     def identity(self) -> dict[str, object]:
         """Return the model, the limits and a fingerprint; see `Embedder.identity`."""
@@ -137,13 +138,13 @@ class StaticEmbedder:
         EmbedderError
             If it is not the embedder that the identity describes.
         """
-        embedder = cls._read(str(identity["model"]), folder, int(str(identity["max_tokens"])))
-        if embedder.dimension != identity["dimension"]:
+        found = cls._read(str(identity["model"]), folder, int(str(identity["max_tokens"])))
+        if found.dimension != identity["dimension"]:
             raise EmbedderError(
-                f"{folder / _TOKENS_FILE} has vectors of {embedder.dimension} numbers, the "
-                f"manifest says {identity['dimension']}; build again."
+                f"{folder / _TOKENS_FILE} has vectors of {found.dimension} numbers, the manifest "
+                f"says {identity['dimension']}; build again."
             )
-        return embedder
+        return found
 
     @classmethod
     def _read(cls, model: str, folder: Path, max_tokens: int) -> StaticEmbedder:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
-from litellm_benchrouter.evaluation.task import describe
+from litellm_benchrouter.evaluation.task import describe, require_groups
 from litellm_benchrouter.guarded.few_labels import (
     BETA_MASS,
     TaskPrior,
@@ -65,6 +65,7 @@ def run_few_labels(
     dict
         The document that `evaluate --json` writes; docs/evaluation.md specifies it.
     """
+    require_groups(prepared, "few-labels")
     tables = prepared.smoother_tables(stages, engine)
     covariances = label_covariances(prepared.labels, prepared.benchmark.task, prepared.n_tasks)
     gains = np.full((len(METHODS), len(n_labels), prepared.n_tasks), np.nan)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.task import describe, hold_out
+from litellm_benchrouter.evaluation.task import describe, hold_out, require_groups
 from litellm_benchrouter.paper.benchmark import MISSING, mean
 from litellm_benchrouter.paper.neighbors import task_rows
 from litellm_benchrouter.paper.scores import predictor_accuracy
@@ -68,6 +68,7 @@ def run_mlp(
             f"the protocol mlp needs {error.name}, which is not installed; run "
             f'pip install "litellm-benchrouter[eval]", or leave the protocol out.'
         ) from error
+    require_groups(prepared, "mlp")
     recipe = Recipe(tuple(hidden), epochs, learning_rate, patience, each_model=each_model)
     alphas = sorted({0.0, *table_alphas})
     with_one_draw = prepared.routing.model_copy(update={"alphas": alphas, "repeats": 1})

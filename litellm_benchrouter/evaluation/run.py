@@ -42,6 +42,7 @@ from litellm_benchrouter.validation.methods import (
     request_router,
     request_scores,
 )
+from litellm_benchrouter.validation.splits import FEWEST_LEARNED
 
 PROTOCOLS = (
     *("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness"),
@@ -249,6 +250,11 @@ def _robustness(prepared: TaskFolds, embedded: EmbeddedBenchmark, stages: Silent
             "their embedder; name it in benchrouter.embedder, or leave the protocol out."
         )
     benchmark = prepared.benchmark
+    if len(benchmark) < FEWEST_LEARNED:
+        raise ConfigError(
+            f"the protocol robustness needs {FEWEST_LEARNED} samples, the benchmark has "
+            f"{len(benchmark)}. Add samples, or leave the protocol out."
+        )
     generator = np.random.default_rng(prepared.seed)
     n_prompts = min(_PERTURBED, len(benchmark))
     rows = np.sort(generator.choice(len(benchmark), size=n_prompts, replace=False))

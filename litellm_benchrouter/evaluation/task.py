@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.paper.scores import (
     expected_calibration_error,
     predictor_accuracy,
@@ -52,11 +53,7 @@ def run_task(prepared: TaskFolds, stages: Silent, *, engine: Engine = LOCAL) -> 
     dict
         The document that `evaluate --json` writes; docs/evaluation.md specifies it.
     """
-    if prepared.n_groups < _FEWEST_GROUPS:
-        raise ConfigError(
-            f"the protocol task holds out each task in turn and learns from the others; the "
-            f"benchmark has {prepared.n_groups}, it needs {_FEWEST_GROUPS}."
-        )
+    require_groups(prepared, "task")
     whole, tables = prepared.smoother_table_and_without(stages, range(prepared.n_groups), engine)
     guarded, kept = unseen_choices(prepared, tables, stages, engine)
     served = unseen_choice(prepared, whole)[0].candidate or "bma"
@@ -74,6 +71,15 @@ def run_task(prepared: TaskFolds, stages: Silent, *, engine: Engine = LOCAL) -> 
     document["served_candidate"] = served
     document["protocol"] = {"name": "task", **describe(prepared)}
     return document
+
+
+def require_groups(prepared: TaskFolds, protocol: str) -> None:
+    """Raise a ConfigError where too few tasks remain when one is held out."""
+    if prepared.n_groups < _FEWEST_GROUPS:
+        raise ConfigError(
+            f"the protocol {protocol} holds out each task in turn and learns from the others; the "
+            f"benchmark has {prepared.n_groups}, it needs {_FEWEST_GROUPS}."
+        )
 
 
 def hold_out(
@@ -106,23 +112,23 @@ def hold_out(
         labels = prepared.labels[prepared.rows[d]].astype(np.float64)
         correctness = prepared.benchmark.correctness[prepared.rows[d]]
         true_p = predictor_accuracy(g, correctness, prepared.routing.t)
-        right.append(np.nanmean(true_p))
+        right.append(mean(true_p))
         said.append(g.ravel())
         seen.append(labels.ravel())
         estimated = {name: estimate(d, g) for name, estimate in estimators.items()}
         for name, p in estimated.items():
-            errors[name].append(np.nanmean(np.abs(p - true_p)))
+            errors[name].append(mean(np.abs(p - true_p)))
         for name, choice in choices_for(prepared, d, g, estimated, true_p).items():
             choices.setdefault(name, []).append(choice)
         for name, of_task in (extra or {}).items():
             choices.setdefault(name, []).append(of_task[d])
         advance(1)
     probability, outcome = np.concatenate(said), np.concatenate(seen)
-    mae = {name: float(np.mean(values)) for name, values in errors.items()}
+    mae = {name: float(mean(np.array(values))) for name, values in errors.items()}
     return {
         "methods": summarise(prepared, choices, tasks),
         "baselines": baselines(prepared, tasks),
-        "predictor_accuracy": float(np.mean(right)),
+        "predictor_accuracy": float(mean(np.array(right))),
         "smoother_mae": next(iter(mae.values())),
         "mae": mae,
         "brier": brier(probability, outcome),

@@ -83,10 +83,11 @@ class NamedTasks:
             return Estimate.by_average(offer, reason, "gate")
         advantage = model.advantages.mean[d]
         pick = int(model.advantages.picks(star)[d])
-        values = offer.average[star] + advantage
-        order = rank_with(values, offer.preferred)
+        level = offer.average[star] if np.isnan(measured[star]) else measured[star]
+        order = rank_with(advantage, offer.preferred)
+        values = np.clip(level + advantage, 0.0, 1.0)
         if pick == star:
-            likely = Scores(np.clip(capped(values, star), 0.0, 1.0), "measured", grounds)
+            likely = Scores(capped(values, star), "measured", grounds)
             reason = f"no model is better on this task with a probability above {SURE:g}"
             order = np.concatenate(([star], order[order != star]))
             quality = Scores(values, "bma", reason, order, "unsure")
@@ -96,7 +97,7 @@ class NamedTasks:
             f"{100 * advantage[pick]:.1f} points above {offer.models[star]} expected, better with "
             f"probability {chance:.2f}, {grounds}"
         )
-        likely = Scores(np.clip(values, 0.0, 1.0), "measured", grounds)
+        likely = Scores(values, "measured", grounds)
         return Estimate(Scores(values, "measured", reason, order), likely)
 
     def _fit_posterior(self, columns: tuple[int, ...], star: int) -> NamedTaskModel:

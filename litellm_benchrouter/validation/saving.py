@@ -120,7 +120,7 @@ def tuned_saving(runs: Sequence[CostRun], curves: Sequence[Curves], share: float
     prepared, n = runs[0].prepared, len(runs[0].prepared.benchmark)
     chosen, point = measured(np.ones((1, n)))
     saved, gain, quality_ratio = point[:, 0].tolist()
-    draws = resampled(np.arange(n), seed=prepared.seed)
+    draws = resampled(prepared.sample_group, seed=prepared.seed)
     drawn = np.concatenate([measured(weights)[1] for weights in draws], axis=1)
     prices = [
         None if column[0] == len(run.lambdas) else float(run.lambdas[column[0]])

@@ -23,6 +23,9 @@ Rows = NDArray[np.intp]
 NO_PICK = -1
 """In an array of picks: the method had nothing to choose by."""
 
+FEWEST_LEARNED = 2
+"""Samples from which anything can be learned."""
+
 _TRAIN, _TEST = {"train", "training"}, {"test"}
 _BLOCK = 2_048  # queries whose neighbours' labels are gathered at once
 
@@ -199,10 +202,11 @@ def choose_splits(
         return [own], "given"
     n = len(prepared.benchmark)
     n_test = round(n * test_share) if 0 < test_share < 1 else 0
-    if not 0 < n_test < n or runs < 1:
+    if not 0 < n_test <= n - FEWEST_LEARNED or runs < 1:
         raise ConfigError(
-            f"--test-share {test_share} of {n} samples in {runs} runs leaves nothing to learn from "
-            "or nothing to ask; give a share such as 0.3 and at least one run."
+            f"--test-share {test_share} of {n} samples in {runs} runs leaves fewer than "
+            f"{FEWEST_LEARNED} samples to learn from, or none to ask. Use a share such as 0.3, at "
+            "least one run, and a benchmark of three samples or more."
         )
     splits = []
     for run in range(runs):
@@ -293,4 +297,4 @@ def _given_split(prepared: TaskFolds) -> Split | None:
     train, test = (
         np.flatnonzero([name in part for name in names]).astype(np.intp) for part in (_TRAIN, _TEST)
     )
-    return Split(train, test) if len(train) and len(test) else None
+    return Split(train, test) if len(train) >= FEWEST_LEARNED and len(test) else None

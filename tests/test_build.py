@@ -91,6 +91,7 @@ def test_the_manifest_counts_and_averages(tiny_built):
     assert manifest.counts == {
         "samples": 80, "models": 4, "tasks": 4, "labels": 320 - missing,
         "missing_labels": missing, "smoother_draws": 4, "embedded_now": 0,
+        "families": 4, "copies": 0,
     }  # fmt: skip
     accuracy = task_accuracy(labels(correctness), artifact.task, 4)
     for m, model in enumerate(manifest.models):

@@ -37,6 +37,7 @@ LISTED = 2 * K
 """Neighbours of a row of which K are left, but for rare cases, without those of its fold."""
 MIN_LABELS = 50
 """A model with fewer labels has the calibration of all models together."""
+_FEWEST_FITTED = 2  # of fewer, nothing varies
 _BLOCK = 4096  # rows gathered at once: K * M * _BLOCK labels stay in the cache
 _LEAST_SPREAD = 1e-12
 
@@ -113,7 +114,7 @@ def fit_request(
     for f in range(N_FOLDS):
         held = np.flatnonzero(fold == f)
         rest = np.flatnonzero(fold != f)
-        if not len(held) or not len(rest):
+        if not len(held) or len(rest) < _FEWEST_FITTED:
             continue
         near = neighbors.rows(held).without(base_fold, f, K).index
         total, count = neighbor_sums(near, base_labels)

@@ -111,9 +111,9 @@ class TaskFolds:
     def average_without(self, d: int) -> NDArray[np.float64]:
         """Mean over the tasks that remain when task d is the new one, shape (M,)."""
         cells, kept = self._cells, self.group_of_task != self.group_of_task[d]
-        if cells is None:
-            return average_accuracy(self.accuracy[kept])
-        return np.asarray(cells.tasks(kept).imputed().mean(axis=0))
+        return average_accuracy(
+            self.accuracy[kept] if cells is None or not kept.any() else cells.tasks(kept).imputed()
+        )
 
     @cached_property
     def _cells(self) -> TaskAccuracies | None:

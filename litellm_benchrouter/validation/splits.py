@@ -221,15 +221,16 @@ def choose_splits(
 
 
 def _split_groups(order: Rows, group: Rows, n_test: int) -> Split:
-    """Put the groups that come first into the test part, until it has so many samples."""
+    """Put the groups whose first sample comes first into the test part, until it is so large."""
     _, first, inverse, size = np.unique(
-        group[order], return_index=True, return_inverse=True, return_counts=True
+        group, return_index=True, return_inverse=True, return_counts=True
     )
-    place = np.argsort(first)
+    # By one sample of each: by any of them, large groups would come first more often than others.
+    place = np.argsort(np.argsort(order)[first])
     before = np.empty(len(size), dtype=np.intp)
     before[place] = np.cumsum(size[place]) - size[place]
     asked = before[inverse] < n_test
-    return Split(np.sort(order[~asked]), np.sort(order[asked]))
+    return Split(np.flatnonzero(~asked), np.flatnonzero(asked))
 
 
 def training(prepared: TaskFolds, split: Split, values: NDArray[np.float32]) -> TrainSplit:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from litellm_benchrouter.artifact.verdict import BMA, Part, Verdict, claim
@@ -23,7 +24,7 @@ from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.guarded.gain import N_FOLDS, Gain, draw_folds, gain_of
 from litellm_benchrouter.guarded.named import fit_named_tasks
 from litellm_benchrouter.guarded.unseen import family_means
-from litellm_benchrouter.paper.benchmark import task_accuracy
+from litellm_benchrouter.paper.benchmark import average_accuracy, task_accuracy
 from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.cost import (
@@ -50,6 +51,7 @@ TEST_SHARE = 0.3
 
 _DIGITS = 6  # of what is kept: more would tell one machine from another
 
+Floats = NDArray[np.float64]
 _Part = dict[str, Any] | None
 _Tables = Mapping[int, SmootherTable]
 
@@ -200,13 +202,20 @@ def requests_gain(prepared: TaskFolds, fitted: GuardedFit | None, *, paper: bool
     on_scores = prepared.routing.s1_on == "score"
     values = metric_values(prepared, "score" if on_scores else "correctness")
     task, group = prepared.benchmark.task, prepared.sample_group
+    best = _best_of_paper(prepared)[0]
     fold = draw_folds(group, task, prepared.seed)[group]
-    picks = np.full(len(task), prepared.best, dtype=np.intp)
+    picks = np.full(len(task), best, dtype=np.intp)
     for f in range(N_FOLDS):
         asked, rest = np.flatnonzero(fold == f), np.flatnonzero(fold != f)
         if len(asked) and len(rest):
             picks[asked] = paper_picks(prepared, Split(rest, asked), values)
-    return gain_of(picks, prepared.best, values, task, group)
+    return gain_of(picks, best, values, task, group)
+
+
+def _best_of_paper(prepared: TaskFolds) -> tuple[int, Floats]:
+    """BMA as the method paper serves it, and the means over the tasks that each model has."""
+    average = average_accuracy(prepared.accuracy)
+    return int(prepared.order(average, average)[0]), average
 
 
 def paper_picks(prepared: TaskFolds, split: Split, values: Any) -> Rows:
@@ -218,15 +227,15 @@ def paper_picks(prepared: TaskFolds, split: Split, values: Any) -> Rows:
 def named_gain(prepared: TaskFolds, *, paper: bool) -> Gain:
     """Gain of the picks for tasks of the benchmark on samples that the pick was made without."""
     labels, task, group = prepared.labels, prepared.benchmark.task, prepared.sample_group
-    best = prepared.best
     if not paper:
-        return fit_named_tasks(labels, task, group, prepared.average, best).gate
+        return fit_named_tasks(labels, task, group, prepared.average, prepared.best).gate
+    best, average = _best_of_paper(prepared)
     fold = draw_folds(group, task, prepared.seed)[group]
     picks = np.full(len(task), best, dtype=np.intp)
     for f in range(N_FOLDS):
         measured = task_accuracy(labels[fold != f], task[fold != f], prepared.n_tasks)
-        values = np.where(np.isnan(measured), prepared.average, measured)
-        of_task = np.array([prepared.order(row, prepared.average)[0] for row in values])
+        values = np.where(np.isnan(measured), average, measured)
+        of_task = np.array([prepared.order(row, average)[0] for row in values])
         picks[fold == f] = of_task[task[fold == f]]
     return gain_of(picks, best, labels, task, group)
 

@@ -33,7 +33,7 @@ def test_a_gain_is_the_mean_over_tasks_and_its_error_that_of_independent_samples
     gain = gain_of(np.ones(100, dtype=np.intp), 0, labels, task)
     parts = [(labels[task == d, 1] - labels[task == d, 0]).astype(float) for d in range(3)]
     assert gain.gain == pytest.approx(np.mean([p.mean() for p in parts]))
-    error = np.sqrt(sum(p.var(ddof=1) / len(p) for p in parts)) / 3
+    error = np.sqrt(sum(p.var(ddof=1) / len(p) for p in parts) / 9 + 1 / 100**2)
     assert gain.standard_error == pytest.approx(error)
     assert gain.lower == pytest.approx(gain.gain - 1.645 * error)
     assert (gain.n_samples, gain.moved_share) == (100, 1.0)
@@ -62,6 +62,17 @@ def test_a_sample_counts_where_both_models_have_a_label():
     nothing = gain_of(np.ones(2, dtype=np.intp), 0, labels[2:4], np.zeros(2, dtype=np.int32))
     assert np.isnan(nothing.gain)
     assert not nothing.routes
+
+
+def test_a_few_picks_that_all_win_are_not_yet_a_gain():
+    labels = np.zeros((600, 2), dtype=np.float32)
+    task = np.repeat(np.arange(10, dtype=np.int32), 60)
+    pick = np.zeros(600, dtype=np.intp)
+    for n, routes in ((3, False), (9, True)):  # heads n times: 1 in 8, and 1 in 512
+        pick[: 60 * n : 60], labels[: 60 * n : 60, 1] = 1, 1
+        assert gain_of(pick, 0, labels, task).routes is routes
+    few = gain_of(np.ones(5, dtype=np.intp), 0, np.ones((5, 2), np.float32) * [0, 1], task[:5])
+    assert (few.gain, few.routes) == (1, False)
 
 
 def test_tasks_of_one_sample_each_have_the_error_of_their_spread():

@@ -261,7 +261,7 @@ def test_a_gain_is_shown_with_its_interval_and_the_costs_that_are_saved(tmp_path
     assert re.search(
         r"Tasks of the benchmark +│ posterior .* gains: at least .* \+1\d\.\d points │", ended.out
     )
-    said = "Verdict: gains at least +15.0 points on requests and +15.0 points on tasks of the"
+    said = "Verdict: gains at least +14.9 points on requests and +14.9 points on tasks of the"
     assert said in " ".join(ended.out.split())
 
 

@@ -22,7 +22,7 @@ from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.guarded.gain import N_FOLDS, Gain, draw_folds, gain_of
-from litellm_benchrouter.guarded.named import fit_named_tasks
+from litellm_benchrouter.guarded.named import NamedTaskModel, fit_named_tasks
 from litellm_benchrouter.guarded.unseen import family_means
 from litellm_benchrouter.paper.benchmark import average_accuracy, task_accuracy
 from litellm_benchrouter.paper.smoother import SmootherTable
@@ -224,11 +224,22 @@ def paper_picks(prepared: TaskFolds, split: Split, values: Any) -> Rows:
     return known.argmax(known.averaged_over(known.near(split.test, prepared.routing.k)))
 
 
+def _named(prepared: TaskFolds) -> NamedTaskModel:
+    return fit_named_tasks(
+        prepared.labels,
+        prepared.benchmark.task,
+        prepared.sample_group,
+        prepared.n_tasks,
+        prepared.average,
+        prepared.best,
+    )
+
+
 def named_gain(prepared: TaskFolds, *, paper: bool) -> Gain:
     """Gain of the picks for tasks of the benchmark on samples that the pick was made without."""
     labels, task, group = prepared.labels, prepared.benchmark.task, prepared.sample_group
     if not paper:
-        return fit_named_tasks(labels, task, group, prepared.average, prepared.best).gate
+        return _named(prepared).gate
     best, average = _best_of_paper(prepared)
     fold = draw_folds(group, task, prepared.seed)[group]
     picks = np.full(len(task), best, dtype=np.intp)

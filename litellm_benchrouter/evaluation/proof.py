@@ -265,7 +265,7 @@ def decide(world: World, publish: PublishConfig, engine: Engine = LOCAL) -> dict
         add("requests", fitted.requests.gate.lower, gain, possible)
     if verdict.named is not None:
         best = prepared.best
-        model = fit_named_tasks(labels, task, group, prepared.average, best)
+        model = fit_named_tasks(labels, task, group, prepared.n_tasks, prepared.average, best)
         ideal = np.nan_to_num(task_accuracy(world.p, task, prepared.n_tasks)).argmax(axis=1)
         gain, possible = (
             gain_of(each[task], best, world.p, task).gain

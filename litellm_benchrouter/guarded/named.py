@@ -148,18 +148,17 @@ class NamedTaskModel:
 
 
 def fit_named_tasks(
-    labels: NDArray[np.float32], task: Ints, group: Ints, average: Floats, best: int
+    labels: NDArray[np.float32], task: Ints, group: Ints, n_tasks: int, average: Floats, best: int
 ) -> NamedTaskModel:
     """Fit the posterior over some models, and hold out folds of it.
 
     Parameters
     ----------
-    labels, task, group, best
+    labels, task, group, n_tasks, best
         As in `paired_differences`; best is BMA.
     average : ndarray of float64, shape (M,)
         Mean accuracy over tasks.
     """
-    n_tasks = int(task.max()) + 1
 
     def fitted(rows: Ints) -> Advantages:
         between = paired_differences(labels[rows], task[rows], group[rows], n_tasks, best)

@@ -108,6 +108,7 @@ class NamedTasks:
             labels(np.asarray(artifact.correctness)[rows[:, None], index]),
             np.asarray(artifact.task)[rows],
             np.asarray(artifact.groups)[rows],
+            len(artifact.tasks),
             artifact.average[index],
             star,
         )

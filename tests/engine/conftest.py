@@ -58,7 +58,7 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     """Run a cluster with two processors and a small object store."""
     if find_spec("ray") is None:
-        pytest.skip("needs ray")
+        pytest.skip("needs ray, which `.[dev]` brings")
     with (
         pytest.MonkeyPatch.context() as patch,
         # Short: its sockets' paths may have 107 characters.

@@ -113,7 +113,7 @@ def test_folds_hold_groups_together_and_part_each_task_evenly():
 def named_picks(labels, task):
     average = np.nanmean(task_accuracy(labels, task, int(task.max()) + 1), axis=0)
     best = int(average.argmax())
-    model = fit_named_tasks(labels, task, np.arange(len(task)), average, best)
+    model = fit_named_tasks(labels, task, np.arange(len(task)), int(task.max()) + 1, average, best)
     return model, model.advantages.picks(best), best
 
 
@@ -287,3 +287,11 @@ def test_a_model_scored_on_few_or_easier_samples_is_named():
     assert easy.startswith("d has labels of ")
     assert "points easier for the other models" in easy
     assert coverage_warnings(easy_half()[0], task, names, tasks) == []
+
+
+def test_a_task_without_samples_to_learn_from_stays_with_the_best_on_average():
+    labels, task = drawn([[0.6, 0.5], [0.6, 0.5]], 50)
+    average = np.array([0.6, 0.5])
+    model = fit_named_tasks(labels, task, np.arange(100), 3, average, 0)
+    assert model.advantages.mean.shape == (3, 2)
+    assert model.advantages.picks(0)[2] == 0

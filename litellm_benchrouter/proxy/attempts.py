@@ -43,9 +43,11 @@ async def prefer(
         As LiteLLM gave them to the hook.
     """
     pinned = _holder_of_previous_response(request)
+    ids = [str(id_of(deployment)) for deployment in deployments]
     places = preference.places_of(
         deployments,
-        [call.models.get(str(id_of(deployment))) for deployment in deployments],
+        ids,
+        list(map(call.models.get, ids)),
         decision,
         tried=call.tried,
         unable=unable,
@@ -54,15 +56,15 @@ async def prefer(
     )
     levels = preference.levels_of(places, deployments)
     full = await limits.full_deployments(running.router(), group, levels, messages, request)
-    places = preference.without_room(places, deployments, full)
+    places = preference.without_room(places, ids, full)
     ranks = preference.ranks_of(places)
     call.attempt = Attempt(
-        frozenset(str(id_of(deployment)) for deployment in deployments),
+        frozenset(ids),
         tuple(d for d, rank in zip(deployments, ranks, strict=True) if rank == 1),
         full,
         pinned is not None and pinned not in call.tried,
     )
-    tried = preference.last_resorts(places, deployments)
+    tried = preference.last_resorts(places, ids)
     return await adapter.apply(group, deployments, ranks, tried, request, messages)
 
 

@@ -336,13 +336,7 @@ def is_url(value: object) -> bool:
 
 
 def checked(url: str) -> str:
-    """Return a URL that names a place.
-
-    Raises
-    ------
-    ConfigError
-        If it does not.
-    """
+    """Return a URL; raise ConfigError unless it names a place."""
     if _PLACE.fullmatch(url) is None and _PATH.match(url) is None:
         shown = re.sub(r"//.*@", "//***@", url)
         raise ConfigError(
@@ -352,19 +346,7 @@ def checked(url: str) -> str:
 
 
 def mirror_folder(url: str, cache: Path | None) -> Path:
-    """Return the local folder for copies of what is behind a URL.
-
-    Parameters
-    ----------
-    url : str
-    cache : Path, optional
-        Default: `litellm-benchrouter` in the user's cache directory.
-
-    Raises
-    ------
-    ConfigError
-        If the user has none.
-    """
+    """Return the local folder for copies of a remote place; by default in the user's cache."""
     place = re.sub(r"(//[^/:@]*):[^@]*@", r"\1@", url)  # a new password is the same place
     slug = re.sub(r"[^A-Za-z0-9]+", "-", place.partition("://")[2]).strip("-")[:_LONGEST_SLUG]
     name = f"{slug}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"

@@ -58,16 +58,7 @@ class Block(BaseModel):
 def read_document(path: Path, way_out: str) -> dict[str, Any]:
     """Read a YAML file; one without a block of keys counts as empty.
 
-    Parameters
-    ----------
-    path : Path
-    way_out : str
-        What to do where it cannot be read.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or is not valid YAML.
+    `way_out` says what to do where it cannot be read or is no YAML, for the ConfigError.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -86,11 +77,6 @@ def read_proxy_yaml(path: Path) -> dict[str, Any]:
     """Read the proxy's YAML with the files that its `include:` names, and those that they name.
 
     Lists of an included file are appended, all else replaces what was there.
-
-    Raises
-    ------
-    ConfigError
-        If a file cannot be read, or is not valid YAML.
     """
     document = read_document(path, _WAY_OUT)
     pending, read = _included(document, path), {path.resolve()}
@@ -116,18 +102,7 @@ def _included(document: dict[str, Any], path: Path) -> list[Path]:
 
 
 def first_problem(error: ValidationError, where: str, block: str, model: type[BaseModel]) -> str:
-    """Say what is wrong first, in one sentence with the key's path and the value.
-
-    Parameters
-    ----------
-    error : pydantic.ValidationError
-    where : str
-        The file.
-    block : str
-        The name of the block that was checked.
-    model : type
-        What it was checked against.
-    """
+    """Say what is wrong first: the file, the key's path in the block, and the value."""
     problems = error.errors(include_url=False)
     # A misspelt key is also one that is missing: the misspelling is what there is to mend.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])

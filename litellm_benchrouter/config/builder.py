@@ -219,19 +219,9 @@ class TaskConfig(Block):
 
 
 def family_of(families: Mapping[str, Sequence[str]], tasks: Sequence[str]) -> dict[int, str]:
-    """Return the family of each task that has one, by the task's number.
+    """Return the family of each task that has one, by the task's number, from names or patterns.
 
-    Parameters
-    ----------
-    families : mapping of str to sequence of str
-        Names or patterns of the tasks of each family.
-    tasks : sequence of str
-        The benchmark's.
-
-    Raises
-    ------
-    ConfigError
-        If a task is in two families.
+    Raises ConfigError where a task is in two families.
     """
     family: dict[int, str] = {}
     for name, patterns in families.items():

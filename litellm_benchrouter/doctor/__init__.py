@@ -16,19 +16,10 @@ __all__ = ["Finding", "Status", "diagnose"]
 
 
 def diagnose(path: Path) -> Iterator[Finding]:
-    """Check an installation; findings come one by one, as some take seconds.
+    """Check an installation by the proxy's YAML; findings come one by one, as some take seconds.
 
-    Nothing is changed or downloaded, no provider is called, and no secret is read.
-
-    Parameters
-    ----------
-    path : Path
-        The LiteLLM proxy's YAML.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or its `benchrouter:` block is wrong.
+    Nothing is changed or downloaded, no provider is called, and no secret is read. Raises
+    ConfigError where the YAML cannot be read, or its `benchrouter:` block is wrong.
     """
     config, settings = load_config(path), read_proxy_yaml(path)
     yield from check_libraries(config, settings)

@@ -31,16 +31,9 @@ class Engine(Protocol):
     def map(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
         """Apply a function to pieces, each on one thread; the results come in their order.
 
-        Parameters
-        ----------
-        function : callable
-            May be copied to another process, once, with what it holds; arrays are read-only there.
-        pieces : sequence
-
-        Raises
-        ------
-        BenchRouterError
-            What the function raises, or `EngineError` where the pieces cannot be worked on.
+        The function may be copied to another process, once, with what it holds; arrays are
+        read-only there. Raises what it raises, or `EngineError` where the pieces cannot be worked
+        on.
         """
         ...
 
@@ -62,19 +55,10 @@ class Engine(Protocol):
 def open_engine(name: EngineName, ray_address: str | None = None) -> Iterator[Engine]:
     """Open an engine; what it started is ended with the context.
 
-    Parameters
-    ----------
-    name : {"local", "ray"}
-    ray_address : str, optional
-        Of a cluster that runs: `HOST:PORT`, `auto` for the one of this machine. Default: what the
-        variable RAY_ADDRESS says, or a cluster of its own on this machine.
-
-    Raises
-    ------
-    ConfigError
-        If an address is given that the engine cannot use.
-    EngineError
-        If Ray is not installed or the cluster does not answer.
+    The address is that of a cluster that runs: `HOST:PORT`, or `auto` for the one of this machine;
+    default: what the variable RAY_ADDRESS says, or a cluster of its own here. Raises ConfigError
+    for an address that the engine cannot use, and EngineError where Ray is not installed or the
+    cluster does not answer.
     """
     if name == "local":
         if ray_address is not None:

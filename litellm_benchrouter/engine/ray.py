@@ -210,18 +210,7 @@ def _embedder(stored: _EmbedderFiles) -> Embedder:
 
 
 class RayEngine:
-    """Hands pieces to the workers of a cluster; see `Engine`. A context: it ends what it started.
-
-    Parameters
-    ----------
-    address : str, optional
-        See `open_engine`.
-
-    Raises
-    ------
-    ConfigError, EngineError
-        See `open_engine`.
-    """
+    """Hands pieces to a cluster's workers; see `Engine`. A context: it ends what it started."""
 
     def __init__(self, address: str | None = None) -> None:
         self._local = LocalEngine()

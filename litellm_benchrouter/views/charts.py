@@ -79,38 +79,18 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """Marks over one or two axes.
-
-    Attributes
-    ----------
-    x : Axis
-    y : Axis or None
-        None where names stand beneath one another.
-    rows : sequence of mapping
-        `series`, `x`, and `low` and `high` where bounds are known; `y` of a line, or `name` and
-        `text` where names stand beneath one another.
-    series : mapping of str to str
-        Each label of the legend with its style.
-    reference : float or None
-        Where a dashed line crosses the axis of values.
-    dots : sequence of (float, float)
-        Single points behind the lines.
-    letters : sequence of (float, float, str)
-        Lettered points above them.
-    diagonal : bool
-    points : bool
-        Whether lines have a point at each value.
-    """
+    """Marks over one or two axes."""
 
     x: Axis
-    y: Axis | None
+    y: Axis | None  # None where names stand beneath one another
+    # `series`, `x`, and `low` and `high` where known; `y` of a line, or `name` and `text`
     rows: Sequence[Row]
-    series: Mapping[str, str]
-    reference: float | None = None
-    dots: Sequence[tuple[float, float]] = ()
-    letters: Sequence[tuple[float, float, str]] = ()
+    series: Mapping[str, str]  # labels of the legend with their styles
+    reference: float | None = None  # where a dashed line crosses the axis of values
+    dots: Sequence[tuple[float, float]] = ()  # single points behind the lines
+    letters: Sequence[tuple[float, float, str]] = ()  # lettered points above them
     diagonal: bool = False
-    points: bool = True
+    points: bool = True  # whether lines have a point at each value
 
 
 @dataclass(frozen=True)

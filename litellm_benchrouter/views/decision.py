@@ -31,34 +31,17 @@ _OF_A_TASK = (
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a question.
-
-    Attributes
-    ----------
-    pick, method, reason : str
-    facts : sequence of (str, str)
-        Whatever else the decision says of itself.
-    models : Table
-        Best first.
-    meanings : sequence of (str, str)
-        Each column of numbers, with what it means.
-    shares : sequence of float or None
-        Of each model, its score as a part of the longest bar; None where it has none.
-    neighbors : Table or None
-        Nearest samples of the benchmark.
-    labels : Table or None
-        Labels of the named task.
-    """
+    """The answer to a question."""
 
     pick: str
     method: str
     reason: str
-    facts: Sequence[tuple[str, str]]
-    models: Table
-    meanings: Sequence[tuple[str, str]]
-    shares: Sequence[float | None]
-    neighbors: Table | None
-    labels: Table | None
+    facts: Sequence[tuple[str, str]]  # whatever else the decision says of itself
+    models: Table  # best first
+    meanings: Sequence[tuple[str, str]]  # what each column of numbers means
+    shares: Sequence[float | None]  # score of each model as a part of the longest bar
+    neighbors: Table | None  # nearest samples of the benchmark
+    labels: Table | None  # of the named task
 
 
 @dataclass(frozen=True)

@@ -37,35 +37,16 @@ _PHRASES = {
 
 @dataclass(frozen=True)
 class Tile:
-    """One answer of the verdict.
+    """One answer of the verdict."""
 
-    Attributes
-    ----------
-    tone : str
-        `gain`, `unclear`, `level` or `loss`.
-    figure : str
-        The number.
-    what : str
-        A few words for what the number is of.
-    range : str
-        How sure it is.
-    sentence : str
-    pool : str
-        The models, tasks and questions that it was measured on.
-    where : str
-        Where the tone holds, for the headline.
-    clause : str
-        A further clause for the headline.
-    """
-
-    tone: str
-    figure: str
-    what: str
-    range: str
+    tone: str  # `gain`, `unclear`, `level` or `loss`
+    figure: str  # the number
+    what: str  # what the number is of, in a few words
+    range: str  # how sure it is
     sentence: str
-    pool: str
-    where: str = ""
-    clause: str = ""
+    pool: str  # the models, tasks and questions that it was measured on
+    where: str = ""  # where the tone holds, for the headline
+    clause: str = ""  # a further clause for the headline
 
     @property
     def sign(self) -> str:

@@ -228,21 +228,11 @@ def named_task_tables(name: str, task: Mapping[str, Any]) -> list[Table]:
 def describe_labels(
     labelled: LabelledTask, models: Sequence[str], than: int
 ) -> dict[str, dict[str, Any]]:
-    """Describe the labels of each model, for programs.
+    """Describe the labels of each model, for programs: `labels` and `right` (share of them).
 
-    Parameters
-    ----------
-    labelled : LabelledTask
-    models : sequence of str, length M
-    than : int
-        Position of the best on average.
-
-    Returns
-    -------
-    dict of str to dict
-        `labels` and `right` (share of them); where there is a posterior, also `prior`, `posterior`
-        and `posterior_sd`, and against the best on average `p_better_posterior` and
-        `labels_needed` (0: settled; null: not within 1,000).
+    Where there is a posterior, also `prior`, `posterior` and `posterior_sd`, and against the model
+    at position `than` `p_better_posterior` and `labels_needed` (0: settled; null: not within
+    1,000).
     """
     posterior = labelled.posterior
     better = None if posterior is None else posterior.better(than)

@@ -1,7 +1,10 @@
-"""What every part of the configuration shares: blocks, YAML files, and problems in words."""
+"""What every part of the configuration shares: blocks, YAML files, places, problems in words."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import reprlib
 from pathlib import Path
 from types import NoneType, UnionType
@@ -14,6 +17,10 @@ from litellm_benchrouter.errors import ConfigError
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PLACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s][^\s?#]*")
+_PATH = re.compile(r"(file|local)://(?=/)")
+_LONGEST_SLUG = 40
 _WAY_OUT = "correct the `include:` or `proxy_config:` that names it"
 
 
@@ -140,3 +147,39 @@ def _without_none(annotation: Any) -> Any:
     if not isinstance(annotation, UnionType):
         return annotation
     return next(part for part in annotation.__args__ if part is not NoneType)
+
+
+def is_url(value: object) -> bool:
+    """Say whether artifacts are behind a URL."""
+    return isinstance(value, str) and _URL.match(value) is not None
+
+
+def checked(url: str) -> str:
+    """Return a URL; raise ConfigError unless it names a place."""
+    if _PLACE.fullmatch(url) is None and _PATH.match(url) is None:
+        shown = re.sub(r"//.*@", "//***@", url)
+        raise ConfigError(
+            f"benchrouter.artifacts: {shown!r} names no place; s3://bucket/prefix does."
+        )
+    return url.rstrip("/")
+
+
+def mirror_folder(url: str, cache: Path | None) -> Path:
+    """Return the local folder for copies of a remote place; by default in the user's cache."""
+    place = re.sub(r"(//[^/:@]*):[^@]*@", r"\1@", url)  # a new password is the same place
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", place.partition("://")[2]).strip("-")[:_LONGEST_SLUG]
+    name = f"{slug}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    return (cache or _users_cache()) / name
+
+
+def _users_cache() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME")
+    if given and Path(given).is_absolute():
+        return Path(given) / "litellm-benchrouter"
+    try:
+        return Path.home() / ".cache" / "litellm-benchrouter"
+    except RuntimeError as error:
+        raise ConfigError(
+            "artifacts behind a URL are copied to the user's cache directory, and this user has "
+            "none; name a folder in benchrouter.artifacts_cache."
+        ) from error

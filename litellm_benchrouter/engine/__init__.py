@@ -9,10 +9,11 @@ from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from litellm_benchrouter.embedders.base import Embedder
+from litellm_benchrouter.embedders.cache import in_order
 from litellm_benchrouter.engine.cluster import settle_environment
-from litellm_benchrouter.engine.local import LocalEngine
 from litellm_benchrouter.errors import ConfigError, EngineError
 
 __all__ = ["LOCAL", "Engine", "EngineName", "LocalEngine", "open_engine"]
@@ -21,8 +22,6 @@ EngineName = Literal["local", "ray"]
 
 P = TypeVar("P")
 R = TypeVar("R")
-
-LOCAL = LocalEngine()
 
 
 class Engine(Protocol):
@@ -49,6 +48,31 @@ class Engine(Protocol):
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Embed batches of texts; yields the number and the vectors of each, in any order."""
         ...
+
+
+class LocalEngine:
+    """Works on pieces in this process, in the order in which results are asked for."""
+
+    def map(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
+        """See `Engine.map`."""
+        libraries = ThreadpoolController()
+        for piece in pieces:
+            with libraries.limit(limits=1):  # or the last bits depend on the number of cores
+                result = function(piece)
+            yield result
+
+    def read(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
+        """See `Engine.read`."""
+        return self.map(function, pieces)
+
+    def embed(
+        self, embedder: Embedder, batches: Sequence[Sequence[str]], /
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """See `Engine.embed`."""
+        return in_order(embedder, batches)
+
+
+LOCAL = LocalEngine()
 
 
 @contextmanager

@@ -29,13 +29,13 @@ from threadpoolctl import threadpool_limits
 from litellm_benchrouter.embedders.base import Embedder
 from litellm_benchrouter.embedders.cache import in_order
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
+from litellm_benchrouter.engine import LocalEngine
 from litellm_benchrouter.engine.cluster import (
     check_workers,
     connect,
     cpus,
     resource_of_this_machine,
 )
-from litellm_benchrouter.engine.local import LocalEngine
 from litellm_benchrouter.errors import BenchRouterError, EngineError
 
 P = TypeVar("P")

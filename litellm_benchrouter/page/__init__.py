@@ -23,14 +23,15 @@ from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.views import Table, breakable, moment
 from litellm_benchrouter.views.decision import Answer, answer
-from litellm_benchrouter.views.history import describe_versions, versions_table
 from litellm_benchrouter.views.verdict import verdict_view
 from litellm_benchrouter.views.version import (
     best_on_average,
     candidates_table,
+    describe_versions,
     facts,
     models_table,
     tasks_table,
+    versions_table,
 )
 
 _MOST_FIELDS = 5_000  # a benchmark may have hundreds of models, and each is a field

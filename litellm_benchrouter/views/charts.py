@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import escape
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.views import Table
-from litellm_benchrouter.views.protocols import name_of, ordered
+from litellm_benchrouter.views import PERCENT, Table
+from litellm_benchrouter.views.protocols import Document, heading_of, metric_of, name_of, ordered
 
 if TYPE_CHECKING:
     import altair as alt
@@ -108,19 +108,18 @@ Parts = tuple[list[str], list[Figure]]
 """The words of a section, and its figures."""
 
 
-def unit_name(percent: bool) -> str:
-    """Return the unit of an axis."""
-    return "percent" if percent else "plain"
+def metric_axis(document: Document) -> Axis:
+    """Return the axis of a document's metric."""
+    metric, _, unit = metric_of(document)
+    return Axis(heading_of(metric).removesuffix(" %"), "percent" if unit is PERCENT else "plain")
 
 
-def named_chart(
-    title: str, unit: str, rows: Sequence[Row], reference: float | None = None
-) -> Chart:
+def named_chart(axis: Axis, rows: Sequence[Row], reference: float | None = None) -> Chart:
     """Return a chart of names beneath one another, with a legend of the styles that occur."""
     styles = {row["style"] for row in rows}
     series = {text: style for style, text in _KEYS.items() if style in styles}
     marks = [{**row, "series": _KEYS[row["style"]]} for row in rows]
-    return Chart(Axis(title, unit), None, marks, series, reference)
+    return Chart(axis, None, marks, series, reference)
 
 
 def line_styles(series: Iterable[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from litellm_benchrouter.views.protocols import (
     Document,
     best_single,
     in_a_sentence,
+    in_usd,
     metric_of,
     models_of,
     ours,
@@ -193,11 +194,11 @@ def _cost_tiles(document: Document) -> list[Tile]:
     quality = tone_of(equal["quality_gain_over_samples_95"])
     tone = LOSS if quality == LOSS else tone_of(equal["saved_over_samples_95"])
     low, high = equal["saved_over_samples_95"] or (None, None)
-    in_usd, saved = document["cost_basis"]["unit"] == "usd", PERCENT.value(equal["saved"], 0)
-    of_cost = "of the cost" if in_usd else "of the cost, counted in parameters,"
+    saved, usd = PERCENT.value(equal["saved"], 0), in_usd(document)
+    of_cost = "of the cost" if usd else "of the cost, counted in parameters,"
     left_out = document["cost_basis"].get("left_out")
     among = f" among the {models_of(document)} whose cost is known" if left_out else ""
-    what = "cost" if in_usd else "parameters"
+    what = "cost" if usd else "parameters"
     words = {GAIN: "better than", LOSS: "worse than", UNCLEAR: "not provably different from"}
     result = (
         "finds nothing to save"

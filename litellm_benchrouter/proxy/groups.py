@@ -16,13 +16,13 @@ from functools import cached_property
 from typing import Any
 
 import litellm
-from litellm.responses.utils import ResponsesAPIRequestUtils
 
 from litellm_benchrouter.config import VirtualModel
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.proxy import access, running
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.deployments import ModelNames, deployments_of, id_of
+from litellm_benchrouter.serving.call import Call
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -68,6 +68,11 @@ class Groups(dict[str, Sequence[Any]]):
     def by_id(self) -> dict[str, str | None]:
         """The benchmark model of each deployment, by the deployment's id."""
         return {str(id_of(d)): m for d, m in zip(self.deployments, self.models, strict=True)}
+
+    @cached_property
+    def of_id(self) -> dict[str, str]:
+        """The group of each deployment, by the deployment's id."""
+        return {str(id_of(deployment)): group for group in self for deployment in self[group]}
 
     def only(self, allowed: Collection[str]) -> Groups:
         """Return those that are allowed."""
@@ -176,6 +181,21 @@ class VirtualModels:
         if index is None or not index.is_current(router, names):
             index = self._index = ModelIndex(router, names)
         return index
+
+    def group_served(self, call: Call, deployment_id: str, said: object) -> str:
+        """Return the group that answers a call to a virtual model.
+
+        Parameters
+        ----------
+        call : Call
+        deployment_id : str
+            Which LiteLLM chose.
+        said : str or None
+            The group in LiteLLM's metadata; after a fallback, 1.94 names the one before.
+        """
+        owner = self._index.groups.of_id.get(deployment_id) if self._index is not None else None
+        names = [name for name in (owner, said) if isinstance(name, str) and name != call.virtual]
+        return next((name for name in names if name in call.decisions), (*names, call.group)[0])
 
     async def open(
         self, name: str, caller: Any, index: ModelIndex
@@ -297,34 +317,3 @@ def named_fallbacks(fallbacks: object) -> list[str]:
     if not isinstance(fallbacks, list | tuple):
         return []
     return [name for name in fallbacks if isinstance(name, str)]
-
-
-def holder_of_response(response_id: object, groups: Groups) -> str | None:
-    """Return the group that gave a response of /v1/responses; None where that cannot be told.
-
-    Another group would answer that it does not know the response.
-    """
-    if not isinstance(response_id, str):
-        return None
-    from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
-
-    # LiteLLM has yet to decrypt it, and to check whose it is
-    holder = deployment_of_response(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
-    owners = (group for group, each in groups.items() if holder in map(id_of, each))
-    return None if holder is None else next(owners, None)
-
-
-def deployment_of_response(response_id: str) -> str | None:
-    """Return the id of the deployment that gave a response; None for an id that is not LiteLLM's.
-
-    Raises
-    ------
-    Exception
-        Whatever LiteLLM raises on an id that it cannot read.
-    """
-    utils: Any = ResponsesAPIRequestUtils
-    # In older releases, such as 1.94, it is private.
-    decode = getattr(utils, "decode_responses_api_response_id", None)
-    decoded = (decode or utils._decode_responses_api_response_id)(response_id)
-    found = decoded.get("model_id")
-    return None if found is None else str(found)

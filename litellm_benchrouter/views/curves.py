@@ -171,7 +171,7 @@ def robustness_section(document: Document) -> Parts:
         "How often the pick changes",
         ["Zero would be best; a model that is nearly as good may take the place of another."],
         [made.protocol_table(document)],
-        named_chart("Picks that change", "percent", rows, 0.0),
+        named_chart(Axis("Picks that change", "percent"), rows, 0.0),
     )
     return words, [figure]
 
@@ -196,6 +196,6 @@ def proof_section(document: Document) -> Parts:
         "How often a build would serve what loses",
         ["Up to one world in twenty is what a 95 % bound allows."],
         [made.protocol_table(document)],
-        named_chart("Wrongly served", "percent", rows, 0.05),
+        named_chart(Axis("Wrongly served", "percent"), rows, 0.05),
     )
     return words, [figure]

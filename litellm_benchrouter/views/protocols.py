@@ -178,10 +178,14 @@ def heading_of(metric: str) -> str:
     return "Accuracy %" if metric == "correctness" else metric.removeprefix("metric:")
 
 
+def in_usd(document: Document) -> bool:
+    """Say whether costs are amounts of money, and not parameters."""
+    return bool(document["cost_basis"]["unit"] == "usd")
+
+
 def cost_label(document: Document) -> str:
     """Return the heading of a column or axis of costs."""
-    in_usd = document["cost_basis"]["unit"] == "usd"
-    return "USD per 1,000 requests" if in_usd else "Billions of parameters"
+    return "USD per 1,000 requests" if in_usd(document) else "Billions of parameters"
 
 
 def digits_of(metric: str) -> int:

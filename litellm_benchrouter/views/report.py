@@ -42,21 +42,8 @@ _SECTIONS = {
 def render_html(result: Mapping[str, Any]) -> str:
     """Write the documents of `evaluate` as a page that needs no network and no scripts.
 
-    Parameters
-    ----------
-    result : mapping
-        One protocol's document, or `{"protocols": {NAME: document}}`; None or NaN where a number
-        is not known.
-
-    Returns
-    -------
-    str
-        HTML.
-
-    Raises
-    ------
-    ConfigError
-        If the extra `report` is not installed.
+    `result` is one protocol's document, or `{"protocols": {NAME: document}}`, with None or NaN
+    where a number is not known. Raises ConfigError where the extra `report` is not installed.
     """
     require_charts()
     result = without_nan(result)

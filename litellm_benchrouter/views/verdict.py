@@ -50,14 +50,7 @@ class VerdictView:
 
 
 def verdict_view(verdict: object, best: str) -> VerdictView | None:
-    """Put a manifest's verdict into words; None where there is none.
-
-    Parameters
-    ----------
-    verdict : mapping or None
-    best : str
-        The best single model on average.
-    """
+    """Put a manifest's verdict into words, with the best single model; None where there is none."""
     if not isinstance(verdict, Mapping):
         return None
     measured = {key: mapping_at(verdict, key) for key in _GAINS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -157,15 +158,19 @@ def _run(
     labels: dict[str, Any] | None = None
     splits = _SPLITS if options.runs is None else options.runs
 
+    @cache
+    def by_fold() -> TaskFolds:
+        return prepared.in_folds()
+
     def labelled() -> dict[str, Any]:
         nonlocal labels
         if labels is None:
-            reference = whole if prepared is not whole else None
-            labels = run_labels(prepared, stages, reference=reference, engine=engine)
+            reference = whole.in_folds() if prepared is not whole else None
+            labels = run_labels(by_fold(), stages, reference=reference, engine=engine)
         return labels
 
     runs: dict[str, Callable[[], dict[str, Any]]] = {
-        "task": lambda: run_task(prepared, stages, engine=engine),
+        "task": lambda: run_task(by_fold(), stages, engine=engine),
         "request": lambda: run_request(
             prepared,
             stages,
@@ -186,8 +191,8 @@ def _run(
         ),
         "labels": labelled,
         "distance": lambda: run_distance(labelled()),
-        "few-labels": lambda: run_few_labels(prepared, stages, engine=engine),
-        "mlp": lambda: run_mlp(prepared, stages, hidden=options.hidden),
+        "few-labels": lambda: run_few_labels(by_fold(), stages, engine=engine),
+        "mlp": lambda: run_mlp(by_fold(), stages, hidden=options.hidden),
         "robustness": lambda: _robustness(prepared, embedded, stages),
         "proof": lambda: run_proof(
             prepared,

@@ -134,11 +134,12 @@ def hold_out(
 def describe(prepared: TaskFolds) -> dict[str, Any]:
     """Return what a reader needs to run the protocol again."""
     routing = prepared.routing
+    held_out = "family" if prepared.n_groups < prepared.n_tasks else "task"
     return {
         "n_tasks": prepared.n_tasks,
         "n_samples": len(prepared.benchmark),
         "models": list(prepared.benchmark.models),
-        "held_out": "family" if prepared.n_groups < prepared.n_tasks else "task",
+        "held_out": "fold" if prepared.merged else held_out,
         "seed": prepared.seed,
         **routing.model_dump(),
     }

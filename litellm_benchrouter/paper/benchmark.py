@@ -176,13 +176,13 @@ def labels(correctness: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def task_accuracy(
-    values: NDArray[np.float32], task: NDArray[np.int32], n_tasks: int
+    values: NDArray[np.floating], task: NDArray[np.int32], n_tasks: int
 ) -> NDArray[np.float64]:
     """Mean of each model on each task over the samples that have a label: S~(m, d).
 
     Parameters
     ----------
-    values : ndarray of float32, shape (n, M)
+    values : ndarray of float, shape (n, M)
         Correctness or scores; NaN is missing.
     task : ndarray of int32, shape (n,)
 

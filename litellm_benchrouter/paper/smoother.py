@@ -203,7 +203,12 @@ def smoother_table(
         sums = _Sums(of_row, of_variant, len(variants), len(rows))
         answer, labelled = positive[rows[of_row]] == 1, known[rows[of_row]] == 1
         moving = draws(len(rows), (seed, d), alphas, repeats=repeats, max_moved=max_moved)
+        drawn: dict[bytes, int] = {}
         for at, moved in moving:
+            before = drawn.setdefault(moved.tobytes(), at.start)
+            if before != at.start:  # small tasks draw the same samples again and again
+                u[:, at], p[:, at] = u[:, [before]], p[:, [before]]
+                continue
             stays = np.ones(len(rows), dtype=bool)
             stays[moved] = False
             stays = stays[of_row, None]

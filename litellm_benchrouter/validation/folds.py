@@ -15,6 +15,7 @@ from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.guarded.fit import neighbors_of_each
 from litellm_benchrouter.guarded.impute import TaskAccuracies, served_average
+from litellm_benchrouter.guarded.left_out import MOST_FOLDS
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
     ModelFacts,
@@ -50,6 +51,8 @@ class TaskFolds:
     group_of_task : ndarray of int32, shape (D,)
     sample_group : ndarray of int, shape (n,)
         Near-duplicates, which stay on one side of every split (docs/proof.md).
+    merged : bool
+        Whether a group is a fold of several tasks or families; see `in_folds`.
     """
 
     benchmark: Benchmark
@@ -61,6 +64,7 @@ class TaskFolds:
     sample_group: NDArray[np.intp]
     routing: RoutingConfig
     seed: int
+    merged: bool = False
 
     @property
     def n_tasks(self) -> int:
@@ -159,6 +163,26 @@ class TaskFolds:
             left_out=left_out,
             progress=advance,
             each=engine.map,
+        )
+
+    def in_folds(self) -> TaskFolds:
+        """Return the same with at most `MOST_FOLDS` groups: of more, several are left out together.
+
+        What learns anew for each group then costs no more with more of them.
+        """
+        if self.n_groups <= MOST_FOLDS:
+            return self
+        group_of_task = self.group_of_task % MOST_FOLDS
+        group, listed = (
+            group_of_task[self.benchmark.task],
+            self.neighbors_other_tasks.index.shape[1],
+        )
+        return replace(
+            self,
+            neighbors_other_tasks=nearest_outside_task(self.embeddings, group, listed),
+            group=group,
+            group_of_task=group_of_task,
+            merged=True,
         )
 
     def pool(self, models: list[str]) -> TaskFolds:

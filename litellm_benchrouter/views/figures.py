@@ -39,7 +39,9 @@ _TINY = 1e-9
 
 def task_section(document: Document) -> Parts:
     protocol = document["protocol"]
-    held_out = {"family": "family of tasks"}.get(protocol.get("held_out", ""), "task")
+    held_out = {"family": "family of tasks", "fold": "hundredth of the tasks"}.get(
+        protocol.get("held_out", ""), "task"
+    )
     words = [
         f"Each {held_out} in turn was treated as new. The router saw its questions and none of its "
         f"answers, and chose one model for all of it."

@@ -28,8 +28,8 @@ from litellm_benchrouter.building.embed import (
     index_vectors,
     load_benchmark,
 )
-from litellm_benchrouter.building.fit import read_task_labels
 from litellm_benchrouter.building.learn import learn
+from litellm_benchrouter.building.named_tasks import read_task_labels
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ArtifactError

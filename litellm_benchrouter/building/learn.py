@@ -14,7 +14,8 @@ from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_task_inputs,
 )
-from litellm_benchrouter.building.fit import GuardedFit, Labels, TaskLabels, fit_guarded
+from litellm_benchrouter.building.fit import GuardedFit, fit_guarded
+from litellm_benchrouter.building.named_tasks import Labels, TaskLabels
 from litellm_benchrouter.building.proof import held_out_groups, prove
 from litellm_benchrouter.config import BenchRouterConfig, PublishConfig
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
@@ -47,8 +48,9 @@ from litellm_benchrouter.paper.smoother import (
     task_distance,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset, prepare
+from litellm_benchrouter.validation.folds import TaskFolds, prepare
 from litellm_benchrouter.validation.groups import Groups, find_groups
+from litellm_benchrouter.validation.subset import TrainingSubset
 
 
 def learn(

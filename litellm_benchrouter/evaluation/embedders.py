@@ -16,7 +16,7 @@ from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.engine import open_engine
 from litellm_benchrouter.errors import BenchRouterError, EmbedderError
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import TrainingSubset
+from litellm_benchrouter.validation.subset import TrainingSubset
 
 _TIMED, _WARM_UP = 100, 3  # prompts
 

@@ -29,13 +29,7 @@ from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import (
-    HoldOut,
-    TaskFolds,
-    TrainingSubset,
-    choose_pool,
-    prepare,
-)
+from litellm_benchrouter.validation.folds import HoldOut, TaskFolds, choose_pool, prepare
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
     request_picks,
@@ -44,6 +38,7 @@ from litellm_benchrouter.validation.methods import (
     request_scores,
 )
 from litellm_benchrouter.validation.splits import FEWEST_LEARNED
+from litellm_benchrouter.validation.subset import TrainingSubset
 
 PROTOCOLS = (
     *("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness"),

@@ -48,24 +48,12 @@ _LIBRARIES = ("hnswlib", "faiss-cpu", "numpy", "scikit-learn", "litellm", "litel
 
 @dataclass(frozen=True)
 class Built:
-    """A finished build.
-
-    Attributes
-    ----------
-    manifest : Manifest
-    folder : Path
-        The version's folder.
-    unchanged : bool
-        Whether the same version served already.
-    published : bool
-        Whether it serves now; False where its verdict fails and nobody forced it. The version that
-        served before then still does.
-    """
+    """A finished build."""
 
     manifest: Manifest
-    folder: Path
-    unchanged: bool
-    published: bool
+    folder: Path  # the version's
+    unchanged: bool  # the same version served already
+    published: bool  # it serves now; else its verdict fails, and what served before still does
 
 
 def build(

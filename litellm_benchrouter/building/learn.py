@@ -63,25 +63,9 @@ def learn(
     stages: Silent,
     engine: Engine = LOCAL,
 ) -> Contents:
-    """Learn what is served from an embedded benchmark.
+    """Learn what is served from an embedded benchmark, all of whose rows the index holds.
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-    benchmark : Benchmark
-    embedded : EmbeddedBenchmark
-    index : Index
-        Over all of its rows.
-    inputs : mapping of str to list of str
-        Of each named task.
-    given : mapping of str to Labels
-        Of the named tasks that have labels.
-    stages : Silent or Bars
-    engine : Engine
-
-    Returns
-    -------
-    Contents
+    `inputs` are those of each named task, `given` the labels of those that have any.
     """
     routing, n_tasks = config.routing, len(benchmark.tasks)
     learned = TrainingSubset.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
@@ -167,16 +151,8 @@ def fit_and_prove(
 ) -> Proved:
     """Fit the configured method and hold out tasks and samples to prove it.
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-    learned : TrainingSubset
-    near : Neighbors or None
-        The K nearest samples of the whole of each learned one, where not all are learned from.
-    stages : Silent or Bars
-    engine : Engine
-    embeds_prompts : bool
-        Whether requests can be routed by their text at all.
+    `near` are the K nearest samples of the whole of each learned one, where not all are learned
+    from; `embeds_prompts` says whether requests can be routed by their text at all.
     """
     whole, groups = learned.whole, None
     families = config.family_of(whole.tasks)
@@ -229,11 +205,8 @@ def fit_prepared(
 ) -> tuple[SmootherTable, GuardedFit | None, Verdict]:
     """Fit and prove as `fit_and_prove` does, where neighbours and groups are known.
 
-    Parameters
-    ----------
-    near : Neighbors, optional
-        Of each sample among more than these: the others are in `base`, as in `fit_request`.
-    base : tuple of ndarray, optional
+    `near` may be of each sample among more than these: the others are in `base`, as in
+    `fit_request`.
     """
     held_out = held_out_groups(prepared)
     table, without = prepared.smoother_table_and_without(stages, held_out, engine)
@@ -256,17 +229,7 @@ def task_scores(
 ) -> TaskScores:
     """Compute u, S1, S2, p and S3 of a new task (eqs. 1, 2, 5, 8 and 10).
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-    benchmark : Benchmark
-    neighbors : Neighbors
-        Of the task's inputs in the benchmark, at least max(k, kappa) of them.
-    table : SmootherTable
-
-    Returns
-    -------
-    TaskScores
+    `neighbors` are those of the task's inputs in the benchmark, at least max(k, kappa) of them.
     """
     routing = config.routing
     near = neighbors.first(routing.k)

@@ -1,12 +1,17 @@
-"""`benchrouter doctor`: is this installation fit to route?"""
+"""`benchrouter doctor`: is this installation fit to route?
+
+Here are Python, the libraries that the configuration needs, and the hook.
+"""
 
 from __future__ import annotations
 
+import inspect
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib import metadata
+import warnings
+from collections.abc import Iterator, Mapping
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +21,15 @@ from packaging.specifiers import SpecifierSet
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.doctor import proxy, version
-from litellm_benchrouter.doctor.callback import check_callback
+from litellm_benchrouter.doctor.proxy import callbacks, part
 from litellm_benchrouter.views import Finding, Status, fail, ok, warn
 
 __all__ = ["Finding", "Status", "diagnose"]
 
+MODULE = "litellm_benchrouter.hook"
+HANDLER = f"{MODULE}.handler"
+_LINE = f'litellm_settings: {{ callbacks: ["{HANDLER}"] }}'
+_OTHER_LISTS = ("success_callback", "failure_callback", "service_callback", "post_call_rules")
 PACKAGE = "litellm-benchrouter"
 _EXTRAS = {  # what an embedder needs to serve, and more to build
     "onnx": ("onnx", "onnx-build"),
@@ -121,3 +130,84 @@ def _hnswlib() -> Finding:
         "install it for this processor: HNSWLIB_NO_NATIVE=1 pip install --force-reinstall "
         "--no-cache-dir --no-binary hnswlib hnswlib",
     )
+
+
+def check_callback(path: Path, settings: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check that the proxy of this YAML would call the hook, and call it rightly."""
+    yield _registered(settings)
+    shadow = path.resolve().parent / (MODULE.replace(".", "/") + ".py")
+    if shadow.exists() and not shadow.samefile(Path(__file__).parents[1] / "hook.py"):
+        yield fail(
+            "callback",
+            f"LiteLLM runs {shadow} in place of the installed package",
+            "move it, or the configuration, to another folder",
+        )
+    importable = _importable()
+    yield importable
+    if importable.status is Status.OK:
+        yield _follows()
+
+
+def _registered(settings: Mapping[str, Any]) -> Finding:
+    names = callbacks(settings)
+    if HANDLER in names:
+        if not isinstance(part(settings, "litellm_settings").get("callbacks"), list):
+            return warn("callback", "is a bare name and leaves no room for others", f"say {_LINE}")
+        if names.count(HANDLER) > 1:
+            return warn("callback", "is listed twice, and runs twice", "list it once")
+        return ok("callback", f"{HANDLER} is registered")
+    for key in _OTHER_LISTS:
+        others = part(settings, "litellm_settings").get(key)
+        if HANDLER in (others if isinstance(others, list) else [others]):
+            return fail("callback", f"stands in {key}, where it only logs", f"say {_LINE}")
+    near = [name for name in names if "benchrouter" in name]
+    found = f"is spelled {near[0]!r}" if near else "is not registered, so nothing is routed"
+    return fail("callback", found, f"say {_LINE}")
+
+
+def _importable() -> Finding:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            hook = type(import_module(MODULE).handler)
+            base = import_module("litellm.integrations.custom_logger").CustomLogger
+    except Exception as error:
+        return fail(
+            "hooks",
+            f"the callback cannot be imported ({type(error).__name__}: {error}); a proxy would "
+            "not start",
+            'pip install "litellm-benchrouter[proxy]"',
+        )
+    wrong = [
+        name for name in vars(hook) if name.startswith("async_") and _differs(hook, base, name)
+    ]
+    if wrong:
+        return fail(
+            "hooks",
+            f"this LiteLLM calls {', '.join(wrong)} in another way than the plugin expects",
+            "install a LiteLLM that is supported (docs/compatibility.md)",
+        )
+    return ok("hooks", "LiteLLM calls them as the plugin expects")
+
+
+def _follows() -> Finding:
+    """Try, on a router of mock deployments, whether LiteLLM serves what the plugin prefers."""
+    from litellm_benchrouter.proxy.canary import litellm_version, working
+
+    maker = working(import_module(MODULE).handler)
+    if maker is None:
+        return fail(
+            "preferences",
+            f"LiteLLM {litellm_version()} serves other deployments than the plugin prefers, so "
+            "requests pass through",
+            "install a LiteLLM that is supported (docs/compatibility.md)",
+        )
+    return ok("preferences", f"LiteLLM {litellm_version()} follows them, stated by {maker.name}")
+
+
+def _differs(hook: type, base: type, name: str) -> bool:
+    theirs = getattr(base, name, None)
+    if theirs is None:
+        return True
+    ours = inspect.signature(getattr(hook, name)).parameters
+    return list(inspect.signature(theirs).parameters) != list(ours)

@@ -52,36 +52,20 @@ _PERTURBED = 300  # prompts whose perturbations are routed
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line chooses.
-
-    Attributes
-    ----------
-    max_params : float or None
-        Billions of parameters.
-    hold_out : {"family", "task", "name"}
-        What is new at a time; see `prepare`.
-    metric : str
-        What a pick is worth in `request`: `correctness`, `score` or `metric:NAME`.
-    test_share : float
-        Of the samples, in `request` and `cost`.
-    runs : int or None
-        Random splits in `request` and `cost` (5), worlds of each kind in `proof` (20).
-    hidden : tuple of int
-        Hidden layers of the MLP.
-    samples : int or None
-        At most so many, of each task the same number where it has so many; None for all, and in
-        `proof` for 2,000.
-    """
+    """What the command line chooses."""
 
     protocols: tuple[str, ...] = DEFAULT_PROTOCOLS
     models: list[str] | None = None
-    max_params: float | None = None
+    max_params: float | None = None  # billions of parameters
     without_top: int = 0
-    hold_out: HoldOut = "family"
+    hold_out: HoldOut = "family"  # what is new at a time; see `prepare`
+    # what a pick is worth in `request`: `correctness`, `score` or `metric:NAME`
     metric: str = "correctness"
-    test_share: float = 0.3
+    test_share: float = 0.3  # of the samples, in `request` and `cost`
+    # random splits in `request` and `cost` (5), worlds of each kind in `proof` (20)
     runs: int | None = None
-    hidden: tuple[int, ...] = (1500, 1500)
+    hidden: tuple[int, ...] = (1500, 1500)  # hidden layers of the MLP
+    # at most so many, of each task alike; None for all, and in `proof` for 2,000
     samples: int | None = None
 
 
@@ -94,24 +78,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run protocols on the configured benchmark; vectors and neighbours are computed once.
 
-    Parameters
-    ----------
-    embeddings : Path, optional
-        A .npy file of shape (n, d), rows in the order of the (only) source's samples.
-
-    Returns
-    -------
-    dict
-        The document of the protocol, or `{"protocols": {NAME: document}, "skipped": {NAME: why}}`
-        where several were to run.
-        `docs/evaluation.md` specifies both.
-
-    Raises
-    ------
-    ConfigError, SourceError
-        If the input is wrong.
-    EngineError
-        If the engine cannot do the work.
+    `embeddings` is a .npy file of shape (n, d), rows in the order of the (only) source's samples.
+    Returns the document of the protocol, or `{"protocols": {NAME: document}, "skipped": {NAME:
+    why}}` where several were to run; docs/evaluation.md specifies both. Raises ConfigError or
+    SourceError where the input is wrong, and EngineError where the engine cannot do the work.
     """
     stages = stages or Silent()
     unknown = [name for name in options.protocols if name not in PROTOCOLS]

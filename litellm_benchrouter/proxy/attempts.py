@@ -73,20 +73,8 @@ async def prefer(
 def outcome_of(attempt: Attempt, served: str, request: Mapping[str, Any], hook: object) -> str:
     """Return `followed`, or which of LiteLLM's later filters explains that it was not.
 
-    Parameters
-    ----------
-    attempt : Attempt
-    served : str
-        Id of the deployment that LiteLLM chose.
-    request : mapping
-        Its keyword arguments.
-    hook : CustomLogger
-        The plugin's own callback.
-
-    Returns
-    -------
-    str
-        `followed`, `tag_filter`, `affinity`, `pre_call_checks`, `other_filter` or `not_followed`.
+    That is `tag_filter`, `affinity`, `pre_call_checks`, `other_filter` or `not_followed`. `served`
+    is the id of the deployment that LiteLLM chose, and `hook` the plugin's own callback.
     """
     if any(id_of(deployment) == served for deployment in attempt.best):
         return FOLLOWED

@@ -37,13 +37,7 @@ _MORE_RIGHTS = ("project_id", "agent_id", "access_group_ids", "config", "jwt_cla
 
 
 class Groups(dict[str, Sequence[Any]]):
-    """Model groups with their deployments, in the configured order.
-
-    Parameters
-    ----------
-    groups : mapping of str to sequence of dict
-    names : ModelNames
-    """
+    """Model groups with their deployments, in the configured order."""
 
     def __init__(self, groups: Mapping[str, Sequence[Any]], names: ModelNames) -> None:
         super().__init__(groups)
@@ -84,17 +78,8 @@ class Groups(dict[str, Sequence[Any]]):
 class ModelIndex:
     """The deployments of the proxy's router by group, looked through once for each change.
 
-    Parameters
-    ----------
-    router : litellm.Router
-    names : ModelNames
-
-    Attributes
-    ----------
-    groups : Groups
-        Those of everybody: what belongs to a team goes by names that nobody asks for.
-    teams : set of str
-        Teams that have deployments of their own.
+    `groups` are those of everybody, as what belongs to a team goes by names that nobody asks for;
+    `teams` are those with deployments of their own.
     """
 
     def __init__(self, router: Any, names: ModelNames) -> None:
@@ -239,20 +224,9 @@ async def _ask(name: str, groups: Groups, caller: Any) -> Groups:
 def rank_groups(groups: Mapping[str, Collection[str]], decision: Decision | None) -> list[str]:
     """Order groups by the best benchmark model that each of them has.
 
-    Within a group its deployments are ranked as always, so its best model is what it is worth.
-
-    Parameters
-    ----------
-    groups : mapping of str to collection of str
-        The benchmark models of each group, in the configured order.
-    decision : Decision or None
-        The ranking of those models; without one the configured order stands.
-
-    Returns
-    -------
-    list of str
-        Best first; ties and groups that the benchmark does not know, which come last, in the
-        configured order.
+    Within a group its deployments are ranked as always, so its best model is what it is worth. Ties
+    stay in the configured order, and so do groups that the benchmark does not know, which come
+    last; without a decision all do.
     """
     ranking = () if decision is None else decision.ranking
     place = {model: position for position, model in enumerate(ranking)}
@@ -270,15 +244,7 @@ def rewritten(
     As many as LiteLLM tries. All three kinds of fallback are named, so that LiteLLM takes none from
     its own settings: those were not checked against what the caller may use. The guardrails are
     those of every group within reach: LiteLLM has added those of the name that was asked for.
-
-    Parameters
-    ----------
-    data : mapping
-        The request; it is not changed.
-    ranking : sequence of str
-        The groups that the caller may use, best first; at least one.
-    last_resorts : iterable of str
-        Groups that the caller may use too, to be tried after the ranked ones.
+    `last_resorts` are groups that the caller may use too, to be tried after the ranked ones.
     """
     from litellm.proxy import utils
 

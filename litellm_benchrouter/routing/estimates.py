@@ -29,36 +29,17 @@ Positions = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Some of the models, and what every decision over them needs.
+    """Some of the models, and what every decision over them needs."""
 
-    Attributes
-    ----------
-    models : tuple of str
-        Sorted by name.
-    columns : ndarray of int, shape (M,)
-        Their columns in the artifact.
-    average : ndarray of float64, shape (M,)
-    preferred : ndarray of int, shape (M,)
-        The order in which those that tie are taken: positions in `models`.
-    """
-
-    models: tuple[str, ...]
-    columns: Positions
+    models: tuple[str, ...]  # sorted by name
+    columns: Positions  # theirs in the artifact, shape (M,)
     average: Floats
     cost_ranks: list[tuple[int, float]]
-    preferred: Positions
+    preferred: Positions  # positions in `models` in the order in which those that tie are taken
 
     @classmethod
     def of(cls, artifact: Artifact, models: tuple[str, ...]) -> Candidates:
-        """Return what is on offer.
-
-        Raises
-        ------
-        KeyError
-            If a model is not in the artifact.
-        ValueError
-            If there is none.
-        """
+        """Return what is on offer; raise KeyError for an unknown model, ValueError for none."""
         if not models:
             raise ValueError("no model is on offer")
         columns = np.array([artifact.column[model] for model in models], dtype=np.intp)
@@ -69,36 +50,19 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Scores:
-    """How good each model on offer is expected to be.
+    """How good each model on offer is expected to be."""
 
-    Attributes
-    ----------
-    values : ndarray of float64, shape (M,)
-        Of the models on offer; NaN where nothing is known.
-    method, reason : str
-        As in `Decision`.
-    order : ndarray of int, shape (M,), or None
-        Best first, where it is not that of the values: eq. 6 may keep the best on average.
-    kind : str
-        As in `Decision`.
-    """
-
-    values: Floats
+    values: Floats  # shape (M,); NaN where nothing is known
     method: str
     reason: str
+    # best first, where it is not that of the values: eq. 6 may keep the best on average
     order: Positions | None = None
     kind: str = "routed"
 
 
 @dataclass(frozen=True)
 class LookUp:
-    """How a prompt was compared with the benchmark; None where it was not.
-
-    Attributes
-    ----------
-    embed_seconds, distance : float or None
-        As in `Decision`.
-    """
+    """How a prompt was compared with the benchmark, as in `Decision`; None where it was not."""
 
     embedder: str | None = None
     embed_seconds: float | None = None
@@ -111,18 +75,10 @@ NONE = LookUp()
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a decision rests on.
+    """What a decision rests on."""
 
-    Attributes
-    ----------
-    quality : Scores
-        They rank by quality.
-    probability : Scores
-        They are weighed against cost.
-    """
-
-    quality: Scores
-    probability: Scores
+    quality: Scores  # ranks by quality
+    probability: Scores  # is weighed against cost
 
     @classmethod
     def same(cls, scores: Scores) -> Estimate:
@@ -139,16 +95,11 @@ T = TypeVar("T")
 
 
 def cached_method(method: Callable[..., T], n_results: int) -> Callable[..., T]:
-    """Return a method that remembers its latest results; keep it as an attribute of its object.
+    """Return a bound method that remembers its latest results, to be kept as an attribute.
 
-    `lru_cache` around a bound method would make a circle: a version that is replaced would hold
-    its memory and its mapped files until the collector of cycles gets to it, which in a proxy can
-    take long.
-
-    Parameters
-    ----------
-    method : callable
-        A bound method; its arguments are hashable.
+    `lru_cache` around a bound method would make a circle: a version that is replaced would hold its
+    memory and its mapped files until the collector of cycles gets to it, which in a proxy can take
+    long.
     """
     weak = WeakMethod(method)
 

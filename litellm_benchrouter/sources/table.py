@@ -62,6 +62,7 @@ def read(
     column a model. Where a file has no sample_id, it is derived from task and prompt; where several
     tasks number their samples alike, it becomes `TASK/SAMPLE_ID`. Several results of a sample and
     model are averaged. Samples with the same `group` are variants of one another.
+    A column of numbers that may be a model or not is refused.
 
     Parameters
     ----------
@@ -96,12 +97,6 @@ def read(
     SourceTable
         `samples` also has `source_row` (UInt32): the row in the folder's samples or in the wide
         file, counted before anything was left out; in a long file the n-th different sample.
-
-    Raises
-    ------
-    SourceError
-        If the path, a file, a column or a task is missing or unreadable, nothing is left, or a
-        column of numbers may be a model or not.
     """
     theirs = (columns or {}) | ({"score": score} if score else {})
     theirs |= {f"ranker:{name.removeprefix('ranker:')}": name for name in rankers or []}

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from litellm_benchrouter.conversation.follow_up import is_follow_up
 from litellm_benchrouter.conversation.side import is_side
 from litellm_benchrouter.conversation.text import metadata_of
 from litellm_benchrouter.conversation.turns import Turn, read_turns, schema_of, system_text
@@ -22,21 +23,18 @@ Kind = Literal["ask", "keep", "side", "none"]
 LONGEST_TEXT = 32_768
 """Characters of a text that an embedder is given."""
 
-_FOLLOW_UP = 42  # characters of a text that only reacts to the answer before it
-_REACTION = 12  # ... although it asks: "why?"
 _LABELLED = 2_000  # characters above which a "Question:" label counts
 _LABEL_WITHIN = 10_000  # last characters in which it is looked for
 _LONG = 8_000  # characters above which a text counts by its edges
 _SHORT_PARAGRAPH = 1_200
 _EDGE = 2_000
 _MATERIAL = 1_500  # characters of a user turn that is material for the system turn's task
-_QUESTION = re.compile("[?\uff1f\u061f\u037e\u2e2e\u055e\u1367]")
-_WIDE = re.compile(
-    "[\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f]"
+_LABELS = (
+    r"(?:user(?:'s)? )?(?:question|query|frage|anfrage|pregunta|pergunta|domanda|vraag|soru|"
+    r"pytanie|fråga|вопрос|问题|問題|用户问题|质問|質問|질문|السؤال|سؤال|प्रश्न|सवाल|câu hỏi)"
 )
 _LABEL = re.compile(
-    r"^[ \t#*>]*(?:user )?(?:question|query|frage|anfrage|pregunta|pergunta|domanda|vraag|soru|"
-    r"вопрос|问题|問題|用户问题|質問|질문|السؤال|प्रश्न|câu hỏi)[ \t*]*[:：][ \t*]*",
+    rf"^(?:[ \t#*>]*{_LABELS}[ \t*]*[:：][ \t*]*|#{{1,6}}[ \t]+{_LABELS}[ \t]*$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _ANSWER = re.compile(
@@ -108,7 +106,7 @@ def _ask_of(turns: list[Turn], request: Mapping[str, Any]) -> Ask:
             if not text:
                 wrapped = wrapped or turn.has_tool_result or any(map(str.strip, turn.texts))
                 answered = answered or turn.has_tool_result
-            elif (place < first_answer or continues) and _is_follow_up(text):
+            elif (place < first_answer or continues) and is_follow_up(text):
                 goes_on = True
             elif answered or goes_on:
                 return Ask("keep", _shortened(text))
@@ -126,16 +124,6 @@ def _typed(turn: Turn) -> str:
     """Return what a person typed in a turn, without what a client put beside it."""
     parts = [unwrap(part) for part in turn.texts if not is_summary(part)]
     return "\n".join(part for part in parts if part)
-
-
-def _is_follow_up(text: str) -> bool:
-    """Say whether a text is so short that it only makes sense after the answer before it."""
-    if len(text) > _FOLLOW_UP or "\n" in text:
-        return False
-    length = len(text) + 2 * len(_WIDE.findall(text))
-    if _QUESTION.search(text):
-        return length <= _REACTION and not any(character.isdigit() for character in text)
-    return length <= _FOLLOW_UP
 
 
 def _shortened(text: str) -> str:

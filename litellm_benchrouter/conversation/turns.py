@@ -15,6 +15,7 @@ _ROLES: dict[str, Role] = {
     **{"user": "user", "assistant": "assistant", "model": "assistant"},
     **{"tool": "tool", "function": "tool", "system": "system", "developer": "system"},
 }
+_LIMITS = (*("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens"),)
 _MAPPINGS = (dict, Mapping)  # dict first: to ask for a Mapping takes ten times as long
 _MOST_TEXT = 120_000  # characters of a part; of a longer one, its two ends
 
@@ -46,7 +47,11 @@ class Turn:
         """Whether a user turn brings a tool's result."""
         return isinstance(self._content, list | tuple) and any(
             isinstance(part, _MAPPINGS)
-            and (part.get("type") == "tool_result" or "functionResponse" in part)
+            and (
+                part.get("type") == "tool_result"
+                or "functionResponse" in part
+                or "function_response" in part
+            )
             for part in islice(self._content, MOST_TURNS)
         )
 
@@ -61,7 +66,9 @@ def read_turns(messages: object, request: Mapping[str, Any]) -> list[Turn]:
     request : mapping
         The rest of the request: `input` of responses, `contents` of generateContent, `prompt`.
     """
-    for turns in (messages, request.get("input"), request.get("contents"), request.get("prompt")):
+    places = (messages, request.get("input"), request.get("contents"), request.get("prompt"))
+    for place in places:
+        turns = [place] if isinstance(place, _MAPPINGS) and place else place
         if isinstance(turns, str) and turns.strip():
             return [Turn("user", turns)]
         if isinstance(turns, list | tuple) and turns:
@@ -80,6 +87,14 @@ def system_text(turns: list[Turn], request: Mapping[str, Any]) -> str:
         if text:
             return text
     return ""
+
+
+def answer_limits(request: Mapping[str, Any]) -> list[int]:
+    """Return how many tokens the answer may have, as often as the request says it."""
+    config = request.get("generationConfig") or request.get("config")
+    places = (request, config) if isinstance(config, _MAPPINGS) else (request,)
+    limits = (place[key] for place in places for key in _LIMITS if key in place)
+    return [limit for limit in limits if isinstance(limit, int)]
 
 
 def schema_of(request: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -12,6 +12,7 @@ from litellm_benchrouter.conversation.wrappers import has_transcript
 
 _CLASS_HEADER = "x-claude-code-request-class"
 _METADATA_HEADER = "x-codex-turn-metadata"
+_LENGTHS = (len(_CLASS_HEADER), len(_METADATA_HEADER))
 _MAIN = frozenset(
     ("", "main", "subagent", "workflow", "turn", "user", "agent", "regular", "review", "normal")
 )
@@ -94,8 +95,7 @@ def is_side(turns: list[Turn], request: Mapping[str, Any], headers: Mapping[str,
     instructions = [system_text(turns, request), *([first] if len(users) > 1 else [])]
     is_small = any(limit <= _SMALL for limit in limits)
     completes = is_small and any(_COMPLETES.search(text[:_SHORT]) for text in instructions)
-    # One marker may be what a person asks about.
-    if request.get("suffix") or completes or len(_HOLE.findall(first[:_LOOKED_AT])) > 1 - is_small:
+    if completes or request.get("suffix") or _has_hole(first, is_small):
         return True
     is_chore = any(len(text) <= _SHORT and _is_chore(text) for text in instructions)
     quotes = has_transcript(first)
@@ -112,6 +112,13 @@ def _is_chore(text: str) -> bool:
     return _TITLE.search(text) is not None and _CONVERSATION.search(text) is not None
 
 
+def _has_hole(text: str, is_small: bool) -> bool:
+    """Say whether a text marks a place to fill; one marker may be what a person asks about."""
+    if "<" not in text and "[" not in text and "{" not in text:  # as nearly always
+        return False
+    return len(_HOLE.findall(text[:_LOOKED_AT])) > (0 if is_small else 1)
+
+
 def _condenses(turn: Turn) -> bool:
     """Say whether a turn asks for a summary of the conversation, in words for a program."""
     text = "\n".join(turn.texts)[:_LOOKED_AT]
@@ -121,11 +128,12 @@ def _condenses(turn: Turn) -> bool:
 def _stated(headers: Mapping[str, Any]) -> bool | None:
     """Return what the client's headers say; None where they say nothing."""
     for name, value in headers.items():
-        if not isinstance(name, str) or not isinstance(value, str):
+        if not isinstance(name, str) or len(name) not in _LENGTHS or not isinstance(value, str):
             continue
-        if len(name) == len(_CLASS_HEADER) and name.lower() == _CLASS_HEADER:
+        header = name.lower()
+        if header == _CLASS_HEADER:
             return value.strip().lower() not in _MAIN
-        if len(name) == len(_METADATA_HEADER) and name.lower() == _METADATA_HEADER:
+        if header == _METADATA_HEADER:
             try:
                 metadata = json.loads(value[:10_000])
             except ValueError:

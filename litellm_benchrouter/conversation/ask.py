@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from litellm_benchrouter.conversation.follow_up import is_follow_up
 from litellm_benchrouter.conversation.side import is_side
-from litellm_benchrouter.conversation.text import metadata_of
+from litellm_benchrouter.conversation.text import asked_text, last_user_turn, metadata_of
 from litellm_benchrouter.conversation.turns import Turn, read_turns, schema_of, system_text
 from litellm_benchrouter.conversation.wrappers import is_summary, unwrap
 
 Kind = Literal["ask", "keep", "side", "none"]
+CHOICES = ("ask", "last", "first")
 
 LONGEST_TEXT = 32_768
 """Characters of a text that an embedder is given."""
@@ -80,11 +81,30 @@ def read_ask(
     return Ask("side", ask.text) if is_side(turns, request, headers or {}) else ask
 
 
-def text_to_route_on(messages: object, request: Mapping[str, Any]) -> str:
-    """Return the text of `read_ask`, as much as an embedder is given; empty where there is none."""
+def ask_to_route_on(messages: object, request: Mapping[str, Any], choice: str = "ask") -> Ask:
+    """Return what a request is routed on, as much as an embedder is given.
+
+    Parameters
+    ----------
+    messages, request
+        As in `read_ask`, the request with LiteLLM's metadata.
+    choice : {"ask", "last", "first"}
+        The ask of these rules, the last user turn as it stands, or the conversation's first ask;
+        the header `x-benchrouter-text` outranks it.
+    """
     headers = metadata_of(request).get("headers")
     ask = read_ask(messages, request, headers if isinstance(headers, Mapping) else None)
-    return (ask.text or "")[:LONGEST_TEXT]
+    wanted = (asked_text(request) or "").lower()
+    choice = wanted if wanted in CHOICES else choice
+    if choice == "ask":
+        return Ask(ask.kind, (ask.text or "")[:LONGEST_TEXT])
+    text = (last_user_turn if choice == "last" else first_ask)(messages, request)
+    return Ask("side" if ask.kind == "side" else "ask" if text.strip() else "none", text)
+
+
+def prompt_text(prompt: str) -> str:
+    """Return what is compared of a lone prompt: of the benchmark, or of a request, alike."""
+    return _shortened(unwrap(prompt)) or prompt
 
 
 def first_ask(messages: object, request: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.conversation.ask import prompt_text
 from litellm_benchrouter.embedders.base import Embedder, Progress
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
 from litellm_benchrouter.errors import EmbedderError
@@ -73,7 +74,8 @@ def embed_with_cache(
     embedder : Embedder
         Where it is not `cacheable`, the cache is left alone.
     texts : sequence of str, length n
-        Equal texts are embedded once.
+        Prompts, of which that is embedded which would be of a request. Equal texts are embedded
+        once.
     cache : Path or None
         Folder of the cache files; None for no cache.
     progress : callable, optional
@@ -93,6 +95,7 @@ def embed_with_cache(
     EmbedderError
         If the embedder fails, or the cache cannot be read or written.
     """
+    texts = [prompt_text(text) for text in texts]
     advance = progress or (lambda _: None)
     if cache is None or not embedder.cacheable:
         if embed is None:

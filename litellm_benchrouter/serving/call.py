@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from litellm_benchrouter.conversation.ask import Ask
 from litellm_benchrouter.routing.decision import Decision
 
 # What an answer costs is not every client's business.
@@ -20,6 +21,7 @@ _HEADERS = (
     "artifact",
     "policy",
     "embedder",
+    "turn",
 )
 _HEADER_LENGTH = 300
 _UNPRINTABLE = re.compile(r"[^ -~]")
@@ -80,6 +82,8 @@ class Call:
         The virtual model that was asked for, where one was.
     session : str
         The conversation, where conversations count.
+    turn : Ask or None
+        What the request asks, once it was read.
     shadow : bool
         Whether decisions are recorded only.
     passed : bool
@@ -100,8 +104,14 @@ class Call:
     followed: str = ""
     counted: bool = False
     session: str = ""
+    turn: Ask | None = None
     shadow: bool = False
     passed: bool = False
+
+    @property
+    def is_side(self) -> bool:
+        """Whether the request is a client's own, such as a title."""
+        return self.turn is not None and self.turn.kind == "side"
 
     @property
     def mode(self) -> str:
@@ -129,10 +139,14 @@ class Call:
             return {**of_group, "method": "listed", "reason": self._listed} if of_group else None
         decision = self.decisions[self.group]
         of_mode = {"mode": self.mode} if self.mode else {}
+        of_turn = {"turn": self.turn.kind} if self.turn else {}
+        of_session = {"session": self.session} if self.session else {}
         answered_by = self.answered_by
         return {
             **of_group,
             **of_mode,
+            **of_turn,
+            **of_session,
             "model": answered_by,
             "pick": decision.pick,
             "method": decision.method,

@@ -13,14 +13,14 @@ from functools import cached_property
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.conversation.ask import first_ask, text_to_route_on
+from litellm_benchrouter.conversation.ask import ask_to_route_on, first_ask
 from litellm_benchrouter.conversation.state import Sessions, session_of, share_of
 from litellm_benchrouter.conversation.text import (
     asked_policy,
     named_task,
 )
 from litellm_benchrouter.costs import Prices
-from litellm_benchrouter.costs.policy import QUALITY, Terms
+from litellm_benchrouter.costs.policy import QUALITY, Policy, Terms
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
 from litellm_benchrouter.routing.deployments import id_of
@@ -164,8 +164,9 @@ class RoutingService:
         self._executor.stop()
 
     def begin(self, call: Call, messages: object, request: Mapping[str, Any]) -> None:
-        """Note which conversation a call belongs to, and whether its decision is followed."""
+        """Note what a call asks, its conversation, and whether its decision is followed."""
         serving = self._config.serving
+        call.turn = ask_to_route_on(messages, request, serving.ask)
         if serving.mode == "active" and serving.stickiness == "none":
             return
         call.session = session_of(messages, request) or ""
@@ -242,13 +243,16 @@ class RoutingService:
         started = time.perf_counter()
         able = offer.able
         names = able.names
-        policy, note = self._config.policy_of(group, asked_policy(request))
+        turn = call.turn
+        if turn is None:
+            turn = call.turn = ask_to_route_on(messages, request, self._config.serving.ask)
+        policy, note = self._policy_of(group, call, asked_policy(request))
         facts = able.facts
         prices = self._prices(able.deployments, able.models) if facts is None else facts.prices
         terms = Terms(policy, note, prices, offer.characters)
         # By its first ask every worker decides alike for a conversation that it does not hold.
-        sticky = self._is_sticky(call)
-        text = (first_ask if sticky else text_to_route_on)(messages, request)
+        by_first = turn.kind != "side" and self._is_sticky(call)
+        text = first_ask(messages, request) if by_first else turn.text or ""
         decision = self._sticky_decision(call, router, names, terms)
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)
@@ -274,11 +278,21 @@ class RoutingService:
         if call.passed:
             return
         self._metrics.answered(call.group, call.answered_by, call.outcome)
-        if self._is_sticky(call) and call.answered_by:
+        if self._is_sticky(call) and call.answered_by and not call.is_side:
             self._sessions.hold(call.session, call.answered_by)
 
     def _is_sticky(self, call: Call) -> bool:
-        return self._config.serving.stickiness == "session" and bool(call.session)
+        serving = self._config.serving
+        if call.is_side and serving.side is not None:
+            return False
+        return serving.stickiness == "session" and bool(call.session)
+
+    def _policy_of(self, group: str, call: Call, asked: str | None) -> tuple[Policy, str]:
+        """Return the policy of a call, and what is to be noted of it."""
+        side = self._config.serving.side
+        if call.is_side and side is not None and asked is None:
+            return side, "the client's own request, not a person's"
+        return self._config.policy_of(group, asked)
 
     def _sticky_decision(
         self, call: Call, router: BenchRouter, names: list[str], terms: Terms

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 import polars as pl
 
+from litellm_benchrouter.conversation.ask import read_ask
 from litellm_benchrouter.conversation.text import last_user_turn
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
@@ -274,7 +275,7 @@ def text(value: object) -> str | None:
 
 
 def question(prompt: object) -> str | None:
-    """Return the text of a prompt, of a chat that of the last user message.
+    """Return the text of a prompt, of a chat what it asks.
 
     Parameters
     ----------
@@ -294,7 +295,7 @@ def question(prompt: object) -> str | None:
     messages = [message for message in prompt if isinstance(message, dict)]
     if not any(message.get("role") == "user" for message in messages):
         messages = [message | {"role": "user"} for message in messages]
-    return last_user_turn(messages, {}) or None
+    return read_ask(messages, {}).text or last_user_turn(messages, {}) or None
 
 
 def _chat(prompt: str) -> list[object] | None:

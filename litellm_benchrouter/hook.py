@@ -32,6 +32,7 @@ from litellm_benchrouter.proxy.groups import (
     VirtualModels,
     holder_of_response,
     last_resorts,
+    plain_response_id,
     rank_groups,
     rewritten,
 )
@@ -161,7 +162,7 @@ class BenchRouterHook(CustomLogger):
             if call is not None:
                 if response is not None and not call.counted and self._service is not None:
                     call.counted = True
-                    self._service.answered(call)
+                    self._service.answered(call, plain_response_id(response))
                 return call.as_headers(HEADER_PREFIX)
         return None
 

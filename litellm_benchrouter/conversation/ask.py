@@ -110,7 +110,7 @@ def prompt_text(prompt: str) -> str:
 def first_ask(messages: object, request: Mapping[str, Any]) -> str:
     """Return what a conversation began with, by which every worker decides alike."""
     for turn in reversed(read_turns(messages, request)):
-        text = _typed(turn) if turn.role == "user" else ""
+        text = typed_text(turn) if turn.role == "user" else ""
         if text:
             return _shortened(text)[:LONGEST_TEXT]
     return ""
@@ -122,7 +122,7 @@ def _ask_of(turns: list[Turn], request: Mapping[str, Any]) -> Ask:
     first_answer = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=-1)
     for place, turn in enumerate(turns):
         if turn.role == "user":
-            text = _typed(turn)
+            text = typed_text(turn)
             if not text:
                 wrapped = wrapped or turn.has_tool_result or any(map(str.strip, turn.texts))
                 answered = answered or turn.has_tool_result
@@ -140,7 +140,7 @@ def _ask_of(turns: list[Turn], request: Mapping[str, Any]) -> Ask:
     return Ask("none", "")
 
 
-def _typed(turn: Turn) -> str:
+def typed_text(turn: Turn) -> str:
     """Return what a person typed in a turn, without what a client put beside it."""
     parts = [unwrap(part) for part in turn.texts if not is_summary(part)]
     return "\n".join(part for part in parts if part)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from litellm_benchrouter.conversation.ask import Ask
+from litellm_benchrouter.conversation.state import Session
 from litellm_benchrouter.routing.decision import Decision
 
 # What an answer costs is not every client's business.
@@ -81,7 +82,8 @@ class Call:
     virtual : str
         The virtual model that was asked for, where one was.
     session : str
-        The conversation, where conversations count.
+        The conversation's name, where conversations count.
+    conversation : Session or None
     turn : Ask or None
         What the request asks, once it was read.
     shadow : bool
@@ -104,6 +106,7 @@ class Call:
     followed: str = ""
     counted: bool = False
     session: str = ""
+    conversation: Session | None = None
     turn: Ask | None = None
     shadow: bool = False
     passed: bool = False

@@ -14,7 +14,7 @@ from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.conversation.ask import ask_to_route_on, first_ask
-from litellm_benchrouter.conversation.state import Sessions, session_of, share_of
+from litellm_benchrouter.conversation.state import Sessions, read_session, share_of
 from litellm_benchrouter.conversation.text import (
     asked_policy,
     named_task,
@@ -169,7 +169,8 @@ class RoutingService:
         call.turn = ask_to_route_on(messages, request, serving.ask)
         if serving.mode == "active" and serving.stickiness == "none":
             return
-        call.session = session_of(messages, request) or ""
+        call.conversation = read_session(messages, request, self._sessions.of_response)
+        call.session = call.conversation.name if call.conversation else ""
         share = 1.0 if serving.mode == "active" else 0.0
         if serving.mode == "canary":
             share = serving.canary_percent / 100
@@ -269,8 +270,8 @@ class RoutingService:
             log_decision(decision, group=group, offer=names, call_id=call_id, prompt=prompt)
         return decision
 
-    def answered(self, call: Call) -> None:
-        """Count who answered, and keep the conversation with it."""
+    def answered(self, call: Call, response_id: str | None = None) -> None:
+        """Count who answered, and keep the conversation with it; responses continue by their id."""
         decision = call.decisions.get(call.group)
         if call.shadow and decision is not None:
             self._metrics.shadowed(call.group, agrees=call.answered_by == decision.pick)
@@ -278,8 +279,12 @@ class RoutingService:
         if call.passed:
             return
         self._metrics.answered(call.group, call.answered_by, call.outcome)
-        if self._is_sticky(call) and call.answered_by and not call.is_side:
-            self._sessions.hold(call.session, call.answered_by)
+        conversation = call.conversation
+        if conversation and self._is_sticky(call) and call.answered_by and not call.is_side:
+            self._sessions.hold(conversation.now, call.answered_by)
+            if response_id:
+                self._sessions.note_response(response_id, conversation.name)
+                self._sessions.hold(conversation.name, call.answered_by)
 
     def _is_sticky(self, call: Call) -> bool:
         serving = self._config.serving
@@ -298,9 +303,11 @@ class RoutingService:
         self, call: Call, router: BenchRouter, names: list[str], terms: Terms
     ) -> Decision | None:
         """Return the decision to stay with the model that holds the conversation, if any does."""
-        if not self._is_sticky(call):
+        conversation = call.conversation
+        if conversation is None or not self._is_sticky(call):
             return None
-        model = self._sessions.model_of(call.session)
+        held = map(self._sessions.model_of, (conversation.now, conversation.before))
+        model = next(filter(None, held), None)
         if model not in names:
             return None
         reason = f"the conversation stays with {model}"

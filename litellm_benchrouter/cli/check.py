@@ -142,7 +142,7 @@ def check_command(
     options: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Read benchmark results as a build would, and show what it would take them for.
+    """Show what a build would take benchmark results for.
 
     A FILE may be a folder. Nothing is written. Exit code 2: a build would refuse one of them.
     """

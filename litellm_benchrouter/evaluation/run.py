@@ -16,6 +16,7 @@ from litellm_benchrouter.building.embed import (
     load_benchmark,
 )
 from litellm_benchrouter.config import BenchRouterConfig, PublishConfig
+from litellm_benchrouter.conversation.ask import prompt_text
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ConfigError
@@ -231,7 +232,7 @@ def _robustness(prepared: TaskFolds, embedded: EmbeddedBenchmark, stages: Silent
     route = request_router(prepared, rows)
 
     def decide(texts: list[str]) -> list[int]:
-        return route(embedded.embedder.embed(texts))
+        return route(embedded.embedder.embed([prompt_text(text) for text in texts]))
 
     with stages.stage("robustness", 1) as advance:
         texts = [benchmark.prompts[row] for row in rows]

@@ -27,6 +27,7 @@ from litellm_benchrouter.evaluation.proof import MOST_SAMPLES, RUNS, run_proof
 from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
+from litellm_benchrouter.evaluation.traffic import LABELS, SPLITS, run_traffic
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import (
     HoldOut,
@@ -46,7 +47,7 @@ from litellm_benchrouter.validation.splits import FEWEST_LEARNED
 
 PROTOCOLS = (
     *("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness"),
-    "proof",
+    *("proof", "traffic"),
 )
 DEFAULT_PROTOCOLS = ("task", "request", "cost", "robustness")
 
@@ -67,14 +68,21 @@ class Options:
     metric : str
         What a pick is worth in `request`: `correctness`, `score` or `metric:NAME`.
     test_share : float
-        Of the samples, in `request` and `cost`.
+        Of the samples, in `request` and `cost`; in `traffic` of those that may be held back.
     runs : int or None
-        Random splits in `request` and `cost` (5), worlds of each kind in `proof` (20).
+        Random splits in `request` and `cost` (5) and in `traffic` (8), worlds of each kind in
+        `proof` (20).
     hidden : tuple of int
         Hidden layers of the MLP.
     samples : int or None
         At most so many, of each task the same number where it has so many; None for all, and in
         `proof` for 2,000.
+    labels : tuple of int
+        Labelled prompts in `traffic`.
+    share : float
+        Of the traffic in `traffic` that is like the benchmark.
+    racing : bool
+        Whether `traffic` stops asking models that fall behind.
     """
 
     protocols: tuple[str, ...] = DEFAULT_PROTOCOLS
@@ -87,6 +95,9 @@ class Options:
     runs: int | None = None
     hidden: tuple[int, ...] = (1500, 1500)
     samples: int | None = None
+    labels: tuple[int, ...] = LABELS
+    share: float = 0.0
+    racing: bool = False
 
 
 def evaluate(
@@ -225,6 +236,16 @@ def _run(
             stages,
             runs=RUNS if options.runs is None else options.runs,
             most=MOST_SAMPLES if options.samples is None else options.samples,
+            engine=engine,
+        ),
+        "traffic": lambda: run_traffic(
+            prepared,
+            stages,
+            n_labels=options.labels,
+            splits=SPLITS if options.runs is None else options.runs,
+            share=options.share,
+            held_back=options.test_share,
+            racing=options.racing,
             engine=engine,
         ),
     }

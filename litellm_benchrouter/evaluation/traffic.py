@@ -128,10 +128,13 @@ class _Split:
 
     @classmethod
     def draw(cls, prepared: TaskFolds, split: int, share: float, held_back: float) -> _Split:
-        """Draw the families of the traffic, and hold back samples of the others."""
-        seed = (prepared.seed, split)
+        """Draw the families of the traffic, each equally often, and hold back some samples."""
+        seed, half = (prepared.seed, split), prepared.n_groups // 2
+        # Consecutive splits share an order of the families, of which each takes the next half.
+        turn, place = divmod(split, prepared.n_groups // half)
+        order = np.random.default_rng((prepared.seed, turn, half)).permutation(prepared.n_groups)
+        families = order[place * half : (place + 1) * half]
         generator = np.random.default_rng(seed)
-        families = generator.permutation(prepared.n_groups)[: prepared.n_groups // 2]
         is_new = np.isin(prepared.group, families)
         new, rest = np.flatnonzero(is_new), np.flatnonzero(~is_new)
         like = np.empty(0, dtype=np.intp)
@@ -234,7 +237,7 @@ class _Split:
         """Mean over the prompts on which the pick and BMA have labels."""
         labels = self.labels[left].astype(np.float64)
         difference = labels[np.arange(len(left)), picks] - labels[:, self.benchmark.best]
-        return float(mean(difference))
+        return float(mean(difference[:, None])[0])
 
     def _picks(self, name: str, given: NDArray[np.float32], left: Rows) -> Rows:
         """Pick a model for each of the prompts that are left, by labels of the first ones."""
@@ -242,9 +245,9 @@ class _Split:
         if name == "benchmark":
             return benchmark.picks[left]
         if name == "own_best":
-            # In a race, of the models that were asked to the end.
-            count = (~np.isnan(given)).sum(axis=0)
-            score = np.where(count == count.max(), mean(given), -np.inf)
+            # After a race, of the models that were asked to the end.
+            last = (~np.isnan(given[-BATCH:])).any(axis=0)
+            score = np.where(last, mean(given), -np.inf)
             return np.full(len(left), self.whole.order(score, self.prior.average)[0])
         vectors = self.whole.embeddings[self.traffic]
         if name == "as_task":
@@ -260,7 +263,8 @@ class _Split:
         ranked = model.score(vectors[left], scores[left])
         if benchmark.routes:
             ranked = model.blend(ranked, scores[left], benchmark.percentile[left])
-        return ranked.argmax(axis=1).astype(np.intp)
+        picks: Rows = ranked.argmax(axis=1)
+        return picks
 
     def _race(self, n: int) -> NDArray[np.float32]:
         """Labels for which so many answers are asked as n prompts take of all models."""

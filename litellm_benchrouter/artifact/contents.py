@@ -14,6 +14,7 @@ from litellm_benchrouter.artifact.named_tasks import LabelledTask, to_json
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.guarded.file import save_guarded
 from litellm_benchrouter.guarded.formulas import GuardedModel
+from litellm_benchrouter.guarded.own_labels import OwnLabels, save_own_labels
 from litellm_benchrouter.index import Graph
 from litellm_benchrouter.paper.scores import TaskChoice, TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
@@ -70,6 +71,8 @@ class Contents:
         Near-duplicates have the same number; None where nothing looked for them.
     family : ndarray of int, shape (D,), or None
         Likewise of tasks that are variants of one another, for the manifest.
+    own_labels : OwnLabels or None
+        Labels of own traffic that decide requests.
     """
 
     embeddings: NDArray[np.float32]
@@ -90,6 +93,7 @@ class Contents:
     fitted_rows: NDArray[np.int32] | None = None
     groups: NDArray[np.int32] | None = None
     family: NDArray[np.intp] | None = None
+    own_labels: OwnLabels | None = None
 
 
 def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Embedder) -> None:
@@ -125,6 +129,8 @@ def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Emb
     write_array(folder / EMBEDDINGS, contents.embeddings, index.vectors)
     if contents.guarded is not None:
         save_guarded(contents.guarded, folder)
+    if contents.own_labels is not None:
+        save_own_labels(contents.own_labels, folder)
     index.save(folder)
     (folder / EMBEDDER).mkdir()
     embedder.save(folder / EMBEDDER)

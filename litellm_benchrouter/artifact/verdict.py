@@ -12,7 +12,7 @@ BMA = "bma"
 NOTHING, GAINS = "nothing", "gains"
 """`publish.require`: publish whatever the verdict is, or only what is shown to gain."""
 
-Part = Literal["requests", "named", "unseen"]
+Part = Literal["requests", "named", "unseen", "traffic"]
 TITLES: Mapping[Part, str] = {
     "requests": "requests",
     "named": "tasks of the benchmark",
@@ -38,6 +38,10 @@ class Verdict:
         `bma_because` says why it is. None where nothing could be measured.
     cost : dict or None
         What is saved at equal quality; None where no costs are known.
+    traffic : dict or None
+        The same of own labels, each prompt decided without the labels of its group; with
+        `labels_to_settle`. They decide requests unless their mean gain is not above 0, and hold no
+        version back. None where there are none.
     unproven : mapping of str to str
         Why a part is None.
     required : str
@@ -58,6 +62,7 @@ class Verdict:
     named: Mapping[str, Any] | None = None
     unproven: Mapping[str, str] = field(default_factory=dict)
     forced: bool = False
+    traffic: Mapping[str, Any] | None = None
 
     @property
     def passes(self) -> bool:
@@ -70,7 +75,8 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the manifest keeps."""
-        return asdict(self) | {"passes": self.passes}
+        verdict = asdict(self) | {"passes": self.passes}
+        return verdict if self.traffic else {k: v for k, v in verdict.items() if k != "traffic"}
 
 
 def claim(part: Mapping[str, Any], tolerance: float, *, too_few: bool = False) -> str:

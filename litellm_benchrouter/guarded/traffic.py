@@ -108,13 +108,7 @@ def weights_by_age(time: Floats) -> Floats:
 
 
 def estimate_level(labels: Labels, prior: BenchmarkPrior, weight: Floats | None = None) -> Level:
-    """Estimate how the models do on the traffic (steps 1 and 2).
-
-    Parameters
-    ----------
-    labels : ndarray of float, shape (n, M), scores in [0, 1]; NaN is missing
-    weight : ndarray of float64, shape (n,), at most 1, optional
-    """
+    """Estimate how the models do on the traffic (steps 1 and 2); parameters as of `fit_traffic`."""
     average, (n, n_models) = prior.average, labels.shape
     own = (np.ones(n) if weight is None else weight)[:, None]
     present, values = 1.0 - np.isnan(labels), np.nan_to_num(labels.astype(np.float64))
@@ -188,22 +182,26 @@ class TrafficModel:
     best: int
 
     @cached_property
-    def base(self) -> Floats:
-        """Score of a prompt that deviates in nothing, shape (M,)."""
-        return self.mean - CAUTION * spread(self.covariance, self.best)
+    def caution(self) -> Floats:
+        """By how much a model's score is below what is expected of it, shape (M,)."""
+        return CAUTION * spread(self.covariance, self.best)
 
     def score(self, vectors: Vectors, predictor: Floats) -> Floats:
         """Score each model for prompts of vectors (q, E), from S of shape (q, M); shape (q, M)."""
+        return self.predict(vectors, predictor) - self.caution
+
+    def predict(self, vectors: Vectors, predictor: Floats) -> Floats:
+        """Mean and deviations, as accuracy; parameters and shape as of `score`."""
         by_labels, ridge, benchmark = self.stack.tolist()
         index = nearest_columns(vectors @ self.vectors.T)
         count = self.weights[index].sum(axis=1)[:, None]
-        scores: Floats = (
-            self.base
+        expected: Floats = (
+            self.mean
             + by_labels * self.residuals[index].sum(axis=1) / (count + MASS)
             + ridge * ((vectors - self.centre) @ self.ridge)
             + benchmark * (centred(predictor) - self.predicted)
         )
-        return scores
+        return expected
 
     def blend(self, scores: Floats, predictor: Floats, percentile: Floats) -> Floats:
         """Let the benchmark decide as well, where its gate is open and a prompt is like it.

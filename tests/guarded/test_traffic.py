@@ -157,7 +157,7 @@ def test_labels_that_are_all_equal_speak_for_nobody(value):
     assert level.mean.argmax() == 0
     assert (np.diff(level.mean) <= 1e-9).all()  # in the benchmark's order
     model = fit_traffic(np.full_like(labels, value), vectors, scores, prior_of())
-    assert model.base.argmax() == 0
+    assert (model.mean - model.caution).argmax() == 0
 
 
 def test_a_missing_label_says_nothing_and_the_others_count():
@@ -252,9 +252,8 @@ def test_a_pool_of_models_has_a_best_on_average_of_its_own():
     model, (_, vectors, scores) = fitted(40), traffic(6, seed=2)
     pool = np.array([1, 3])
     part = model.pool(pool, best=0)
-    assert part.base[0] == pytest.approx(model.mean[1], abs=1e-5)
-    cautious = model.mean[3] - spread(model.covariance, 1)[3]
-    assert part.base[1] == pytest.approx(cautious)
+    assert part.caution[0] == pytest.approx(0, abs=1e-5)
+    assert part.caution[1] == pytest.approx(spread(model.covariance, 1)[3])
     assert part.score(vectors, scores[:, pool]).shape == (6, 2)
 
 

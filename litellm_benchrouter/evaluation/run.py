@@ -29,6 +29,7 @@ from litellm_benchrouter.evaluation.proof import MOST_SAMPLES, RUNS, run_proof
 from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
+from litellm_benchrouter.evaluation.traffic import LABELS, SPLITS, run_traffic
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import HoldOut, TaskFolds, choose_pool, prepare
 from litellm_benchrouter.validation.methods import (
@@ -43,7 +44,7 @@ from litellm_benchrouter.validation.subset import TrainingSubset
 
 PROTOCOLS = (
     *("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness"),
-    "proof",
+    *("proof", "traffic"),
 )
 DEFAULT_PROTOCOLS = ("task", "request", "cost", "robustness")
 
@@ -62,12 +63,16 @@ class Options:
     hold_out: HoldOut = "family"  # what is new at a time; see `prepare`
     # what a pick is worth in `request`: `correctness`, `score` or `metric:NAME`
     metric: str = "correctness"
-    test_share: float = 0.3  # of the samples, in `request` and `cost`
-    # random splits in `request` and `cost` (5), worlds of each kind in `proof` (20)
+    # of the samples, in `request` and `cost`; in `traffic` of those that may be held back
+    test_share: float = 0.3
+    # random splits in `request` and `cost` (5) and `traffic` (8), worlds of each kind in `proof` (20)
     runs: int | None = None
     hidden: tuple[int, ...] = (1500, 1500)  # hidden layers of the MLP
     # at most so many, of each task alike; None for all, and in `proof` for 2,000
     samples: int | None = None
+    labels: tuple[int, ...] = LABELS  # labelled prompts in `traffic`
+    share: float = 0.0  # of the traffic in `traffic` that is like the benchmark
+    racing: bool = False  # `traffic` stops asking models that fall behind
 
 
 def evaluate(
@@ -196,6 +201,16 @@ def _run(
             stages,
             runs=RUNS if options.runs is None else options.runs,
             most=MOST_SAMPLES if options.samples is None else options.samples,
+            engine=engine,
+        ),
+        "traffic": lambda: run_traffic(
+            prepared,
+            stages,
+            n_labels=options.labels,
+            splits=SPLITS if options.runs is None else options.runs,
+            share=options.share,
+            held_back=options.test_share,
+            racing=options.racing,
             engine=engine,
         ),
     }

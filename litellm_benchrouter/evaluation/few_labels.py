@@ -53,17 +53,8 @@ def run_few_labels(
     """Hold out each task, label some of its inputs at random, and pick a model for the rest.
 
     `raw` takes the best on the labels, `beta20` shrinks each model to its mean over tasks by 20
-    labels, and `default` is the posterior of `estimators.few_labels` behind its rule.
-
-    Parameters
-    ----------
-    draws : int
-        Random choices of the inputs to label.
-
-    Returns
-    -------
-    dict
-        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
+    labels, and `default` is the posterior of `guarded.few_labels` behind its rule. Inputs are drawn
+    `draws` times. docs/evaluation.md specifies the document.
     """
     require_groups(prepared, "few-labels")
     tables = prepared.smoother_tables(stages, engine)

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from litellm_benchrouter.conversation.ask import Ask
+from litellm_benchrouter.conversation.state import Session
 from litellm_benchrouter.routing.decision import Decision
 
 # What an answer costs is not every client's business.
@@ -20,6 +22,7 @@ _HEADERS = (
     "artifact",
     "policy",
     "embedder",
+    "turn",
 )
 _HEADER_LENGTH = 300
 _UNPRINTABLE = re.compile(r"[^ -~]")
@@ -42,66 +45,41 @@ _NONE_LEFT = "no deployment of a group that the benchmark ranks was available; a
 
 @dataclass(frozen=True)
 class Attempt:
-    """What was preferred in the latest attempt.
+    """What was preferred in the latest attempt."""
 
-    Attributes
-    ----------
-    offered : frozenset of str
-        Ids of the deployments that LiteLLM offered.
-    best : tuple of dict
-        The deployments that were ranked first.
-    full : frozenset of str
-        Ids of those that have no room under a rate limit.
-    pinned : bool
-        Whether a deployment stands first for what the request continues.
-    """
-
-    offered: frozenset[str] = frozenset()
-    best: tuple[Any, ...] = ()
-    full: frozenset[str] = frozenset()
-    pinned: bool = False
+    offered: frozenset[str] = frozenset()  # ids of the deployments that LiteLLM offered
+    best: tuple[Any, ...] = ()  # the deployments that were ranked first
+    full: frozenset[str] = frozenset()  # ids of those that have no room under a rate limit
+    pinned: bool = False  # a deployment stands first for what the request continues
 
 
 @dataclass
 class Call:
-    """What one call to the proxy has decided and tried so far, over all its attempts.
+    """What one call to the proxy has decided and tried so far, over all its attempts."""
 
-    Attributes
-    ----------
-    group : str
-        The model group of the latest attempt: a fallback may go to another one.
-    decisions : dict of str to Decision
-        By group.
-    models : dict of str to (str or None)
-        The benchmark model of each deployment that was offered, by the deployment's id.
-    tried : list of str
-        Ids of the deployments that were asked, the latest last.
-    virtual : str
-        The virtual model that was asked for, where one was.
-    session : str
-        The conversation, where conversations count.
-    shadow : bool
-        Whether decisions are recorded only.
-    passed : bool
-        Whether no decision could be taken, and the configuration says to pass through then.
-    attempt : Attempt
-    followed : str
-        Whether LiteLLM served what was ranked first, else why not; "" where nothing was ranked.
-    counted : bool
-        Whether the answer was counted; a callback that is listed twice hears of it twice.
-    """
-
-    group: str = ""
-    virtual: str = ""
-    decisions: dict[str, Decision] = field(default_factory=dict)
+    group: str = ""  # of the latest attempt: a fallback may go to another one
+    virtual: str = ""  # the virtual model that was asked for, where one was
+    decisions: dict[str, Decision] = field(default_factory=dict)  # by group
+    # benchmark model of each deployment that was offered, by its id
     models: dict[str, str | None] = field(default_factory=dict)
+    # ids of the deployments that were asked, the latest last
     tried: list[str] = field(default_factory=list)
     attempt: Attempt = Attempt()
+    # that LiteLLM served what was ranked first, else why not; "" where nothing was ranked
     followed: str = ""
+    # the answer was counted; a callback that is listed twice hears of it twice
     counted: bool = False
-    session: str = ""
-    shadow: bool = False
+    session: str = ""  # the conversation's name, where conversations count
+    conversation: Session | None = None
+    turn: Ask | None = None  # what the request asks, once it was read
+    shadow: bool = False  # decisions are recorded only
+    # no decision could be taken, and the configuration says to pass through then
     passed: bool = False
+
+    @property
+    def is_side(self) -> bool:
+        """Whether the request is a client's own, such as a title."""
+        return self.turn is not None and self.turn.kind == "side"
 
     @property
     def mode(self) -> str:
@@ -129,10 +107,14 @@ class Call:
             return {**of_group, "method": "listed", "reason": self._listed} if of_group else None
         decision = self.decisions[self.group]
         of_mode = {"mode": self.mode} if self.mode else {}
+        of_turn = {"turn": self.turn.kind} if self.turn else {}
+        of_session = {"session": self.session} if self.session else {}
         answered_by = self.answered_by
         return {
             **of_group,
             **of_mode,
+            **of_turn,
+            **of_session,
             "model": answered_by,
             "pick": decision.pick,
             "method": decision.method,

@@ -1,18 +1,23 @@
-"""How long each stage of a build takes, for a configuration or for a folder of results."""
+"""How long each stage of a build takes: of a configuration, of results, or of many small tasks."""
 
 from __future__ import annotations
 
 import resource
 import tempfile
+import time
 from pathlib import Path
 
 import click
+import numpy as np
+import polars as pl
 from rich.console import Console
 from rich.table import Table
 
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.config import BenchRouterConfig, load_config, parse_config
 from litellm_benchrouter.progress import bars
+
+_MODELS, _TOPICS = 8, 30
 
 
 @click.command()
@@ -24,17 +29,30 @@ from litellm_benchrouter.progress import bars
 )
 @click.option("--method", type=click.Choice(["guarded", "paper"]), help="Default: as configured.")
 @click.option("--lexical", is_flag=True, help="Embed the prompts, though there are vectors.")
-def main(config_path: Path | None, data: Path | None, method: str | None, lexical: bool) -> None:
+@click.option("--tasks", type=click.IntRange(min=3), help="So many invented tasks.")
+@click.option("--samples", default=1, show_default=True, help="Of each invented task.")
+def main(
+    config_path: Path | None,
+    data: Path | None,
+    method: str | None,
+    lexical: bool,
+    tasks: int | None,
+    samples: int,
+) -> None:
     """Build into a temporary folder and print the seconds of each stage."""
-    if (config_path is None) == (data is None):
-        raise click.UsageError("give either --config FILE or --data DIR")
-    config = _of_data(data, lexical) if data else load_config(config_path or Path())
+    if [config_path, data, tasks].count(None) != 2:
+        raise click.UsageError("give one of --config FILE, --data DIR and --tasks N")
     with tempfile.TemporaryDirectory(prefix="benchrouter-stages-") as folder:
+        if tasks:
+            config = _of_data(_invented(Path(folder) / "tasks.csv", tasks, samples), lexical=True)
+        else:
+            config = _of_data(data, lexical) if data else load_config(config_path or Path())
         change = {"artifacts": Path(folder)} | ({"method": method} if method else {})
         with bars() as stages:
-            built = build(config.model_copy(update=change), stages=stages)
+            started = time.process_time()
+            built = build(config.model_copy(update=change), stages=stages, force=True)
             # The last stage ends after the manifest was written, so only the stages know it.
-            _show(built, stages.seconds)
+            _show(built, stages.seconds, time.process_time() - started)
 
 
 def _of_data(folder: Path, lexical: bool) -> BenchRouterConfig:
@@ -46,7 +64,30 @@ def _of_data(folder: Path, lexical: bool) -> BenchRouterConfig:
     return parse_config(block, folder=Path.cwd())
 
 
-def _show(built: Built, seconds: dict[str, float]) -> None:
+def _word(number: int) -> str:
+    """Return a word for a number: prompts that differ in digits alone are one template."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
+
+
+def _invented(path: Path, n_tasks: int, n_samples: int) -> Path:
+    """Write a table of tasks on some topics, at which the models are good or bad."""
+    generator = np.random.default_rng(0)
+    task = np.repeat(np.arange(n_tasks), n_samples)
+    topic = task % _TOPICS
+    of_topic = generator.integers(40, size=(len(task), 8)) + 40 * topic[:, None]
+    common = generator.integers(2_000, 2_400, size=(len(task), 12))
+    prompts = [
+        " ".join(map(_word, row))
+        for row in np.hstack([of_topic, common, 3_000 + task[:, None]]).tolist()
+    ]
+    chance = generator.uniform(0.2, 0.9, size=(_TOPICS, _MODELS))[topic]
+    labels = (generator.random(chance.shape) < chance).astype(np.int8)
+    table = {"prompt": prompts, "task": [f"task-{d}" for d in task]}
+    pl.DataFrame(table | {f"model-{m}": labels[:, m] for m in range(_MODELS)}).write_csv(path)
+    return path
+
+
+def _show(built: Built, seconds: dict[str, float], cpu: float) -> None:
     manifest = built.manifest
     counts, index = manifest.counts, manifest.index
     console = Console()
@@ -66,7 +107,7 @@ def _show(built: Built, seconds: dict[str, float]) -> None:
     table.add_row("all", f"{total:.2f}", "")
     console.print(table)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
-    console.print(f"Largest resident memory: {peak:.2f} GiB", highlight=False)
+    console.print(f"CPU: {cpu:.1f} s; largest resident memory: {peak:.2f} GiB", highlight=False)
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ def main(config_path: Path | None, data: Path | None, method: str | None, lexica
     config = _of_data(data, lexical) if data else load_config(config_path or Path())
     with tempfile.TemporaryDirectory(prefix="benchrouter-stages-") as folder:
         change = {"artifacts": Path(folder)} | ({"method": method} if method else {})
-        with bars() as stages:
-            built = build(config.model_copy(update=change), stages=stages)
+        with bars() as progress:
+            built = build(config.model_copy(update=change), progress=progress)
             # The last stage ends after the manifest was written, so only the stages know it.
-            _show(built, stages.seconds)
+            _show(built, progress.seconds)
 
 
 def _of_data(folder: Path, lexical: bool) -> BenchRouterConfig:

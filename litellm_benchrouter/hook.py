@@ -161,7 +161,7 @@ class BenchRouterHook(CustomLogger):
             if call is not None:
                 if response is not None and not call.counted and self._service is not None:
                     call.counted = True
-                    self._service.answered(call)
+                    self._service.answered(call, attempts.plain_response_id(response))
                 return call.as_headers(HEADER_PREFIX)
         return None
 

@@ -14,6 +14,7 @@ from litellm_benchrouter.artifact.named_tasks import LabelledTask, to_json
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.guarded.file import save_guarded
 from litellm_benchrouter.guarded.formulas import GuardedModel
+from litellm_benchrouter.guarded.own_labels import OwnLabels, save_own_labels
 from litellm_benchrouter.index import Graph
 from litellm_benchrouter.paper.scores import TaskChoice, TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
@@ -63,6 +64,7 @@ class Contents:
     groups: NDArray[np.int32] | None = None
     # shape (D,): likewise of tasks that are variants of one another
     family: NDArray[np.intp] | None = None
+    own_labels: OwnLabels | None = None  # labels of own traffic that decide requests
 
 
 def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Embedder) -> None:
@@ -98,6 +100,8 @@ def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Emb
     write_array(folder / EMBEDDINGS, contents.embeddings, index.vectors)
     if contents.guarded is not None:
         save_guarded(contents.guarded, folder)
+    if contents.own_labels is not None:
+        save_own_labels(contents.own_labels, folder)
     index.save(folder)
     (folder / EMBEDDER).mkdir()
     embedder.save(folder / EMBEDDER)

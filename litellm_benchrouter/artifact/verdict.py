@@ -12,7 +12,7 @@ BMA = "bma"
 NOTHING, GAINS = "nothing", "gains"
 """`publish.require`: publish whatever the verdict is, or only what is shown to gain."""
 
-Part = Literal["requests", "named", "unseen"]
+Part = Literal["requests", "named", "unseen", "traffic"]
 TITLES: Mapping[Part, str] = {
     "requests": "requests",
     "named": "tasks of the benchmark",
@@ -41,6 +41,9 @@ class Verdict:
     named: Mapping[str, Any] | None = None
     unproven: Mapping[str, str] = field(default_factory=dict)
     forced: bool = False  # published although it does not pass
+    # the same of own labels, each prompt decided without those of its group, and
+    # `labels_to_settle`; it holds no version back; None where there are none
+    traffic: Mapping[str, Any] | None = None
 
     @property
     def passes(self) -> bool:
@@ -53,7 +56,8 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the manifest keeps."""
-        return asdict(self) | {"passes": self.passes}
+        verdict = asdict(self) | {"passes": self.passes}
+        return verdict if self.traffic else {k: v for k, v in verdict.items() if k != "traffic"}
 
 
 def claim(part: Mapping[str, Any], tolerance: float, *, too_few: bool = False) -> str:

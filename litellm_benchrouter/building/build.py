@@ -38,6 +38,7 @@ from litellm_benchrouter.paper.benchmark import MISSING, labels
 from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.tasks import read_task_inputs
+from litellm_benchrouter.sources.traffic import read_traffic_labels
 from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.versions import How
 
@@ -105,6 +106,10 @@ def _build(
     benchmark, report = load_benchmark(config, progress, engine)
     inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
     given = read_task_labels(config, inputs, benchmark.models, report.warnings)
+    traffic = None
+    if config.traffic is not None:
+        path = config.traffic.labels
+        traffic = read_traffic_labels(path, benchmark.models, config.aliases, report.warnings)
     store = open_store(config)
     with store.building() as folder:
         benchmark, embedded = embed_benchmark(
@@ -112,7 +117,9 @@ def _build(
         )
         index, measured = index_vectors(config, embedded.vectors, progress)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
-            contents = learn(config, benchmark, embedded, index, inputs, given, progress, engine)
+            contents = learn(
+                config, benchmark, embedded, index, inputs, given, progress, engine, traffic
+            )
         coverage = coverage_warnings(
             labels(benchmark.correctness), benchmark.task, benchmark.models, benchmark.tasks
         )

@@ -17,6 +17,7 @@ from litellm_benchrouter.building.embed import (
 from litellm_benchrouter.building.fit import GuardedFit, fit_guarded
 from litellm_benchrouter.building.named_tasks import Labels, TaskLabels
 from litellm_benchrouter.building.proof import held_out_groups, prove
+from litellm_benchrouter.building.traffic import learn_traffic
 from litellm_benchrouter.config import BenchRouterConfig, PublishConfig
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
@@ -48,6 +49,7 @@ from litellm_benchrouter.paper.smoother import (
     task_distance,
 )
 from litellm_benchrouter.progress import Progress
+from litellm_benchrouter.sources.traffic import TrafficLabels
 from litellm_benchrouter.validation.folds import TaskFolds, prepare
 from litellm_benchrouter.validation.groups import Groups, find_groups
 from litellm_benchrouter.validation.subset import TrainingSubset
@@ -62,6 +64,7 @@ def learn(
     given: Mapping[str, Labels],
     progress: Progress,
     engine: Engine = LOCAL,
+    traffic: TrafficLabels | None = None,
 ) -> Contents:
     """Learn what is served from an embedded benchmark, all of whose rows the index holds.
 
@@ -74,6 +77,12 @@ def learn(
     embeds_prompts = embedded.embedder.kind != PrecomputedEmbedder.kind
     proved = fit_and_prove(config, learned, near, progress, engine, embeds_prompts=embeds_prompts)
     prepared, table, fitted, verdict, groups = proved
+    own_labels = None
+    if traffic is not None:
+        with progress.stage("own traffic", 1):
+            own_labels, verdict = learn_traffic(
+                traffic, benchmark, embedded, index, prepared, fitted, verdict
+            )
     if fitted is not None and verdict.served["unseen"] == BMA:
         fitted = fitted.without_candidate()
     task_labels = TaskLabels(prepared, fitted, by_posterior=config.method == "guarded")
@@ -127,6 +136,7 @@ def learn(
         fitted_rows=None if learned.rows is None else learned.rows.astype(np.int32),
         groups=groups.group.astype(np.int32),
         family=groups.family,
+        own_labels=own_labels,
     )
 
 

@@ -41,6 +41,13 @@ def ask_command(files: tuple[Path, ...], as_json: bool) -> None:
 
 
 def _ask_of(path: Path) -> dict[str, Any]:
+    request, headers = read_request(path)
+    ask = read_ask(request.get("messages"), request, headers)
+    return {"kind": ask.kind, "text": None if ask.kind == "side" else ask.text}
+
+
+def read_request(path: Path) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return a request body and the client's headers from a file, as the command takes it."""
     try:
         document = json.loads(path.read_bytes())
     except ValueError as error:
@@ -51,7 +58,4 @@ def _ask_of(path: Path) -> dict[str, Any]:
     request, headers = document.get("request", document), document.get("headers")
     if not isinstance(request, dict):
         raise ConfigError(f"{path}: `request` must be an object, got {type(request).__name__}.")
-    ask = read_ask(
-        request.get("messages"), request, headers if isinstance(headers, Mapping) else {}
-    )
-    return {"kind": ask.kind, "text": None if ask.kind == "side" else ask.text}
+    return request, headers if isinstance(headers, Mapping) else {}

@@ -8,13 +8,15 @@ import signal
 import sys
 import threading
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 from rich.text import Text
 
+from litellm_benchrouter.cli.ask import read_request
 from litellm_benchrouter.cli.options import (
     artifacts_option,
     config_option,
@@ -31,6 +33,8 @@ from litellm_benchrouter.cli.options import (
     version_option,
 )
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.conversation.ask import read_ask
+from litellm_benchrouter.conversation.text import characters
 from litellm_benchrouter.costs.policy import QUALITY, SPELLING, Policy, Terms
 from litellm_benchrouter.doctor import diagnose
 from litellm_benchrouter.errors import BenchRouterError, ConfigError
@@ -89,6 +93,13 @@ def inspect_command(
     help=f"{SPELLING}; default: what --config names for all groups, else quality.",
 )
 @click.option("--models", help="The models on offer, with commas between; default: all.")
+@click.option(
+    "--request",
+    "request_file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A request body in place of PROMPT, as `benchrouter ask` takes it.",
+)
 @json_option
 @click.argument("prompt", default="")
 def explain_command(
@@ -98,12 +109,17 @@ def explain_command(
     task: str | None,
     wanted: str | None,
     models: str | None,
+    request_file: Path | None,
     as_json: bool,
     prompt: str,
 ) -> None:
-    """Show which model would get PROMPT, or a named task, and why."""
-    if not prompt and task is None:
-        raise ConfigError("PROMPT is missing. Add one, or name a task with --task NAME.")
+    """Show which model would get PROMPT, a request body or a named task, and why."""
+    if prompt and request_file is not None:
+        raise ConfigError("PROMPT and --request are both given. Leave one out.")
+    if not prompt and task is None and request_file is None:
+        raise ConfigError(
+            "PROMPT is missing. Add one, give --request FILE, or name a task with --task NAME."
+        )
     router = BenchRouter(open_artifact(config_path, artifacts, version))
     offer = [name for part in (models or "").split(",") if (name := part.strip())]
     offer = offer or list(router.models)
@@ -112,12 +128,24 @@ def explain_command(
             f"--models: the benchmark does not know {', '.join(unknown)}. Use some of "
             f"{', '.join(router.models)}."
         )
+    turn: dict[str, Any] = {}
     terms = Terms(_policy(config_path, wanted))
+    if request_file is not None:
+        request, headers = read_request(request_file)
+        ask = read_ask(request.get("messages"), request, headers)
+        prompt = ask.text or ""
+        turn = {"kind": ask.kind, "text": ask.text}
+        side = None if config_path is None else load_config(config_path).serving.side
+        if ask.kind == "side" and side is not None and wanted is None:
+            terms = Terms(side)
+        terms = replace(terms, characters=characters(request.get("messages"), request))
     explanation = router.explain(prompt, task=task, models=offer, terms=terms)
     if as_json:
-        print_json(describe_decision(router, explanation))
+        print_json(turn | describe_decision(router, explanation))
         return
     out, shown = console(), answer(router, explanation)
+    if turn:
+        out.print(f"{turn['kind']}: {turn['text'] or ''}".rstrip(" :"), markup=False)
     out.print(f"Pick: {shown.pick}", style="bold")
     out.print(f"Why: {explanation.decision.method}; {shown.reason}")
     print_facts(out, shown.facts)

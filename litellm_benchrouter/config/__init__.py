@@ -34,6 +34,7 @@ from litellm_benchrouter.config.builder import (
     RoutingConfig,
     SourceConfig,
     TaskConfig,
+    TrafficConfig,
     family_of,
     matches,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "ServingConfig",
     "SourceConfig",
     "TaskConfig",
+    "TrafficConfig",
     "VirtualModel",
     "is_url",
     "load_config",
@@ -109,6 +111,7 @@ class BenchRouterConfig(Block):
     index: IndexConfig = Field(default_factory=IndexConfig)
     fit_samples: int = Field(default=20_000, ge=1_000)
     tasks: dict[str, TaskConfig] = Field(default_factory=dict)
+    traffic: TrafficConfig | None = None
     publish: PublishConfig = Field(default_factory=PublishConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
     policy: PolicyField = QUALITY
@@ -312,6 +315,7 @@ def parse_config(
                 )
                 for name, task in config.tasks.items()
             },
+            "traffic": config.traffic and TrafficConfig(labels=folder / config.traffic.labels),
         }
     )
 

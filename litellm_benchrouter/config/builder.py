@@ -162,6 +162,19 @@ class TaskConfig(Block):
     metric: str | None = None
 
 
+class TrafficConfig(Block):
+    """Own traffic; docs/traffic.md.
+
+    Attributes
+    ----------
+    labels : Path
+        Prompts with scores of models (.jsonl); a relative path starts at the folder of the
+        configuration.
+    """
+
+    labels: Path
+
+
 def family_of(families: Mapping[str, Sequence[str]], tasks: Sequence[str]) -> dict[int, str]:
     """Return the family of each task that has one, by the task's number, from names or patterns.
 

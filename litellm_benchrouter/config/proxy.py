@@ -14,6 +14,17 @@ from litellm_benchrouter.costs.policy import RANGES, SPELLING, Policy
 _ANY = (0.0, math.inf)
 
 
+def _policy(value: Any) -> Policy:
+    if isinstance(value, Policy):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a policy; write {SPELLING}")
+    return Policy.parse(value)
+
+
+PolicyField = Annotated[Policy, PlainValidator(_policy)]
+
+
 class BreakerConfig(Block):
     """When decisions are no longer tried for a while.
 
@@ -55,6 +66,13 @@ class ServingConfig(Block):
     stickiness : {"none", "session"}
         Whether a conversation stays with the model that answered it, so that its prompt cache is
         of use, until that model fails or the conversation rests for `session_seconds`.
+    ask : {"ask", "last", "first"}
+        What a request is routed on: what a person asks, without what clients put around it; the
+        last user turn as it stands; or the conversation's first ask. The header
+        `x-benchrouter-text` says it for one request.
+    side : Policy, optional
+        The policy of a client's own requests, such as titles and summaries, as `cheapest:0.7`;
+        they then leave conversations aside. Default: as of other requests.
     """
 
     time_limit_ms: float = Field(default=200.0, gt=0)
@@ -67,6 +85,8 @@ class ServingConfig(Block):
     canary_percent: float = Field(default=10.0, ge=0, le=100)
     stickiness: Literal["none", "session"] = "none"
     session_seconds: float = Field(default=3600.0, gt=0)
+    ask: Literal["ask", "last", "first"] = "ask"
+    side: PolicyField | None = None
 
 
 class VirtualModel(Block):
@@ -100,14 +120,6 @@ class VirtualModel(Block):
         return value
 
 
-def _policy(value: Any) -> Policy:
-    if isinstance(value, Policy):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a policy; write {SPELLING}")
-    return Policy.parse(value)
-
-
 def _range(value: Any) -> tuple[float, float] | None:
     if isinstance(value, bool) or value is None:
         return _ANY if value else None
@@ -119,7 +131,6 @@ def _range(value: Any) -> tuple[float, float] | None:
     return float(numbers[0]), float(numbers[1])
 
 
-PolicyField = Annotated[Policy, PlainValidator(_policy)]
 Range = Annotated[tuple[float, float] | None, PlainValidator(_range)]
 
 

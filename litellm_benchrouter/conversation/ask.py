@@ -12,31 +12,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from litellm_benchrouter.conversation.follow_up import is_follow_up
 from litellm_benchrouter.conversation.side import is_side
-from litellm_benchrouter.conversation.text import metadata_of
+from litellm_benchrouter.conversation.text import asked_text, last_user_turn, metadata_of
 from litellm_benchrouter.conversation.turns import Turn, read_turns, schema_of, system_text
 from litellm_benchrouter.conversation.wrappers import is_summary, unwrap
 
 Kind = Literal["ask", "keep", "side", "none"]
+CHOICES = ("ask", "last", "first")
 
 LONGEST_TEXT = 32_768
 """Characters of a text that an embedder is given."""
 
-_FOLLOW_UP = 42  # characters of a text that only reacts to the answer before it
-_REACTION = 12  # ... although it asks: "why?"
 _LABELLED = 2_000  # characters above which a "Question:" label counts
 _LABEL_WITHIN = 10_000  # last characters in which it is looked for
 _LONG = 8_000  # characters above which a text counts by its edges
 _SHORT_PARAGRAPH = 1_200
 _EDGE = 2_000
 _MATERIAL = 1_500  # characters of a user turn that is material for the system turn's task
-_QUESTION = re.compile("[?\uff1f\u061f\u037e\u2e2e\u055e\u1367]")
-_WIDE = re.compile(
-    "[\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f]"
+_LABELS = (
+    r"(?:user(?:'s)? )?(?:question|query|frage|anfrage|pregunta|pergunta|domanda|vraag|soru|"
+    r"pytanie|fråga|вопрос|问题|問題|用户问题|质問|質問|질문|السؤال|سؤال|प्रश्न|सवाल|câu hỏi)"
 )
 _LABEL = re.compile(
-    r"^[ \t#*>]*(?:user )?(?:question|query|frage|anfrage|pregunta|pergunta|domanda|vraag|soru|"
-    r"вопрос|问题|問題|用户问题|質問|질문|السؤال|प्रश्न|câu hỏi)[ \t*]*[:：][ \t*]*",
+    rf"^(?:[ \t#*>]*{_LABELS}[ \t*]*[:：][ \t*]*|#{{1,6}}[ \t]+{_LABELS}[ \t]*$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _ANSWER = re.compile(
@@ -82,17 +81,36 @@ def read_ask(
     return Ask("side", ask.text) if is_side(turns, request, headers or {}) else ask
 
 
-def text_to_route_on(messages: object, request: Mapping[str, Any]) -> str:
-    """Return the text of `read_ask`, as much as an embedder is given; empty where there is none."""
+def ask_to_route_on(messages: object, request: Mapping[str, Any], choice: str = "ask") -> Ask:
+    """Return what a request is routed on, as much as an embedder is given.
+
+    Parameters
+    ----------
+    messages, request
+        As in `read_ask`, the request with LiteLLM's metadata.
+    choice : {"ask", "last", "first"}
+        The ask of these rules, the last user turn as it stands, or the conversation's first ask;
+        the header `x-benchrouter-text` outranks it.
+    """
     headers = metadata_of(request).get("headers")
     ask = read_ask(messages, request, headers if isinstance(headers, Mapping) else None)
-    return (ask.text or "")[:LONGEST_TEXT]
+    wanted = (asked_text(request) or "").lower()
+    choice = wanted if wanted in CHOICES else choice
+    if choice == "ask":
+        return Ask(ask.kind, (ask.text or "")[:LONGEST_TEXT])
+    text = (last_user_turn if choice == "last" else first_ask)(messages, request)
+    return Ask("side" if ask.kind == "side" else "ask" if text.strip() else "none", text)
+
+
+def prompt_text(prompt: str) -> str:
+    """Return what is compared of a lone prompt: of the benchmark, or of a request, alike."""
+    return _shortened(unwrap(prompt)) or prompt
 
 
 def first_ask(messages: object, request: Mapping[str, Any]) -> str:
     """Return what a conversation began with, by which every worker decides alike."""
     for turn in reversed(read_turns(messages, request)):
-        text = _typed(turn) if turn.role == "user" else ""
+        text = typed_text(turn) if turn.role == "user" else ""
         if text:
             return _shortened(text)[:LONGEST_TEXT]
     return ""
@@ -104,11 +122,11 @@ def _ask_of(turns: list[Turn], request: Mapping[str, Any]) -> Ask:
     first_answer = max((i for i, turn in enumerate(turns) if turn.role == "assistant"), default=-1)
     for place, turn in enumerate(turns):
         if turn.role == "user":
-            text = _typed(turn)
+            text = typed_text(turn)
             if not text:
                 wrapped = wrapped or turn.has_tool_result or any(map(str.strip, turn.texts))
                 answered = answered or turn.has_tool_result
-            elif (place < first_answer or continues) and _is_follow_up(text):
+            elif (place < first_answer or continues) and is_follow_up(text):
                 goes_on = True
             elif answered or goes_on:
                 return Ask("keep", _shortened(text))
@@ -122,20 +140,10 @@ def _ask_of(turns: list[Turn], request: Mapping[str, Any]) -> Ask:
     return Ask("none", "")
 
 
-def _typed(turn: Turn) -> str:
+def typed_text(turn: Turn) -> str:
     """Return what a person typed in a turn, without what a client put beside it."""
     parts = [unwrap(part) for part in turn.texts if not is_summary(part)]
     return "\n".join(part for part in parts if part)
-
-
-def _is_follow_up(text: str) -> bool:
-    """Say whether a text is so short that it only makes sense after the answer before it."""
-    if len(text) > _FOLLOW_UP or "\n" in text:
-        return False
-    length = len(text) + 2 * len(_WIDE.findall(text))
-    if _QUESTION.search(text):
-        return length <= _REACTION and not any(character.isdigit() for character in text)
-    return length <= _FOLLOW_UP
 
 
 def _shortened(text: str) -> str:

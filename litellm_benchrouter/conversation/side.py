@@ -7,15 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from litellm_benchrouter.conversation.turns import Turn, schema_of, system_text
+from litellm_benchrouter.conversation.turns import Turn, answer_limits, schema_of, system_text
 from litellm_benchrouter.conversation.wrappers import has_transcript
 
 _CLASS_HEADER = "x-claude-code-request-class"
 _METADATA_HEADER = "x-codex-turn-metadata"
+_LENGTHS = (len(_CLASS_HEADER), len(_METADATA_HEADER))
 _MAIN = frozenset(
     ("", "main", "subagent", "workflow", "turn", "user", "agent", "regular", "review", "normal")
 )
-_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _FIELD = re.compile(
     r"(?:is_?new_?topic|(?:session_|conversation_|chat_|thread_)?(?:title|name|topic|tags?)|labels?|"
     r"emoji|follow_?ups?|suggestions?|suggested_\w+|questions?|(?:search_)?queries|summary)",
@@ -33,16 +33,46 @@ _CHORE = re.compile(
     r"(?:one|single)[- ]line (?:title|summary|commit)|thread title|short title)",
     re.IGNORECASE,
 )
+_TITLE = re.compile(
+    r"\b(?:titel|titre|título|titolo|tytuł|başlık|заголовок|название)|标题|標題|タイトル|제목|عنوان|शीर्षक",
+    re.IGNORECASE,
+)
+_CONVERSATION = re.compile(
+    r"\b(?:chat|conversa|unterhaltung|gespräch|sitzung|diálogo|discussion|gesprek|rozmow|sohbet|"
+    r"разговор|бесед|диалог|чат)|对话|會話|会话|聊天|会話|チャット|대화|채팅|محادثة|دردشة|बातचीत|वार्तालाप",
+    re.IGNORECASE,
+)
+_HOLE = re.compile(
+    r"<[|｜]?\s?fim[_▁-]?(?:prefix|suffix|middle|begin|hole|end)|<SUF>|\[SUFFIX\]|"
+    r"\{\{\s*(?:FILL|CURSOR|HOLE)\w*\s*\}\}|<[|｜]?(?:user_)?cursor(?:_\w+)?[|｜]?\s*/?>",
+    re.IGNORECASE,
+)
+_COMPLETES = re.compile(
+    r"\bauto-?complet|\b(?:code|text|inline) completion|fill[- ]in[- ]the[- ]middle|"
+    r"\b(?:at|before|after) the (?:cursor|caret)\b|\bmissing code\b",
+    re.IGNORECASE,
+)
+_CONDENSES = re.compile(
+    r"(?<![</])\b(?:summar\w+|condens\w+|compact\w*|hand-?\s?(?:over|off))\b", re.IGNORECASE
+)
+_SO_FAR = re.compile(
+    r"\b(?:conversation|session|so far|context|next (?:model|agent|session))\b", re.IGNORECASE
+)
+_FOR_A_CLIENT = re.compile(
+    r"<summary>|\b(?:not|n't|never|no|without)\b[^.\n]{0,30}\btools?\b", re.IGNORECASE
+)
 _SHORT = 2_000  # characters of an instruction
+_LOOKED_AT = 20_000  # characters of the first turn
 _SMALL = 1_024  # tokens of an answer
 
 
 def is_side(turns: list[Turn], request: Mapping[str, Any], headers: Mapping[str, Any]) -> bool:
     """Say whether a request is a client's housekeeping and not a person's ask.
 
-    Clients that say so in a header are believed, and one token is a probe. Else the request has no
-    tools and no answer in it, and asks for a title, tags, follow-ups or search queries: by the
-    schema of its answer, by a short instruction, or over a transcript in tags.
+    Clients that say so in a header are believed, and one token is a probe. A client that condenses
+    a conversation asks for it in the last turn. Else the request has no tools and no answer in it,
+    and asks for a title, tags, follow-ups or search queries: by the schema of its answer, by a
+    short instruction, or over a transcript in tags; or for what is missing at a cursor.
 
     Parameters
     ----------
@@ -52,32 +82,58 @@ def is_side(turns: list[Turn], request: Mapping[str, Any], headers: Mapping[str,
     headers : mapping
     """
     stated = _stated(headers)
-    limits = [request.get(key) for key in _LIMITS]
+    limits = answer_limits(request)
     if stated is not None or 1 in limits:
         return stated is not False
     users = [turn for turn in turns if turn.role != "system"]
+    is_last = bool(users) and users[0].role == "user"
+    if is_last and any(turn.role == "assistant" for turn in users) and _condenses(users[0]):
+        return True
     if request.get("tools") or not users or any(turn.role != "user" for turn in users):
         return False
     first = "\n".join(users[-1].texts)
     instructions = [system_text(turns, request), *([first] if len(users) > 1 else [])]
-    is_chore = any(len(text) <= _SHORT and _CHORE.search(text) for text in instructions)
+    is_small = any(limit <= _SMALL for limit in limits)
+    completes = is_small and any(_COMPLETES.search(text[:_SHORT]) for text in instructions)
+    if completes or request.get("suffix") or _has_hole(first, is_small):
+        return True
+    is_chore = any(len(text) <= _SHORT and _is_chore(text) for text in instructions)
     quotes = has_transcript(first)
     properties = (schema_of(request) or {}).get("properties")
     if isinstance(properties, Mapping) and properties:
         fields = _FIELD if is_chore or quotes else _ONLY_A_CHORE
         return all(isinstance(key, str) and fields.fullmatch(key) for key in properties)
-    is_small = any(isinstance(limit, int) and limit <= _SMALL for limit in limits)
     return is_chore or (quotes and (is_small or _spells_out_fields(first)))
+
+
+def _is_chore(text: str) -> bool:
+    if _CHORE.search(text):
+        return True
+    return _TITLE.search(text) is not None and _CONVERSATION.search(text) is not None
+
+
+def _has_hole(text: str, is_small: bool) -> bool:
+    """Say whether a text marks a place to fill; one marker may be what a person asks about."""
+    if "<" not in text and "[" not in text and "{" not in text:  # as nearly always
+        return False
+    return len(_HOLE.findall(text[:_LOOKED_AT])) > (0 if is_small else 1)
+
+
+def _condenses(turn: Turn) -> bool:
+    """Say whether a turn asks for a summary of the conversation, in words for a program."""
+    text = "\n".join(turn.texts)[:_LOOKED_AT]
+    return all(words.search(text) for words in (_FOR_A_CLIENT, _CONDENSES, _SO_FAR))
 
 
 def _stated(headers: Mapping[str, Any]) -> bool | None:
     """Return what the client's headers say; None where they say nothing."""
     for name, value in headers.items():
-        if not isinstance(name, str) or not isinstance(value, str):
+        if not isinstance(name, str) or len(name) not in _LENGTHS or not isinstance(value, str):
             continue
-        if len(name) == len(_CLASS_HEADER) and name.lower() == _CLASS_HEADER:
+        header = name.lower()
+        if header == _CLASS_HEADER:
             return value.strip().lower() not in _MAIN
-        if len(name) == len(_METADATA_HEADER) and name.lower() == _METADATA_HEADER:
+        if header == _METADATA_HEADER:
             try:
                 metadata = json.loads(value[:10_000])
             except ValueError:

@@ -9,6 +9,7 @@ from typing import Any
 TASK_HEADER = "x-benchrouter-task"
 TASK_TAG = "task:"
 POLICY_HEADER = "x-benchrouter-policy"
+TEXT_HEADER = "x-benchrouter-text"
 
 MAPPINGS = (dict, Mapping)
 """For `isinstance`: dict first, as to ask for a Mapping takes ten times as long."""
@@ -95,6 +96,11 @@ def named_task(request: Mapping[str, Any]) -> str | None:
 def asked_policy(request: Mapping[str, Any]) -> str | None:
     """Return the policy that a request asks for, as it is written; None where it does not."""
     return _header(request, POLICY_HEADER)
+
+
+def asked_text(request: Mapping[str, Any]) -> str | None:
+    """Return which text a request asks to be routed on, as it is written; None if it does not."""
+    return _header(request, TEXT_HEADER)
 
 
 def characters(messages: object, request: Mapping[str, Any]) -> int:

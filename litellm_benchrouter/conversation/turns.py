@@ -15,6 +15,7 @@ _ROLES: dict[str, Role] = {
     **{"user": "user", "assistant": "assistant", "model": "assistant"},
     **{"tool": "tool", "function": "tool", "system": "system", "developer": "system"},
 }
+_LIMITS = (*("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens"),)
 _MAPPINGS = (dict, Mapping)  # dict first: to ask for a Mapping takes ten times as long
 _MOST_TEXT = 120_000  # characters of a part; of a longer one, its two ends
 
@@ -46,7 +47,11 @@ class Turn:
         """Whether a user turn brings a tool's result."""
         return isinstance(self._content, list | tuple) and any(
             isinstance(part, _MAPPINGS)
-            and (part.get("type") == "tool_result" or "functionResponse" in part)
+            and (
+                part.get("type") == "tool_result"
+                or "functionResponse" in part
+                or "function_response" in part
+            )
             for part in islice(self._content, MOST_TURNS)
         )
 
@@ -61,11 +66,17 @@ def read_turns(messages: object, request: Mapping[str, Any]) -> list[Turn]:
     request : mapping
         The rest of the request: `input` of responses, `contents` of generateContent, `prompt`.
     """
-    for turns in (messages, request.get("input"), request.get("contents"), request.get("prompt")):
-        if isinstance(turns, str) and turns.strip():
-            return [Turn("user", turns)]
-        if isinstance(turns, list | tuple) and turns:
-            newest = (_turn(item) for item in islice(reversed(turns), MOST_TURNS))
+    places = (messages, request.get("input"), request.get("contents"), request.get("prompt"))
+    for place in places:
+        if not place:
+            continue
+        if isinstance(place, str):
+            if place.strip():
+                return [Turn("user", place)]
+            continue
+        turns = [place] if isinstance(place, _MAPPINGS) else place
+        if isinstance(turns, list | tuple):
+            newest = map(_turn, islice(reversed(turns), MOST_TURNS))
             return [turn for turn in newest if turn is not None]
     return []
 
@@ -76,10 +87,19 @@ def system_text(turns: list[Turn], request: Mapping[str, Any]) -> str:
     if any(text.strip() for text in first):
         return "\n".join(first).strip()
     for key in ("system", "instructions", "systemInstruction", "system_instruction"):
-        text = "\n".join(_texts(request.get(key))).strip()
-        if text:
-            return text
+        if request.get(key):
+            text = "\n".join(_texts(request[key])).strip()
+            if text:
+                return text
     return ""
+
+
+def answer_limits(request: Mapping[str, Any]) -> list[int]:
+    """Return how many tokens the answer may have, as often as the request says it."""
+    config = request.get("generationConfig") or request.get("config")
+    places = (request, config) if isinstance(config, _MAPPINGS) else (request,)
+    limits = (place[key] for place in places for key in _LIMITS if key in place)
+    return [limit for limit in limits if isinstance(limit, int)]
 
 
 def schema_of(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -91,7 +111,9 @@ def schema_of(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
         ("generationConfig", "responseSchema"),
         ("generationConfig", "responseJsonSchema"),
     ):
-        part: object = request if place[0] in request else None
+        if place[0] not in request:
+            continue
+        part: object = request
         for key in place:
             part = part.get(key) if isinstance(part, _MAPPINGS) else None
         if isinstance(part, Mapping):
@@ -112,12 +134,11 @@ def _turn(item: object) -> Turn | None:
 
 
 def _role(item: Mapping[Any, Any]) -> Role | None:
-    kind, role = item.get("type", "message"), item.get("role", "user")
-    if isinstance(kind, str) and kind.endswith("_output"):
-        return "tool"
-    if kind not in ("message", None):
+    kind, role = item.get("type"), item.get("role", "user")
+    if kind is not None and kind != "message":
         # /v1/responses lists the model's reasoning and its calls of tools beside the messages.
-        return "assistant"
+        is_output = isinstance(kind, str) and kind.endswith("_output")
+        return "tool" if is_output else "assistant"
     return _ROLES.get(role) if isinstance(role, str) else None
 
 
@@ -125,12 +146,16 @@ def _texts(content: object) -> tuple[str, ...]:
     """Return the text parts of a turn; images, files and tool results are passed over."""
     if isinstance(content, str):
         return (_ends(content),)
-    if isinstance(content, Mapping):  # generateContent's system instruction
-        content = content.get("parts", [content])
     if not isinstance(content, list | tuple):
-        return ()
-    texts = (p.get("text") if isinstance(p, _MAPPINGS) else p for p in islice(content, MOST_TURNS))
-    return tuple(_ends(text) for text in texts if isinstance(text, str))
+        if not isinstance(content, _MAPPINGS):
+            return ()
+        content = content.get("parts", [content])  # generateContent's system instruction
+        content = content if isinstance(content, list | tuple) else ()
+    texts = [
+        part if isinstance(part, str) else part.get("text") if isinstance(part, _MAPPINGS) else None
+        for part in islice(content, MOST_TURNS)
+    ]
+    return tuple([_ends(text) for text in texts if isinstance(text, str)])
 
 
 def _ends(text: str) -> str:

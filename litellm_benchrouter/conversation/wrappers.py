@@ -33,6 +33,17 @@ _ADDED_ALONE = frozenset(
         *("notice", "notification", "reminder", "rules", "system", "workspace"),
     )
 )
+# The first word of such names where they could be elements of a page: `hive-note` is a person's.
+_OF_CLIENTS = frozenset(
+    (
+        *("active", "additional", "agent", "agents", "assistant", "attached", "available", "bash"),
+        *("client", "command", "conversation", "current", "cursor", "editor", "env"),
+        *("environment", "file", "git", "hook", "ide", "important", "linter", "local", "memory"),
+        *("mode", "open", "opened", "permissions", "plan", "project", "prompt", "recent", "repo"),
+        *("repository", "selected", "session", "shell", "skill", "skills", "subagent", "system"),
+        *("task", "terminal", "tool", "turn", "user", "visible", "vscode", "workspace"),
+    )
+)
 _TRANSCRIPTS = frozenset(
     (
         *("chat", "conversation", "dialog", "dialogue", "history", "messages", "session"),
@@ -49,6 +60,7 @@ _MATERIAL = frozenset(
 )
 _OPENING = re.compile(r"<([A-Za-z][\w:-]{0,63})(?:\s[^<>]{0,500})?>")
 _LINE_OPENING = re.compile(rf"^[ \t]*{_OPENING.pattern}", re.MULTILINE)
+_EMPTY = re.compile(r"<([A-Za-z][\w:-]{0,63})(?:\s[^<>]{0,500})?/>[ \t]*(?=\n|<|$)")
 _CLOSING = re.compile(r"</([A-Za-z][\w:-]{0,63})\s*>\s*$")
 _MARKER = re.compile(r"\[[^\[\]\n]{1,120}\]")
 _HEADING = re.compile(r"\s*(?:#{1,6}\s[^\n]*)?")
@@ -104,6 +116,9 @@ def _without_blocks(text: str) -> str:
 
 def _without_first(text: str) -> str | None:
     """Return the text without a block at its beginning; None where it has none."""
+    empty = _EMPTY.match(text)
+    if empty is not None and len(_words(empty[1])) > 1 and _is_of_client(empty[1]):
+        return text[empty.end() :].strip()
     opening = _OPENING.match(text)
     end = -1 if opening is None else text.find(f"</{opening[1]}>", opening.end())
     if opening is None or end < 0:
@@ -111,6 +126,8 @@ def _without_first(text: str) -> str | None:
     inner, rest = text[opening.end() : end], text[end + len(opening[1]) + 3 :].strip()
     if _is_typed(opening[1]):
         return f"{inner.strip()}\n{rest}".strip()
+    if rest and "\n" not in inner and text[end + len(opening[1]) + 3 :][:1] not in "\n<":
+        return None  # within a line
     return rest if _is_added(opening[1], inner, alone=not rest) else None
 
 
@@ -139,10 +156,19 @@ def _is_added(name: str, inner: str, *, alone: bool) -> bool:
     if len(words) == 1:
         is_shouted = name.isupper() and len(name) > 3
         return is_shouted or (alone and words[0] in _ADDED_ALONE)
-    if words[-1] in _ADDED or alone:
+    if alone:
+        return True
+    if not _is_of_client(name):
+        return False
+    if words[-1] in _ADDED:
         return True
     # Markup within markup, and on one line, is what people paste.
     return inner.startswith("\n") and not inner.lstrip().startswith("<")
+
+
+def _is_of_client(name: str) -> bool:
+    """Say whether a name of several words can be none of an element that a person wrote."""
+    return "_" in name or _words(name)[0] in _OF_CLIENTS
 
 
 def _without_material(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.conversation.ask import prompt_text
 from litellm_benchrouter.embedders.base import Advance, Embedder
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
 from litellm_benchrouter.errors import EmbedderError
@@ -69,10 +70,12 @@ def embed_with_cache(
     under another name with a warning, and a new one begun. Without a folder, or of an embedder that
     is not `cacheable`, nothing is kept.
 
-    `embed` embeds batches in this process's stead; the cache is written by this one alone. Returns
-    the vectors, as `Embedder.embed` does, and how many texts had to be embedded; equal texts count
-    once where there is a cache. Raises EmbedderError.
+    Of a prompt that is embedded which would be of a request. `embed` embeds batches in this
+    process's stead; the cache is written by this one alone. Returns the vectors, as
+    `Embedder.embed` does, and how many texts had to be embedded; equal texts count once where there
+    is a cache. Raises EmbedderError.
     """
+    texts = [prompt_text(text) for text in texts]
     advance = progress or (lambda _: None)
     if cache is None or not embedder.cacheable:
         if embed is None:

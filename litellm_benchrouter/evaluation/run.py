@@ -16,6 +16,7 @@ from litellm_benchrouter.building.embed import (
     load_benchmark,
 )
 from litellm_benchrouter.config import BenchRouterConfig, PublishConfig
+from litellm_benchrouter.conversation.ask import prompt_text
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ConfigError
@@ -28,6 +29,7 @@ from litellm_benchrouter.evaluation.proof import MOST_SAMPLES, RUNS, run_proof
 from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
+from litellm_benchrouter.evaluation.traffic import LABELS, SPLITS, run_traffic
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import HoldOut, TaskFolds, choose_pool, prepare
 from litellm_benchrouter.validation.methods import (
@@ -42,7 +44,7 @@ from litellm_benchrouter.validation.subset import TrainingSubset
 
 PROTOCOLS = (
     *("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness"),
-    "proof",
+    *("proof", "traffic"),
 )
 DEFAULT_PROTOCOLS = ("task", "request", "cost", "robustness")
 
@@ -61,12 +63,16 @@ class Options:
     hold_out: HoldOut = "family"  # what is new at a time; see `prepare`
     # what a pick is worth in `request`: `correctness`, `score` or `metric:NAME`
     metric: str = "correctness"
-    test_share: float = 0.3  # of the samples, in `request` and `cost`
-    # random splits in `request` and `cost` (5), worlds of each kind in `proof` (20)
+    # of the samples, in `request` and `cost`; in `traffic` of those that may be held back
+    test_share: float = 0.3
+    # splits in `request` and `cost` (5) and `traffic` (8), worlds of each kind in `proof` (20)
     runs: int | None = None
     hidden: tuple[int, ...] = (1500, 1500)  # hidden layers of the MLP
     # at most so many, of each task alike; None for all, and in `proof` for 2,000
     samples: int | None = None
+    labels: tuple[int, ...] = LABELS  # labelled prompts in `traffic`
+    share: float = 0.0  # of the traffic in `traffic` that is like the benchmark
+    racing: bool = False  # `traffic` stops asking models that fall behind
 
 
 def evaluate(
@@ -197,6 +203,16 @@ def _run(
             most=MOST_SAMPLES if options.samples is None else options.samples,
             engine=engine,
         ),
+        "traffic": lambda: run_traffic(
+            prepared,
+            progress,
+            n_labels=options.labels,
+            splits=SPLITS if options.runs is None else options.runs,
+            share=options.share,
+            held_back=options.test_share,
+            racing=options.racing,
+            engine=engine,
+        ),
     }
     documents: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
@@ -233,7 +249,7 @@ def _robustness(
     route = request_router(prepared, rows)
 
     def decide(texts: list[str]) -> list[int]:
-        return route(embedded.embedder.embed(texts))
+        return route(embedded.embedder.embed([prompt_text(text) for text in texts]))
 
     with progress.stage("robustness", 1) as advance:
         texts = [benchmark.prompts[row] for row in rows]

@@ -131,6 +131,16 @@ def holder_of_response(response_id: object, groups: Groups) -> str | None:
     return None if holder is None else next(owners, None)
 
 
+def plain_response_id(response: object) -> str | None:
+    """Return the id of an answer of /v1/responses, as the request that continues it shows it."""
+    response_id = getattr(response, "id", None)
+    if not isinstance(response_id, str) or not response_id.startswith("resp_"):
+        return None
+    from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
+
+    return str(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
+
+
 def deployment_of_response(response_id: str) -> str | None:
     """Return the id of the deployment that gave a response; None for an id that is not LiteLLM's.
 

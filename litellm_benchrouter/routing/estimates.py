@@ -20,6 +20,8 @@ from litellm_benchrouter.guarded.formulas import (
     capped,
 )
 from litellm_benchrouter.guarded.gain import Gain, gate_verdict
+from litellm_benchrouter.guarded.own_labels import serves
+from litellm_benchrouter.guarded.traffic import TrafficModel
 from litellm_benchrouter.paper.benchmark import CORRECT, MISSING, cost_ranks, labels
 from litellm_benchrouter.paper.scores import preference, rank_with
 
@@ -146,7 +148,8 @@ class GuardedScorer:
         self._task = np.asarray(artifact.task)
         self._fitted = artifact.fitted_rows
         self._groups = np.asarray(artifact.groups)
-        self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, Gain]]
+        self._own = artifact.own_labels
+        self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, Gain, _Traffic | None]]
         self._offer = cached_method(self._make_offer, MOST_OFFERS)
 
     def prepare(self, offer: Candidates) -> None:
@@ -154,12 +157,13 @@ class GuardedScorer:
         self._offer(tuple(offer.columns.tolist()))
 
     def routes(self, offer: Candidates) -> bool:
-        """Say whether the gate is open over the models on offer."""
-        return self._offer(tuple(offer.columns.tolist()))[1].routes
+        """Say whether the gate is open over the models on offer, or own labels decide."""
+        _, gate, traffic = self._offer(tuple(offer.columns.tolist()))
+        return gate.routes or traffic is not None
 
     def closed(self, offer: Candidates) -> Estimate:
         """Return what every prompt gets where the gate is closed."""
-        estimator, gate = self._offer(tuple(offer.columns.tolist()))
+        estimator, gate, _ = self._offer(tuple(offer.columns.tolist()))
         return Estimate.same(_closed(gate, estimator))
 
     def estimate(
@@ -184,8 +188,8 @@ class GuardedScorer:
             Whether anything but quality counts: then the probabilities are worth their time.
         """
         guarded, columns = self._guarded, offer.columns
-        estimator, gate = self._offer(tuple(columns.tolist()))
-        if distance > guarded.far:
+        estimator, gate, traffic = self._offer(tuple(columns.tolist()))
+        if distance > guarded.far and traffic is None:
             reason = (
                 f"the prompt is farther from the benchmark (mean distance {distance:.2f}) than "
                 f"{FAR_PERCENTILE} % of its own samples"
@@ -203,6 +207,8 @@ class GuardedScorer:
             f"{len(rows)} neighbours at mean distance {distance:.2f} "
             f"(percentile {guarded.percentile(distance):.0f})"
         )
+        if traffic is not None:
+            return traffic.estimate(vector, scores, guarded.percentile(distance), grounds)
         probability = Scores(scores, "guarded", grounds)
         if weighed:
             likely = guarded.calibration.of_models(columns, scores)
@@ -217,8 +223,13 @@ class GuardedScorer:
         reason = f"right with probability {chance:.2f} by {grounds}"
         return Estimate(Scores(scores, "guarded", reason), probability)
 
-    def _make_offer(self, columns: tuple[int, ...]) -> tuple[RequestEstimator, Gain]:
-        """The estimator over the models on offer, and whether it gains over the best of them."""
+    def _make_offer(
+        self, columns: tuple[int, ...]
+    ) -> tuple[RequestEstimator, Gain, _Traffic | None]:
+        """The estimator over the models on offer, its gain over the best of them, and own labels.
+
+        Own labels decide where they show no loss over these models.
+        """
         index = np.array(columns, dtype=np.intp)
         estimator = self._guarded.request.pool(index)
         gate = gate_verdict(
@@ -228,7 +239,35 @@ class GuardedScorer:
             estimator.average,
             self._groups[self._fitted],
         )
-        return estimator, gate
+        own, best = self._own, int(estimator.average.argmax())
+        if own is None or not serves(gain := own.gain(index, best, routes=gate.routes)):
+            return estimator, gate, None
+        return estimator, gate, _Traffic(own.model.pool(index, best), gain, gate.routes)
+
+
+@dataclass(frozen=True)
+class _Traffic:
+    """Own labels over the models on offer, and whether the benchmark's gate is open over them."""
+
+    model: TrafficModel
+    gain: Gain
+    routes: bool
+
+    def estimate(
+        self, vector: NDArray[np.float32], predictor: Floats, percentile: float, grounds: str
+    ) -> Estimate:
+        """Estimate how good the models are for a prompt that the benchmark scores so."""
+        model, queries, scores = self.model, vector[None], predictor[None]
+        expected = model.predict(queries, scores)
+        ranked = expected - model.caution
+        if self.routes:
+            ranked = model.blend(ranked, scores, np.array([percentile]))
+        likely = np.clip(expected[0], 0.0, 1.0)
+        reason = (
+            f"right with probability {likely[int(ranked.argmax())]:.2f} by "
+            f"{len(model.weights)} labelled prompts of own traffic and {grounds}"
+        )
+        return Estimate(Scores(ranked[0], "traffic", reason), Scores(likely, "traffic", reason))
 
 
 def _closed(gate: Gain, estimator: RequestEstimator) -> Scores:

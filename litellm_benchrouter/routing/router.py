@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.conversation.ask import prompt_text
 from litellm_benchrouter.costs import CostModel, Lengths, Prices, cost_model
 from litellm_benchrouter.costs.policy import PLAIN, QUALITY, Terms
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
@@ -168,6 +169,7 @@ class BenchRouter:
         terms: Terms = PLAIN,
     ) -> Explanation:
         """Decide, and show what the decision rests on; parameters as for `decide`."""
+        prompt = prompt_text(prompt)
         offer = self._offered(models)
         estimate, _, found = self._estimate(prompt, offer, weighed=True)
         neighbors = None if found is None else found.first(self._k)
@@ -180,7 +182,7 @@ class BenchRouter:
                 name = self.artifact.tasks[self.artifact.task[row]]
                 listed.append((self.artifact.sample_ids[row], name, float(distance)))
         costs = self._weighing.costs(offer.models, terms.prices)
-        expected = [] if costs is None else costs.of(len(prompt)).tolist()
+        expected = [] if costs is None else costs.of(terms.characters or len(prompt)).tolist()
         scores = self.artifact.named_tasks.get(task or "")
         return Explanation(
             decision=self.decide(prompt, task=task, models=offer.models, terms=terms),

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from litellm_benchrouter.conversation.ask import Ask
+from litellm_benchrouter.conversation.state import Session
 from litellm_benchrouter.routing.decision import Decision
 
 # What an answer costs is not every client's business.
@@ -20,6 +22,7 @@ _HEADERS = (
     "artifact",
     "policy",
     "embedder",
+    "turn",
 )
 _HEADER_LENGTH = 300
 _UNPRINTABLE = re.compile(r"[^ -~]")
@@ -66,10 +69,17 @@ class Call:
     followed: str = ""
     # the answer was counted; a callback that is listed twice hears of it twice
     counted: bool = False
-    session: str = ""  # the conversation, where conversations count
+    session: str = ""  # the conversation's name, where conversations count
+    conversation: Session | None = None
+    turn: Ask | None = None  # what the request asks, once it was read
     shadow: bool = False  # decisions are recorded only
     # no decision could be taken, and the configuration says to pass through then
     passed: bool = False
+
+    @property
+    def is_side(self) -> bool:
+        """Whether the request is a client's own, such as a title."""
+        return self.turn is not None and self.turn.kind == "side"
 
     @property
     def mode(self) -> str:
@@ -97,10 +107,14 @@ class Call:
             return {**of_group, "method": "listed", "reason": self._listed} if of_group else None
         decision = self.decisions[self.group]
         of_mode = {"mode": self.mode} if self.mode else {}
+        of_turn = {"turn": self.turn.kind} if self.turn else {}
+        of_session = {"session": self.session} if self.session else {}
         answered_by = self.answered_by
         return {
             **of_group,
             **of_mode,
+            **of_turn,
+            **of_session,
             "model": answered_by,
             "pick": decision.pick,
             "method": decision.method,

@@ -13,14 +13,14 @@ from functools import cached_property
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.conversation.ask import first_ask, text_to_route_on
-from litellm_benchrouter.conversation.state import Sessions, session_of, share_of
+from litellm_benchrouter.conversation.ask import ask_to_route_on, first_ask
+from litellm_benchrouter.conversation.state import Sessions, read_session, share_of
 from litellm_benchrouter.conversation.text import (
     asked_policy,
     named_task,
 )
 from litellm_benchrouter.costs import Prices
-from litellm_benchrouter.costs.policy import QUALITY, Terms
+from litellm_benchrouter.costs.policy import QUALITY, Policy, Terms
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
 from litellm_benchrouter.routing.deployments import id_of
@@ -133,11 +133,13 @@ class RoutingService:
         self._executor.stop()
 
     def begin(self, call: Call, messages: object, request: Mapping[str, Any]) -> None:
-        """Note which conversation a call belongs to, and whether its decision is followed."""
+        """Note what a call asks, its conversation, and whether its decision is followed."""
         serving = self._config.serving
+        call.turn = ask_to_route_on(messages, request, serving.ask)
         if serving.mode == "active" and serving.stickiness == "none":
             return
-        call.session = session_of(messages, request) or ""
+        call.conversation = read_session(messages, request, self._sessions.of_response)
+        call.session = call.conversation.name if call.conversation else ""
         share = 1.0 if serving.mode == "active" else 0.0
         if serving.mode == "canary":
             share = serving.canary_percent / 100
@@ -211,13 +213,16 @@ class RoutingService:
         started = time.perf_counter()
         able = offer.able
         names = able.names
-        policy, note = self._config.policy_of(group, asked_policy(request))
+        turn = call.turn
+        if turn is None:
+            turn = call.turn = ask_to_route_on(messages, request, self._config.serving.ask)
+        policy, note = self._policy_of(group, call, asked_policy(request))
         facts = able.facts
         prices = self._prices(able.deployments, able.models) if facts is None else facts.prices
         terms = Terms(policy, note, prices, offer.characters)
         # By its first ask every worker decides alike for a conversation that it does not hold.
-        sticky = self._is_sticky(call)
-        text = (first_ask if sticky else text_to_route_on)(messages, request)
+        by_first = turn.kind != "side" and self._is_sticky(call)
+        text = first_ask(messages, request) if by_first else turn.text or ""
         decision = self._sticky_decision(call, router, names, terms)
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)
@@ -234,8 +239,8 @@ class RoutingService:
             log_decision(decision, group=group, offer=names, call_id=call_id, prompt=prompt)
         return decision
 
-    def answered(self, call: Call) -> None:
-        """Count who answered, and keep the conversation with it."""
+    def answered(self, call: Call, response_id: str | None = None) -> None:
+        """Count who answered, and keep the conversation with it; responses continue by their id."""
         decision = call.decisions.get(call.group)
         if call.shadow and decision is not None:
             self._metrics.shadowed(call.group, agrees=call.answered_by == decision.pick)
@@ -243,19 +248,35 @@ class RoutingService:
         if call.passed:
             return
         self._metrics.answered(call.group, call.answered_by, call.outcome)
-        if self._is_sticky(call) and call.answered_by:
-            self._sessions.hold(call.session, call.answered_by)
+        conversation = call.conversation
+        if conversation and self._is_sticky(call) and call.answered_by and not call.is_side:
+            self._sessions.hold(conversation.now, call.answered_by)
+            if response_id:
+                self._sessions.note_response(response_id, conversation.name)
+                self._sessions.hold(conversation.name, call.answered_by)
 
     def _is_sticky(self, call: Call) -> bool:
-        return self._config.serving.stickiness == "session" and bool(call.session)
+        serving = self._config.serving
+        if call.is_side and serving.side is not None:
+            return False
+        return serving.stickiness == "session" and bool(call.session)
+
+    def _policy_of(self, group: str, call: Call, asked: str | None) -> tuple[Policy, str]:
+        """Return the policy of a call, and what is to be noted of it."""
+        side = self._config.serving.side
+        if call.is_side and side is not None and asked is None:
+            return side, "the client's own request, not a person's"
+        return self._config.policy_of(group, asked)
 
     def _sticky_decision(
         self, call: Call, router: BenchRouter, names: list[str], terms: Terms
     ) -> Decision | None:
         """Return the decision to stay with the model that holds the conversation, if any does."""
-        if not self._is_sticky(call):
+        conversation = call.conversation
+        if conversation is None or not self._is_sticky(call):
             return None
-        model = self._sessions.model_of(call.session)
+        held = map(self._sessions.model_of, (conversation.now, conversation.before))
+        model = next(filter(None, held), None)
         if model not in names:
             return None
         reason = f"the conversation stays with {model}"

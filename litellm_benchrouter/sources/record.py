@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 import polars as pl
 
+from litellm_benchrouter.conversation.ask import read_ask
 from litellm_benchrouter.conversation.text import last_user_turn
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
@@ -240,7 +241,7 @@ def text(value: object) -> str | None:
 
 
 def question(prompt: object) -> str | None:
-    """Return the text that the router embeds when it serves: of a chat the last user message.
+    """Return the text of a prompt, of a chat what it asks: what the router embeds when it serves.
 
     A prompt is a text, a list of {role, content}, or such a list written as JSON into a text.
     """
@@ -252,7 +253,7 @@ def question(prompt: object) -> str | None:
     messages = [message for message in prompt if isinstance(message, dict)]
     if not any(message.get("role") == "user" for message in messages):
         messages = [message | {"role": "user"} for message in messages]
-    return last_user_turn(messages, {}) or None
+    return read_ask(messages, {}).text or last_user_turn(messages, {}) or None
 
 
 def _chat(prompt: str) -> list[object] | None:

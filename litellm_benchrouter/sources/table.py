@@ -36,6 +36,7 @@ from litellm_benchrouter.sources.tidy import (
 
 _Read = tuple[pl.DataFrame, pl.DataFrame, int]
 """Samples, results, and how many samples the source holds."""
+_YAML_WORDS = {True: ("true", "yes", "on"), False: ("false", "no", "off")}
 
 
 def read(
@@ -49,7 +50,7 @@ def read(
     score: str | None = None,
     models: list[str] | dict[str, str] | None = None,
     model: str | None = None,
-    words: dict[str, float] | None = None,
+    words: dict[bool | str, float] | None = None,
     separator: str | None = None,
     encoding: str | None = None,
 ) -> SourceTable:
@@ -85,8 +86,9 @@ def read(
         numbers but those with usual names of something else ("id", "latency_s").
     model : str, optional
         The model of a long file that has no such column.
-    words : dict of str to float, optional
-        Words that are scores, as {pass: 1, fail: 0}; case does not matter.
+    words : dict of (str or bool) to float, optional
+        Words that are scores, as {pass: 1, fail: 0}; case does not matter. YAML reads yes and no
+        as true and false, which stand for these words too.
     separator, encoding : str, optional
         Of a CSV, where they are not found out.
 
@@ -98,7 +100,11 @@ def read(
     """
     theirs = (columns or {}) | ({"score": score} if score else {})
     theirs |= {f"ranker:{name.removeprefix('ranker:')}": name for name in rankers or []}
-    spelled = {word.lower(): value for word, value in (words or {}).items()}
+    spelled = {
+        spelling: value
+        for word, value in (words or {}).items()
+        for spelling in (_YAML_WORDS[word] if isinstance(word, bool) else (word.lower(),))
+    }
     reading = _Reading(path, spelled, Counter(), Faults(path), [])
     facts: dict[str, ModelFacts] = {}
     if path.is_dir():

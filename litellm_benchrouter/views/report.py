@@ -21,6 +21,7 @@ from litellm_benchrouter.views.curves import (
     labels_section,
     proof_section,
     robustness_section,
+    traffic_section,
 )
 from litellm_benchrouter.views.evaluation import summarise
 from litellm_benchrouter.views.figures import request_section, task_section
@@ -36,6 +37,7 @@ _SECTIONS = {
     "mlp": task_section,
     "robustness": robustness_section,
     "proof": proof_section,
+    "traffic": traffic_section,
 }
 
 

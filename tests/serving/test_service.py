@@ -94,3 +94,93 @@ def test_deployments_without_an_id_are_looked_at_each_time(
     for _ in range(2):
         service.group([{"model_name": "smart"}], ["atlas-70b"], turns("hello"), {})
     assert looked.n == 4
+
+
+CODE = "Write a Python function that reverses a list of seeds without recursion."
+MATH = "Amira has 120 tickets and gives away 15 percent of them. How many are left?"
+TITLE = {"headers": {"x-claude-code-request-class": "auxiliary"}}
+
+
+def conversation(*texts: str) -> list[dict[str, Any]]:
+    roles = ("user", "assistant")
+    return [{"role": roles[i % 2], "content": text} for i, text in enumerate(texts)]
+
+
+class Asked:
+    """A service that is asked as the hook asks it, every call answered by its pick."""
+
+    def __init__(self, folder: Path, served: Served, looked: Looked, **serving: Any) -> None:
+        self.served = served
+        config = tuned(folder, **serving)
+        self.service = RoutingService(
+            config, served.loader, served.executor, looked.prices, looked.abilities, Metrics()
+        )
+
+    async def __call__(self, messages: Any, **request: Any) -> tuple[Call, Any]:
+        deployments, models = offered(5)
+        call = Call(group="smart", models={f"id-{i}": name for i, name in enumerate(MODELS)})
+        self.service.begin(call, messages, request)
+        group = self.service.group(deployments, models, messages, request)
+        decision = await self.service.rank(
+            self.served.router, call, "smart", group, messages, request
+        )
+        call.decisions["smart"] = decision
+        call.ask(f"id-{MODELS.index(decision.pick)}")
+        self.service.answered(call)
+        return call, decision
+
+
+async def test_a_follow_up_is_decided_by_the_ask_before_it(
+    folder: Path, served: Served, looked: Looked
+) -> None:
+    asked = Asked(folder, served, looked)
+    _, first = await asked(conversation(CODE))
+    call, again = await asked(conversation(CODE, "Shall I test it?", "yes"))
+    assert call.turn is not None and call.turn.kind == "keep"
+    assert (again.pick, again.distance) == (first.pick, first.distance)
+    _, other = await asked(conversation(CODE, "Done.", MATH))
+    assert other.distance != first.distance
+
+
+async def test_the_text_can_be_chosen_by_configuration_and_header(
+    folder: Path, served: Served, looked: Looked
+) -> None:
+    asked = Asked(folder, served, looked)
+    turns = conversation(CODE, "Shall I test it?", "yes")
+    last = Asked(folder, served, looked, ask="last")
+    headers: dict[str, str] = {}
+    for ask, request in ((asked, {"x-benchrouter-text": "last"}), (last, headers)):
+        call, _ = await ask(turns, metadata={"headers": request})
+        assert call.turn is not None and call.turn.text == "yes"
+    for value, text in (("First", CODE), ("ask", CODE), ("nonsense", "yes")):
+        call, _ = await last(turns, metadata={"headers": {"X-Benchrouter-Text": value}})
+        assert call.turn is not None and call.turn.text == text
+
+
+async def test_a_side_request_never_holds_a_conversation(
+    folder: Path, served: Served, looked: Looked
+) -> None:
+    asked = Asked(folder, served, looked, stickiness="session")
+    call, _ = await asked(conversation(CODE), metadata=TITLE)
+    assert (call.as_log() or {})["turn"] == "side"
+    _, first = await asked(conversation(CODE))
+    assert first.method != "session"
+    call, kept = await asked(conversation(CODE, "Done.", MATH))
+    assert (kept.method, kept.pick) == ("session", first.pick)
+    assert (call.as_log() or {})["session"] == call.session
+
+
+async def test_a_side_request_goes_by_a_policy_of_its_own(
+    folder: Path, served: Served, looked: Looked
+) -> None:
+    asked = Asked(folder, served, looked, stickiness="session", side="cheapest:0.1")
+    _, main = await asked(conversation(CODE))
+    _, side = await asked(conversation(CODE), metadata=TITLE)
+    assert side.pick == "spark-3b", "the cheapest"
+    assert side.policy == "cheapest:0.1"
+    assert side.reason.startswith("the client's own request, not a person's; ")
+    _, again = await asked(conversation(CODE, "Done.", "yes"))
+    assert (again.method, again.pick) == ("session", main.pick)
+    header = {"headers": {**TITLE["headers"], "x-benchrouter-policy": "quality"}}
+    _, quality = await asked(conversation(CODE), metadata=header)
+    assert quality.policy == "quality", "a request's own policy comes first"

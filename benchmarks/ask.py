@@ -1,0 +1,66 @@
+"""How long it takes to read what a request asks: `python benchmarks/ask.py`.
+
+Prints CPU microseconds a request, the best of five runs, for the shapes that gateways carry.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from litellm_benchrouter.conversation.ask import read_ask
+
+ASK = "Find out why the tide gauge reports the same minute twice and write a test."
+NOTE = {"type": "text", "text": f"<system-reminder>\n{'note ' * 400}</system-reminder>"}
+HEADERS = {f"x-header-{number}": "value" for number in range(12)}
+CALL = [{"type": "text", "text": "I look."}, {"type": "tool_use", "id": "t"}]
+RESULT = [{"type": "tool_result", "tool_use_id": "t", "content": "x" * 10_000}]
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def answer(content: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content}
+
+
+FIRST = user([NOTE, {"type": "text", "text": ASK}])
+SHAPES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], int]] = {
+    "one question": ([{"role": "system", "content": "You help."}, user(ASK)], {}, 2_000),
+    "an agent's first ask": ([FIRST], {"tools": [{}]}, 2_000),
+    "200 turns of tools, 1 MB": (
+        [FIRST, *[turn for _ in range(100) for turn in (answer(CALL), user(RESULT))]],
+        {"tools": [{}]},
+        100,
+    ),
+    "200 turns of chat, 1 MB": (
+        [*[turn for _ in range(100) for turn in (user("word " * 1_000), answer("word " * 1_000))],
+         user("yes")],
+        {},
+        100,
+    ),
+    "one text of 1 MB": ([user("word " * 200_000)], {}, 20),
+    "one text of 1 MB of tags": ([user("<a-b>" * 200_000)], {}, 20),
+}  # fmt: skip
+
+
+def microseconds(messages: list[dict[str, Any]], request: dict[str, Any], repeats: int) -> float:
+    """Return the CPU time of one reading, the best of five runs."""
+    best = float("inf")
+    for _ in range(5):
+        started = time.process_time()
+        for _ in range(repeats):
+            read_ask(messages, request, HEADERS)
+        best = min(best, (time.process_time() - started) / repeats)
+    return best * 1e6
+
+
+def main() -> None:
+    """Print a line for each shape."""
+    for name, (messages, request, repeats) in SHAPES.items():
+        print(f"{name:30} {microseconds(messages, request, repeats):8.1f} us")
+
+
+if __name__ == "__main__":
+    main()

@@ -48,11 +48,11 @@ def main(
         else:
             config = _of_data(data, lexical) if data else load_config(config_path or Path())
         change = {"artifacts": Path(folder)} | ({"method": method} if method else {})
-        with bars() as stages:
+        with bars() as progress:
             started = time.process_time()
-            built = build(config.model_copy(update=change), stages=stages, force=True)
+            built = build(config.model_copy(update=change), progress=progress, force=True)
             # The last stage ends after the manifest was written, so only the stages know it.
-            _show(built, stages.seconds, time.process_time() - started)
+            _show(built, progress.seconds, time.process_time() - started)
 
 
 def _of_data(folder: Path, lexical: bool) -> BenchRouterConfig:

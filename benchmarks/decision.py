@@ -92,8 +92,8 @@ def main(
             routing=routing,
             index={"engine": engine},
         )
-        with bars() as stages:
-            built = build(config, stages=stages, force=True)
+        with bars() as progress:
+            built = build(config, progress=progress, force=True)
         artifact = read_artifact(built.folder)
         with threadpool_limits(limits=1):  # a proxy's worker has one core
             artifact = replace(artifact, embedder=PreparedVectors(queries))

@@ -24,7 +24,7 @@ from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import parse_config
 from litellm_benchrouter.paper.benchmark import Benchmark, labels
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.progress import Silent, bars
+from litellm_benchrouter.progress import Progress, bars
 from litellm_benchrouter.routing.router import BenchRouter
 
 
@@ -60,7 +60,7 @@ class ByNumber:
 def main(data: Path, samples: tuple[int, ...], test_share: float, seed: int) -> None:
     """Build from DATA with each of --samples, and route what was held out."""
     source = {"sources": [{"path": str(data.resolve())}]}
-    benchmark, report = load_benchmark(parse_config(source, folder=data), Silent())
+    benchmark, report = load_benchmark(parse_config(source, folder=data), Progress())
     stored = np.load(data / "embeddings.npy", allow_pickle=False)
     vectors = normalize(stored[np.asarray(report.source_row)[:, 1]])
     draws = np.random.default_rng(seed)
@@ -105,8 +105,8 @@ def _route(
             "fit_samples": most,
             "routing": {"repeats": 1, "alphas": [0.0]},
         }
-        with bars() as stages:
-            built = build(parse_config(block, folder=folder), stages=stages, force=True)
+        with bars() as progress:
+            built = build(parse_config(block, folder=folder), progress=progress, force=True)
         router = BenchRouter(replace(read_artifact(built.folder), embedder=ByNumber(vectors)))
         column = {f"m:{model}": m for m, model in enumerate(benchmark.models)}
         picks = [column[router.decide(str(row)).pick] for row in asked]

@@ -112,10 +112,10 @@ def _config(folder: Path) -> BenchRouterConfig:
 
 
 def _build(folder: Path) -> dict[str, Any]:
-    with bars() as stages:
-        built = build(_config(folder), stages=stages, force=True)
+    with bars() as progress:
+        built = build(_config(folder), progress=progress, force=True)
         return {
-            "stages": {name: round(seconds, 2) for name, seconds in stages.seconds.items()},
+            "stages": {name: round(seconds, 2) for name, seconds in progress.seconds.items()},
             "index": built.manifest.index,
             "counts": built.manifest.counts,
             "unchanged": built.unchanged,

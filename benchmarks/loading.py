@@ -39,8 +39,8 @@ def main(rows: int, dimension: int, n_models: int) -> None:
     for engine in ("hnswlib", "faiss"):
         with tempfile.TemporaryDirectory(prefix="benchrouter-loading-") as folder:
             config = benchmark_config(Path(folder), vectors, labels, index={"engine": engine})
-            with bars() as stages:
-                built = build(config, stages=stages, force=True)
+            with bars() as progress:
+                built = build(config, progress=progress, force=True)
             size = sum(path.stat().st_size for path in built.folder.glob("index.*")) / 1e6
             measured = [asyncio.run(_gaps(config, 0.2)) for _ in range(_ROUNDS)]
         gaps = np.concatenate([gaps for gaps, _ in measured])

@@ -18,8 +18,8 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
+from rich import progress as rich
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
@@ -29,7 +29,7 @@ from litellm_benchrouter.guarded.fit import fit_request, neighbors_of_each
 from litellm_benchrouter.guarded.formulas import K
 from litellm_benchrouter.paper.benchmark import labels, mean, task_accuracy
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest, normalize
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SETS = ("openllm_v2", "llmrouter", "routerdc")
@@ -80,7 +80,7 @@ class Split:
 def read(folder: Path, seed: int) -> tuple[Split, tuple[str, ...]]:
     """Read a benchmark with its vectors and split it within each task."""
     block = {"sources": [{"path": str(folder)}]}
-    benchmark, report = load_benchmark(parse_config(block, folder=Path.cwd()), Silent())
+    benchmark, report = load_benchmark(parse_config(block, folder=Path.cwd()), Progress())
     vectors = normalize(np.load(folder / "embeddings.npy").astype(np.float32))
     vectors = vectors[[row for _, row in report.source_row]]
     generator = np.random.default_rng(seed)
@@ -131,12 +131,12 @@ def main(folders: tuple[Path, ...], draws: int, seed: int, prompts: tuple[int, .
     )
     for column in columns:
         table.add_column(column, justify="right")
-    with threadpool_limits(limits=1), Progress(console=console, transient=True) as progress:
-        steps = progress.add_task("routing", total=len(folders) * 3 * (2 + len(prompts) * draws))
+    with threadpool_limits(limits=1), rich.Progress(console=console, transient=True) as shown:
+        steps = shown.add_task("routing", total=len(folders) * 3 * (2 + len(prompts) * draws))
         for folder in folders:
             split, names = read(folder, seed)
             for role, new in hidden_models(split).items():
-                done = partial(progress.advance, steps)
+                done = partial(shown.advance, steps)
                 for cells in _rows(split, new, draws, seed, prompts, done):
                     table.add_row(folder.name, role, names[new], *cells)
             table.add_section()

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 
 _BLOCK = 100_000  # samples made at once
 _TASKS = 20
@@ -101,7 +101,7 @@ def _write(path: Path, rows: int, models: int, form: str) -> None:
 def _read(path: Path) -> dict[str, float]:
     config = BenchRouterConfig.model_validate({"sources": [{"path": str(path)}]})
     start = time.perf_counter()
-    benchmark, _ = load_benchmark(config, Silent())
+    benchmark, _ = load_benchmark(config, Progress())
     seconds = time.perf_counter() - start
     [peak] = [
         int(line.split()[1])

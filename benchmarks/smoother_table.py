@@ -23,7 +23,7 @@ from litellm_benchrouter.config import RoutingConfig, parse_config
 from litellm_benchrouter.paper.neighbors import nearest
 from litellm_benchrouter.paper.scores import correctness_predictor, predictor_accuracy
 from litellm_benchrouter.paper.smoother import n_moved, task_distance
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds, prepare
 
 
@@ -33,14 +33,14 @@ from litellm_benchrouter.validation.folds import TaskFolds, prepare
 def main(data: Path, literal_draws: int) -> None:
     """Print seconds and the ratio."""
     config = parse_config({"sources": [{"path": str(data.resolve())}]}, folder=Path.cwd())
-    stages = Silent()
-    benchmark, report = load_benchmark(config, stages)
+    progress = Progress()
+    benchmark, report = load_benchmark(config, progress)
     embedded = embed_benchmark(
-        config, benchmark, report, data / "embeddings.npy", Path("unused"), stages
+        config, benchmark, report, data / "embeddings.npy", Path("unused"), progress
     )
     start = time.perf_counter()
-    prepared = prepare(benchmark, embedded.vectors, config.routing, seed=0, stages=stages)
-    tables = prepared.smoother_tables(stages)
+    prepared = prepare(benchmark, embedded.vectors, config.routing, seed=0, progress=progress)
+    tables = prepared.smoother_tables(progress)
     ours = time.perf_counter() - start
     n_draws = len(tables) * (prepared.n_tasks - 1) * tables[0].u.shape[1]
     start = time.perf_counter()

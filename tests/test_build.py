@@ -37,7 +37,7 @@ from litellm_benchrouter.paper.scores import (
     s3,
 )
 from litellm_benchrouter.paper.smoother import kernel_smoother, smoother_table, task_distance
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 
@@ -63,7 +63,7 @@ def refused(config: Path, **options: Any) -> str:
 
 def test_a_named_task_is_what_the_equations_say(tiny_built):
     config = load_config(tiny_built / "config.yaml")
-    benchmark, report = load_benchmark(config, Silent())
+    benchmark, report = load_benchmark(config, Progress())
     vectors = normalize(np.load(tiny_built / "vectors.npy"))[[row for _, row in report.source_row]]
     near = nearest(normalize(np.load(tiny_built / "new.npy")), vectors, 19)
     outside = nearest_outside_task(vectors, benchmark.task, 19)
@@ -121,7 +121,7 @@ def test_what_the_operator_knows_of_models_is_kept(tmp_path):
 def test_the_lexical_embedder_is_kept_and_routes_prompts(demo_built):
     store = Store(demo_built / "router_artifacts")
     artifact = read_artifact(store.folder(store.current() or ""))
-    benchmark, _ = load_benchmark(load_config(demo_built / "config.yaml"), Silent())
+    benchmark, _ = load_benchmark(load_config(demo_built / "config.yaml"), Progress())
     np.testing.assert_array_equal(artifact.embedder.embed(benchmark.prompts), artifact.embeddings)
     decision = BenchRouter(artifact).decide("Write a Python function that reverses a queue.")
     assert decision.pick == "coder-14b"
@@ -348,7 +348,7 @@ def test_vectors_of_an_encoder_are_kept_with_it_and_those_of_another_are_refused
     artifact = built(config, embeddings=folder / "embeddings.npy")
     assert artifact.embedder.kind == "sentence-transformers"
     assert artifact.manifest.counts["embedded_now"] == 0
-    benchmark, _ = load_benchmark(load_config(config), Silent())
+    benchmark, _ = load_benchmark(load_config(config), Progress())
     explained = BenchRouter(artifact).explain(benchmark.prompts[7])
     assert explained.neighbors[0][0] == benchmark.sample_ids[7]
     assert explained.neighbors[0][2] < 1e-3
@@ -588,7 +588,7 @@ def open_llm(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ar
         check=True,
     )
     artifact = read_artifact(Path(json.loads(ended.stdout)["folder"]))
-    benchmark, _ = load_benchmark(load_config(config), Silent())
+    benchmark, _ = load_benchmark(load_config(config), Progress())
     return artifact, benchmark
 
 

@@ -31,7 +31,7 @@ from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.task import run_task
 from litellm_benchrouter.guarded.fit import fit_request
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.validation.folds import TaskFolds, prepare
@@ -352,10 +352,12 @@ def test_a_gain_of_nothing_has_no_minus_sign():
 
 def measured(config: BenchRouterConfig, folder: Path) -> tuple[TaskFolds, dict[str, Any]]:
     """Return the benchmark that a build proves itself on, and two protocols on it."""
-    silent = Silent()
+    silent = Progress()
     benchmark, report = load_benchmark(config, silent)
     benchmark, embedded = embed_benchmark(config, benchmark, report, None, folder / "cache", silent)
-    prepared = prepare(benchmark, embedded.vectors, config.routing, seed=config.seed, stages=silent)
+    prepared = prepare(
+        benchmark, embedded.vectors, config.routing, seed=config.seed, progress=silent
+    )
     split = {"test_share": TEST_SHARE, "given": False}
     return prepared, {
         "task": run_task(prepared, silent),

@@ -34,7 +34,7 @@ from litellm_benchrouter.paper.neighbors import (
 )
 from litellm_benchrouter.paper.scores import correctness_predictor, probability_better, s2, s3
 from litellm_benchrouter.paper.smoother import kernel_smoother, smoother_table, task_distance
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.routing.router import BenchRouter
 
 Vectors = NDArray[np.float32]
@@ -86,7 +86,7 @@ def artifact(tiny_built: Path, queries: Vectors) -> Artifact:
 @pytest.fixture(scope="module")
 def benchmark(tiny_built: Path) -> Benchmark:
     """Return the results as they were read."""
-    return load_benchmark(load_config(tiny_built / "config.yaml"), Silent())[0]
+    return load_benchmark(load_config(tiny_built / "config.yaml"), Progress())[0]
 
 
 @pytest.fixture(scope="module")

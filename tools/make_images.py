@@ -20,7 +20,7 @@ from litellm_benchrouter.config import load_config
 from litellm_benchrouter.evaluation.run import Options, evaluate
 from litellm_benchrouter.page import Page
 from litellm_benchrouter.page.server import PageServer
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.views.report import render_html
 
@@ -34,7 +34,7 @@ def main() -> None:
     TARGET.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        prepare(folder, Silent())
+        prepare(folder, Progress())
         report = folder / "report.html"
         report.write_text(render_html(evaluate(load_config(folder / "config.yaml"), Options())))
         browser = playwright.chromium.launch(

@@ -168,7 +168,7 @@ def served_index(folder: Path, base: Vectors) -> tuple[Index, NDArray[np.floatin
     str
         The engine.
     """
-    with bars() as stages, stages.stage("index", len(base)) as advance:
+    with bars() as progress, progress.stage("index", len(base)) as advance:
         index, about = build_index(base, IndexConfig(), k=_NEIGHBORS, seed=0, progress=advance)
     index.save(folder)
     np.save(folder / "embeddings.npy", base.astype(about.get("vectors", "float32")))

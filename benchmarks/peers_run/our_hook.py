@@ -12,7 +12,7 @@ from reliability.hooking import Logging, close, hook_of, loader_of, offered
 from support.timing import elapsed_ms
 
 from litellm_benchrouter.cli.demo import prepare
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.routing.router import BenchRouter
 from peers_run.result import Ask
 
@@ -21,7 +21,7 @@ from peers_run.result import Ask
 def by_the_hook(router: BenchRouter) -> Iterator[Ask]:
     """Serve a router by the hook: the offer, prices, threads and the order of deployments too."""
     with tempfile.TemporaryDirectory(prefix="benchrouter-") as folder:
-        prepare(Path(folder), Silent())
+        prepare(Path(folder), Progress())
         hook, loop = hook_of(Path(folder)), asyncio.new_event_loop()
     loader_of(hook).router = router
     deployments = offered(list(router.models))

@@ -140,9 +140,9 @@ def artifact_over(
     """Build a version over given vectors, and open it; parameters as for `benchmark_config`."""
     routing = {"k": k, "alphas": [0.0], "repeats": 1}
     config = benchmark_config(folder, vectors, labels, tasks=tasks, method=method, routing=routing)
-    with bars() as stages:
+    with bars() as progress:
         # Labels of chance are no better than the best on average.
-        built = build(config, stages=stages, force=True)
+        built = build(config, progress=progress, force=True)
     return read_artifact(built.folder)
 
 

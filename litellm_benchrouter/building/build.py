@@ -36,7 +36,7 @@ from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.guarded.impute import coverage_warnings
 from litellm_benchrouter.paper.benchmark import MISSING, labels
 from litellm_benchrouter.paper.neighbors import Index
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.tasks import read_task_inputs
 from litellm_benchrouter.sources.traffic import read_traffic_labels
 from litellm_benchrouter.store import open_store
@@ -61,7 +61,7 @@ def build(
     config: BenchRouterConfig,
     *,
     embeddings: Path | None = None,
-    stages: Silent | None = None,
+    progress: Progress | None = None,
     force: bool = False,
 ) -> Built:
     """Build a version from the configured sources and make it the one that serves.
@@ -75,7 +75,7 @@ def build(
     config : BenchRouterConfig
     embeddings : Path, optional
         A .npy file of shape (n, d), rows in the order of the (only) source's samples.
-    stages : Silent or Bars, optional
+    progress : Progress or ProgressBars, optional
         Shows progress.
     force : bool
         Publish it even where its verdict fails; the manifest then says so.
@@ -92,18 +92,18 @@ def build(
         If the build fails.
     """
     with open_engine(config.engine, config.ray_address) as engine:
-        return _build(config, embeddings, stages or Silent(), engine, force=force)
+        return _build(config, embeddings, progress or Progress(), engine, force=force)
 
 
 def _build(
     config: BenchRouterConfig,
     embeddings: Path | None,
-    stages: Silent,
+    progress: Progress,
     engine: Engine,
     *,
     force: bool,
 ) -> Built:
-    benchmark, report = load_benchmark(config, stages, engine)
+    benchmark, report = load_benchmark(config, progress, engine)
     inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
     given = read_task_labels(config, inputs, benchmark.models, report.warnings)
     traffic = None
@@ -113,17 +113,17 @@ def _build(
     store = open_store(config)
     with store.building() as folder:
         benchmark, embedded = embed_benchmark(
-            config, benchmark, report, embeddings, store.cache, stages, engine
+            config, benchmark, report, embeddings, store.cache, progress, engine
         )
-        index, measured = index_vectors(config, embedded.vectors, stages)
+        index, measured = index_vectors(config, embedded.vectors, progress)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
             contents = learn(
-                config, benchmark, embedded, index, inputs, given, stages, engine, traffic
+                config, benchmark, embedded, index, inputs, given, progress, engine, traffic
             )
         coverage = coverage_warnings(
             labels(benchmark.correctness), benchmark.task, benchmark.models, benchmark.tasks
         )
-        with stages.stage("writing and verifying", 1) as advance:
+        with progress.stage("writing and verifying", 1) as advance:
             write_contents(folder, contents, index, embedded.embedder)
             manifest = Manifest(
                 schema_version=SCHEMA_VERSION,
@@ -154,11 +154,11 @@ def _build(
                 embedder_measured=None,
                 libraries={name: version(name) for name in _LIBRARIES}
                 | {"python": platform.python_version()},
-                build_seconds={name: round(s, 3) for name, s in stages.seconds.items()},
+                build_seconds={name: round(s, 3) for name, s in progress.seconds.items()},
             ).sealed()
             (folder / MANIFEST).write_bytes(manifest.to_bytes())
             _check_index(read_artifact(folder).index, index, embedded.vectors)
-            is_new = store.add(folder, manifest, stages)
+            is_new = store.add(folder, manifest, progress)
             # What somebody forced stays until there is something else to decide about.
             published = force or manifest.may_serve or store.served() == manifest.version
             if published and not manifest.may_serve:

@@ -18,7 +18,7 @@ from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.index import Graph, build_index
 from litellm_benchrouter.paper.benchmark import Benchmark
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources import SourceTable, read
 from litellm_benchrouter.sources.merge import MergeReport, SourceJudgement, merge
 
@@ -40,7 +40,7 @@ class EmbeddedBenchmark:
 
 
 def load_benchmark(
-    config: BenchRouterConfig, stages: Silent, engine: Engine = LOCAL
+    config: BenchRouterConfig, progress: Progress, engine: Engine = LOCAL
 ) -> tuple[Benchmark, MergeReport]:
     """Read the configured sources and merge them into one benchmark.
 
@@ -49,7 +49,7 @@ def load_benchmark(
     """
     if not config.sources:
         raise ConfigError("benchrouter.sources is empty; name at least one benchmark.")
-    with stages.stage("reading sources", len(config.sources)) as advance:
+    with progress.stage("reading sources", len(config.sources)) as advance:
         tables = []
         found = engine.read(_read, list(enumerate(config.sources)))
         for source, table in zip(config.sources, found, strict=True):
@@ -81,7 +81,7 @@ def embed_benchmark(
     report: MergeReport,
     given: Path | None,
     cache: Path,
-    stages: Silent,
+    progress: Progress,
     engine: Engine = LOCAL,
 ) -> tuple[Benchmark, EmbeddedBenchmark]:
     """Embed the benchmark's prompts, and leave out samples whose vector is zero.
@@ -103,15 +103,15 @@ def embed_benchmark(
     if any(files):
         option = None if given is None else "--embeddings"
         vectors = _given(files, report, config, option, cache)
-        embedder = _maker_of(config, vectors, benchmark, folder, stages)
+        embedder = _maker_of(config, vectors, benchmark, folder, progress)
     elif config.embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(
             "benchrouter.embedder.kind is 'precomputed', but no vectors are given; give "
             "--embeddings FILE.npy or `embeddings:` of every source."
         )
     else:
-        embedder = _make(config, benchmark, folder, stages)
-        with stages.stage("embedding", len(benchmark)) as advance:
+        embedder = _make(config, benchmark, folder, progress)
+        with progress.stage("embedding", len(benchmark)) as advance:
             vectors, n_new = embed_with_cache(
                 embedder, benchmark.prompts, folder, progress=advance, embed=engine.embed
             )
@@ -226,9 +226,9 @@ def _given(
 
 
 def _make(
-    config: BenchRouterConfig, benchmark: Benchmark, cache: Path | None, stages: Silent
+    config: BenchRouterConfig, benchmark: Benchmark, cache: Path | None, progress: Progress
 ) -> Embedder:
-    with stages.stage("making the embedder", 1):
+    with progress.stage("making the embedder", 1):
         return make_embedder(config.embedder, benchmark.prompts, seed=config.seed, cache=cache)
 
 
@@ -237,14 +237,14 @@ def _maker_of(
     vectors: NDArray[np.float32],
     benchmark: Benchmark,
     cache: Path | None,
-    stages: Silent,
+    progress: Progress,
 ) -> Embedder:
     """Return the embedder that made given vectors, after seeing that it did."""
     kind = config.embedder.kind
     if kind in (PrecomputedEmbedder.kind, "lexical"):
         # The lexical embedder is fitted here, so vectors from elsewhere cannot be its own.
         return PrecomputedEmbedder(vectors.shape[1])
-    embedder = _make(config, benchmark, cache, stages)
+    embedder = _make(config, benchmark, cache, progress)
     sample = np.linspace(0, len(vectors) - 1, min(_CHECKED, len(vectors))).astype(int)
     again = embedder.embed([benchmark.prompts[i] for i in sample])
     agreement = 0.0
@@ -260,10 +260,10 @@ def _maker_of(
 
 
 def index_vectors(
-    config: BenchRouterConfig, vectors: NDArray[np.float32], stages: Silent
+    config: BenchRouterConfig, vectors: NDArray[np.float32], progress: Progress
 ) -> tuple[Graph, dict[str, float | str]]:
     """Build the index of a benchmark's vectors; see `build_index`."""
-    with stages.stage("index", len(vectors)) as advance:
+    with progress.stage("index", len(vectors)) as advance:
         return build_index(
             vectors, config.index, k=config.routing.k, seed=config.seed, progress=advance
         )

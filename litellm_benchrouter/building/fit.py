@@ -18,7 +18,7 @@ from litellm_benchrouter.paper.scores import (
     TaskScores,
 )
 from litellm_benchrouter.paper.smoother import SmootherTable
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import unseen_choice
 from litellm_benchrouter.validation.saving import trade_offs
@@ -127,7 +127,7 @@ class GuardedFit:
 def fit_guarded(
     prepared: TaskFolds,
     table: SmootherTable,
-    stages: Silent,
+    progress: Progress,
     neighbors: Neighbors | None = None,
     base: tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.intp]] | None = None,
 ) -> GuardedFit | None:
@@ -138,7 +138,7 @@ def fit_guarded(
     prepared : TaskFolds
     table : SmootherTable
         Of the whole benchmark.
-    stages : Silent or Bars
+    progress : Progress or ProgressBars
     neighbors : Neighbors, optional
         Of each sample among more than these: the others are in `base`, as in `fit_request`.
     base : tuple of ndarray, optional
@@ -146,7 +146,7 @@ def fit_guarded(
     benchmark = prepared.benchmark
     if len(benchmark) < FEWEST_SAMPLES:
         return None
-    with stages.stage("guarded method", 2) as advance:
+    with progress.stage("guarded method", 2) as advance:
         requests = fit_request(
             prepared.embeddings,
             prepared.labels,

@@ -48,7 +48,7 @@ from litellm_benchrouter.paper.smoother import (
     kernel_smoother,
     task_distance,
 )
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.traffic import TrafficLabels
 from litellm_benchrouter.validation.folds import TaskFolds, prepare
 from litellm_benchrouter.validation.groups import Groups, find_groups
@@ -62,7 +62,7 @@ def learn(
     index: Index,
     inputs: Mapping[str, list[str]],
     given: Mapping[str, Labels],
-    stages: Silent,
+    progress: Progress,
     engine: Engine = LOCAL,
     traffic: TrafficLabels | None = None,
 ) -> Contents:
@@ -75,11 +75,11 @@ def learn(
     metric = benchmark.scores if routing.s1_on == "score" else labels(benchmark.correctness)
     near = None if learned.rows is None else learned.neighbors(index, LISTED)
     embeds_prompts = embedded.embedder.kind != PrecomputedEmbedder.kind
-    proved = fit_and_prove(config, learned, near, stages, engine, embeds_prompts=embeds_prompts)
+    proved = fit_and_prove(config, learned, near, progress, engine, embeds_prompts=embeds_prompts)
     prepared, table, fitted, verdict, groups = proved
     own_labels = None
     if traffic is not None:
-        with stages.stage("own traffic", 1):
+        with progress.stage("own traffic", 1):
             own_labels, verdict = learn_traffic(
                 traffic, benchmark, embedded, index, prepared, fitted, verdict
             )
@@ -88,7 +88,7 @@ def learn(
     task_labels = TaskLabels(prepared, fitted, by_posterior=config.method == "guarded")
     named, guarded_tasks, labelled_tasks = {}, {}, {}
     n_neighbors = max(routing.k, routing.kappa, 0 if fitted is None else fitted.n_neighbors)
-    with stages.stage("named tasks", len(config.tasks)) as advance:
+    with progress.stage("named tasks", len(config.tasks)) as advance:
         for name, task in sorted(config.tasks.items()):
             vectors = embed_task_inputs(name, task, inputs[name], embedded.embedder, embedded.cache)
             usable = vectors.any(axis=1)  # the embedder knows nothing of the others
@@ -154,7 +154,7 @@ def fit_and_prove(
     config: BenchRouterConfig,
     learned: TrainingSubset,
     near: Neighbors | None,
-    stages: Silent,
+    progress: Progress,
     engine: Engine = LOCAL,
     *,
     embeds_prompts: bool = True,
@@ -182,7 +182,7 @@ def fit_and_prove(
         learned.vectors,
         config.routing,
         seed=config.seed,
-        stages=stages,
+        progress=progress,
         families=families,
         groups=of_learned,
         engine=engine,
@@ -192,7 +192,7 @@ def fit_and_prove(
     table, fitted, verdict = fit_prepared(
         prepared,
         config.publish,
-        stages,
+        progress,
         engine,
         method=config.method,
         near=near,
@@ -205,7 +205,7 @@ def fit_and_prove(
 def fit_prepared(
     prepared: TaskFolds,
     publish: PublishConfig,
-    stages: Silent,
+    progress: Progress,
     engine: Engine = LOCAL,
     *,
     method: str,
@@ -219,14 +219,14 @@ def fit_prepared(
     `fit_request`.
     """
     held_out = held_out_groups(prepared)
-    table, without = prepared.smoother_table_and_without(stages, held_out, engine)
-    fitted = fit_guarded(prepared, table, stages, near, base) if method == "guarded" else None
+    table, without = prepared.smoother_table_and_without(progress, held_out, engine)
+    fitted = fit_guarded(prepared, table, progress, near, base) if method == "guarded" else None
     verdict = prove(
         prepared,
         fitted,
         without,
         publish,
-        stages,
+        progress,
         method=method,
         embeds_prompts=embeds_prompts,
         engine=engine,

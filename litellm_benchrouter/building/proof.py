@@ -26,7 +26,7 @@ from litellm_benchrouter.guarded.named import NamedTaskModel, fit_named_tasks
 from litellm_benchrouter.guarded.unseen import family_means
 from litellm_benchrouter.paper.benchmark import average_accuracy, task_accuracy
 from litellm_benchrouter.paper.smoother import SmootherTable
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.cost import (
     CostRun,
     Predictor,
@@ -70,7 +70,7 @@ def prove(
     fitted: GuardedFit | None,
     tables: _Tables,
     publish: PublishConfig,
-    stages: Silent,
+    progress: Progress,
     *,
     method: str,
     embeds_prompts: bool = True,
@@ -86,7 +86,7 @@ def prove(
     tables : mapping of int to SmootherTable
         The table without each of `held_out_groups`.
     publish : PublishConfig
-    stages : Silent or Bars
+    progress : Progress or ProgressBars
     method : str
         `guarded` or `paper`.
     embeds_prompts : bool
@@ -102,7 +102,7 @@ def prove(
     small = too_small(prepared)
     parts: dict[str, _Part] = dict.fromkeys(UNPROVEN)
     if not small:
-        with stages.stage("proof", len(parts)) as advance:
+        with progress.stage("proof", len(parts)) as advance:
             parts["requests"] = _part(requests_gain(prepared, fitted, paper=paper))
             advance(1)
             parts["named"] = _part(named_gain(prepared, paper=paper))
@@ -273,7 +273,7 @@ def _unseen(prepared: TaskFolds, tables: _Tables, engine: Engine, *, paper: bool
     if paper:
         choices = paper_choices(prepared, tables)
     else:
-        choices = unseen_choices(prepared, tables, Silent(), engine)[0]
+        choices = unseen_choices(prepared, tables, Progress(), engine)[0]
     picks = [int(choices[d].pick) for d in tasks]
     averages = [prepared.average_without(d) for d in tasks]
     best = [int(prepared.order(average, average)[0]) for average in averages]

@@ -62,8 +62,8 @@ def build_command(
     refused.
     """
     config = with_engine(load_config(required_config(config_path)), engine, ray_address)
-    with bars() as stages:
-        built = build(config, embeddings=embeddings, stages=stages, force=force)
+    with bars() as progress:
+        built = build(config, embeddings=embeddings, progress=progress, force=force)
     if as_json:
         print_json(
             {

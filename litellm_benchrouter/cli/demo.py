@@ -25,7 +25,7 @@ from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.cli.options import console, json_option, print_json, print_tables
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.progress import Silent, bars
+from litellm_benchrouter.progress import Progress, bars
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import UNKNOWN, Table
 
@@ -71,10 +71,10 @@ def copy_files(folder: Path) -> None:
                 shutil.copyfile(source, folder / name)
 
 
-def prepare(folder: Path, stages: Silent) -> Built:
+def prepare(folder: Path, progress: Progress) -> Built:
     """Copy the demo's files to a folder and build its artifact there."""
     copy_files(folder)
-    return build(load_config(folder / "config.yaml"), stages=stages)
+    return build(load_config(folder / "config.yaml"), progress=progress)
 
 
 @contextmanager
@@ -191,10 +191,10 @@ def demo_command(as_json: bool) -> None:
     answers: list[Answer] = []
     with tempfile.TemporaryDirectory(prefix="benchrouter-demo-") as name:
         folder = Path(name)
-        with bars() as stages:
-            built = prepare(folder, stages)
+        with bars() as progress:
+            built = prepare(folder, progress)
             with (
-                stages.stage("asking a LiteLLM proxy", 1) as advance,
+                progress.stage("asking a LiteLLM proxy", 1) as advance,
                 proxy(folder) as (address, key),
             ):
                 ask(address, key, answers.append)

@@ -157,8 +157,9 @@ def evaluate_command(
     config = with_engine(_config(config_path, source, kind, k, seed), engine, ray_address)
     if embedders is not None:
         _only_known(click.get_current_context())
-        with bars() as stages:
-            compared = compare_embedders(config, _kinds(embedders), samples=samples, stages=stages)
+        with bars() as progress:
+            kinds = _kinds(embedders)
+            compared = compare_embedders(config, kinds, samples=samples, progress=progress)
         if json_path is not None:
             _write_json(json_path, compared)
         print_tables(console(), embedders_table(compared))
@@ -180,8 +181,8 @@ def evaluate_command(
     )
     if html_path is not None:
         require_charts()
-    with bars() as stages:
-        result = without_nan(evaluate(config, options, embeddings=embeddings, stages=stages))
+    with bars() as progress:
+        result = without_nan(evaluate(config, options, embeddings=embeddings, progress=progress))
     if json_path is not None:
         _write_json(json_path, result)
     if html_path is not None:

@@ -130,8 +130,8 @@ def label_command(
                 print_json(_plan_document(run))
             return
         _agree(run.plan, limit_usd, yes)
-        with bars() as stages:
-            asking = asyncio.run(do_run(run, stages, lambda text: click.echo(text, err=True)))
+        with bars() as progress:
+            asking = asyncio.run(do_run(run, progress, lambda text: click.echo(text, err=True)))
         document = summary(run, asking)
     if as_json:
         print_json(document | {"plan": _plan_document(run)})

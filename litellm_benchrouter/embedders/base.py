@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import EmbedderError
 
-Progress = Callable[[int], None]
+Advance = Callable[[int], None]
 """Called with the number of texts finished since the last call."""
 
 
@@ -57,7 +57,7 @@ class Embedder(Protocol):
     def dimension(self) -> int: ...
 
     def embed(
-        self, texts: Sequence[str], *, progress: Progress | None = None
+        self, texts: Sequence[str], *, progress: Advance | None = None
     ) -> NDArray[np.float32]:
         """Embed n texts of any length and content; lone surrogates and NULs are not an error.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.conversation.ask import prompt_text
-from litellm_benchrouter.embedders.base import Embedder, Progress
+from litellm_benchrouter.embedders.base import Advance, Embedder
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
 from litellm_benchrouter.errors import EmbedderError
 
@@ -59,7 +59,7 @@ def embed_with_cache(
     embedder: Embedder,
     texts: Sequence[str],
     cache: Path | None,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
     embed: EmbedBatches | None = None,
 ) -> tuple[NDArray[np.float32], int]:
     """Embed n texts, taking from a cache on disk what it holds and adding what it does not.
@@ -108,7 +108,7 @@ def embed_with_cache(
 
 
 def _unkept(
-    embedder: Embedder, texts: Sequence[str], advance: Progress, embed: EmbedBatches
+    embedder: Embedder, texts: Sequence[str], advance: Advance, embed: EmbedBatches
 ) -> NDArray[np.float32]:
     vectors = np.zeros((len(texts), embedder.dimension), dtype=np.float32)
     starts = range(0, len(texts), _UNKEPT_BATCH)

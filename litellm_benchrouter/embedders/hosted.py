@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import EmbedderConfig
-from litellm_benchrouter.embedders.base import Progress, fingerprint_of, utf8
+from litellm_benchrouter.embedders.base import Advance, fingerprint_of, utf8
 from litellm_benchrouter.errors import EmbedderError, EmbedderUnavailableError
 from litellm_benchrouter.limits import BusyError, DaemonThreads, Memory
 from litellm_benchrouter.paper.neighbors import normalize
@@ -79,7 +79,7 @@ class HostedEmbedder:
             batch_size=config.batch_size,
         )
 
-    def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
+    def embed(self, texts: Sequence[str], *, progress: Advance | None = None) -> Vectors:
         """Embed texts in batches; when serving, EmbedderUnavailableError if that takes too long."""
         clean = [self._clean(text) for text in texts]
         rows = [row for row, text in enumerate(clean) if text.strip()]

@@ -27,7 +27,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.embedders.base import Progress
+from litellm_benchrouter.embedders.base import Advance
 from litellm_benchrouter.errors import ConfigError, EmbedderError
 
 # Thai to Lao, Burmese, Khmer, then Chinese and Japanese: written without spaces, so each character
@@ -131,7 +131,7 @@ class LexicalEmbedder:
         return int(self.rows.shape[1])
 
     def embed(
-        self, texts: Sequence[str], *, progress: Progress | None = None
+        self, texts: Sequence[str], *, progress: Advance | None = None
     ) -> NDArray[np.float32]:
         """Embed texts one by one, so a vector does not depend on what else is in the call."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)

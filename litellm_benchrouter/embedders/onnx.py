@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.embedders.base import (
     DEFAULT_CUT,
-    Progress,
+    Advance,
     Tokens,
     cached_folder,
     first_line,
@@ -93,7 +93,7 @@ class OnnxEmbedder:
         return embedder
 
     def embed(
-        self, texts: Sequence[str], *, progress: Progress | None = None
+        self, texts: Sequence[str], *, progress: Advance | None = None
     ) -> NDArray[np.float32]:
         """Embed texts one after the other; see `Embedder.embed`."""
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)

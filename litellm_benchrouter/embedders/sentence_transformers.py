@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.embedders.base import (
     CHARACTERS_PER_TOKEN,
     DEFAULT_CUT,
-    Progress,
+    Advance,
     fingerprint_of,
     first_line,
     model_digest,
@@ -78,7 +78,7 @@ class SentenceTransformersEmbedder:
         return int(self._probe.shape[1])
 
     def embed(
-        self, texts: Sequence[str], *, progress: Progress | None = None
+        self, texts: Sequence[str], *, progress: Advance | None = None
     ) -> NDArray[np.float32]:
         """Embed texts in batches; see `Embedder.embed`."""
         chunk_size = self.batch_size * _CHUNK_BATCHES

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.embedders.base import (
     DEFAULT_CUT,
-    Progress,
+    Advance,
     Tokens,
     cached_folder,
     first_line,
@@ -77,7 +77,7 @@ class StaticEmbedder:
         return int(self.vectors.shape[1])
 
     def embed(
-        self, texts: Sequence[str], *, progress: Progress | None = None
+        self, texts: Sequence[str], *, progress: Advance | None = None
     ) -> NDArray[np.float32]:
         """Embed texts; see `Embedder.embed`."""
         found = np.zeros((len(texts), self.dimension), dtype=np.float32)

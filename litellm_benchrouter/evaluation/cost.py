@@ -24,7 +24,7 @@ from litellm_benchrouter.evaluation.cost_metrics import (
     relative_gap,
 )
 from litellm_benchrouter.paper.benchmark import mean
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.cost import (
     CostRun,
     Curve,
@@ -45,7 +45,7 @@ from litellm_benchrouter.validation.splits import (
 
 def run_cost(
     prepared: TaskFolds,
-    stages: Silent,
+    progress: Progress,
     *,
     test_share: float = 0.3,
     runs: int = 5,
@@ -74,7 +74,7 @@ def run_cost(
         }
 
     curves: dict[str, list[Curves]] = {}
-    with stages.stage("quality against cost", len(splits)) as advance:
+    with progress.stage("quality against cost", len(splits)) as advance:
         for of_split in engine.map(draw, range(len(done))):
             for name, found in of_split.items():
                 curves.setdefault(name, []).append(found)

@@ -15,7 +15,7 @@ from litellm_benchrouter.config import BenchRouterConfig, EmbedderKind
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.engine import open_engine
 from litellm_benchrouter.errors import BenchRouterError, EmbedderError
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.subset import TrainingSubset
 
 _TIMED, _WARM_UP = 100, 3  # prompts
@@ -26,7 +26,7 @@ def compare_embedders(
     kinds: Sequence[EmbedderKind],
     *,
     samples: int | None = None,
-    stages: Silent | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run the proof of docs/proof.md with the vectors of each kind of embedder.
 
@@ -36,11 +36,11 @@ def compare_embedders(
     Raises ConfigError or SourceError where the benchmark cannot be read, and EmbedderError where no
     kind works.
     """
-    stages = stages or Silent()
+    progress = progress or Progress()
     found: dict[str, dict[str, Any]] = {}
     embedders: dict[str, Embedder] = {}
     with open_engine(config.engine, config.ray_address) as engine:
-        benchmark, report = load_benchmark(config, stages, engine)
+        benchmark, report = load_benchmark(config, progress, engine)
         for kind in kinds:
             # Vectors that are given would be compared with themselves.
             own = [source.model_copy(update={"embeddings": None}) for source in config.sources]
@@ -49,7 +49,7 @@ def compare_embedders(
             cache = config.artifacts / "cache"
             try:
                 part, embedded = embed_benchmark(
-                    one, benchmark, report, None, cache, stages, engine
+                    one, benchmark, report, None, cache, progress, engine
                 )
             except BenchRouterError as error:
                 found[kind] = {"kind": kind, "failed": str(error)}
@@ -58,7 +58,7 @@ def compare_embedders(
             taken = TrainingSubset.of(part, embedded.vectors, most, seed=config.seed)
             whole = TrainingSubset(taken.benchmark, taken.vectors, None, taken.benchmark)
             with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
-                verdict = fit_and_prove(one, whole, None, stages, engine).verdict
+                verdict = fit_and_prove(one, whole, None, progress, engine).verdict
             embedders[kind] = embedded.embedder
             found[kind] = {
                 "kind": kind,
@@ -69,13 +69,13 @@ def compare_embedders(
     if not embedders:
         reasons = " ".join(f"{kind}: {each['failed']}" for kind, each in found.items())
         raise EmbedderError(f"none of the embedders {', '.join(kinds)} works here. {reasons}")
-    for name, milliseconds in _milliseconds(embedders, benchmark.prompts, stages).items():
+    for name, milliseconds in _milliseconds(embedders, benchmark.prompts, progress).items():
         found[name]["p50_ms"] = milliseconds
     return {"embedders": list(found.values())}
 
 
 def _milliseconds(
-    embedders: Mapping[str, Embedder], prompts: Sequence[str], stages: Silent
+    embedders: Mapping[str, Embedder], prompts: Sequence[str], progress: Progress
 ) -> dict[str, float]:
     """Return the median time of one prompt on one thread.
 
@@ -83,7 +83,7 @@ def _milliseconds(
     """
     rows = np.unique(np.linspace(0, len(prompts) - 1, min(_TIMED, len(prompts))).astype(int))
     times: dict[str, list[float]] = {kind: [] for kind in embedders}
-    with stages.stage("timing embedders", len(rows)) as advance, threadpool_limits(limits=1):
+    with progress.stage("timing embedders", len(rows)) as advance, threadpool_limits(limits=1):
         for embedder in embedders.values():
             for row in rows[:_WARM_UP]:
                 embedder.embed([prompts[row]])

@@ -21,7 +21,7 @@ from litellm_benchrouter.guarded.few_labels import (
 )
 from litellm_benchrouter.guarded.unseen import candidate_scores, select
 from litellm_benchrouter.paper.benchmark import mean
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import DEFAULT, evidence_without
 from litellm_benchrouter.validation.metrics import bootstrap_mean
@@ -44,7 +44,7 @@ class _NewTask:
 
 def run_few_labels(
     prepared: TaskFolds,
-    stages: Silent,
+    progress: Progress,
     *,
     n_labels: Sequence[int] = LABELS,
     draws: int = _DRAWS,
@@ -57,7 +57,7 @@ def run_few_labels(
     `draws` times. docs/evaluation.md specifies the document.
     """
     require_groups(prepared, "few-labels")
-    tables = prepared.smoother_tables(stages, engine)
+    tables = prepared.smoother_tables(progress, engine)
     covariances = label_covariances(prepared.labels, prepared.benchmark.task, prepared.n_tasks)
     size = np.array([len(rows) for rows in prepared.rows], dtype=np.float64)
     gains = np.full((len(METHODS), len(n_labels), prepared.n_tasks), np.nan)
@@ -74,7 +74,7 @@ def run_few_labels(
             found[d] = _gains(prepared, new, d, n_labels, draws)
         return found
 
-    with stages.stage("few labels", prepared.n_groups) as advance:
+    with progress.stage("few labels", prepared.n_groups) as advance:
         for of_group in engine.map(try_on, range(prepared.n_groups)):
             for d, gained in of_group.items():
                 gains[:, :, d] = gained

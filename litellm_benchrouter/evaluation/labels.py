@@ -23,7 +23,7 @@ from litellm_benchrouter.paper.scores import (
     s3,
 )
 from litellm_benchrouter.paper.smoother import ALPHAS, SmootherTable, draws, kernel_smoother
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.metrics import pearson
 
@@ -37,7 +37,7 @@ _DRAW = ("task", "alpha", "repeat", "moved", "u", "predictor_accuracy", "smoothe
 
 def run_labels(
     prepared: TaskFolds,
-    stages: Silent,
+    progress: Progress,
     *,
     alphas: Sequence[float] = ALPHAS,
     repeats: int = 10,
@@ -53,7 +53,7 @@ def run_labels(
     `repeats` times. `reference` is the benchmark with a larger pool of models, whose best model on
     average is the line to compare with (figure 8). docs/evaluation.md specifies the document.
     """
-    tables = prepared.smoother_tables(stages, engine)
+    tables = prepared.smoother_tables(progress, engine)
     votes = votes_of(prepared.benchmark.correctness)
 
     def measure(d: int) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def run_labels(
         return found
 
     rows: list[dict[str, Any]] = []
-    with stages.stage("labelled samples", prepared.n_tasks) as advance:
+    with progress.stage("labelled samples", prepared.n_tasks) as advance:
         for of_task in engine.map(measure, range(prepared.n_tasks)):
             rows += of_task
             advance(1)

@@ -15,7 +15,7 @@ from litellm_benchrouter.paper.benchmark import MISSING, mean
 from litellm_benchrouter.paper.neighbors import task_rows
 from litellm_benchrouter.paper.scores import predictor_accuracy
 from litellm_benchrouter.paper.smoother import SmootherTable, draws
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import smoothed
 
@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 def run_mlp(
     prepared: TaskFolds,
-    stages: Silent,
+    progress: Progress,
     *,
     hidden: Sequence[int] = (1500, 1500),
     epochs: int = 100,
@@ -61,11 +61,11 @@ def run_mlp(
     prepared = replace(prepared, routing=with_one_draw)
     nets = _Nets(prepared)
     n_nets = prepared.n_groups * len(alphas)
-    with stages.stage("nets", n_nets * recipe.steps(len(prepared.benchmark.models))) as advance:
+    with progress.stage("nets", n_nets * recipe.steps(len(prepared.benchmark.models))) as advance:
         for group in range(prepared.n_groups):
             nets.train(group, recipe, advance)
     # The distances are those of the kNN table; only the predictors differ.
-    distances = prepared.smoother_tables(stages)
+    distances = prepared.smoother_tables(progress)
     tables = {group: SmootherTable(table.u, nets.p) for group, table in enumerate(distances)}
 
     def smooth(d: int, _: Array) -> Array:
@@ -74,7 +74,7 @@ def run_mlp(
     def by_confidence(d: int, g: Array) -> Array:
         return confident_share(g, nets.threshold[prepared.group_of_task[d]])
 
-    with stages.stage("held-out tasks", prepared.n_tasks) as advance:
+    with progress.stage("held-out tasks", prepared.n_tasks) as advance:
         document = hold_out(
             prepared,
             lambda d: nets.g[prepared.rows[d]],

@@ -35,7 +35,7 @@ from litellm_benchrouter.guarded.gain import gain_of, gate_picks
 from litellm_benchrouter.guarded.named import fit_named_tasks, paired_differences
 from litellm_benchrouter.guarded.unseen import candidate_scores, family_means
 from litellm_benchrouter.paper.benchmark import MISSING, mean, task_accuracy
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds, prepare
 from litellm_benchrouter.validation.groups import Groups
 from litellm_benchrouter.validation.subset import TrainingSubset
@@ -59,7 +59,7 @@ Labels = NDArray[np.float32]
 def run_proof(
     prepared: TaskFolds,
     publish: PublishConfig,
-    stages: Silent,
+    progress: Progress,
     *,
     runs: int = RUNS,
     most: int = MOST_SAMPLES,
@@ -92,11 +92,11 @@ def run_proof(
             f"protocol proof: {why}. Add some, or leave the protocol out: a build would answer "
             f"everything with the best model on average."
         )
-    prepared = _at_most(prepared, most, stages, engine)
+    prepared = _at_most(prepared, most, progress, engine)
     likeness = Likeness.of(prepared)
     outcomes: dict[str, dict[Part, list[Outcome]]] = {}
     with (
-        stages.stage("simulated worlds", len(KINDS) * runs) as advance,
+        progress.stage("simulated worlds", len(KINDS) * runs) as advance,
         threadpool_limits(limits=1),  # or the last bits depend on the number of cores
     ):
         for i, kind in enumerate(KINDS):
@@ -249,7 +249,7 @@ def decide(world: World, publish: PublishConfig, engine: Engine = LOCAL) -> dict
     """
     prepared = world.prepared
     labels, task, group = prepared.labels, prepared.benchmark.task, prepared.sample_group
-    _, fitted, verdict = fit_prepared(prepared, publish, Silent(), engine, method="guarded")
+    _, fitted, verdict = fit_prepared(prepared, publish, Progress(), engine, method="guarded")
     assert fitted is not None, "only benchmarks that are too small are not fitted"
     outcomes: dict[Part, Outcome] = {}
 
@@ -314,13 +314,13 @@ def _summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {"runs": len(outcomes), **dict(zip(keys, map(float, values), strict=True))}
 
 
-def _at_most(prepared: TaskFolds, most: int, stages: Silent, engine: Engine) -> TaskFolds:
+def _at_most(prepared: TaskFolds, most: int, progress: Progress, engine: Engine) -> TaskFolds:
     """Take so many samples, of each task alike, with the groups and families of all."""
     taken = TrainingSubset.of(prepared.benchmark, prepared.embeddings, most, seed=prepared.seed)
     if taken.rows is None:
         return prepared
     groups = Groups(prepared.sample_group[taken.rows], prepared.group_of_task.astype(np.intp))
-    of_all: dict[str, Any] = {"seed": prepared.seed, "stages": stages, "engine": engine}
+    of_all: dict[str, Any] = {"seed": prepared.seed, "progress": progress, "engine": engine}
     return prepare(taken.benchmark, taken.vectors, prepared.routing, groups=groups, **of_all)
 
 

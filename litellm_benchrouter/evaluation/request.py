@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.paper.benchmark import labels, mean
 from litellm_benchrouter.paper.scores import expected_calibration_error, reliability
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.metrics import (
     bootstrap_mean,
@@ -61,7 +61,7 @@ class _Run:
 
 def run_request(
     prepared: TaskFolds,
-    stages: Silent,
+    progress: Progress,
     *,
     test_share: float = 0.3,
     runs: int = 5,
@@ -89,7 +89,7 @@ def run_request(
         return _run(prepared, split, values, k, extra or {}, probabilities or {})
 
     done = []
-    with stages.stage("requests", len(splits)) as advance:
+    with progress.stage("requests", len(splits)) as advance:
         for run in engine.map(route, splits):
             done.append(run)
             advance(1)

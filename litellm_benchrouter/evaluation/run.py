@@ -30,7 +30,7 @@ from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
 from litellm_benchrouter.evaluation.traffic import LABELS, SPLITS, run_traffic
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import HoldOut, TaskFolds, choose_pool, prepare
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
@@ -80,7 +80,7 @@ def evaluate(
     options: Options,
     *,
     embeddings: Path | None = None,
-    stages: Silent | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Run protocols on the configured benchmark; vectors and neighbours are computed once.
 
@@ -89,24 +89,24 @@ def evaluate(
     why}}` where several were to run; docs/evaluation.md specifies both. Raises ConfigError or
     SourceError where the input is wrong, and EngineError where the engine cannot do the work.
     """
-    stages = stages or Silent()
+    progress = progress or Progress()
     unknown = [name for name in options.protocols if name not in PROTOCOLS]
     if unknown:
         raise ConfigError(f"no protocol {unknown[0]!r}; there are {', '.join(PROTOCOLS)}.")
     with open_engine(config.engine, config.ray_address) as engine:
-        return _evaluate(config, options, embeddings, stages, engine)
+        return _evaluate(config, options, embeddings, progress, engine)
 
 
 def _evaluate(
     config: BenchRouterConfig,
     options: Options,
     embeddings: Path | None,
-    stages: Silent,
+    progress: Progress,
     engine: Engine,
 ) -> dict[str, Any]:
-    benchmark, report = load_benchmark(config, stages, engine)
+    benchmark, report = load_benchmark(config, progress, engine)
     benchmark, embedded = embed_benchmark(
-        config, benchmark, report, embeddings, config.artifacts / "cache", stages, engine
+        config, benchmark, report, embeddings, config.artifacts / "cache", progress, engine
     )
     n_known = len(benchmark)
     most = n_known if options.samples is None else options.samples
@@ -117,7 +117,7 @@ def _evaluate(
         taken.vectors,
         config.routing,
         seed=config.seed,
-        stages=stages,
+        progress=progress,
         hold_out=options.hold_out,
         families=config.family_of(benchmark.tasks),
         engine=engine,
@@ -128,7 +128,7 @@ def _evaluate(
         max_params=options.max_params,
         without_top=options.without_top,
     )
-    documents, skipped = _run(whole, prepared, embedded, options, config.publish, stages, engine)
+    documents, skipped = _run(whole, prepared, embedded, options, config.publish, progress, engine)
     for document in documents.values():
         document["protocol"] |= {
             "pool": {
@@ -152,7 +152,7 @@ def _run(
     embedded: EmbeddedBenchmark,
     options: Options,
     publish: PublishConfig,
-    stages: Silent,
+    progress: Progress,
     engine: Engine,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Run each protocol; those that nobody asked for by name are skipped where they cannot run."""
@@ -167,14 +167,14 @@ def _run(
         nonlocal labels
         if labels is None:
             reference = whole.in_folds() if prepared is not whole else None
-            labels = run_labels(by_fold(), stages, reference=reference, engine=engine)
+            labels = run_labels(by_fold(), progress, reference=reference, engine=engine)
         return labels
 
     runs: dict[str, Callable[[], dict[str, Any]]] = {
-        "task": lambda: run_task(by_fold(), stages, engine=engine),
+        "task": lambda: run_task(by_fold(), progress, engine=engine),
         "request": lambda: run_request(
             prepared,
-            stages,
+            progress,
             test_share=options.test_share,
             runs=splits,
             metric=options.metric,
@@ -184,7 +184,7 @@ def _run(
         ),
         "cost": lambda: run_cost(
             prepared,
-            stages,
+            progress,
             test_share=options.test_share,
             runs=splits,
             predictors={DEFAULT: request_scores},
@@ -192,20 +192,20 @@ def _run(
         ),
         "labels": labelled,
         "distance": lambda: run_distance(labelled()),
-        "few-labels": lambda: run_few_labels(by_fold(), stages, engine=engine),
-        "mlp": lambda: run_mlp(by_fold(), stages, hidden=options.hidden),
-        "robustness": lambda: _robustness(prepared, embedded, stages),
+        "few-labels": lambda: run_few_labels(by_fold(), progress, engine=engine),
+        "mlp": lambda: run_mlp(by_fold(), progress, hidden=options.hidden),
+        "robustness": lambda: _robustness(prepared, embedded, progress),
         "proof": lambda: run_proof(
             prepared,
             publish,
-            stages,
+            progress,
             runs=RUNS if options.runs is None else options.runs,
             most=MOST_SAMPLES if options.samples is None else options.samples,
             engine=engine,
         ),
         "traffic": lambda: run_traffic(
             prepared,
-            stages,
+            progress,
             n_labels=options.labels,
             splits=SPLITS if options.runs is None else options.runs,
             share=options.share,
@@ -228,7 +228,9 @@ def _run(
     return documents, skipped
 
 
-def _robustness(prepared: TaskFolds, embedded: EmbeddedBenchmark, stages: Silent) -> dict[str, Any]:
+def _robustness(
+    prepared: TaskFolds, embedded: EmbeddedBenchmark, progress: Progress
+) -> dict[str, Any]:
     """Perturb prompts and see whether the router picks the same model, the prompt left out."""
     if embedded.embedder.kind == PrecomputedEmbedder.kind:
         raise ConfigError(
@@ -249,7 +251,7 @@ def _robustness(prepared: TaskFolds, embedded: EmbeddedBenchmark, stages: Silent
     def decide(texts: list[str]) -> list[int]:
         return route(embedded.embedder.embed([prompt_text(text) for text in texts]))
 
-    with stages.stage("robustness", 1) as advance:
+    with progress.stage("robustness", 1) as advance:
         texts = [benchmark.prompts[row] for row in rows]
         document = run_robustness(texts, decide, prepared.seed)
         advance(1)

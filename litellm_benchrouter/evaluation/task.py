@@ -16,7 +16,7 @@ from litellm_benchrouter.paper.scores import (
     predictor_accuracy,
     reliability,
 )
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
@@ -45,16 +45,16 @@ Estimator = Callable[[int, Array], Array]
 """Estimates p(d', m) of a task from its number and the predictions g on its inputs."""
 
 
-def run_task(prepared: TaskFolds, stages: Silent, *, engine: Engine = LOCAL) -> dict[str, Any]:
+def run_task(prepared: TaskFolds, progress: Progress, *, engine: Engine = LOCAL) -> dict[str, Any]:
     """Run the protocol with the paper's kNN predictors and kernel smoother.
 
     docs/evaluation.md specifies the document.
     """
     require_groups(prepared, "task")
-    whole, tables = prepared.smoother_table_and_without(stages, range(prepared.n_groups), engine)
-    guarded, kept = unseen_choices(prepared, tables, stages, engine)
+    whole, tables = prepared.smoother_table_and_without(progress, range(prepared.n_groups), engine)
+    guarded, kept = unseen_choices(prepared, tables, progress, engine)
     served = unseen_choice(prepared, whole)[0].candidate or "bma"
-    with stages.stage("held-out tasks", prepared.n_tasks) as advance:
+    with progress.stage("held-out tasks", prepared.n_tasks) as advance:
         document = hold_out(
             prepared,
             lambda d: knn(prepared, d),

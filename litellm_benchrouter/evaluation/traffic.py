@@ -25,7 +25,7 @@ from litellm_benchrouter.guarded.traffic import (
 )
 from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.paper.neighbors import nearest
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.methods import DEFAULT
 from litellm_benchrouter.validation.metrics import bootstrap_mean
@@ -45,7 +45,7 @@ Rows = NDArray[np.intp]
 
 def run_traffic(
     prepared: TaskFolds,
-    stages: Silent,
+    progress: Progress,
     *,
     n_labels: Sequence[int] = LABELS,
     splits: int = SPLITS,
@@ -93,7 +93,7 @@ def run_traffic(
         return _Split.draw(prepared, split, share, held_back).measure(numbers, methods, racing)
 
     measured = []
-    with stages.stage("traffic", splits) as advance:
+    with progress.stage("traffic", splits) as advance:
         for of_split in engine.map(try_on, range(splits)):
             measured.append(of_split)
             advance(1)

@@ -26,7 +26,7 @@ from litellm_benchrouter.labelling.task import (
     benchmark_models,
     choose_questions,
 )
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.upstream import Proxy
 
 
@@ -122,7 +122,7 @@ def plan_run(
     )  # fmt: skip
 
 
-async def do_run(run: Run, stages: Silent, say: Callable[[str], None]) -> Asking | None:
+async def do_run(run: Run, progress: Progress, say: Callable[[str], None]) -> Asking | None:
     """Score what is stored, and ask what is missing; None where nobody had to be asked.
 
     `say` tells whoever interrupts the run what happens then.
@@ -139,7 +139,7 @@ async def do_run(run: Run, stages: Silent, say: Callable[[str], None]) -> Asking
         say=say,
     )  # fmt: skip
     try:
-        with stages.stage("asking", len(run.plan.jobs)) as advance:
+        with progress.stage("asking", len(run.plan.jobs)) as advance:
             await asking.run(run.plan.jobs, run.options.concurrency, advance)
     finally:
         await run.provider.close()

@@ -22,7 +22,7 @@ from litellm_benchrouter.labelling.journal import Journal
 from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric
 from litellm_benchrouter.labelling.models import models_named
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.tasks import (
     Entry,
     labels_path,
@@ -174,7 +174,7 @@ def benchmark_models(config: BenchRouterConfig, proxy: Proxy) -> set[str]:
         return {model.name for model in store.manifest(version).models}
     if not config.sources:
         return models_named(config, proxy)
-    return set(load_benchmark(config, Silent())[0].models)
+    return set(load_benchmark(config, Progress())[0].models)
 
 
 def select_inputs(

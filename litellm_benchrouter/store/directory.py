@@ -25,7 +25,7 @@ from litellm_benchrouter.store.versions import (
 )
 
 if TYPE_CHECKING:  # the proxy shows no progress
-    from litellm_benchrouter.progress import Silent
+    from litellm_benchrouter.progress import Progress
 
 _BUILDING = ".building-"
 _PUBLISHING = ".current-"
@@ -74,10 +74,10 @@ class Store(Versions):
                         (self.root / ".lock").unlink(missing_ok=True)
                         self.root.rmdir()
 
-    def add(self, folder: Path, manifest: Manifest, stages: Silent | None = None) -> bool:
+    def add(self, folder: Path, manifest: Manifest, progress: Progress | None = None) -> bool:
         """Move a finished build into its place.
 
-        An equal version that is there already stays, unless its files no longer verify. `stages`
+        An equal version that is there already stays, unless its files no longer verify. `progress`
         shows how far it is where that takes long.
 
         Returns

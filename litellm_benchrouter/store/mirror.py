@@ -33,7 +33,7 @@ from litellm_benchrouter.artifact.manifest import (
     parse_manifest,
 )
 from litellm_benchrouter.errors import ArtifactError, VersionError
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.store.directory import Store, read_verified, sync
 from litellm_benchrouter.store.remote import ConflictError, Remote
 from litellm_benchrouter.store.versions import (
@@ -138,14 +138,14 @@ class Mirror(Store):
         finally:
             self._at_start = []
 
-    def add(self, folder: Path, manifest: Manifest, stages: Silent | None = None) -> bool:
+    def add(self, folder: Path, manifest: Manifest, progress: Progress | None = None) -> bool:
         """Move a finished build into its place here, upload it, and read back what was uploaded.
 
         What is there already and is what it should be is not uploaded again.
         """
         is_new = super().add(folder, manifest)
         version, uploaded = manifest.version, False
-        with (stages or Silent()).stage("uploading", len(manifest.files)) as advance:
+        with (progress or Progress()).stage("uploading", len(manifest.files)) as advance:
             for name, record in sorted(manifest.files.items()):
                 if self._difference(version, name, record):
                     self._remote.upload(_of(version, name), self.folder(version) / name)

@@ -26,7 +26,7 @@ from litellm_benchrouter.paper.benchmark import (
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest_outside_task, task_rows
 from litellm_benchrouter.paper.scores import rank
 from litellm_benchrouter.paper.smoother import SmootherTable, smoother_table
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.groups import Groups, find_groups
 
 HoldOut = Literal["family", "task", "name"]
@@ -130,16 +130,16 @@ class TaskFolds:
         """Rank models; see `rank`."""
         return rank(scores, average, self.benchmark.cost_ranks, self.benchmark.models)
 
-    def smoother_tables(self, stages: Silent, engine: Engine = LOCAL) -> list[SmootherTable]:
+    def smoother_tables(self, progress: Progress, engine: Engine = LOCAL) -> list[SmootherTable]:
         """Return the (u, p) table without each of the groups in turn."""
-        with stages.stage("smoother tables", self.n_groups) as advance:
+        with progress.stage("smoother tables", self.n_groups) as advance:
             return self._tables(range(self.n_groups), advance, engine)[1:]
 
     def smoother_table_and_without(
-        self, stages: Silent, groups: Sequence[int], engine: Engine = LOCAL
+        self, progress: Progress, groups: Sequence[int], engine: Engine = LOCAL
     ) -> tuple[SmootherTable, dict[int, SmootherTable]]:
         """Return the (u, p) table of the whole benchmark, and by group those without it."""
-        with stages.stage("smoother table", self.n_groups) as advance:
+        with progress.stage("smoother table", self.n_groups) as advance:
             whole, *without = self._tables(groups, advance, engine)
         return whole, dict(zip(groups, without, strict=True))
 
@@ -196,7 +196,7 @@ def prepare(
     routing: RoutingConfig,
     *,
     seed: int,
-    stages: Silent,
+    progress: Progress,
     hold_out: HoldOut = "family",
     families: Mapping[int, str] | None = None,
     groups: Groups | None = None,
@@ -221,7 +221,7 @@ def prepare(
     names = [name.partition("/")[0] for name in benchmark.tasks]
     listed = max(_LISTED, 2 * routing.kappa, 2 * routing.k)
     n_tasks = len(benchmark.tasks)
-    with stages.stage("neighbours", 2 * len(benchmark)) as advance:
+    with progress.stage("neighbours", 2 * len(benchmark)) as advance:
         # A plain view of what is mapped from a file: workers share it without a copy each.
         embeddings = np.asarray(embeddings)
         neighbors = neighbors_of_each(embeddings, progress=advance, each=engine.map)

@@ -25,7 +25,7 @@ from litellm_benchrouter.paper.scores import (
     s3,
 )
 from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, task_distance
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.splits import Array, Rows, TrainSplit
 
@@ -120,7 +120,7 @@ def _by_eq_6(prepared: TaskFolds, scores: TaskScores, average: Array) -> int:
 def unseen_choices(
     prepared: TaskFolds,
     tables: Mapping[int, SmootherTable],
-    stages: Silent,
+    progress: Progress,
     engine: Engine = LOCAL,
 ) -> tuple[dict[int, Choice], dict[int, str]]:
     """Choose a model for each held-out task as the builder would have, had it not known the task.
@@ -152,7 +152,7 @@ def unseen_choices(
 
     choices: dict[int, Choice] = {}
     kept: dict[int, str] = {}
-    with stages.stage("default method", len(tables)) as advance:
+    with progress.stage("default method", len(tables)) as advance:
         for candidate, chosen in engine.map(choose_for, list(tables)):
             choices |= chosen
             kept |= dict.fromkeys(chosen, candidate)

@@ -14,7 +14,7 @@ from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.paper.benchmark import average_accuracy, labels, task_accuracy
 from litellm_benchrouter.paper.neighbors import nearest, normalize
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.store.directory import Store
 
 
@@ -33,7 +33,7 @@ def version(tiny_folder: Path) -> Path:
 
 def test_what_was_written_is_read_back(tiny_built):
     artifact = read_artifact(version_in(tiny_built))
-    benchmark, report = load_benchmark(load_config(tiny_built / "config.yaml"), Silent())
+    benchmark, report = load_benchmark(load_config(tiny_built / "config.yaml"), Progress())
     vectors = normalize(np.load(tiny_built / "vectors.npy"))[[r for _, r in report.source_row]]
     accuracy = task_accuracy(labels(benchmark.correctness), benchmark.task, len(benchmark.tasks))
 
@@ -63,7 +63,7 @@ def test_arrays_are_mapped_and_cannot_be_written(tiny_built):
 
 
 def test_no_prompt_is_in_an_artifact(demo_built):
-    benchmark, _ = load_benchmark(load_config(demo_built / "config.yaml"), Silent())
+    benchmark, _ = load_benchmark(load_config(demo_built / "config.yaml"), Progress())
     inputs = (demo_built / "report-queries.txt").read_text().splitlines()
     words = {word for prompt in benchmark.prompts for word in prompt.split() if len(word) > 7}
     words.remove("created_at")  # a key of the manifest, too

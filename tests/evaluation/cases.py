@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from litellm_benchrouter.config import RoutingConfig
 from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources import read
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
 from litellm_benchrouter.validation.folds import TaskFolds, prepare
@@ -53,7 +53,7 @@ def prepared_of(
         split=split,
     )
     vectors = normalize(np.asarray(vectors, dtype=np.float32))
-    return prepare(benchmark, vectors, RoutingConfig(k=k), seed=seed, stages=Silent())
+    return prepare(benchmark, vectors, RoutingConfig(k=k), seed=seed, progress=Progress())
 
 
 def spelled(i: int) -> str:
@@ -85,4 +85,4 @@ def shared_case(shared: Path, name: str, *, k: int) -> TaskFolds:
     table = read("table", folder, {})
     benchmark, report = merge([(table, SourceJudgement(name))], aliases={}, facts={})
     vectors = np.load(folder / "embeddings.npy")[[row for _, row in report.source_row]]
-    return prepare(benchmark, normalize(vectors), RoutingConfig(k=k), seed=0, stages=Silent())
+    return prepare(benchmark, normalize(vectors), RoutingConfig(k=k), seed=0, progress=Progress())

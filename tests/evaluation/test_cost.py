@@ -13,7 +13,7 @@ from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.cost_metrics import arena_score
 from litellm_benchrouter.paper.benchmark import ModelFacts
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.cost import CostRun, cost_runs, prices_of_quality
 from litellm_benchrouter.validation.saving import Outcomes, cheapest_of, tuned_saving
 from litellm_benchrouter.validation.splits import achieved
@@ -34,7 +34,7 @@ def dear_and_cheap(**kwargs):
 
 
 def test_the_cheap_model_answers_what_it_can_at_equal_quality():
-    document = run_cost(dear_and_cheap(), Silent())
+    document = run_cost(dear_and_cheap(), Progress())
     row = document["methods"]["s1"]
     assert document["cost_basis"]["unit"] == "usd"
     assert document["bma"] == {"cost": 10.0, "quality": 1.0}
@@ -53,7 +53,7 @@ def test_the_cheap_model_answers_what_it_can_at_equal_quality():
 
 
 def test_the_curve_runs_from_the_best_to_the_cheapest():
-    curve = run_cost(dear_and_cheap(), Silent())["methods"]["s1"]["curve"]
+    curve = run_cost(dear_and_cheap(), Progress())["methods"]["s1"]["curve"]
     assert curve[0]["lambda"] == 0.0
     # At lambda = 0 both are right in the east, and the tie goes to the best on average.
     assert (curve[0]["cost"], curve[0]["quality"]) == (10.0, 1.0)
@@ -63,7 +63,7 @@ def test_the_curve_runs_from_the_best_to_the_cheapest():
 
 
 def test_aiq_beside_the_zero_router_by_hand():
-    document = run_cost(dear_and_cheap(), Silent())
+    document = run_cost(dear_and_cheap(), Progress())
     # Hull of the singles: (1, .5) to (10, 1). The router adds (5.5, 1).
     assert document["zero_router"]["aiq"] == pytest.approx(0.75)
     assert document["methods"]["s1"]["aiq"] == pytest.approx((0.75 * 4.5 + 1.0 * 4.5) / 9)
@@ -82,7 +82,7 @@ def test_aiq_beside_the_zero_router_by_hand():
 
 
 def test_the_two_model_curve_goes_from_the_cheapest_to_the_best():
-    document = run_cost(dear_and_cheap(), Silent())
+    document = run_cost(dear_and_cheap(), Progress())
     row = document["methods"]["s1"]["route_llm"]
     assert document["by_run"] == [{"bma": "dear", "cheapest": "cheap"}]
     assert row["cpt_50"] == pytest.approx(0.25)  # half of the north, which is half
@@ -93,13 +93,13 @@ def test_the_two_model_curve_goes_from_the_cheapest_to_the_best():
 
 def test_the_arena_score_needs_dollars():
     cents = {"cost_usd": np.array(COSTS) / 1_000}
-    row = run_cost(dear_and_cheap(columns=cents), Silent())["methods"]["s1"]["router_arena"]
+    row = run_cost(dear_and_cheap(columns=cents), Progress())["methods"]["s1"]["router_arena"]
     assert row["quality"] == 1.0  # at 5.5 USD per 1,000 C is .34, at half the quality and 1 USD .49
     assert row["cost_per_1k"] == pytest.approx(5.5)
     assert row["score"] == pytest.approx(arena_score(1.0, 5.5))
     assert row["best_single"] == pytest.approx(arena_score(1.0, 10.0))
     sizes = {"dear": ModelFacts(params_b=70), "cheap": ModelFacts(params_b=7)}
-    document = run_cost(dear_and_cheap(columns={}, facts=sizes), Silent())
+    document = run_cost(dear_and_cheap(columns={}, facts=sizes), Progress())
     assert document["cost_basis"]["unit"] == "params_b"
     assert np.isnan(document["methods"]["s1"]["router_arena"]["score"])
     assert document["methods"]["s1"]["tuned"]["equal_quality"]["saved"] == pytest.approx(0.45)
@@ -108,7 +108,7 @@ def test_the_arena_score_needs_dollars():
 def test_where_nothing_cheaper_reaches_the_quality_the_best_model_answers():
     scores = [[1, 0]] * N
     document = run_cost(
-        prepared_of(scores, VECTORS, split=SPLIT, columns={"cost_usd": COSTS}), Silent()
+        prepared_of(scores, VECTORS, split=SPLIT, columns={"cost_usd": COSTS}), Progress()
     )
     row = document["methods"]["s1"]["tuned"]["equal_quality"]
     assert row["saved"] == 0.0
@@ -120,7 +120,7 @@ def test_where_nothing_cheaper_reaches_the_quality_the_best_model_answers():
 def test_a_share_of_a_negative_metric_lies_below_it():
     worth = np.where(np.array(SCORES) == 1, -1.0, -1.04)
     prepared = dear_and_cheap(columns={"cost_usd": COSTS, "metric:bart": worth})
-    row = run_cost(prepared, Silent(), metric="metric:bart")["methods"]["s1"]["tuned"]
+    row = run_cost(prepared, Progress(), metric="metric:bart")["methods"]["s1"]["tuned"]
     assert row["equal_quality"]["saved"] == pytest.approx(0.45)
     assert row["quality_95"]["saved"] == pytest.approx(0.9)
 
@@ -132,7 +132,7 @@ def test_a_further_predictor_competes_and_sees_no_test_label():
         assert np.isin(test, rows).all()
         return np.tile([0.0, 1.0], (len(rows), 1))
 
-    document = run_cost(dear_and_cheap(), Silent(), predictors={"default": says_cheap})
+    document = run_cost(dear_and_cheap(), Progress(), predictors={"default": says_cheap})
     curve = document["methods"]["default"]["curve"]
     assert {(point["cost"], point["quality"]) for point in curve} == {(1.0, 0.5)}
 
@@ -150,7 +150,7 @@ def test_lambda_is_chosen_without_a_training_samples_own_label():
         np.testing.assert_array_equal(g[known][:, 1], [1, 1, 0, 0, 0, 1, 1, 1])
         return g
 
-    run_cost(prepared, Silent(), predictors={"neighbour": neighbour})
+    run_cost(prepared, Progress(), predictors={"neighbour": neighbour})
 
 
 def test_labels_that_are_missing_leave_out_cost_and_quality_together():
@@ -159,7 +159,7 @@ def test_labels_that_are_missing_leave_out_cost_and_quality_together():
     prepared = prepared_of(
         scores, VECTORS, split=SPLIT, columns={"cost_usd": COSTS}, models=["dear", "cheap"]
     )
-    document = run_cost(prepared, Silent())
+    document = run_cost(prepared, Progress())
     assert document["models"]["cheap"] == {"cost": 1.0, "quality": pytest.approx(1 / 3)}
     saved = document["methods"]["s1"]["hindsight"]["equal_quality"]["saved"]
     assert saved == pytest.approx(1 - (1 + 10 + 10) / 3 / 10)
@@ -180,7 +180,7 @@ def nearly_equal(seed, *, accuracy=(0.7, 0.7), n=200):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_saving_lies_in_its_interval_where_two_models_are_equally_good(seed):
-    document = run_cost(nearly_equal(seed), Silent())
+    document = run_cost(nearly_equal(seed), Progress())
     for row in document["methods"].values():
         for tuned in row["tuned"].values():
             low, high = tuned["saved_over_samples_95"]
@@ -191,7 +191,7 @@ def test_a_saving_lies_in_its_interval_where_two_models_are_equally_good(seed):
 
 def test_the_interval_of_a_saving_is_as_wide_as_the_choice_of_lambda_is_open():
     def saved(accuracy):
-        row = run_cost(nearly_equal(1, accuracy=accuracy), Silent())["methods"]["s1_prior"]
+        row = run_cost(nearly_equal(1, accuracy=accuracy), Progress())["methods"]["s1_prior"]
         return row["tuned"]["equal_quality"]["saved_over_samples_95"]
 
     low, high = saved((0.7, 0.7))
@@ -273,20 +273,20 @@ def test_models_of_unknown_cost_are_left_out_and_named():
     facts = {"a": ModelFacts(params_b=7), "b": ModelFacts(params_b=70)}
     scores = np.hstack([SCORES, np.ones((N, 1))])
     prepared = prepared_of(scores, VECTORS, split=SPLIT, models=["b", "a", "secret"], facts=facts)
-    document = run_cost(prepared, Silent())
+    document = run_cost(prepared, Progress())
     assert document["cost_basis"]["left_out"] == ["secret"]
     assert list(document["models"]) == document["protocol"]["models"] == ["b", "a"]
 
 
 def test_a_benchmark_without_any_cost_is_refused_with_the_way_out():
     with pytest.raises(ConfigError, match=r"dear, cheap; state them under benchrouter\.models"):
-        run_cost(dear_and_cheap(columns={}), Silent())
+        run_cost(dear_and_cheap(columns={}), Progress())
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000))
 def test_no_curve_beats_the_oracle_and_every_hull_is_made_of_its_curve(seed):
-    document = run_cost(random_case(seed, missing=0.0), Silent(), runs=2)
+    document = run_cost(random_case(seed, missing=0.0), Progress(), runs=2)
     for row in document["methods"].values():
         assert all(point["quality"] <= document["oracle"]["quality"] for point in row["curve"])
         on_curve = {(point["cost"], point["quality"]) for point in row["curve"]}
@@ -299,19 +299,19 @@ def test_no_curve_beats_the_oracle_and_every_hull_is_made_of_its_curve(seed):
 def test_hardly_any_label_and_free_models_are_no_trouble(seed, n, missing):
     prepared = random_case(seed, n=n, missing=missing)
     prepared.benchmark.columns["cost_usd"][:, : seed % 5] = 0.0
-    document = run_cost(prepared, Silent(), runs=2)
+    document = run_cost(prepared, Progress(), runs=2)
     assert document["oracle"]["cost"] >= 0.0
 
 
 def test_the_same_seed_gives_the_same_document():
-    first, second = (repr(run_cost(random_case(4), Silent(), runs=2)) for _ in range(2))
+    first, second = (repr(run_cost(random_case(4), Progress(), runs=2)) for _ in range(2))
     assert first == second
 
 
 def test_routerbench_gives_the_areas_of_an_independent_run(shared):
     prepared = shared_case(shared, "routerbench", k=5)
-    document = run_cost(prepared, Silent(), runs=3)
-    wide = run_cost(prepared, Silent(), runs=3, k=200)["methods"]["s1"]
+    document = run_cost(prepared, Progress(), runs=3)
+    wide = run_cost(prepared, Progress(), runs=3, k=200)["methods"]["s1"]
     # Notes of independent runs: hull of the singles .817 to .827, k = 5 .731 to .751, k = 200 .845,
     # best .858; 67 % saved at .963 of the quality, 10 % at equal quality.
     assert document["zero_router"]["aiq"] == pytest.approx(0.822, abs=0.006)

@@ -7,7 +7,7 @@ import pytest
 
 from litellm_benchrouter.evaluation.distance import run_distance
 from litellm_benchrouter.evaluation.labels import SCORED, run_labels
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 
 from .cases import random_case
 
@@ -72,7 +72,7 @@ def test_a_point_is_the_mean_over_the_repeats_of_a_task_and_alpha():
 
 def test_it_takes_what_labels_found():
     prepared = random_case(1)
-    labels = run_labels(prepared, Silent(), alphas=[0.0, 0.1], repeats=2)
+    labels = run_labels(prepared, Progress(), alphas=[0.0, 0.1], repeats=2)
     document = run_distance(labels, bins=3)
     assert set(document["methods"]) == set(SCORED)
     assert len(document["points"]["u"]) == 2 * prepared.n_tasks

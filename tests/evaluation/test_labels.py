@@ -12,7 +12,7 @@ from litellm_benchrouter.evaluation.task import run_task
 from litellm_benchrouter.paper.benchmark import MISSING
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.paper.smoother import draws
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import prepare
 
 from .cases import random_case, shared_case
@@ -50,8 +50,8 @@ def by_loop(prepared, d, moved):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_without_labels_it_is_protocol_task(seed, missing):
     prepared = small_case(seed, missing=missing)
-    task = run_task(prepared, Silent())
-    (start,) = run_labels(prepared, Silent(), alphas=[0.0], repeats=3)["alphas"]
+    task = run_task(prepared, Progress())
+    (start,) = run_labels(prepared, Progress(), alphas=[0.0], repeats=3)["alphas"]
     for method in (*SCORED, "bma", "oracle"):
         expected = task["methods"][method]
         assert start["methods"][method]["accuracy"] == pytest.approx(expected["accuracy"])
@@ -67,8 +67,10 @@ def test_without_labels_it_is_protocol_task(seed, missing):
 def test_every_draw_equals_a_loop_over_the_equations(missing):
     prepared = small_case(3, n=40, n_models=3, missing=missing)
     repeats = 2
-    document = run_labels(prepared, Silent(), alphas=ALPHAS, repeats=repeats, max_moved=5)["draws"]
-    tables = prepared.smoother_tables(Silent())
+    document = run_labels(prepared, Progress(), alphas=ALPHAS, repeats=repeats, max_moved=5)[
+        "draws"
+    ]
+    tables = prepared.smoother_tables(Progress())
     z = 0
     for d in range(prepared.n_tasks):
         average = prepared.average_without(d)
@@ -116,7 +118,7 @@ def test_every_draw_equals_a_loop_over_the_equations(missing):
 
 def test_means_are_over_tasks_and_deviations_over_repeats():
     prepared = small_case(4, missing=0.0)
-    document = run_labels(prepared, Silent(), alphas=[0.2], repeats=4)
+    document = run_labels(prepared, Progress(), alphas=[0.2], repeats=4)
     found = np.array(document["draws"]["accuracy"]["s1"]).reshape(prepared.n_tasks, 4)
     (row,) = document["alphas"]
     assert row["methods"]["s1"]["accuracy"] == pytest.approx(found.mean(), abs=1e-6)
@@ -125,7 +127,7 @@ def test_means_are_over_tasks_and_deviations_over_repeats():
 
 
 def test_a_single_repeat_has_no_deviation():
-    document = run_labels(small_case(5), Silent(), alphas=[0.2], repeats=1)
+    document = run_labels(small_case(5), Progress(), alphas=[0.2], repeats=1)
     assert document["alphas"][0]["methods"]["s1"]["accuracy_sd"] == 0.0
 
 
@@ -134,7 +136,7 @@ def test_the_reference_is_the_best_on_average_of_the_larger_pool():
     names = list(whole.benchmark.models)
     best = [names[int(np.argmax(whole.average_without(d)))] for d in range(whole.n_tasks)]
     pool = whole.pool([name for name in names if name != best[0]])
-    document = run_labels(pool, Silent(), alphas=[0.0, 0.2], repeats=2, reference=whole)
+    document = run_labels(pool, Progress(), alphas=[0.0, 0.2], repeats=2, reference=whole)
     assert document["reference"]["models"] == {name: best.count(name) for name in set(best)}
     expected = np.mean([whole.accuracy[d, names.index(best[d])] for d in range(whole.n_tasks)])
     start = document["alphas"][0]["methods"]
@@ -151,8 +153,8 @@ def test_labels_of_the_new_task_teach_what_the_benchmark_does_not_know():
     benchmark = replace(
         prepared.benchmark, correctness=correctness, scores=correctness.astype(np.float32)
     )
-    apart = prepare(benchmark, normalize(vectors), prepared.routing, seed=0, stages=Silent())
-    first, last = run_labels(apart, Silent(), alphas=[0.0, 0.14], repeats=2)["alphas"]
+    apart = prepare(benchmark, normalize(vectors), prepared.routing, seed=0, progress=Progress())
+    first, last = run_labels(apart, Progress(), alphas=[0.0, 0.14], repeats=2)["alphas"]
     assert first["methods"]["s1"]["accuracy"] == 0.0
     assert last["methods"]["s1"]["accuracy"] == 1.0
     assert last["u"] < first["u"]
@@ -161,7 +163,7 @@ def test_labels_of_the_new_task_teach_what_the_benchmark_does_not_know():
 def test_openllm_v2_without_labels_gives_the_known_numbers(shared):
     prepared = shared_case(shared, "openllm_v2", k=5)
     routing = prepared.routing.model_copy(update={"alphas": [0.0], "repeats": 1})
-    (row,) = run_labels(replace(prepared, routing=routing), Silent(), alphas=[0.0], repeats=1)[
+    (row,) = run_labels(replace(prepared, routing=routing), Progress(), alphas=[0.0], repeats=1)[
         "alphas"
     ]
     accuracy = {name: method["accuracy"] for name, method in row["methods"].items()}

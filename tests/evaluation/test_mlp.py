@@ -19,14 +19,14 @@ from litellm_benchrouter.evaluation.task import distance_of
 from litellm_benchrouter.paper.benchmark import MISSING
 from litellm_benchrouter.paper.scores import predictor_accuracy
 from litellm_benchrouter.paper.smoother import kernel_smoother
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 
 from .cases import prepared_of, random_case
 
 SMALL = Recipe(hidden=(16,), epochs=40)
 
 
-class Counted(Silent):
+class Counted(Progress):
     """Counts the steps of each stage."""
 
     def __init__(self):
@@ -152,7 +152,7 @@ def test_on_a_new_task_the_nets_pick_the_model_that_its_inputs_need():
     prepared = prepared_of(
         correctness[kept].astype(np.float32), vectors[kept], task=task[kept].tolist(), k=5
     )
-    document = run_mlp(prepared, Silent(), hidden=(16,), epochs=40)
+    document = run_mlp(prepared, Progress(), hidden=(16,), epochs=40)
     assert document["tasks"][2]["picks"]["s1"] == "model-1"
     assert document["tasks"][2]["picks"]["s2"] == "model-1"
     assert document["predictor_accuracy"] > 0.95
@@ -168,7 +168,7 @@ def test_the_errors_of_both_estimates_equal_a_loop(table_alphas):
     prepared = replace(prepared, routing=routing)
     recipe = Recipe(hidden=(8,), epochs=5)
     vectors, correctness = prepared.embeddings, prepared.benchmark.correctness
-    document = run_mlp(prepared, Silent(), hidden=(8,), epochs=5, table_alphas=table_alphas)
+    document = run_mlp(prepared, Progress(), hidden=(8,), epochs=5, table_alphas=table_alphas)
 
     p = np.zeros((3, 4))
     thresholds, g = [], []
@@ -203,22 +203,22 @@ def test_the_errors_of_both_estimates_equal_a_loop(table_alphas):
 
 @pytest.mark.parametrize("each_model", [False, True])
 def test_the_bar_of_the_nets_ends_where_it_said(each_model):
-    stages = Counted()
+    progress = Counted()
     prepared = random_case(3, n=60, missing=0.0)
     run_mlp(
         prepared,
-        stages,
+        progress,
         hidden=(4,),
         epochs=6,
         patience=2,
         each_model=each_model,
         table_alphas=(0.0, 0.1),
     )
-    assert stages.done["nets"] == stages.total["nets"] == 3 * 2 * 6 * (4 if each_model else 1)
+    assert progress.done["nets"] == progress.total["nets"] == 3 * 2 * 6 * (4 if each_model else 1)
 
 
 def test_without_torch_the_error_names_the_extra(monkeypatch):
     monkeypatch.delitem(sys.modules, "litellm_benchrouter.evaluation.nets")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ConfigError, match=r"litellm-benchrouter\[eval\]"):
-        run_mlp(random_case(1), Silent())
+        run_mlp(random_case(1), Progress())

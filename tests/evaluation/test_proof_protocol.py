@@ -26,7 +26,7 @@ from litellm_benchrouter.evaluation.proof import (
     run_proof,
 )
 from litellm_benchrouter.paper.benchmark import MISSING, task_accuracy
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.views.tables import protocol_table
 
@@ -152,7 +152,7 @@ def test_the_truth_of_an_outcome_is_counted():
 
 
 def test_little_is_served_wrongly_where_nothing_is_to_gain_and_gains_are_found():
-    document = run_proof(case(effect=0.2), PublishConfig(), Silent(), runs=4)
+    document = run_proof(case(effect=0.2), PublishConfig(), Progress(), runs=4)
     assert list(document["worlds"]) == list(KINDS)
     for parts in document["worlds"].values():
         assert list(parts) == list(PARTS)
@@ -185,14 +185,14 @@ def test_a_build_that_loses_is_caught(prepared, likeness):
 def test_the_document_is_the_same_by_seed_alone():
     def run(seed: int) -> str:
         prepared = case(n=180, seed=seed)
-        return json.dumps(run_proof(prepared, PublishConfig(), Silent(), runs=1))
+        return json.dumps(run_proof(prepared, PublishConfig(), Progress(), runs=1))
 
     assert run(0) == run(0)
     assert run(0) != run(1)
 
 
 def test_large_benchmarks_are_simulated_by_a_part_of_their_samples():
-    document = run_proof(case(n=540), PublishConfig(), Silent(), runs=1, most=180)
+    document = run_proof(case(n=540), PublishConfig(), Progress(), runs=1, most=180)
     assert document["protocol"]["n_samples"] == 180
     assert document["worlds"]["null"]["requests"]["runs"] == 1
 
@@ -203,7 +203,7 @@ def test_parts_that_cannot_be_proved_are_null():
     prepared = prepared_of(
         scores, generator.normal(size=(80, 4)), task=(np.arange(80) % 2).tolist(), k=5
     )
-    parts = run_proof(prepared, PublishConfig(), Silent(), runs=1)["worlds"]["null"]
+    parts = run_proof(prepared, PublishConfig(), Progress(), runs=1)["worlds"]["null"]
     assert parts["requests"]["runs"] == parts["named"]["runs"] == 1
     assert parts["unseen"] == {"runs": 0} | dict.fromkeys(list(parts["unseen"])[1:])
 
@@ -212,7 +212,7 @@ def test_a_tiny_benchmark_is_an_error_in_one_sentence():
     with pytest.raises(
         ConfigError, match=r"^protocol proof: 50 samples are needed, there are 20\."
     ):
-        run_proof(case(n=20, missing=0.0), PublishConfig(), Silent(), runs=1)
+        run_proof(case(n=20, missing=0.0), PublishConfig(), Progress(), runs=1)
 
 
 def test_the_command_prints_the_table_and_writes_the_document(benchrouter, tmp_path):

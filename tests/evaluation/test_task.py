@@ -11,7 +11,7 @@ from litellm_benchrouter.config import parse_config
 from litellm_benchrouter.evaluation.few_labels import run_few_labels
 from litellm_benchrouter.evaluation.run import Options, evaluate
 from litellm_benchrouter.evaluation.task import run_task
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation import folds
 
 from .cases import prepared_of
@@ -51,9 +51,9 @@ def test_of_more_tasks_than_folds_several_are_held_out_together(monkeypatch):
     assert (prepared.n_groups, folded.n_groups) == (n_tasks, 6)
     near = folded.neighbors_other_tasks.index
     assert not (folded.group[near] == folded.group[:, None])[near >= 0].any()
-    document = run_task(folded, Silent())
+    document = run_task(folded, Progress())
     assert document["protocol"]["held_out"] == "fold"
     assert document["protocol"]["n_tasks"] == len(document["tasks"]) == n_tasks
-    assert run_few_labels(folded, Silent())["methods"]["raw"][0]["n_tasks"] == 0
+    assert run_few_labels(folded, Progress())["methods"]["raw"][0]["n_tasks"] == 0
     few = prepared_of(scores[:6], generator.normal(size=(6, 8)), task=np.arange(6))
     assert few.in_folds() is few

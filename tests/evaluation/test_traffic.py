@@ -11,7 +11,7 @@ import pytest
 from evaluation.cases import prepared_of
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.traffic import METHODS, _Split, run_traffic
-from litellm_benchrouter.progress import Silent
+from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.views import without_nan
 from litellm_benchrouter.views.tables import protocol_table
@@ -38,7 +38,7 @@ def case(n: int = 480, *, own: float = 0.0, seed: int = 0) -> TaskFolds:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return run_traffic(case(own=0.3), Silent(), n_labels=(*NUMBERS, 1000), splits=3)
+    return run_traffic(case(own=0.3), Progress(), n_labels=(*NUMBERS, 1000), splits=3)
 
 
 def test_the_document(document):
@@ -107,7 +107,7 @@ def test_a_share_of_the_traffic_is_like_the_benchmark(share):
 
 
 def test_a_race_pays_no_more_answers_than_asking_everybody():
-    document = run_traffic(case(own=0.3), Silent(), n_labels=NUMBERS, splits=2, racing=True)
+    document = run_traffic(case(own=0.3), Progress(), n_labels=NUMBERS, splits=2, racing=True)
     for split in document["by_split"]:
         for n in NUMBERS:
             asked = split["asked"][str(n)]
@@ -118,17 +118,17 @@ def test_a_race_pays_no_more_answers_than_asking_everybody():
 
 def test_the_same_seed_measures_the_same():
     def run():
-        return run_traffic(case(), Silent(), n_labels=(20,), splits=2, racing=True)
+        return run_traffic(case(), Progress(), n_labels=(20,), splits=2, racing=True)
 
     assert json.dumps(without_nan(run())) == json.dumps(without_nan(run()))
 
 
 def test_what_is_too_small_is_refused_in_one_sentence():
     with pytest.raises(ConfigError, match="needs 50 samples on each side"):
-        run_traffic(case(60), Silent())
+        run_traffic(case(60), Progress())
     one = prepared_of(np.ones((60, 2)), np.ones((60, 3)))
     with pytest.raises(ConfigError, match="needs 2 of them; the benchmark has 1"):
-        run_traffic(one, Silent())
+        run_traffic(one, Progress())
 
 
 def test_the_command_checks_its_numbers(tmp_path, benchrouter):

@@ -32,8 +32,16 @@ def tests(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 @nox.parametrize("litellm", ["1.94.3", "1.109.3", "1.110.2"])
 def releases(session: nox.Session, litellm: str) -> None:
-    """Run the contract and the preferences on a LiteLLM of each generation."""
+    """Run the contract and the routing tests on a LiteLLM of each generation."""
     session.run("python", "tools/compat.py", litellm, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("version", ["3.12", "3.13"])
+def pythons(session: nox.Session, version: str) -> None:
+    """Run what needs no proxy and no torch on the other Pythons."""
+    options = ["--python", version, "--units"]
+    session.run("python", "tools/compat.py", "1.109.3", *options, *session.posargs)
 
 
 @nox.session

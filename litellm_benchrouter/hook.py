@@ -30,9 +30,7 @@ from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.proxy.groups import (
     Groups,
     VirtualModels,
-    holder_of_response,
     last_resorts,
-    plain_response_id,
     rank_groups,
     rewritten,
 )
@@ -136,11 +134,12 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(kwargs.get("litellm_logging_obj"))
             if call is not None:
-                self._note_served(call, str(kwargs["model_info"]["id"]), kwargs)
+                deployment_id = str(kwargs["model_info"]["id"])
+                self._note_served(call, deployment_id, kwargs)
                 metadata = metadata_of(kwargs)
-                group = metadata.get("model_group")
-                if call.virtual and group not in (None, call.virtual):
-                    call.group = str(group)  # older releases do not ask about a lone deployment
+                if call.virtual:  # older releases do not ask about a lone deployment
+                    said = metadata.get("model_group")
+                    call.group = self._virtual.group_served(call, deployment_id, said)
                 logged = metadata.get("spend_logs_metadata")
                 kept = dict(logged) if isinstance(logged, Mapping) else {}
                 kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
@@ -162,7 +161,7 @@ class BenchRouterHook(CustomLogger):
             if call is not None:
                 if response is not None and not call.counted and self._service is not None:
                     call.counted = True
-                    self._service.answered(call, plain_response_id(response))
+                    self._service.answered(call, attempts.plain_response_id(response))
                 return call.as_headers(HEADER_PREFIX)
         return None
 
@@ -187,7 +186,7 @@ class BenchRouterHook(CustomLogger):
             self._not_routed("groups were taken as they are listed", error)
         ranking, holder = rank_groups(groups.known, decision), None
         with contextlib.suppress(Exception):
-            holder = holder_of_response(data.get("previous_response_id"), groups)
+            holder = attempts.holder_of_response(data.get("previous_response_id"), groups)
         ranking.sort(key=lambda group: group != holder)
         call.group = ranking[0]
         return ranking

@@ -25,14 +25,7 @@ _LONGEST_QUEUE = 256
 class Memory(Generic[K, T]):
     """Bounded memory that forgets what was used least recently. Safe between threads.
 
-    Parameters
-    ----------
-    size : int
-        Most entries.
-    seconds : float
-        How long an entry is used.
-    clock : callable
-        Seconds from any start, never going back.
+    An entry is used for so many seconds by the clock, which never goes back.
     """
 
     def __init__(
@@ -86,22 +79,8 @@ class DaemonThreads:
     """Runs functions in a few threads, each started when it is first needed.
 
     Unlike those of `concurrent.futures`, they are not waited for when the process ends: one that
-    hangs in an embedder would keep a proxy from stopping.
-
-    Parameters
-    ----------
-    n_threads : int
-    name : str
-    longest_queue : int
-        How many functions may wait for a thread, including those that were cancelled meanwhile.
-    clock : callable
-        Seconds from any start, never going back.
-
-    Attributes
-    ----------
-    n_threads : int
-    waiting : int
-        How many functions wait for a thread.
+    hangs in an embedder would keep a proxy from stopping. At most `longest_queue` functions wait
+    for a thread, including those that were cancelled meanwhile.
     """
 
     def __init__(
@@ -132,13 +111,7 @@ class DaemonThreads:
         return len(since) == self.n_threads and self._clock() - max(since) >= seconds
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Run a function soon.
-
-        Raises
-        ------
-        BusyError
-            If the queue is full.
-        """
+        """Run a function soon; raise BusyError where the queue is full."""
         future: Future[T] = Future()
         with self._lock:
             try:
@@ -211,21 +184,8 @@ class Breaker:
     Closed, it lets everything through. After `failures` in a row it opens and lets nothing through
     for `seconds`. Then it lets one try through, the probe: if that succeeds it closes, else it is
     open for as long again. Every try that was let through ends in exactly one of `succeeded`,
-    `failed` and `dropped`. Not for several threads at once: the event loop owns it.
-
-    Parameters
-    ----------
-    failures : int
-    seconds : float
-    clock : callable
-        Seconds from any start, never going back.
-    on_change : callable, optional
-        Called with `is_open` when it opens and when it closes.
-
-    Attributes
-    ----------
-    state : State
-    failures_in_a_row : int
+    `failed` and `dropped`. Not for several threads at once: the event loop owns it. `on_change` is
+    called with `is_open` when it opens and when it closes.
     """
 
     def __init__(

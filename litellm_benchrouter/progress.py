@@ -27,12 +27,7 @@ class Stages(Protocol):
 
 
 class Silent:
-    """A reporter that shows nothing and keeps the time that each stage took.
-
-    Attributes
-    ----------
-    seconds : dict of str to float
-    """
+    """A reporter that shows nothing and keeps the seconds that each stage took."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

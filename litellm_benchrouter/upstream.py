@@ -21,34 +21,16 @@ _LONGEST_MESSAGE = 300
 
 @dataclass(frozen=True)
 class Proxy:
-    """The parts of the proxy's YAML that are needed to ask its models.
+    """The parts of the proxy's YAML that are needed to ask its models."""
 
-    Attributes
-    ----------
-    deployments : sequence of dict
-        The entries of `model_list` that name a model.
-    settings : mapping
-        `router_settings`.
-    credentials : sequence of dict
-        `credential_list`.
-    environment : mapping
-        `environment_variables`.
-    """
-
-    deployments: Sequence[dict[str, Any]] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    credentials: Sequence[dict[str, Any]] = ()
-    environment: Mapping[str, Any] = field(default_factory=dict)
+    deployments: Sequence[dict[str, Any]] = ()  # the entries of `model_list` that name a model
+    settings: Mapping[str, Any] = field(default_factory=dict)  # `router_settings`
+    credentials: Sequence[dict[str, Any]] = ()  # `credential_list`
+    environment: Mapping[str, Any] = field(default_factory=dict)  # `environment_variables`
 
 
 def read_proxy(path: Path) -> Proxy:
-    """Read the proxy's YAML, with the files that its `include:` names.
-
-    Raises
-    ------
-    ConfigError
-        If a file cannot be read.
-    """
+    """Read the proxy's YAML, with the files that its `include:` names."""
     document = read_proxy_yaml(path)
     model_list = document.get("model_list")
     deployments = [
@@ -69,14 +51,8 @@ def read_proxy(path: Path) -> Proxy:
 class CallError(Exception):
     """A call that was not answered; the message is one line.
 
-    Attributes
-    ----------
-    is_transient : bool
-        Whether the same call may be answered later.
-    is_of_model : bool
-        Whether no call to this model will be answered: a key that is refused, no such model.
-    wait : float or None
-        Seconds to wait before, where the provider says so.
+    `is_transient`: the same call may be answered later, after `wait` seconds where the provider
+    says so. `is_of_model`: no call to this model will be, as for a key that is refused.
     """
 
     def __init__(
@@ -140,14 +116,7 @@ def open_router(
     """Return a LiteLLM router of its own over groups of deployments; it retries nothing.
 
     What it is asked is no client's request: no hook, logging callback or cooldown of the proxy's
-    router sees it.
-
-    Parameters
-    ----------
-    groups : mapping of str to sequence of dict
-        Entries of `model_list`, by the name that they are asked under.
-    **options
-        For `litellm.Router`.
+    router sees it. Groups are entries of `model_list` by the name that they are asked under.
     """
     for name, value in proxy.environment.items():
         os.environ[name] = str(value)  # as the proxy does when it starts

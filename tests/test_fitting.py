@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from litellm_benchrouter.guarded.fit import neighbors_of_each
 from litellm_benchrouter.paper.benchmark import Benchmark
 from litellm_benchrouter.paper.neighbors import ExactIndex, normalize
-from litellm_benchrouter.validation.folds import TrainingSubset, fitting_rows
+from litellm_benchrouter.validation.subset import TrainingSubset, fitting_rows
 
 
 @settings(deadline=None, max_examples=50)

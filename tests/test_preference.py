@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from litellm_benchrouter.proxy.orders import OrderCopies
 from litellm_benchrouter.proxy.preference import places_of, ranks_of, without_room
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.deployments import ModelNames
+from litellm_benchrouter.routing.deployments import ModelNames, id_of
 
 NAMES = ModelNames({}, frozenset({"ant", "bee", "org/cat"}))
 DECISION = Decision(ranking=("ant", "bee", "org/cat"), method="s1", reason="they know best")
@@ -26,10 +26,14 @@ def deployment(id_: str, model: str = "openai/x", **info: Any) -> dict[str, Any]
     }
 
 
+def ids_of(deployments: list[Any]) -> list[str]:
+    return [str(id_of(deployment)) for deployment in deployments]
+
+
 def orders(deployments: list[dict[str, Any]], **options: Any) -> dict[str, int]:
     models = [NAMES.of(d) for d in deployments]
     target = options.pop("target", None)
-    places = places_of(deployments, models, DECISION, target=target, **options)
+    places = places_of(deployments, ids_of(deployments), models, DECISION, target=target, **options)
     ordered = stated(deployments, ranks_of(places), target)
     return {d["model_info"]["id"]: d["litellm_params"]["order"] for d in ordered}
 
@@ -85,9 +89,10 @@ def test_the_operators_levels_come_first_and_models_are_ranked_within_them():
 
 
 def test_what_has_no_room_stands_behind_all_that_was_not_tried():
-    places = places_of(GROUP, [NAMES.of(d) for d in GROUP], DECISION, tried=["b"], pinned="c")
-    ranks = ranks_of(without_room(places, GROUP, {"a1", "a2", "c"}))
-    by_id = dict(zip([d["model_info"]["id"] for d in GROUP], ranks, strict=True))
+    ids, models = ids_of(GROUP), [NAMES.of(d) for d in GROUP]
+    places = places_of(GROUP, ids, models, DECISION, tried=["b"], pinned="c")
+    ranks = ranks_of(without_room(places, ids, {"a1", "a2", "c"}))
+    by_id = dict(zip(ids, ranks, strict=True))
     assert by_id == {"c": 1, "?": 2, "a1": 3, "a2": 3, "b": 4}
 
 
@@ -139,7 +144,10 @@ def test_every_deployment_comes_back_once_in_its_place_and_none_is_changed(
     before = copy.deepcopy(deployments)
     models = [NAMES.of(d) for d in deployments]
     decision = Decision(tuple(ranking[:2]), "s1", "because")
-    places = places_of(deployments, models, decision, tried=tried, pinned=pinned, target=target)
+    ids = ids_of(deployments)
+    places = places_of(
+        deployments, ids, models, decision, tried=tried, pinned=pinned, target=target
+    )
     ordered = stated(deployments, ranks_of(places), target)
     assert deployments == before
     assert len(ordered) == len(deployments)

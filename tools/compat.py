@@ -2,7 +2,7 @@
 
     python tools/compat.py                                     # one release of each generation
     python tools/compat.py 1.111.0                             # a new one
-    python tools/compat.py 1.110.2 --python python3.13 --units # all that needs no proxy instead
+    python tools/compat.py 1.109.3 --python 3.13 --units       # what needs no proxy, and no torch
 
 Each release gets a virtual environment of its own in `--folder`, which is kept and used again. The
 exit code is 1 if a test failed or a release could not be installed.
@@ -10,6 +10,7 @@ exit code is 1 if a test failed or a release could not be installed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -29,7 +30,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TESTED = ("1.94.3", "1.109.3", "1.110.2")
 """The oldest release, the last of the router in Python, and the newest of the router in Rust."""
-TESTS = ("tests/compat",)
+TESTS = (
+    "tests/compat",
+    "tests/proxy/test_routing.py",
+    "tests/proxy/test_groups.py",
+    "tests/proxy/test_preference.py",
+    "tests/proxy/test_virtual.py",
+    "tests/proxy/test_added_models.py",
+    "tests/reliability/test_steady_proxy.py",
+)
 UNITS = ("tests", "--ignore=tests/compat", "--ignore=tests/proxy", "--ignore=tests/benchmarks")
 _VERSIONS = """
 import json, platform
@@ -70,15 +79,17 @@ class CommandError(Exception):
 
 @click.command(help=(__doc__ or "").split("\n", 1)[0])
 @click.argument("releases", nargs=-1)
-@click.option("--python", default=sys.executable, help="The interpreter; default: this one.")
+@click.option("--python", default=sys.executable, help="A path, or a version: on PATH or of pyenv.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where environments are kept.")
 @click.option("--units", is_flag=True, help="Run the tests that need no proxy.")
+@click.option("--install-only", is_flag=True, help="Make the environments, and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def main(
     releases: tuple[str, ...],
     python: str,
     folder: Path | None,
     units: bool,
+    install_only: bool,
     as_json: bool,
 ) -> None:
     folder = (folder or Path(tempfile.gettempdir()) / "benchrouter-compat").absolute()
@@ -86,7 +97,9 @@ def main(
     for release in releases or TESTED:
         row = Row(release)
         try:
-            row = tested(row, installed(release, python, folder), UNITS if units else TESTS)
+            environment = installed(release, interpreter(python), folder)
+            if not install_only:
+                row = tested(row, environment, UNITS if units else TESTS)
         except CommandError as error:
             row.problem = str(error)
         rows.append(row)
@@ -95,6 +108,18 @@ def main(
     else:
         show(rows)
     sys.exit(any(row.problem or row.failed for row in rows))
+
+
+def interpreter(python: str) -> str:
+    """Return the path of an interpreter, given itself, its name or its version."""
+    version = python.removeprefix("python")
+    for path in (python, f"python{version}"):
+        with contextlib.suppress(CommandError):
+            return run([path, "-c", "import sys; print(sys.executable)"]).strip()
+    try:
+        return f"{run(['pyenv', 'prefix', version]).strip()}/bin/python"
+    except CommandError as error:
+        raise CommandError(f"--python: no interpreter {python!r}: {error}") from None
 
 
 def installed(release: str, python: str, folder: Path) -> Path:
@@ -168,7 +193,10 @@ def run(command: Sequence[str]) -> str:
     CommandError
         If it failed.
     """
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    except OSError as error:
+        raise CommandError(str(error)) from None
     if done.returncode:
         raise CommandError(last_line(done.stderr or done.stdout))
     return done.stdout

@@ -14,6 +14,7 @@ from litellm_benchrouter.artifact.named_tasks import LabelledTask, to_json
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.guarded.file import save_guarded
 from litellm_benchrouter.guarded.formulas import GuardedModel
+from litellm_benchrouter.guarded.own_labels import OwnLabels, save_own_labels
 from litellm_benchrouter.index import Graph
 from litellm_benchrouter.paper.scores import TaskChoice, TaskScores
 from litellm_benchrouter.paper.smoother import SmootherTable
@@ -34,62 +35,36 @@ NAMED_TASKS = "named_tasks.json"
 
 @dataclass(frozen=True)
 class Contents:
-    """What a version holds besides its manifest.
+    """Contents of a version besides its manifest: n samples, M models, D tasks."""
 
-    Attributes
-    ----------
-    embeddings : ndarray of float32, shape (n, d)
-        phi(x), rows of unit length.
-    correctness : ndarray of uint8, shape (n, M)
-        y(x, m); 255 is missing. Column m is the correctness array of model m.
-    scores : ndarray of float32, shape (n, M), or None
-        The metric itself, kept where it is not just 0 and 1.
-    task : ndarray of int32, shape (n,)
-    task_accuracy : ndarray of float64, shape (D, M)
-        S~(m, d), or the mean score where `s1_on` is `score`.
-    smoother : SmootherTable
-    named_tasks : dict of str to TaskScores
-    sample_ids : list of str, length n
-    guarded : GuardedModel or None
-        What the method `guarded` fitted.
-    guarded_tasks : dict of str to ndarray of float64, shape (M,)
-        Its scores of named tasks.
-    labelled_tasks : dict of str to LabelledTask
-        Named tasks that have labels.
-    found : dict or None
-        What it chose, and the scores of what it did not, for the manifest.
-    verdict : dict or None
-        What the proof found, for the manifest.
-    choices : dict of str to TaskChoice
-        Named tasks: eq. 6 over all models, for people; the router decides over what is on offer.
-    better : dict of str to ndarray of float64, shape (M,)
-        Named tasks: P(better than the best on average).
-    fitted_rows : ndarray of int32, shape (f,), or None
-        The samples that were held out in turn and learned from; None where these are all.
-    groups : ndarray of int32, shape (n,), or None
-        Near-duplicates have the same number; None where nothing looked for them.
-    family : ndarray of int, shape (D,), or None
-        Likewise of tasks that are variants of one another, for the manifest.
-    """
-
-    embeddings: NDArray[np.float32]
-    correctness: NDArray[np.uint8]
+    embeddings: NDArray[np.float32]  # phi(x), shape (n, d), rows of unit length
+    correctness: NDArray[np.uint8]  # y(x, m), shape (n, M); 255 is missing
+    # the metric itself, shape (n, M), kept where it is not just 0 and 1
     scores: NDArray[np.float32] | None
-    task: NDArray[np.int32]
+    task: NDArray[np.int32]  # shape (n,)
+    # S~(m, d), shape (D, M); the mean score where `s1_on` is `score`
     task_accuracy: NDArray[np.float64]
     smoother: SmootherTable
     named_tasks: dict[str, TaskScores]
     sample_ids: list[str]
     guarded: GuardedModel | None = None
+    # scores of named tasks by the method `guarded`, shape (M,)
     guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
+    # for the manifest: what the method chose, and the scores of what it did not
     found: dict[str, Any] | None = None
     verdict: dict[str, Any] | None = None
+    # named tasks: eq. 6 over all models, for people; the router decides over those on offer
     choices: dict[str, TaskChoice] = field(default_factory=dict)
+    # named tasks: P(better than the best on average), shape (M,)
     better: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    # samples that were held out in turn and learned from; None where these are all
     fitted_rows: NDArray[np.int32] | None = None
+    # shape (n,): near-duplicates share a number; None where nothing looked for them
     groups: NDArray[np.int32] | None = None
+    # shape (D,): likewise of tasks that are variants of one another
     family: NDArray[np.intp] | None = None
+    own_labels: OwnLabels | None = None  # labels of own traffic that decide requests
 
 
 def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Embedder) -> None:
@@ -125,6 +100,8 @@ def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Emb
     write_array(folder / EMBEDDINGS, contents.embeddings, index.vectors)
     if contents.guarded is not None:
         save_guarded(contents.guarded, folder)
+    if contents.own_labels is not None:
+        save_own_labels(contents.own_labels, folder)
     index.save(folder)
     (folder / EMBEDDER).mkdir()
     embedder.save(folder / EMBEDDER)

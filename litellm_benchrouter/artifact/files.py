@@ -30,13 +30,7 @@ def file_digest(path: Path) -> str:
 
 
 def file_digests(paths: Collection[Path]) -> dict[Path, str | Exception]:
-    """SHA-256 of files, in hex, or why one could not be read.
-
-    Parameters
-    ----------
-    paths : collection of Path
-        Each once.
-    """
+    """Return the SHA-256 of files, each named once, in hex, or why one could not be read."""
     by_size = sorted(paths, key=_size)
     found: dict[Path, str | Exception] = {}
 
@@ -79,13 +73,7 @@ def write_json(path: Path, document: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a document.
-
-    Raises
-    ------
-    ArtifactError
-        If the file is missing or not JSON.
-    """
+    """Read a document; raise ArtifactError where it is missing or not JSON."""
     try:
         return json.loads(path.read_bytes(), parse_constant=_not_a_number)
     except (OSError, ValueError) as error:
@@ -100,13 +88,7 @@ _BLOCK = 1_024  # rows checked at once: the interpreter may be kept meanwhile
 
 
 def open_array(folder: Path, name: str, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Map an array.
-
-    Raises
-    ------
-    ArtifactError
-        If it is of another type or shape; with both.
-    """
+    """Map an array; raise ArtifactError, with both values, where its type or shape is another."""
     path = folder / name
     try:
         # Not np.load, which would also open archives and pickles.
@@ -174,10 +156,7 @@ def holds_only(array: NDArray[np.uint8], values: tuple[int, ...]) -> bool:
 def verify_files(folder: Path, manifest: Manifest) -> None:
     """Check size and SHA-256 of every file before anything else reads it.
 
-    Raises
-    ------
-    ArtifactError
-        Names the first file that is missing, differs, or is not in the manifest.
+    ArtifactError names the first that is missing, differs, or is not in the manifest.
     """
     for problem in differences(folder, manifest):
         raise ArtifactError(f"{problem}; roll back or build again.")

@@ -70,21 +70,12 @@ class TaskRecord(_Record):
 class Manifest(_Record):
     """The whole of `manifest.json`; `router_artifacts/README.md` specifies it.
 
-    Attributes
-    ----------
-    version : str
-        First 16 hex digits of the SHA-256 over everything that decides: files, embedder,
-        parameters, models, tasks and verdict. The same input and seed give the same version.
-    embedder_measured : dict or None
-        What the build measured of the embedder. It decides nothing here: the fingerprint in
-        `embedder` does, and another machine may measure a little otherwise.
-    digest : str
-        SHA-256 of this manifest with `digest` empty, so that no byte of it can change unseen.
-    verdict : dict or None
-        `Verdict.as_dict()`; None in versions that were built before there were verdicts. `passes`
-        says whether it may serve, `forced` whether it does all the same.
-    second : dict or None
-        Record of a second embedder in versions of earlier releases; it is hashed and ignored.
+    `version` is the first 16 hex digits of the SHA-256 over everything that decides: files,
+    embedder, parameters, models, tasks and verdict, so the same input and seed give the same one.
+    `digest` is the SHA-256 of this manifest with `digest` empty, so that no byte can change unseen.
+    `embedder_measured` decides nothing: another machine may measure a little otherwise, and the
+    fingerprint in `embedder` tells embedders apart. `second`, of earlier releases, is hashed and
+    ignored.
     """
 
     schema_version: int
@@ -150,12 +141,8 @@ class Manifest(_Record):
 def read_manifest(folder: Path) -> Manifest:
     """Read and check `manifest.json` of a version.
 
-    Raises
-    ------
-    VersionError
-        If the schema version is not known here.
-    ArtifactError
-        If the manifest is missing, malformed, or was changed after it was written.
+    Raises VersionError where its schema is not known here, and ArtifactError where it is missing,
+    malformed, or was changed after it was written.
     """
     path = folder / MANIFEST
     try:
@@ -170,13 +157,7 @@ def read_manifest(folder: Path) -> Manifest:
 def parse_manifest(raw: bytes, path: Path | str, folder_name: str) -> Manifest:
     """Check the content of a `manifest.json`; see `read_manifest`.
 
-    Parameters
-    ----------
-    raw : bytes
-    path : Path or str
-        Where it was read, for messages.
-    folder_name : str
-        Of its folder: where that is a version's id, it must be this version's.
+    Messages say `path`. Where the folder's name is a version's id, it must be this version's.
     """
     try:
         document = json.loads(raw)
@@ -232,12 +213,7 @@ def model_records(benchmark: Benchmark, accuracy: NDArray[np.float64]) -> list[M
 
 
 def task_records(benchmark: Benchmark, family: NDArray[np.intp] | None) -> list[TaskRecord]:
-    """Return the record of each task; a family is called by the first of its tasks.
-
-    Parameters
-    ----------
-    family : ndarray of int, shape (D,), or None
-    """
+    """Return the record of each task; a family is called by the first of its tasks."""
     count, tasks = np.bincount(benchmark.task, minlength=len(benchmark.tasks)), benchmark.tasks
     family = np.arange(len(tasks)) if family is None else family
     shared = np.bincount(family)[family] > 1

@@ -17,22 +17,12 @@ Ints = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class TaskPosterior:
-    """Posterior of every model's accuracy on the task.
+    """Posterior of the accuracy of all M models on the task."""
 
-    Attributes
-    ----------
-    prior : ndarray of float64, shape (M,)
-        What was expected before the labels.
-    score : ndarray of float64, shape (M,)
-    covariance : ndarray of float64, shape (M, M)
-    needed : ndarray of int, shape (M, M)
-        As `labels_needed` returns it.
-    """
-
-    prior: Floats
-    score: Floats
-    covariance: Floats
-    needed: Ints
+    prior: Floats  # what was expected before the labels, shape (M,)
+    score: Floats  # shape (M,)
+    covariance: Floats  # shape (M, M)
+    needed: Ints  # as `labels_needed` returns it, shape (M, M)
 
     def better(self, than: int) -> Floats:
         """P(theta_m > theta_than) of every model, shape (M,); NaN of the model itself."""
@@ -44,27 +34,14 @@ class TaskPosterior:
 
 @dataclass(frozen=True)
 class LabelledTask:
-    """Labels of a named task.
+    """Labels of a named task."""
 
-    Attributes
-    ----------
-    n_inputs : int
-        Inputs with a label of any model.
-    counts : ndarray of int, shape (M,)
-        Labels of each model.
-    accuracy : ndarray of float64, shape (M,)
-        Share of them that are right; NaN without labels.
-    p : ndarray of float64, shape (M,)
-        p(d', m) of eq. 3, measured on them; NaN where nothing was predicted and labelled.
-    posterior : TaskPosterior or None
-        None with the method `paper`, which asks p alone.
-    """
-
-    n_inputs: int
-    counts: Ints
-    accuracy: Floats
+    n_inputs: int  # inputs with a label of any model
+    counts: Ints  # labels of each model, shape (M,)
+    accuracy: Floats  # share of them that are right, shape (M,); NaN without labels
+    # p(d', m) of eq. 3 measured on them, shape (M,); NaN where nothing predicted is labelled
     p: Floats
-    posterior: TaskPosterior | None
+    posterior: TaskPosterior | None  # None with the method `paper`, which asks p alone
 
 
 def to_json(
@@ -74,19 +51,7 @@ def to_json(
     better: Floats,
     labelled: LabelledTask | None,
 ) -> dict[str, Any]:
-    """Return the entry of one task.
-
-    Parameters
-    ----------
-    scores : TaskScores
-    guarded : ndarray of float64, shape (M,), or None
-        Scores by the method `guarded`, without labels.
-    choice : TaskChoice
-        Eq. 6 over all models; for people to read.
-    better : ndarray of float64, shape (M,)
-        P(better than the best on average); for people to read.
-    labelled : LabelledTask or None
-    """
+    """Return the entry of one task; eq. 6's choice and P(better than BMA) are for people."""
     entry = {
         "n_inputs": scores.n_inputs,
         "u": None if np.isnan(scores.u) else scores.u,
@@ -106,10 +71,8 @@ def from_json(
 ) -> tuple[dict[str, TaskScores], dict[str, Floats], dict[str, LabelledTask]]:
     """Read the entries of all tasks: scores, scores by `guarded`, and labels.
 
-    Raises
-    ------
-    AttributeError, KeyError, TypeError, ValueError
-        If something is missing, of another kind, or of another number of models.
+    Raises AttributeError, KeyError, TypeError or ValueError where something is missing, of another
+    kind, or of another number of models.
     """
     shape = (n_models,)
     named, guarded, labelled = {}, {}, {}

@@ -12,7 +12,7 @@ BMA = "bma"
 NOTHING, GAINS = "nothing", "gains"
 """`publish.require`: publish whatever the verdict is, or only what is shown to gain."""
 
-Part = Literal["requests", "named", "unseen"]
+Part = Literal["requests", "named", "unseen", "traffic"]
 TITLES: Mapping[Part, str] = {
     "requests": "requests",
     "named": "tasks of the benchmark",
@@ -25,39 +25,25 @@ TOO_FEW = "too few tasks to claim a gain"
 class Verdict:
     """Gains over the best model on average (BMA) on held-out tasks and samples.
 
-    Attributes
-    ----------
-    method : str
-        `guarded` or `paper`.
-    served : mapping of str to str
-        What answers `requests`, `named` tasks of the benchmark and `unseen` ones: `guarded`,
-        `posterior`, `measured`, `s3`, `s1` or `bma`.
-    requests, named, unseen : dict or None
-        `gain` and `gain_95` were measured of the method's picks. `served`, `expected_gain`,
-        `lower`, the lower bound of 95 %, and `claim` are of what is served: 0 where BMA is, and
-        `bma_because` says why it is. None where nothing could be measured.
-    cost : dict or None
-        What is saved at equal quality; None where no costs are known.
-    unproven : mapping of str to str
-        Why a part is None.
-    required : str
-        `no-worse-than-bma`, `gains` or `nothing`.
-    tolerance : float
-        Largest loss that passes, as accuracy.
-    forced : bool
-        Published although it does not pass.
+    Of a part, `gain` and `gain_95` were measured of the method's picks; `served`, `expected_gain`,
+    `lower` (the lower bound of 95 %) and `claim` are of what is served: 0 where BMA is, and
+    `bma_because` says why. A part that could not be measured is None, and `unproven` says why.
     """
 
     method: str
+    # `guarded`, `posterior`, `measured`, `s3`, `s1` or `bma` for each part
     served: Mapping[Part, str]
     unseen: Mapping[str, Any] | None
     requests: Mapping[str, Any] | None
-    cost: Mapping[str, Any] | None
+    cost: Mapping[str, Any] | None  # saved at equal quality; None where no costs are known
     required: str
-    tolerance: float
+    tolerance: float  # largest loss that passes, as accuracy
     named: Mapping[str, Any] | None = None
     unproven: Mapping[str, str] = field(default_factory=dict)
-    forced: bool = False
+    forced: bool = False  # published although it does not pass
+    # the same of own labels, each prompt decided without those of its group, and
+    # `labels_to_settle`; it holds no version back; None where there are none
+    traffic: Mapping[str, Any] | None = None
 
     @property
     def passes(self) -> bool:
@@ -70,21 +56,12 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the manifest keeps."""
-        return asdict(self) | {"passes": self.passes}
+        verdict = asdict(self) | {"passes": self.passes}
+        return verdict if self.traffic else {k: v for k, v in verdict.items() if k != "traffic"}
 
 
 def claim(part: Mapping[str, Any], tolerance: float, *, too_few: bool = False) -> str:
-    """Say what a part's lower bound allows to claim.
-
-    Parameters
-    ----------
-    part : mapping
-        With `served` and `lower`.
-    tolerance : float
-        Loss that passes as none, as accuracy.
-    too_few : bool
-        Whether there are too few families of tasks for any claim of a gain.
-    """
+    """Say what a part's lower bound allows to claim; too few families of tasks allow no gain."""
     if part["served"] == BMA:
         return "the best model on average answers"
     if part["lower"] <= -tolerance:
@@ -101,12 +78,9 @@ def _served(verdict: Mapping[str, Any]) -> dict[Part, Mapping[str, Any]]:
 
 
 def losses(verdict: Mapping[str, Any]) -> dict[Part, float]:
-    """Return the parts that are not shown to lose no more than the tolerance, with their bounds.
+    """Return the parts not shown to lose no more than the tolerance, with their bounds.
 
-    Parameters
-    ----------
-    verdict : mapping
-        As the manifest keeps it; of versions built before there were bounds, the gain counts.
+    Of versions built before there were bounds, the gain counts.
     """
     lower = {p: part.get("lower", part["expected_gain"]) for p, part in _served(verdict).items()}
     return {part: bound for part, bound in lower.items() if bound <= -verdict["tolerance"]}

@@ -44,6 +44,8 @@ from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
 from litellm_benchrouter.guarded.file import FILE, load_guarded
 from litellm_benchrouter.guarded.formulas import GuardedModel
+from litellm_benchrouter.guarded.own_labels import FILE as TRAFFIC
+from litellm_benchrouter.guarded.own_labels import OwnLabels, load_own_labels
 from litellm_benchrouter.index import ROWS_FILE, open_index
 from litellm_benchrouter.paper.benchmark import MISSING, ModelFacts, average_accuracy
 from litellm_benchrouter.paper.neighbors import Index
@@ -80,6 +82,7 @@ class Artifact:
     embedder: Embedder
     fitted_rows: NDArray[np.int32]
     groups: NDArray[np.int32]
+    own_labels: OwnLabels | None = None
 
     @cached_property
     def sample_ids(self) -> list[str]:
@@ -194,6 +197,9 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
         request = load_guarded(
             folder, n=len(fitted_rows), dimension=dimension, n_models=n_models, n_tasks=n_tasks
         )
+    own_labels = None
+    if request is not None and TRAFFIC in manifest.files:
+        own_labels = load_own_labels(folder, dimension=dimension, n_models=n_models)
     has_rows = ROWS_FILE in manifest.files
     rows = open_array(folder, ROWS_FILE, np.int32, (n,)) if has_rows else None
     return Artifact(
@@ -214,6 +220,7 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
         embedder=embedder(manifest.embedder, folder / EMBEDDER),
         fitted_rows=fitted_rows,
         groups=_groups(folder, manifest, n),
+        own_labels=own_labels,
     )
 
 

@@ -28,8 +28,8 @@ from litellm_benchrouter.building.embed import (
     index_vectors,
     load_benchmark,
 )
-from litellm_benchrouter.building.fit import read_task_labels
 from litellm_benchrouter.building.learn import learn
+from litellm_benchrouter.building.named_tasks import read_task_labels
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ArtifactError
@@ -38,6 +38,7 @@ from litellm_benchrouter.paper.benchmark import MISSING, labels
 from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.sources.tasks import read_task_inputs
+from litellm_benchrouter.sources.traffic import read_traffic_labels
 from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.versions import How
 
@@ -48,24 +49,12 @@ _LIBRARIES = ("hnswlib", "faiss-cpu", "numpy", "scikit-learn", "litellm", "litel
 
 @dataclass(frozen=True)
 class Built:
-    """A finished build.
-
-    Attributes
-    ----------
-    manifest : Manifest
-    folder : Path
-        The version's folder.
-    unchanged : bool
-        Whether the same version served already.
-    published : bool
-        Whether it serves now; False where its verdict fails and nobody forced it. The version that
-        served before then still does.
-    """
+    """A finished build."""
 
     manifest: Manifest
-    folder: Path
-    unchanged: bool
-    published: bool
+    folder: Path  # the version's
+    unchanged: bool  # the same version served already
+    published: bool  # it serves now; else its verdict fails, and what served before still does
 
 
 def build(
@@ -117,6 +106,10 @@ def _build(
     benchmark, report = load_benchmark(config, stages, engine)
     inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
     given = read_task_labels(config, inputs, benchmark.models, report.warnings)
+    traffic = None
+    if config.traffic is not None:
+        path = config.traffic.labels
+        traffic = read_traffic_labels(path, benchmark.models, config.aliases, report.warnings)
     store = open_store(config)
     with store.building() as folder:
         benchmark, embedded = embed_benchmark(
@@ -124,7 +117,9 @@ def _build(
         )
         index, measured = index_vectors(config, embedded.vectors, stages)
         with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
-            contents = learn(config, benchmark, embedded, index, inputs, given, stages, engine)
+            contents = learn(
+                config, benchmark, embedded, index, inputs, given, stages, engine, traffic
+            )
         coverage = coverage_warnings(
             labels(benchmark.correctness), benchmark.task, benchmark.models, benchmark.tasks
         )

@@ -30,22 +30,11 @@ _AGREEMENT = 0.98  # float16 and another BLAS stay far above it, another model f
 
 @dataclass
 class EmbeddedBenchmark:
-    """The benchmark's vectors and what made them.
+    """The benchmark's vectors and what made them."""
 
-    Attributes
-    ----------
-    vectors : ndarray of float32, shape (n, d)
-        Rows of unit length.
-    embedder : Embedder
-    n_new : int
-        How many prompts were embedded now; the others were given or cached.
-    cache : Path or None
-    warnings : list of str
-    """
-
-    vectors: NDArray[np.float32]
+    vectors: NDArray[np.float32]  # shape (n, d), rows of unit length
     embedder: Embedder
-    n_new: int
+    n_new: int  # prompts that were embedded now; the others were given or cached
     cache: Path | None
     warnings: list[str]
 
@@ -55,12 +44,8 @@ def load_benchmark(
 ) -> tuple[Benchmark, MergeReport]:
     """Read the configured sources and merge them into one benchmark.
 
-    Raises
-    ------
-    ConfigError
-        If no source is configured, or one is configured wrongly.
-    SourceError
-        If a source cannot be read, or nothing useful remains.
+    Raises ConfigError where no source is configured, or one wrongly, and SourceError where one
+    cannot be read, or nothing useful remains.
     """
     if not config.sources:
         raise ConfigError("benchrouter.sources is empty; name at least one benchmark.")
@@ -99,36 +84,12 @@ def embed_benchmark(
     stages: Silent,
     engine: Engine = LOCAL,
 ) -> tuple[Benchmark, EmbeddedBenchmark]:
-    """Embed the benchmark's prompts.
+    """Embed the benchmark's prompts, and leave out samples whose vector is zero.
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-    benchmark : Benchmark
-    report : MergeReport
-        Says which row of which source each sample was.
-    given : Path, optional
-        Vectors of the only source, in place of its `embeddings`.
-    cache : Path
-    stages : Silent or Bars
-    engine : Engine
-        Embeds the batches.
-
-    Returns
-    -------
-    Benchmark
-        Without the samples whose vector is zero: at distance 1 of everything, they mean nothing.
-    EmbeddedBenchmark
-        Of the same samples.
-
-    Raises
-    ------
-    ConfigError
-        If given vectors do not fit the sources or the embedder.
-    EmbedderError
-        If the embedder cannot be made or fails.
-    SourceError
-        If it knows nothing of any prompt.
+    At distance 1 of everything, they mean nothing. `report` says which row of which source each
+    sample was; `given` are vectors of the only source, in place of its `embeddings`. Raises
+    ConfigError where given vectors do not fit the sources or the embedder, EmbedderError where the
+    embedder cannot be made or fails, and SourceError where it knows nothing of any prompt.
     """
     files = [source.embeddings for source in config.sources]
     if given is not None:
@@ -180,15 +141,7 @@ def embed_task_inputs(
 ) -> NDArray[np.float32]:
     """Embed a named task's example inputs; those that the embedder knows nothing of are zero.
 
-    Returns
-    -------
-    ndarray of float32, shape (len(inputs), d)
-        Rows of unit length, or zero.
-
-    Raises
-    ------
-    ConfigError
-        If its vectors do not fit, or none of its inputs is usable.
+    Raises ConfigError where its vectors do not fit, or none of its inputs is usable.
     """
     if task.embeddings is not None:
         vectors = normalize(read_vectors(task.embeddings, f"benchrouter.tasks.{name}.embeddings"))

@@ -14,8 +14,10 @@ from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_task_inputs,
 )
-from litellm_benchrouter.building.fit import GuardedFit, Labels, TaskLabels, fit_guarded
+from litellm_benchrouter.building.fit import GuardedFit, fit_guarded
+from litellm_benchrouter.building.named_tasks import Labels, TaskLabels
 from litellm_benchrouter.building.proof import held_out_groups, prove
+from litellm_benchrouter.building.traffic import learn_traffic
 from litellm_benchrouter.config import BenchRouterConfig, PublishConfig
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import LOCAL, Engine
@@ -47,8 +49,10 @@ from litellm_benchrouter.paper.smoother import (
     task_distance,
 )
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset, prepare
+from litellm_benchrouter.sources.traffic import TrafficLabels
+from litellm_benchrouter.validation.folds import TaskFolds, prepare
 from litellm_benchrouter.validation.groups import Groups, find_groups
+from litellm_benchrouter.validation.subset import TrainingSubset
 
 
 def learn(
@@ -60,26 +64,11 @@ def learn(
     given: Mapping[str, Labels],
     stages: Silent,
     engine: Engine = LOCAL,
+    traffic: TrafficLabels | None = None,
 ) -> Contents:
-    """Learn what is served from an embedded benchmark.
+    """Learn what is served from an embedded benchmark, all of whose rows the index holds.
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-    benchmark : Benchmark
-    embedded : EmbeddedBenchmark
-    index : Index
-        Over all of its rows.
-    inputs : mapping of str to list of str
-        Of each named task.
-    given : mapping of str to Labels
-        Of the named tasks that have labels.
-    stages : Silent or Bars
-    engine : Engine
-
-    Returns
-    -------
-    Contents
+    `inputs` are those of each named task, `given` the labels of those that have any.
     """
     routing, n_tasks = config.routing, len(benchmark.tasks)
     learned = TrainingSubset.of(benchmark, embedded.vectors, config.fit_samples, seed=config.seed)
@@ -88,6 +77,12 @@ def learn(
     embeds_prompts = embedded.embedder.kind != PrecomputedEmbedder.kind
     proved = fit_and_prove(config, learned, near, stages, engine, embeds_prompts=embeds_prompts)
     prepared, table, fitted, verdict, groups = proved
+    own_labels = None
+    if traffic is not None:
+        with stages.stage("own traffic", 1):
+            own_labels, verdict = learn_traffic(
+                traffic, benchmark, embedded, index, prepared, fitted, verdict
+            )
     if fitted is not None and verdict.served["unseen"] == BMA:
         fitted = fitted.without_candidate()
     task_labels = TaskLabels(prepared, fitted, by_posterior=config.method == "guarded")
@@ -141,6 +136,7 @@ def learn(
         fitted_rows=None if learned.rows is None else learned.rows.astype(np.int32),
         groups=groups.group.astype(np.int32),
         family=groups.family,
+        own_labels=own_labels,
     )
 
 
@@ -165,16 +161,8 @@ def fit_and_prove(
 ) -> Proved:
     """Fit the configured method and hold out tasks and samples to prove it.
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-    learned : TrainingSubset
-    near : Neighbors or None
-        The K nearest samples of the whole of each learned one, where not all are learned from.
-    stages : Silent or Bars
-    engine : Engine
-    embeds_prompts : bool
-        Whether requests can be routed by their text at all.
+    `near` are the K nearest samples of the whole of each learned one, where not all are learned
+    from; `embeds_prompts` says whether requests can be routed by their text at all.
     """
     whole, groups = learned.whole, None
     families = config.family_of(whole.tasks)
@@ -227,11 +215,8 @@ def fit_prepared(
 ) -> tuple[SmootherTable, GuardedFit | None, Verdict]:
     """Fit and prove as `fit_and_prove` does, where neighbours and groups are known.
 
-    Parameters
-    ----------
-    near : Neighbors, optional
-        Of each sample among more than these: the others are in `base`, as in `fit_request`.
-    base : tuple of ndarray, optional
+    `near` may be of each sample among more than these: the others are in `base`, as in
+    `fit_request`.
     """
     held_out = held_out_groups(prepared)
     table, without = prepared.smoother_table_and_without(stages, held_out, engine)
@@ -254,17 +239,7 @@ def task_scores(
 ) -> TaskScores:
     """Compute u, S1, S2, p and S3 of a new task (eqs. 1, 2, 5, 8 and 10).
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-    benchmark : Benchmark
-    neighbors : Neighbors
-        Of the task's inputs in the benchmark, at least max(k, kappa) of them.
-    table : SmootherTable
-
-    Returns
-    -------
-    TaskScores
+    `neighbors` are those of the task's inputs in the benchmark, at least max(k, kappa) of them.
     """
     routing = config.routing
     near = neighbors.first(routing.k)

@@ -12,6 +12,7 @@ from litellm_benchrouter.errors import BenchRouterError
 _COMMANDS = {
     "ask": ("ask", "Show which text of a request body would be routed on."),
     "build": ("build", "Build an artifact from the configured benchmarks and make it current."),
+    "check": ("check", "Show what a build would take benchmark results for."),
     "demo": ("demo", "Show the router at work: a real proxy, mock models, nothing to set up."),
     "doctor": ("inspect", "Check an installation: what is well, what is not, and what to do."),
     "evaluate": ("evaluate", "Run the paper's experiments on your own benchmark."),

@@ -79,13 +79,7 @@ def prepare(folder: Path, stages: Silent) -> Built:
 
 @contextmanager
 def proxy(folder: Path) -> Iterator[tuple[str, str]]:
-    """Run a LiteLLM proxy on loopback; yields its address and its key, and stops it after.
-
-    Raises
-    ------
-    BenchRouterError
-        If litellm[proxy] is not installed or the proxy does not start.
-    """
+    """Run a LiteLLM proxy on loopback; yields its address and its key, and stops it after."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

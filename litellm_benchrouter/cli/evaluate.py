@@ -33,6 +33,7 @@ from litellm_benchrouter.evaluation.run import (
     documents_of,
     evaluate,
 )
+from litellm_benchrouter.evaluation.traffic import LABELS
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.validation.folds import HoldOut
 from litellm_benchrouter.views import GAIN, LEVEL, LOSS, UNCLEAR, without_nan
@@ -92,12 +93,26 @@ _WITH_EMBEDDERS = {
 @click.option(
     "--runs",
     type=click.IntRange(1),
-    help="Random splits (5), or simulated worlds of each kind in proof (20).",
+    help="Random splits (5; 8 in traffic), or simulated worlds of each kind in proof (20).",
 )
 @click.option(
     "--samples", type=click.IntRange(100), help="At most so many samples, of each task alike."
 )
 @click.option("--hidden", default="1500,1500", show_default=True, help="The MLP's hidden layers.")
+@click.option(
+    "--labels",
+    default=",".join(map(str, LABELS)),
+    show_default=True,
+    help="Labelled prompts of the protocol traffic.",
+)
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the traffic that is like the benchmark: held-out samples of its tasks.",
+)
+@click.option("--racing", is_flag=True, help="In traffic, stop asking models that fall behind.")
 @click.option("-k", "k", type=click.IntRange(1), help="Neighbours of the predictors (eq. 7).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random choice.")
 @click.option(
@@ -124,6 +139,9 @@ def evaluate_command(
     runs: int | None,
     samples: int | None,
     hidden: str,
+    labels: str,
+    share: float,
+    racing: bool,
     k: int | None,
     seed: int | None,
     embedders: str | None,
@@ -154,8 +172,11 @@ def evaluate_command(
         metric=metric,
         test_share=test_share,
         runs=runs,
-        hidden=_layers(hidden),
+        hidden=_sizes(hidden, "--hidden", "1500,1500"),
         samples=samples,
+        labels=_sizes(labels, "--labels", "30,100"),
+        share=share,
+        racing=racing,
     )
     if html_path is not None:
         require_charts()
@@ -215,16 +236,17 @@ def _only_known(context: click.Context) -> None:
             )
 
 
-def _layers(hidden: str) -> tuple[int, ...]:
+def _sizes(text: str, option: str, example: str) -> tuple[int, ...]:
+    """Read whole numbers of at least 1 with commas between."""
     try:
-        layers = tuple(int(part) for part in hidden.split(","))
+        sizes = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(
-            f"--hidden: {hidden!r} is not a list of sizes. Use one such as 1500,1500."
+            f"{option}: {text!r} is not a list of sizes. Use one such as {example}."
         ) from error
-    if not layers or min(layers) < 1:
-        raise ConfigError(f"--hidden: {hidden!r} has an empty layer. Use sizes of at least 1.")
-    return layers
+    if min(sizes) < 1:
+        raise ConfigError(f"{option}: {text!r} has a size below 1. Use one such as {example}.")
+    return sizes
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

@@ -40,18 +40,15 @@ from litellm_benchrouter.doctor import diagnose
 from litellm_benchrouter.errors import BenchRouterError, ConfigError
 from litellm_benchrouter.page import Page
 from litellm_benchrouter.page.server import PageServer, is_loopback
-from litellm_benchrouter.routing.decision import Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import Finding, Status
-from litellm_benchrouter.views.decision import answer
-from litellm_benchrouter.views.version import (
-    describe_labels,
+from litellm_benchrouter.views.decision import (
+    answer,
+    describe_decision,
     describe_task,
-    facts,
-    models_table,
     named_task_tables,
-    tasks_table,
 )
+from litellm_benchrouter.views.version import facts, models_table, tasks_table
 
 
 @click.command("inspect")
@@ -144,7 +141,7 @@ def explain_command(
         terms = replace(terms, characters=characters(request.get("messages"), request))
     explanation = router.explain(prompt, task=task, models=offer, terms=terms)
     if as_json:
-        print_json(turn | _explanation_document(router, explanation, offer))
+        print_json(turn | describe_decision(router, explanation))
         return
     out, shown = console(), answer(router, explanation)
     if turn:
@@ -155,39 +152,6 @@ def explain_command(
     print_tables(out, shown.neighbors, shown.models)
     out.print("; ".join(f"{title}: {meaning}" for title, meaning in shown.meanings), style="dim")
     print_tables(out, shown.labels)
-
-
-def _explanation_document(
-    router: BenchRouter, explanation: Explanation, offer: list[str]
-) -> dict[str, object]:
-    decision = explanation.decision
-    labelled = router.artifact.labelled_tasks.get(decision.task or "")
-    star = router.models.index(router.best_on_average(offer, "").pick)
-    labels = {} if labelled is None else describe_labels(labelled, router.models, star)
-    return {
-        "pick": decision.pick,
-        "method": decision.method,
-        "reason": decision.reason,
-        "task": decision.task,
-        "artifact": decision.artifact,
-        "policy": decision.policy,
-        "embedder": decision.embedder,
-        "ranking": list(decision.ranking),
-        "scores": dict(decision.scores or {}),
-        "g": explanation.g,
-        "average": explanation.average,
-        "probability": explanation.probability,
-        "expected_cost": explanation.cost,
-        "cost_basis": explanation.cost_basis,
-        "cost_unit": explanation.cost_unit,
-        "task_scores": explanation.task_scores,
-        "u": explanation.u,
-        "labels": {model: labels[model] for model in decision.ranking} if labels else {},
-        "neighbors": [
-            {"sample_id": sample_id, "task": of_task, "distance": distance}
-            for sample_id, of_task, distance in explanation.neighbors
-        ],
-    }
 
 
 def _policy(config_path: Path | None, wanted: str | None) -> Policy:

@@ -68,13 +68,7 @@ def with_engine(
 
 
 def required_config(config_path: Path | None) -> Path:
-    """Return the configuration's path.
-
-    Raises
-    ------
-    ConfigError
-        If none was given.
-    """
+    """Return the configuration's path; raise ConfigError where none was given."""
     if config_path is None:
         raise ConfigError("--config is missing. Set it to the LiteLLM proxy's YAML file.")
     return config_path
@@ -89,26 +83,14 @@ def open_store(config_path: Path | None, artifacts: str | None) -> Store:
 
 
 def open_artifact(config_path: Path | None, artifacts: str | None, version: str | None) -> Artifact:
-    """Verify and open the version that the options name.
-
-    Raises
-    ------
-    VersionError
-        If nothing was published there, or the version is not there.
-    """
+    """Verify and open the version that the options name."""
     store = open_store(config_path, artifacts)
     config = None if config_path is None else load_config(config_path).embedder
     return read_artifact(store.fetch(asked_for(store, version)), config=config)
 
 
 def asked_for(store: Store, version: str | None) -> str:
-    """Return the version whose id begins as given, or the current one.
-
-    Raises
-    ------
-    VersionError
-        If nothing was published there, or the version is not there.
-    """
+    """Return the version whose id begins as given, or the current one."""
     if version is not None:
         return store.find(version)
     current = store.current()

@@ -24,7 +24,7 @@ from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.errors import ArtifactError, ConfigError
 from litellm_benchrouter.store.versions import Versions
 from litellm_benchrouter.views import Table, number
-from litellm_benchrouter.views.history import describe_versions, versions_table
+from litellm_benchrouter.views.version import describe_versions, versions_table
 
 
 @click.command("versions")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,7 +16,15 @@ from pydantic import (
     model_validator,
 )
 
-from litellm_benchrouter.config.base import Block, first_problem, read_document, without_retired
+from litellm_benchrouter.config.base import (
+    Block,
+    checked,
+    first_problem,
+    is_url,
+    mirror_folder,
+    read_document,
+    without_retired,
+)
 from litellm_benchrouter.config.builder import (
     EmbedderConfig,
     EmbedderKind,
@@ -29,6 +34,7 @@ from litellm_benchrouter.config.builder import (
     RoutingConfig,
     SourceConfig,
     TaskConfig,
+    TrafficConfig,
     family_of,
     matches,
 )
@@ -57,6 +63,7 @@ __all__ = [
     "ServingConfig",
     "SourceConfig",
     "TaskConfig",
+    "TrafficConfig",
     "VirtualModel",
     "is_url",
     "load_config",
@@ -68,11 +75,6 @@ _log = logging.getLogger(__name__)
 
 BLOCK = "benchrouter"
 DIRECTORY = "router_artifacts"
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_PLACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s][^\s?#]*")
-_PATH = re.compile(r"(file|local)://(?=/)")
-_LONGEST_SLUG = 40
 
 
 class BenchRouterConfig(Block):
@@ -109,6 +111,7 @@ class BenchRouterConfig(Block):
     index: IndexConfig = Field(default_factory=IndexConfig)
     fit_samples: int = Field(default=20_000, ge=1_000)
     tasks: dict[str, TaskConfig] = Field(default_factory=dict)
+    traffic: TrafficConfig | None = None
     publish: PublishConfig = Field(default_factory=PublishConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
     policy: PolicyField = QUALITY
@@ -312,6 +315,7 @@ def parse_config(
                 )
                 for name, task in config.tasks.items()
             },
+            "traffic": config.traffic and TrafficConfig(labels=folder / config.traffic.labels),
         }
     )
 
@@ -328,57 +332,3 @@ def _local_model(folder: Path, model: str) -> str:
     """Return a model's name, or where it lies if it is a folder beside the configuration."""
     local = folder / model
     return str(local) if local.is_dir() else model
-
-
-def is_url(value: object) -> bool:
-    """Say whether artifacts are behind a URL."""
-    return isinstance(value, str) and _URL.match(value) is not None
-
-
-def checked(url: str) -> str:
-    """Return a URL that names a place.
-
-    Raises
-    ------
-    ConfigError
-        If it does not.
-    """
-    if _PLACE.fullmatch(url) is None and _PATH.match(url) is None:
-        shown = re.sub(r"//.*@", "//***@", url)
-        raise ConfigError(
-            f"benchrouter.artifacts: {shown!r} names no place; s3://bucket/prefix does."
-        )
-    return url.rstrip("/")
-
-
-def mirror_folder(url: str, cache: Path | None) -> Path:
-    """Return the local folder for copies of what is behind a URL.
-
-    Parameters
-    ----------
-    url : str
-    cache : Path, optional
-        Default: `litellm-benchrouter` in the user's cache directory.
-
-    Raises
-    ------
-    ConfigError
-        If the user has none.
-    """
-    place = re.sub(r"(//[^/:@]*):[^@]*@", r"\1@", url)  # a new password is the same place
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", place.partition("://")[2]).strip("-")[:_LONGEST_SLUG]
-    name = f"{slug}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
-    return (cache or _users_cache()) / name
-
-
-def _users_cache() -> Path:
-    given = os.environ.get("XDG_CACHE_HOME")
-    if given and Path(given).is_absolute():
-        return Path(given) / "litellm-benchrouter"
-    try:
-        return Path.home() / ".cache" / "litellm-benchrouter"
-    except RuntimeError as error:
-        raise ConfigError(
-            "artifacts behind a URL are copied to the user's cache directory, and this user has "
-            "none; name a folder in benchrouter.artifacts_cache."
-        ) from error

@@ -1,7 +1,10 @@
-"""What every part of the configuration shares: blocks, YAML files, and problems in words."""
+"""What every part of the configuration shares: blocks, YAML files, places, problems in words."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import reprlib
 from pathlib import Path
 from types import NoneType, UnionType
@@ -14,6 +17,10 @@ from litellm_benchrouter.errors import ConfigError
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PLACE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s][^\s?#]*")
+_PATH = re.compile(r"(file|local)://(?=/)")
+_LONGEST_SLUG = 40
 _WAY_OUT = "correct the `include:` or `proxy_config:` that names it"
 
 
@@ -58,16 +65,7 @@ class Block(BaseModel):
 def read_document(path: Path, way_out: str) -> dict[str, Any]:
     """Read a YAML file; one without a block of keys counts as empty.
 
-    Parameters
-    ----------
-    path : Path
-    way_out : str
-        What to do where it cannot be read.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or is not valid YAML.
+    `way_out` says what to do where it cannot be read or is no YAML, for the ConfigError.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -86,11 +84,6 @@ def read_proxy_yaml(path: Path) -> dict[str, Any]:
     """Read the proxy's YAML with the files that its `include:` names, and those that they name.
 
     Lists of an included file are appended, all else replaces what was there.
-
-    Raises
-    ------
-    ConfigError
-        If a file cannot be read, or is not valid YAML.
     """
     document = read_document(path, _WAY_OUT)
     pending, read = _included(document, path), {path.resolve()}
@@ -116,18 +109,7 @@ def _included(document: dict[str, Any], path: Path) -> list[Path]:
 
 
 def first_problem(error: ValidationError, where: str, block: str, model: type[BaseModel]) -> str:
-    """Say what is wrong first, in one sentence with the key's path and the value.
-
-    Parameters
-    ----------
-    error : pydantic.ValidationError
-    where : str
-        The file.
-    block : str
-        The name of the block that was checked.
-    model : type
-        What it was checked against.
-    """
+    """Say what is wrong first: the file, the key's path in the block, and the value."""
     problems = error.errors(include_url=False)
     # A misspelt key is also one that is missing: the misspelling is what there is to mend.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
@@ -165,3 +147,39 @@ def _without_none(annotation: Any) -> Any:
     if not isinstance(annotation, UnionType):
         return annotation
     return next(part for part in annotation.__args__ if part is not NoneType)
+
+
+def is_url(value: object) -> bool:
+    """Say whether artifacts are behind a URL."""
+    return isinstance(value, str) and _URL.match(value) is not None
+
+
+def checked(url: str) -> str:
+    """Return a URL; raise ConfigError unless it names a place."""
+    if _PLACE.fullmatch(url) is None and _PATH.match(url) is None:
+        shown = re.sub(r"//.*@", "//***@", url)
+        raise ConfigError(
+            f"benchrouter.artifacts: {shown!r} names no place; s3://bucket/prefix does."
+        )
+    return url.rstrip("/")
+
+
+def mirror_folder(url: str, cache: Path | None) -> Path:
+    """Return the local folder for copies of a remote place; by default in the user's cache."""
+    place = re.sub(r"(//[^/:@]*):[^@]*@", r"\1@", url)  # a new password is the same place
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", place.partition("://")[2]).strip("-")[:_LONGEST_SLUG]
+    name = f"{slug}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    return (cache or _users_cache()) / name
+
+
+def _users_cache() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME")
+    if given and Path(given).is_absolute():
+        return Path(given) / "litellm-benchrouter"
+    try:
+        return Path.home() / ".cache" / "litellm-benchrouter"
+    except RuntimeError as error:
+        raise ConfigError(
+            "artifacts behind a URL are copied to the user's cache directory, and this user has "
+            "none; name a folder in benchrouter.artifacts_cache."
+        ) from error

@@ -20,42 +20,22 @@ EmbedderKind = Literal[
 
 
 class SourceConfig(Block):
-    """One benchmark to read.
+    """One benchmark to read; a relative path starts at the configuration file's folder."""
 
-    Attributes
-    ----------
-    kind : str
-        The reader: `table`, `helm`, `mixinstruct`, `lm-eval`, `routerbench`, `inspect`,
-        `promptfoo`.
-    path : Path
-        File or folder; a relative path starts at the configuration file's folder.
-    name : str or None
-        How reports call it; default: the path's last part.
-    threshold : float or None
-        eta_d: a score above it counts as correct. None is 0.5, and scores above 1 are refused.
-    thresholds : dict of str to float
-        eta_d of single tasks.
-    embeddings : Path or None
-        A .npy file with one vector a sample, rows in the order of the source's samples.
-    metric, filter, scorer : str or list of str, or None
-        Which of several scores to take, where the reader has a choice.
-    rankers : list of str or None
-        Columns with the scores that rankers gave to each answer.
-    options : dict
-        Further options of the reader.
-    """
-
-    kind: str = "table"
+    kind: str = "table"  # the reader, one of `sources.READERS`
     path: Path
-    name: str | None = None
+    name: str | None = None  # how reports call it; default: the path's last part
+    # eta_d: a score above it counts as correct; None is 0.5, and scores above 1 are refused
     threshold: float | None = None
-    thresholds: dict[str, float] = Field(default_factory=dict)
+    thresholds: dict[str, float] = Field(default_factory=dict)  # eta_d of single tasks
+    # a .npy file with one vector a sample, rows in the order of the source's samples
     embeddings: Path | None = None
+    # which of several scores to take, where the reader has a choice; so are the next two
     metric: str | list[str] | None = None
     filter: str | list[str] | None = None
     scorer: str | list[str] | None = None
-    rankers: list[str] | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
+    rankers: list[str] | None = None  # columns with the scores that rankers gave to each answer
+    options: dict[str, Any] = Field(default_factory=dict)  # further options of the reader
 
     @property
     def reader_options(self) -> dict[str, Any]:
@@ -122,71 +102,44 @@ class EmbedderConfig(Block):
 
 
 class RoutingConfig(Block):
-    """The paper's constants; the defaults are the paper's.
+    """The paper's constants; the defaults are the paper's."""
 
-    Attributes
-    ----------
-    k : int
-        Neighbours of the correctness predictor (eq. 7).
-    t : float
-        Threshold of the predictions in S2 (eq. 2).
-    kappa : int
-        Neighbours of the task distance (eq. 9).
-    sigma : float
-        Bandwidth of the kernel smoother (eq. 10), in units of cosine distance.
-    eta : float
-        Confidence that m_3 must exceed to displace the best on average (eq. 6).
-    alphas : list of float
-        Mixing parameters of the smoother's table (appendix B).
-    repeats : int
-        Draws for each alpha.
-    max_moved : int
-        Most samples that a draw moves.
-    s1_on : {"correctness", "score"}
-        What g averages: labels, or the metric itself as appendix D does.
-    """
-
-    k: int = Field(default=5, ge=1)
-    t: Probability = 0.5
-    kappa: int = Field(default=19, ge=1)
+    k: int = Field(default=5, ge=1)  # neighbours of the correctness predictor (eq. 7)
+    t: Probability = 0.5  # threshold of the predictions in S2 (eq. 2)
+    kappa: int = Field(default=19, ge=1)  # neighbours of the task distance (eq. 9)
+    # bandwidth of the kernel smoother (eq. 10), in units of cosine distance
     sigma: float = Field(default=0.09, gt=0)
+    # confidence that m_3 must exceed to displace the best on average (eq. 6)
     eta: Probability = 0.6
+    # mixing parameters of the smoother's table (appendix B)
     alphas: list[Probability] = Field(default=list(ALPHAS), min_length=1)
-    repeats: int = Field(default=10, ge=1)
-    max_moved: int = Field(default=50, ge=0)
+    repeats: int = Field(default=10, ge=1)  # draws for each alpha
+    max_moved: int = Field(default=50, ge=0)  # most samples that a draw moves
+    # what g averages: labels, or the metric itself as appendix D does
     s1_on: Literal["correctness", "score"] = "correctness"
 
 
 class IndexConfig(Block):
     """The HNSW index: its construction and the recall it must reach against exact search.
 
-    Attributes
-    ----------
-    engine : {"auto", "hnswlib", "faiss"}
-        auto: hnswlib up to some 5,000 samples, faiss above, whose file is searched where it lies.
-    m, ef_construction, ef : int
-        Links of a node, and sizes of the candidate list at construction and in a search.
-    min_recall : float
-        Of the exact neighbours; `ef` is raised until the graph finds so many.
+    `engine: auto` takes hnswlib up to some 5,000 samples, faiss above, whose file is searched where
+    it lies.
     """
 
     engine: Literal["auto", "hnswlib", "faiss"] = "auto"
-    m: int = Field(default=16, ge=2)
-    ef_construction: int = Field(default=200, ge=8)
-    ef: int = Field(default=64, ge=1)
+    m: int = Field(default=16, ge=2)  # links of a node
+    ef_construction: int = Field(default=200, ge=8)  # size of the candidate list at construction
+    ef: int = Field(default=64, ge=1)  # likewise in a search
+    # of the exact neighbours; `ef` is raised until the graph finds so many
     min_recall: Probability = 0.99
 
 
 class PublishConfig(Block):
     """What a version must have shown before it may serve; docs/proof.md.
 
-    Attributes
-    ----------
-    require : {"no-worse-than-bma", "gains", "nothing"}
-        `gains`: at least one part is shown to gain; `nothing`: publish whatever was measured.
-    tolerance : float
-        Largest loss against the best model on average that passes as none, as accuracy; the lower
-        bound of what is served has to be above it.
+    `gains`: at least one part is shown to gain; `nothing`: publish whatever was measured.
+    `tolerance` is the largest loss against the best model on average that passes as none, as
+    accuracy; the lower bound of what is served has to be above it.
     """
 
     require: Literal["no-worse-than-bma", "gains", "nothing"] = "no-worse-than-bma"
@@ -196,42 +149,36 @@ class PublishConfig(Block):
 class TaskConfig(Block):
     """A named task: example inputs, and labels of some of them where there are any.
 
-    Attributes
-    ----------
-    inputs : Path
-        One input a line (text), or one `{"prompt": ...}` a line (.jsonl).
-    embeddings : Path or None
-        A .npy file with a vector for each input, where there is no embedder to make them.
-    labels : Path or None
-        Scores of models on some of the inputs (.jsonl, .csv or .parquet); default:
-        `labels/<task>.jsonl` in the artifacts' folder, where `benchrouter label` puts them.
-    threshold : float
-        eta_d: a score above it counts as correct.
-    metric : str or None
-        How `benchrouter label` scores answers against the references (docs/labelling.md).
+    By default labels are in `labels/<task>.jsonl` in the artifacts' folder, where `benchrouter
+    label` puts them.
     """
 
-    inputs: Path
+    inputs: Path  # one input a line (text), or one `{"prompt": ...}` a line (.jsonl)
+    # a .npy file with a vector for each input, where there is no embedder to make them
     embeddings: Path | None = None
-    labels: Path | None = None
-    threshold: Probability = 0.5
+    labels: Path | None = None  # scores of models on some of the inputs (.jsonl, .csv or .parquet)
+    threshold: Probability = 0.5  # eta_d: a score above it counts as correct
+    # how `benchrouter label` scores answers against the references (docs/labelling.md)
     metric: str | None = None
 
 
-def family_of(families: Mapping[str, Sequence[str]], tasks: Sequence[str]) -> dict[int, str]:
-    """Return the family of each task that has one, by the task's number.
+class TrafficConfig(Block):
+    """Own traffic; docs/traffic.md.
 
-    Parameters
+    Attributes
     ----------
-    families : mapping of str to sequence of str
-        Names or patterns of the tasks of each family.
-    tasks : sequence of str
-        The benchmark's.
+    labels : Path
+        Prompts with scores of models (.jsonl); a relative path starts at the folder of the
+        configuration.
+    """
 
-    Raises
-    ------
-    ConfigError
-        If a task is in two families.
+    labels: Path
+
+
+def family_of(families: Mapping[str, Sequence[str]], tasks: Sequence[str]) -> dict[int, str]:
+    """Return the family of each task that has one, by the task's number, from names or patterns.
+
+    Raises ConfigError where a task is in two families.
     """
     family: dict[int, str] = {}
     for name, patterns in families.items():

@@ -186,16 +186,10 @@ class GroupConfig(Block):
 
 
 def settle(policy: Policy, limits: PolicyLimits | None, asked: str | None) -> tuple[Policy, str]:
-    """Return the policy of a request, and why it is not the one asked for where it is not.
+    """Return the policy of a request, and why it is not the one asked for in its header.
 
-    Parameters
-    ----------
-    policy : Policy
-        The group's.
-    limits : PolicyLimits or None
-        None: anything where the group's policy is `quality`, as it can only save, else nothing.
-    asked : str or None
-        What the request's header says.
+    Without limits anything goes where the group's policy is `quality`, as it can only save; else
+    nothing does.
     """
     if asked is None:
         return policy, ""

@@ -59,14 +59,8 @@ def in_cost_map(
 ) -> Prices | None:
     """Find a model in LiteLLM's cost map: as `provider/model`, as it is, or among the provider's.
 
-    Parameters
-    ----------
-    cost_map : mapping of str to dict
-        `litellm.model_cost`, or what `bundled_cost_map` returns.
-    model : str
-        As in `litellm_params.model`, or the name of a model in the benchmark.
-    provider : str, optional
-        `custom_llm_provider`.
+    The map is `litellm.model_cost`, or what `bundled_cost_map` returns; the model is as in
+    `litellm_params.model`, or one of the benchmark.
     """
     found = (Prices.of(entry) for _, entry in entries_in_cost_map(cost_map, model, provider))
     return next((prices for prices in found if prices is not None), None)
@@ -109,13 +103,7 @@ def bundled_cost_map() -> Mapping[str, Any]:
 
 
 def with_known_prices(benchmark: Benchmark, aliases: Mapping[str, str]) -> Benchmark:
-    """Fill in the prices that nobody stated from LiteLLM's cost map, by name or alias.
-
-    Parameters
-    ----------
-    aliases : mapping of str to str
-        Other name -> name in the benchmark.
-    """
+    """Fill in the prices that nobody stated from LiteLLM's cost map, by name or alias."""
     facts = dict(benchmark.facts)
     for model in benchmark.models:
         known = facts.get(model, ModelFacts())
@@ -176,24 +164,13 @@ class Lengths:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Expected cost of a request: input tokens * per_token + fixed.
-
-    Attributes
-    ----------
-    per_token, fixed : ndarray of float64, shape (M,)
-    basis : str
-        What the costs rest on, in words.
-    in_usd : bool
-        Whether they are USD; otherwise billions of parameters, which only compare.
-    typical_input : float
-        Tokens of a request without text.
-    """
+    """Expected cost of a request: input tokens * per_token + fixed, each of shape (M,)."""
 
     per_token: Floats
     fixed: Floats
-    basis: str
-    in_usd: bool
-    typical_input: float
+    basis: str  # what the costs rest on, in words
+    in_usd: bool  # otherwise billions of parameters, which only compare
+    typical_input: float  # tokens of a request without text
 
     def of(self, characters: int) -> Floats:
         """Return the costs for a request with so many characters of text, shape (M,)."""
@@ -210,15 +187,9 @@ def cost_model(
 ) -> CostModel | None:
     """Find one basis that covers all models on offer; None where there is none.
 
-    The first of: prices per token (`given`, else what the build knew) with expected tokens; the
-    benchmark's recorded mean cost of a request; one or the other, both being USD; parameters.
-
-    Parameters
-    ----------
-    facts : mapping of str to ModelFacts
-        Of the models on offer at least.
-    given : mapping of str to Prices
-        Of the deployments on offer, by model.
+    The first of: prices per token (those of the deployments, `given`, else what the build knew)
+    with expected tokens; the benchmark's recorded mean cost of a request; one or the other, both
+    being USD; parameters.
     """
     known = [facts[model] for model in models]
     prices = [given.get(model) or Prices.of_facts(facts[model]) for model in models]

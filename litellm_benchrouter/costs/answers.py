@@ -14,28 +14,14 @@ from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, mean
 
 @dataclass(frozen=True)
 class Costs:
-    """Cost of every answer.
+    """Cost of every answer."""
 
-    Attributes
-    ----------
-    values : ndarray of float64, shape (n, M)
-        Of the models in `basis`, in that order. Never NaN: a sample without a cost of its own has
-        its model's mean.
-    unit : str
-        `usd`, or `params_b` (billions of parameters) where no price is known.
-    basis : dict of str to str
-        By model: where its costs come from.
-    filled : int
-        Cells that have their model's mean.
-    left_out : list of str
-        Models whose cost nothing tells.
-    """
-
+    # of the models in `basis`, a row a sample; one without a cost has its model's mean
     values: NDArray[np.float64]
-    unit: str
-    basis: dict[str, str]
-    filled: int
-    left_out: list[str]
+    unit: str  # `usd`, or `params_b` (billions of parameters) where no price is known
+    basis: dict[str, str]  # by model, in the order of the columns: where its costs come from
+    filled: int  # cells that have their model's mean
+    left_out: list[str]  # models whose cost nothing tells
 
     def describe(self) -> dict[str, object]:
         """Return what a report says of the costs."""
@@ -51,15 +37,10 @@ def costs_of(benchmark: Benchmark) -> Costs:
     """Find the costs: recorded, else prices times tokens, else parameters.
 
     For each model the first that is known of: the recorded `cost_usd` of its answers; its prices
-    and recorded token counts; its recorded mean cost; its prices and estimated tokens (4
-    characters a token of the prompt, 256 tokens of answer). Where some model has none of these,
-    every model costs its billions of parameters, provided that this covers more models; models
-    without a cost are left out.
-
-    Raises
-    ------
-    ConfigError
-        If fewer than two models have a cost.
+    and recorded token counts; its recorded mean cost; its prices and estimated tokens (4 characters
+    a token of the prompt, 256 tokens of answer). Where some model has none of these, every model
+    costs its billions of parameters, provided that this covers more models; models without a cost
+    are left out. Raises ConfigError where fewer than two models have one.
     """
     every = range(len(benchmark.models))
     usd = {m: found for m in every if (found := _usd(benchmark, m)) is not None}

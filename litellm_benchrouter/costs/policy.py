@@ -34,16 +34,11 @@ SPELLING = "quality, balanced:WEIGHT, cheapest:TARGET or within:EPSILON"
 class Policy:
     """How much quality may be given up for cost.
 
-    Attributes
-    ----------
-    kind : str
-        `quality`: the best expected model, whatever it costs.
-        `balanced`: argmax P(success) - value * cost / cost of the dearest model on offer.
-        `cheapest`: the cheapest model with P(success) >= value; the most probable if none has it.
-        `within`: the cheapest model whose P(success) is at most value below the best.
-    value : float
-        WEIGHT in [0, inf): what the whole cost of the dearest model is worth, in probability.
-        TARGET and EPSILON in [0, 1]: probabilities.
+    `quality`: the best expected model, whatever it costs. `balanced`: argmax P(success) - value *
+    cost / cost of the dearest model on offer; the WEIGHT in [0, inf) is what that cost is worth, in
+    probability. `cheapest`: the cheapest model with P(success) >= value; the most probable if none
+    has it. `within`: the cheapest model whose P(success) is at most value below the best. TARGET
+    and EPSILON are probabilities.
     """
 
     kind: Kind = "quality"
@@ -53,10 +48,7 @@ class Policy:
     def parse(cls, text: str) -> Self:
         """Read one spelling: `quality`, `balanced:0.1`, `cheapest:0.7` or `within:0.02`.
 
-        Raises
-        ------
-        ValueError
-            In one sentence, without a full stop.
+        Raises ValueError in one sentence, without a full stop.
         """
         name, colon, number = text.strip().lower().partition(":")
         kind = next((kind for kind in KINDS if kind == name.strip()), None)
@@ -83,21 +75,10 @@ class Policy:
         return self.kind != "quality"
 
     def order(self, probability: Floats, cost: Floats, preferred: Order) -> Order:
-        """Order the models on offer, best first.
+        """Order the M models on offer, best first; those that fail the policy by probability.
 
-        Parameters
-        ----------
-        probability : ndarray of float64, shape (M,)
-            P(success); NaN ranks last.
-        cost : ndarray of float64, shape (M,)
-            Expected cost of each, all in the same unit, at least 0.
-        preferred : ndarray of int, shape (M,)
-            The order in which those that tie are taken.
-
-        Returns
-        -------
-        ndarray of int, shape (M,)
-            Who does not meet `cheapest` or `within` follows by probability.
+        P(success) that is NaN ranks last; costs are in one unit and at least 0; `preferred` is the
+        order in which those that tie are taken.
         """
         if self.kind == "quality":
             return rank_with(probability, preferred)
@@ -125,13 +106,7 @@ class Policy:
         preferred: Order,
         names: Sequence[str],
     ) -> str:
-        """Say in one sentence why the first of `order` was picked; not for `quality`.
-
-        Parameters
-        ----------
-        order, probability, cost, preferred
-            As in `order`, which returned the first.
-        """
+        """Say in one sentence why the first of `order` was picked; not for `quality`."""
         pick, best = int(order[0]), int(rank_with(probability, preferred)[0])
         likely = f"P = {probability[pick]:.2f}"
         saved = "" if pick == best else _saved(float(cost[pick]), float(cost[best]))
@@ -158,21 +133,13 @@ QUALITY = Policy()
 
 @dataclass(frozen=True)
 class Terms:
-    """What a decision has to respect besides the prompt and the models on offer.
-
-    Attributes
-    ----------
-    note : str
-        Why the policy is not the one that the request asked for; empty where it is.
-    prices : tuple of (str, Prices)
-        By model: what its deployments cost; others have the prices that the build knew.
-    characters : int or None
-        Length of the whole request's text; None where it is that of the prompt.
-    """
+    """What a decision has to respect besides the prompt and the models on offer."""
 
     policy: Policy = QUALITY
-    note: str = ""
+    note: str = ""  # why the policy is not the one that the request asked for; empty where it is
+    # by model: what its deployments cost; others have the prices that the build knew
     prices: tuple[tuple[str, Prices], ...] = ()
+    # length of the whole request's text; None where it is that of the prompt
     characters: int | None = None
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.doctor.callback import callbacks
 from litellm_benchrouter.proxy.running import MAX_FALLBACKS, TEXT_MODES
 from litellm_benchrouter.routing.deployments import NAME, ModelNames
 from litellm_benchrouter.views import Finding, fail, listed, ok, warn
@@ -19,10 +18,17 @@ _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 _HOLD_ORDER = ("litellm_params", "model_info")
 
 
-def _part(container: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def part(container: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """Return a section of a block; empty where it is none."""
     section = container.get(key)
     return section if isinstance(section, Mapping) else {}
+
+
+def callbacks(proxy: Mapping[str, Any]) -> list[str]:
+    """Return the names in `litellm_settings.callbacks`, also where it is no list."""
+    named = part(proxy, "litellm_settings").get("callbacks")
+    named = named if isinstance(named, list) else [named]
+    return [name for name in named if isinstance(name, str)]
 
 
 def check_settings(config: BenchRouterConfig, proxy: Mapping[str, Any]) -> Iterator[Finding]:
@@ -36,7 +42,7 @@ def check_settings(config: BenchRouterConfig, proxy: Mapping[str, Any]) -> Itera
 
 
 def _strategy(proxy: Mapping[str, Any]) -> Finding:
-    strategy = _part(proxy, "router_settings").get("routing_strategy") or "simple-shuffle"
+    strategy = part(proxy, "router_settings").get("routing_strategy") or "simple-shuffle"
     if strategy == _UNASKED_STRATEGY:
         return fail(
             "routing_strategy",
@@ -48,10 +54,10 @@ def _strategy(proxy: Mapping[str, Any]) -> Finding:
 
 def _retries(proxy: Mapping[str, Any]) -> Finding:
     key = "router_settings.num_retries"
-    retries = _part(proxy, "router_settings").get("num_retries")
+    retries = part(proxy, "router_settings").get("num_retries")
     if retries is None:
         key = "litellm_settings.num_retries"
-        retries = _part(proxy, "litellm_settings").get("num_retries")
+        retries = part(proxy, "litellm_settings").get("num_retries")
     if retries == 0:
         return warn(
             "retries",
@@ -63,7 +69,7 @@ def _retries(proxy: Mapping[str, Any]) -> Finding:
 
 
 def _pins_and_tags(config: BenchRouterConfig, proxy: Mapping[str, Any]) -> Iterator[Finding]:
-    settings = _part(proxy, "router_settings")
+    settings = part(proxy, "router_settings")
     checks = settings.get("optional_pre_call_checks")
     if isinstance(checks, list) and "deployment_affinity" in checks:
         yield warn(
@@ -122,7 +128,7 @@ def by_group(proxy: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     """Return the deployments that answer text, by the name that clients ask for."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for entry in entries(proxy):
-        if _part(entry, "model_info").get("mode") in TEXT_MODES:
+        if part(entry, "model_info").get("mode") in TEXT_MODES:
             groups.setdefault(str(entry.get("model_name")), []).append(entry)
     return groups
 
@@ -146,7 +152,7 @@ def check_deployments(
     groups, offered = by_group(proxy), offers(config, proxy, models)
     yield from _groups(config, groups, offered, models)
     if not offered and not any("*" in group for group in groups):
-        if _part(proxy, "general_settings").get("store_model_in_db"):
+        if part(proxy, "general_settings").get("store_model_in_db"):
             yield warn(
                 "groups",
                 "no deployment of the YAML is a model of the benchmark; those in LiteLLM's "
@@ -186,7 +192,7 @@ def _groups(
     in_virtual = {name for each in config.virtual_models.values() for name in each.groups}
     for group, deployments in groups.items():
         unknown = [entry for entry in deployments if names.of(entry) is None]
-        said = [entry for entry in unknown if NAME in _part(entry, "model_info")]
+        said = [entry for entry in unknown if NAME in part(entry, "model_info")]
         known = offered.get(group, [])
         # A group that names no model of the benchmark is meant to be left alone.
         for entry in unknown if known else said:
@@ -210,7 +216,7 @@ def _groups(
             )
         else:
             yield ok("groups", f"{group} offers {listed(known)}")
-        ordered = (_part(entry, key).get("order") for entry in deployments for key in _HOLD_ORDER)
+        ordered = (part(entry, key).get("order") for entry in deployments for key in _HOLD_ORDER)
         if known and any(order is not None for order in ordered):
             yield warn(
                 "order",
@@ -224,7 +230,7 @@ def _virtual(
     proxy: Mapping[str, Any],
     groups: Mapping[str, list[Mapping[str, Any]]],
 ) -> Iterator[Finding]:
-    most = _part(proxy, "router_settings").get("max_fallbacks")
+    most = part(proxy, "router_settings").get("max_fallbacks")
     reach = 1 + (most if isinstance(most, int) else MAX_FALLBACKS)
     for name, virtual in config.virtual_models.items():
         if name in groups:

@@ -77,12 +77,8 @@ def check_version(
 ) -> Generator[Finding, None, tuple[tuple[str, ...], Artifact | None]]:
     """Check the version that serves.
 
-    Returns
-    -------
-    models : tuple of str
-        Those of the benchmark; empty where there is no version that can be used.
-    artifact : Artifact or None
-        The version, where it is here: nothing is downloaded.
+    Returns the benchmark's models, none where no version can be used, and the version, where it is
+    here: nothing is downloaded.
     """
     versions = open_store(config)
     try:

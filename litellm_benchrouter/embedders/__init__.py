@@ -32,23 +32,11 @@ __all__ = [
 def make_embedder(
     config: EmbedderConfig, texts: Sequence[str], *, seed: int = 0, cache: Path | None = None
 ) -> Embedder:
-    """Make the configured embedder for a benchmark.
+    """Make the configured embedder for a benchmark's prompts, on which some are fitted.
 
-    Parameters
-    ----------
-    texts : sequence of str
-        The benchmark's prompts, for an embedder that is fitted on them or compared on them.
-    seed : int
-        For an embedder that is fitted.
-    cache : Path, optional
-        Where exported and distilled models are kept for the next build.
-
-    Raises
-    ------
-    ConfigError
-        If no embedder of this kind can be made from texts.
-    EmbedderError
-        If it is not installed, its model cannot be loaded, or it cannot be fitted on these texts.
+    Exported and distilled models are kept in `cache` for the next build. Raises ConfigError where
+    no embedder of this kind can be made from texts, and EmbedderError where it is not installed,
+    its model cannot be loaded, or it cannot be fitted on these texts.
     """
     match config.kind:
         case LexicalEmbedder.kind:
@@ -83,21 +71,10 @@ def make_embedder(
 def load_embedder(
     identity: Mapping[str, object], folder: Path, config: EmbedderConfig | None = None
 ) -> Embedder:
-    """Open the embedder that an artifact was built with.
+    """Open the embedder of an artifact: what `identity` returned, from what `save` wrote, verified.
 
-    Parameters
-    ----------
-    identity : mapping
-        What `Embedder.identity` returned.
-    folder : Path
-        What `Embedder.save` wrote to; its files have been verified.
-    config : EmbedderConfig, optional
-        Says where a hosted embedder is asked, and for how long.
-
-    Raises
-    ------
-    EmbedderError
-        If it is of an unknown kind, not installed, or not the one that the identity describes.
+    The configuration says where a hosted embedder is asked, and for how long. Raises EmbedderError
+    where it is of an unknown kind, not installed, or not the one that the identity describes.
     """
     kind = identity.get("kind")
     try:

@@ -42,14 +42,9 @@ class Embedder(Protocol):
     constructor or by a class method that returns it. Embedders keep no state between calls, and
     `embed` may be called from several threads at once.
 
-    Attributes
-    ----------
-    kind : str
-        The name in the configuration and in the manifest.
-    cacheable : bool
-        Whether a text's vector depends on the text and the fingerprint alone over many builds, so
-        that keeping it on disk pays. False for an embedder that is fitted anew by each build.
-    dimension : int
+    `kind` is the name in the configuration and the manifest. `cacheable` says that a text's vector
+    depends on the text and the fingerprint alone, so that keeping it on disk pays: not of an
+    embedder that each build fits anew.
     """
 
     @property
@@ -64,36 +59,20 @@ class Embedder(Protocol):
     def embed(
         self, texts: Sequence[str], *, progress: Progress | None = None
     ) -> NDArray[np.float32]:
-        """Embed texts of any length and content; lone surrogates and NULs are not an error.
+        """Embed n texts of any length and content; lone surrogates and NULs are not an error.
 
-        Parameters
-        ----------
-        texts : sequence of str, length n
-        progress : callable, optional
-            Called with the number of texts finished since its last call.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, dimension)
-            Each row has unit length, or is all zeros where the text holds nothing that the
-            embedder knows. A zero row means "no text": it has no direction and thus no neighbours,
-            and callers answer with what they do for an empty prompt.
-
-        Raises
-        ------
-        EmbedderError
-            If the embedder fails.
+        Returns float32 of shape (n, dimension). Each row has unit length, or is all zeros where the
+        text holds nothing that the embedder knows: it has no direction and thus no neighbours, and
+        callers answer as to an empty prompt. `progress` takes the number of texts finished since
+        its last call. Raises EmbedderError.
         """
         ...
 
     def identity(self) -> dict[str, object]:
         """Say who this is, in values that JSON can hold, for the manifest.
 
-        Returns
-        -------
-        dict
-            `kind`, `dimension`, the parameters, and `fingerprint`: 64 hexadecimal digits that
-            change whenever the vectors would.
+        `kind`, `dimension`, the parameters, and `fingerprint`: 64 hexadecimal digits that change
+        whenever the vectors would.
         """
         ...
 
@@ -106,11 +85,6 @@ class PrecomputedEmbedder:
     """Knows no text: every row is zero, so requests go to the best model on average.
 
     Named tasks are decided all the same, from vectors of their inputs.
-
-    Parameters
-    ----------
-    dimension : int
-        Of the vectors that were given.
     """
 
     kind = "precomputed"
@@ -136,23 +110,10 @@ class PrecomputedEmbedder:
 
 
 class Tokens:
-    """Texts to token ids, cut at a limit.
+    """Texts to token ids by a tokenizer's JSON, cut at a limit, with or without `special` ones.
 
     The limits are set once, here: a fast tokenizer raises "Already borrowed" when one thread sets
     them while another is inside.
-
-    Parameters
-    ----------
-    text : str
-        The tokenizer's JSON.
-    max_tokens : int
-    special : bool
-        Whether to add the tokens that an encoder expects around a text.
-
-    Raises
-    ------
-    EmbedderError
-        If tokenizers is not installed, or the JSON is not a tokenizer.
     """
 
     def __init__(self, text: str, max_tokens: int, *, special: bool = False) -> None:

@@ -62,38 +62,18 @@ def embed_with_cache(
     progress: Progress | None = None,
     embed: EmbedBatches | None = None,
 ) -> tuple[NDArray[np.float32], int]:
-    """Embed texts, taking from a cache on disk what it holds and adding what it does not.
+    """Embed n texts, taking from a cache on disk what it holds and adding what it does not.
 
     One SQLite file per embedder, named by the fingerprint's first 16 digits, holds the SHA-256 of
     each text and its vector as little-endian float32, and no text. Batches are committed as they
     are embedded, so a build that is killed goes on where it stopped. A damaged file is set aside
-    under another name with a warning, and a new one begun.
+    under another name with a warning, and a new one begun. Without a folder, or of an embedder that
+    is not `cacheable`, nothing is kept.
 
-    Parameters
-    ----------
-    embedder : Embedder
-        Where it is not `cacheable`, the cache is left alone.
-    texts : sequence of str, length n
-        Prompts, of which that is embedded which would be of a request. Equal texts are embedded
-        once.
-    cache : Path or None
-        Folder of the cache files; None for no cache.
-    progress : callable, optional
-        Called with the number of texts finished since its last call.
-    embed : callable, optional
-        Embeds batches in this process's stead; the cache is written by this one alone.
-
-    Returns
-    -------
-    vectors : ndarray of float32, shape (n, dimension)
-        As `Embedder.embed` returns them.
-    n_new : int
-        How many texts had to be embedded; equal texts count once where there is a cache.
-
-    Raises
-    ------
-    EmbedderError
-        If the embedder fails, or the cache cannot be read or written.
+    Of a prompt that is embedded which would be of a request. `embed` embeds batches in this
+    process's stead; the cache is written by this one alone. Returns the vectors, as
+    `Embedder.embed` does, and how many texts had to be embedded; equal texts count once where there
+    is a cache. Raises EmbedderError.
     """
     texts = [prompt_text(text) for text in texts]
     advance = progress or (lambda _: None)

@@ -38,22 +38,10 @@ _LONGEST_WAIT = 60.0
 class HostedEmbedder:
     """Vectors of a model behind LiteLLM. Made by `make` or `load`.
 
-    Parameters
-    ----------
-    model : str
-        As the configuration names it.
-    upstream : str
-        The provider's name of it.
-    max_tokens : int
-        Of a text; four characters count as one, and the rest is not sent.
-    dimensions : int or None
-        What was asked of a model that can shorten its vectors.
-    ask : callable
-        Returns one vector for each of some texts that are not blank.
-    batch_size : int
-        Texts in a call: what was paid for is kept in the embedding cache after each.
-    recall : callable
-        Returns the vector of a text where it is remembered, else None.
+    `model` is the configuration's name and `upstream` the provider's. A text is cut at
+    `max_tokens`, four characters counting as one. `ask` returns a vector for each of some texts
+    that are not blank, `batch_size` at once: what was paid for is kept in the embedding cache after
+    each call. `recall` returns a vector that is remembered, else None.
     """
 
     kind: ClassVar[str] = "litellm"
@@ -78,13 +66,7 @@ class HostedEmbedder:
 
     @classmethod
     def make(cls, config: EmbedderConfig) -> HostedEmbedder:
-        """Return the embedder for a build; it asks once for the length of the vectors.
-
-        Raises
-        ------
-        EmbedderError
-            If the provider does not answer, after some tries.
-        """
+        """Return the embedder for a build; it asks once for the length of the vectors."""
         asked = config.dimensions if "dimensions" in config.model_fields_set else None
         model = HostedModel(config.model, config.proxy_config, asked)
         return cls(
@@ -98,13 +80,7 @@ class HostedEmbedder:
         )
 
     def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
-        """Embed texts in batches; see `Embedder.embed`.
-
-        Raises
-        ------
-        EmbedderUnavailableError
-            When serving: if the answer does not come in time.
-        """
+        """Embed texts in batches; when serving, EmbedderUnavailableError if that takes too long."""
         clean = [self._clean(text) for text in texts]
         rows = [row for row, text in enumerate(clean) if text.strip()]
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
@@ -151,15 +127,8 @@ class HostedEmbedder:
     def load(cls, identity: Mapping[str, object], config: EmbedderConfig | None) -> HostedEmbedder:
         """Return the embedder for serving; nothing is asked yet.
 
-        Parameters
-        ----------
-        config : EmbedderConfig or None
-            Where the proxy's deployments are, and the time limit.
-
-        Raises
-        ------
-        EmbedderError
-            If the proxy's deployments are another model than the one that was built with.
+        Raises EmbedderError where the proxy's deployments are another model than the one built
+        with.
         """
         config = config or EmbedderConfig()
         name, wanted = str(identity["model"]), identity["dimensions"]
@@ -186,20 +155,10 @@ class HostedEmbedder:
 class HostedModel:
     """One embedding model behind LiteLLM, asked through a router of its own.
 
-    Parameters
-    ----------
-    name : str
-        A group of `model_list`, the litellm model of one of its deployments, or any embedding
-        model that LiteLLM knows, with the provider's key in the environment.
-    proxy_yaml : Path or None
-        The YAML with `model_list`.
-    dimensions : int, optional
-        Asked of models that can shorten their vectors.
-
-    Attributes
-    ----------
-    upstream : str
-        The provider's name of the model, without the provider.
+    Its name is a group of `model_list`, the litellm model of one of its deployments, or any
+    embedding model that LiteLLM knows, with the provider's key in the environment. `upstream` is
+    the provider's name of it, without the provider; `dimensions` are asked of models that can
+    shorten their vectors.
     """
 
     def __init__(

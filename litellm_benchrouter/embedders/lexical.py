@@ -45,24 +45,15 @@ _FILES = {"hashes": "lexical_hashes.npy", "rows": "lexical_rows.npy"}
 
 @dataclass(frozen=True, eq=False)
 class LexicalEmbedder:
-    """Hashed TF-IDF features projected to a few hundred dimensions. Made by `fit` or `load`.
-
-    Attributes
-    ----------
-    hashes : ndarray of uint32, shape (n_features,)
-        The hash of each feature, ascending.
-    rows : ndarray of float32, shape (n_features, dimension)
-        The right singular vectors, each feature's row multiplied by its inverse document frequency.
-    parameters : mapping of str to int
-        The arguments of `fit`.
-    """
+    """Hashed TF-IDF features projected to a few hundred dimensions. Made by `fit` or `load`."""
 
     kind: ClassVar[str] = "lexical"
     cacheable: ClassVar[bool] = False
 
-    hashes: NDArray[np.uint32]
+    hashes: NDArray[np.uint32]  # of each feature, ascending, shape (n_features,)
+    # right singular vectors times inverse document frequency, shape (n_features, dimension)
     rows: NDArray[np.float32]
-    parameters: Mapping[str, int]
+    parameters: Mapping[str, int]  # the arguments of `fit`
 
     @classmethod
     def fit(
@@ -75,31 +66,14 @@ class LexicalEmbedder:
         max_characters: int = 4_000,
         max_texts: int = 50_000,
     ) -> LexicalEmbedder:
-        """Fit on a benchmark's prompts.
+        """Fit on a benchmark's prompts; equal texts, parameters and machine types give equal bytes.
 
-        Features that occur in one text only are left out where at least `dimensions` others remain.
-        Same texts, parameters and machine type: the same bytes.
-
-        Parameters
-        ----------
-        dimensions : int
-            Upper limit; a small corpus has a lower rank, and that is then the dimension.
-        seed : int
-            Of the randomised SVD.
-        max_features : int
-            The features that occur in most texts are kept.
-        max_characters : int
-            What follows in a longer text is not looked at, here and when embedding.
-        max_texts : int
-            Of a larger benchmark, this many evenly spaced texts are fitted on, which bounds the
-            time and memory of the SVD.
-
-        Raises
-        ------
-        EmbedderError
-            If no text holds a word or a symbol.
-        ConfigError
-            If a parameter is not positive.
+        Features that occur in one text only are left out where at least `dimensions` others remain;
+        the `max_features` that occur in most texts stay. A small corpus has a lower rank, and that
+        is then the dimension. What follows `max_characters` in a text is not looked at, here and
+        when embedding. Of a larger benchmark `max_texts` evenly spaced texts are fitted on, which
+        bounds the time and memory of the SVD. Raises EmbedderError where no text holds a word or a
+        symbol, and ConfigError where a parameter is not positive.
         """
         from scipy.sparse import csr_array
         from sklearn.feature_extraction.text import TfidfTransformer
@@ -204,13 +178,7 @@ class LexicalEmbedder:
 
     @classmethod
     def load(cls, identity: Mapping[str, object], folder: Path) -> LexicalEmbedder:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        EmbedderError
-            If the files are not those that the identity was taken from.
-        """
+        """Read what `save` wrote; raise EmbedderError unless the identity was taken from it."""
         # Mapped, so that workers share the pages; plain views, because memmap slows indexing.
         hashes, rows = (
             np.asarray(np.load(folder / file, mmap_mode="r", allow_pickle=False))

@@ -53,25 +53,13 @@ class OnnxEmbedder:
     """A text encoder run by onnxruntime on one thread. Made by `export` or `load`.
 
     Texts are encoded one at a time, so that there is no padding.
-
-    Attributes
-    ----------
-    model : str
-        What it was exported from.
-    precision : str
-        fp32; int8 in artifacts of earlier releases.
-    graph : Path
-        The ONNX file.
-    tokens : Tokens
-    session : onnxruntime.InferenceSession
-    dimension : int
     """
 
     kind: ClassVar[str] = "onnx"
     cacheable: ClassVar[bool] = True
 
-    model: str
-    precision: str
+    model: str  # what it was exported from
+    precision: str  # fp32; int8 in artifacts of earlier releases
     graph: Path
     tokens: Tokens
     session: Any
@@ -88,22 +76,11 @@ class OnnxEmbedder:
     ) -> OnnxEmbedder:
         """Export a sentence-transformers model; the same model and libraries give the same bytes.
 
-        Parameters
-        ----------
-        model : str
-            A name on the Hugging Face Hub or a local folder.
-        texts : sequence of str
-            Some of them are embedded by the export and by the original, and must agree.
-        max_tokens : int, optional
-            What follows in a longer text is not looked at; default: the model's limit, at most 512.
-        cache : Path, optional
-            Where exported models are kept for the next build; what is there was compared before.
-
-        Raises
-        ------
-        EmbedderError
-            If what exporting needs is not installed, the model cannot be loaded or exported, or the
-            export gives other vectors.
+        The model is a name on the Hugging Face Hub or a local folder. Some of the texts are
+        embedded by the export and by the original, and must agree. What follows `max_tokens` in a
+        text is not looked at (default: the model's limit, at most 512). Exports are kept in
+        `cache`, compared already. Raises EmbedderError where a library is missing, the model cannot
+        be loaded or exported, or the export gives other vectors.
         """
         recipe = {"files": model_digest(model), "precision": _PRECISION, "recipe": _RECIPE}
         kept = cached_folder(cache, {"kind": cls.kind, **recipe})
@@ -151,13 +128,7 @@ class OnnxEmbedder:
 
     @classmethod
     def load(cls, identity: Mapping[str, object], folder: Path) -> OnnxEmbedder:
-        """Open what `save` wrote; its files have been verified before.
-
-        Raises
-        ------
-        EmbedderError
-            If onnxruntime is not installed, or it is not the embedder that the identity describes.
-        """
+        """Open what `save` wrote; its files have been verified before."""
         precision, limit = str(identity["precision"]), int(str(identity["max_tokens"]))
         embedder = cls._open(str(identity["model"]), precision, folder, limit)
         if embedder.dimension != identity["dimension"]:

@@ -42,20 +42,9 @@ _CHUNK_BATCHES = 8
 class SentenceTransformersEmbedder:
     """Vectors of a sentence-transformers model. A blank text has no direction: a zero row.
 
-    Parameters
-    ----------
-    model : str
-        A name on the Hub or a local folder.
-    device : str
-        As torch names it: "cpu", "cuda", "mps".
-    batch_size : int
-    max_seq_length : int, optional
-        Tokens that are looked at; default: the model's own limit, at most 512.
-
-    Raises
-    ------
-    EmbedderError
-        If sentence-transformers is not installed or the model cannot be loaded.
+    The model is a name on the Hub or a local folder, the device what torch calls it ("cpu", "cuda",
+    "mps"). Of a text `max_seq_length` tokens are looked at; default: the model's limit, at most
+    512.
     """
 
     kind: ClassVar[str] = "sentence-transformers"
@@ -156,11 +145,6 @@ class SentenceTransformersEmbedder:
         """Open the model that an artifact was built with, to embed on one core of this process.
 
         Its files must be the same, or else give the same vectors for the sentences of the probe.
-
-        Raises
-        ------
-        EmbedderError
-            If it is not that model, or cannot be loaded here.
         """
         _one_core()
         name = str(identity["model"])

@@ -37,22 +37,13 @@ _BATCH = 1_024
 
 @dataclass(frozen=True, eq=False)
 class StaticEmbedder:
-    """The mean of a text's token vectors. Made by `distil` or `load`.
-
-    Attributes
-    ----------
-    model : str
-        What it was distilled from.
-    vectors : ndarray of float16, shape (V, dimension)
-        One row a token, already weighted.
-    tokens : Tokens
-    """
+    """The mean of a text's token vectors. Made by `distil` or `load`."""
 
     kind: ClassVar[str] = "static"
     cacheable: ClassVar[bool] = False  # reading a vector back would cost as much as making it
 
-    model: str
-    vectors: NDArray[np.float16]
+    model: str  # what it was distilled from
+    vectors: NDArray[np.float16]  # one row a token, already weighted, shape (V, dimension)
     tokens: Tokens
 
     @classmethod
@@ -66,21 +57,10 @@ class StaticEmbedder:
     ) -> StaticEmbedder:
         """Distil a sentence-transformers model; the same model gives the same bytes.
 
-        Parameters
-        ----------
-        model : str
-            A name on the Hugging Face Hub or a local folder.
-        dimensions : int
-            Of the vectors, at most the model's.
-        max_tokens : int
-            What follows in a longer text is not looked at.
-        cache : Path, optional
-            Where distilled models are kept for the next build.
-
-        Raises
-        ------
-        EmbedderError
-            If model2vec is not installed or the model cannot be loaded.
+        The model is a name on the Hugging Face Hub or a local folder. The dimension is at most the
+        model's; what follows `max_tokens` in a text is not looked at. Distilled models are kept in
+        `cache`. Raises EmbedderError where model2vec is not installed or the model cannot be
+        loaded.
         """
         recipe = {"kind": cls.kind, "files": model_digest(model), "dimensions": dimensions}
         folder = cached_folder(cache, recipe)
@@ -131,13 +111,7 @@ class StaticEmbedder:
 
     @classmethod
     def load(cls, identity: Mapping[str, object], folder: Path) -> StaticEmbedder:
-        """Open what `save` wrote, memory-mapped.
-
-        Raises
-        ------
-        EmbedderError
-            If it is not the embedder that the identity describes.
-        """
+        """Open what `save` wrote, memory-mapped."""
         found = cls._read(str(identity["model"]), folder, int(str(identity["max_tokens"])))
         if found.dimension != identity["dimension"]:
             raise EmbedderError(

@@ -9,10 +9,11 @@ from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from litellm_benchrouter.embedders.base import Embedder
+from litellm_benchrouter.embedders.cache import in_order
 from litellm_benchrouter.engine.cluster import settle_environment
-from litellm_benchrouter.engine.local import LocalEngine
 from litellm_benchrouter.errors import ConfigError, EngineError
 
 __all__ = ["LOCAL", "Engine", "EngineName", "LocalEngine", "open_engine"]
@@ -22,8 +23,6 @@ EngineName = Literal["local", "ray"]
 P = TypeVar("P")
 R = TypeVar("R")
 
-LOCAL = LocalEngine()
-
 
 class Engine(Protocol):
     """Works on pieces that do not depend on each other; the results are the same bytes in each."""
@@ -31,16 +30,9 @@ class Engine(Protocol):
     def map(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
         """Apply a function to pieces, each on one thread; the results come in their order.
 
-        Parameters
-        ----------
-        function : callable
-            May be copied to another process, once, with what it holds; arrays are read-only there.
-        pieces : sequence
-
-        Raises
-        ------
-        BenchRouterError
-            What the function raises, or `EngineError` where the pieces cannot be worked on.
+        The function may be copied to another process, once, with what it holds; arrays are
+        read-only there. Raises what it raises, or `EngineError` where the pieces cannot be worked
+        on.
         """
         ...
 
@@ -58,23 +50,39 @@ class Engine(Protocol):
         ...
 
 
+class LocalEngine:
+    """Works on pieces in this process, in the order in which results are asked for."""
+
+    def map(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
+        """See `Engine.map`."""
+        libraries = ThreadpoolController()
+        for piece in pieces:
+            with libraries.limit(limits=1):  # or the last bits depend on the number of cores
+                result = function(piece)
+            yield result
+
+    def read(self, function: Callable[[P], R], pieces: Sequence[P], /) -> Iterator[R]:
+        """See `Engine.read`."""
+        return self.map(function, pieces)
+
+    def embed(
+        self, embedder: Embedder, batches: Sequence[Sequence[str]], /
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """See `Engine.embed`."""
+        return in_order(embedder, batches)
+
+
+LOCAL = LocalEngine()
+
+
 @contextmanager
 def open_engine(name: EngineName, ray_address: str | None = None) -> Iterator[Engine]:
     """Open an engine; what it started is ended with the context.
 
-    Parameters
-    ----------
-    name : {"local", "ray"}
-    ray_address : str, optional
-        Of a cluster that runs: `HOST:PORT`, `auto` for the one of this machine. Default: what the
-        variable RAY_ADDRESS says, or a cluster of its own on this machine.
-
-    Raises
-    ------
-    ConfigError
-        If an address is given that the engine cannot use.
-    EngineError
-        If Ray is not installed or the cluster does not answer.
+    The address is that of a cluster that runs: `HOST:PORT`, or `auto` for the one of this machine;
+    default: what the variable RAY_ADDRESS says, or a cluster of its own here. Raises ConfigError
+    for an address that the engine cannot use, and EngineError where Ray is not installed or the
+    cluster does not answer.
     """
     if name == "local":
         if ray_address is not None:

@@ -40,17 +40,8 @@ def settle_environment(address: str | None) -> None:
 def connect(address: str | None) -> bool:
     """Join the cluster at an address, or start one; return whether it is ours to leave.
 
-    Parameters
-    ----------
-    address : str, optional
-        See `open_engine`.
-
-    Raises
-    ------
-    ConfigError
-        If it is no address of a cluster.
-    EngineError
-        If nothing answers there.
+    Raises ConfigError where it is no address of a cluster, and EngineError where nothing answers
+    there.
     """
     import ray
 
@@ -98,10 +89,7 @@ def resource_of_this_machine() -> str | None:
 def check_workers() -> None:
     """See that every machine of the cluster has the libraries that this one has.
 
-    Raises
-    ------
-    EngineError
-        If one lacks them, has other versions, or does not answer in a minute.
+    Raises EngineError where one has not, or does not answer in a minute.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

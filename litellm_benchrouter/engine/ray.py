@@ -29,13 +29,13 @@ from threadpoolctl import threadpool_limits
 from litellm_benchrouter.embedders.base import Embedder
 from litellm_benchrouter.embedders.cache import in_order
 from litellm_benchrouter.embedders.hosted import HostedEmbedder
+from litellm_benchrouter.engine import LocalEngine
 from litellm_benchrouter.engine.cluster import (
     check_workers,
     connect,
     cpus,
     resource_of_this_machine,
 )
-from litellm_benchrouter.engine.local import LocalEngine
 from litellm_benchrouter.errors import BenchRouterError, EngineError
 
 P = TypeVar("P")
@@ -210,18 +210,7 @@ def _embedder(stored: _EmbedderFiles) -> Embedder:
 
 
 class RayEngine:
-    """Hands pieces to the workers of a cluster; see `Engine`. A context: it ends what it started.
-
-    Parameters
-    ----------
-    address : str, optional
-        See `open_engine`.
-
-    Raises
-    ------
-    ConfigError, EngineError
-        See `open_engine`.
-    """
+    """Hands pieces to a cluster's workers; see `Engine`. A context: it ends what it started."""
 
     def __init__(self, address: str | None = None) -> None:
         self._local = LocalEngine()

@@ -58,28 +58,10 @@ def run_cost(
     """Trade quality for cost, per request, on samples like those known.
 
     c(x) is the mean cost of the 50 nearest neighbours of x in the training part; p(x) is S1 over k
-    neighbours, S1 over 50 neighbours with a prior at the mean, or one of `predictors`.
-
-    Parameters
-    ----------
-    test_share, runs, metric, given
-        As in `run_request`.
-    k : int, optional
-        Neighbours of S1; default: the routing's.
-    predictors : mapping of str to Predictor, optional
-        Further predictors by name.
-    engine : Engine
-        Routes the test parts.
-
-    Returns
-    -------
-    dict
-        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
-
-    Raises
-    ------
-    ConfigError
-        If fewer than two models have a cost, or the metric or the split does not exist.
+    neighbours (default: the routing's), S1 over 50 neighbours with a prior at the mean, or one of
+    the further `predictors` by name. Splits and metric are as in `run_request`. docs/evaluation.md
+    specifies the document. Raises ConfigError where fewer than two models have a cost, or there is
+    no such metric or split.
     """
     done, costs, kind = cost_runs(
         MeasuredRun, prepared, test_share=test_share, runs=runs, metric=metric, k=k, given=given

@@ -21,17 +21,8 @@ def non_decreasing_hull(cost: Array, quality: Array) -> tuple[Array, Array]:
     """Return the non-decreasing convex hull of a set of points (RouterBench, Hu et al. 2024).
 
     Between two routers one may flip a coin, so every point under the upper hull is attainable, and
-    nobody pays more for less: the hull ends at the best quality.
-
-    Parameters
-    ----------
-    cost, quality : ndarray of float64, shape (n,)
-        NaN points are left out.
-
-    Returns
-    -------
-    tuple of ndarray of float64, shape (h,)
-        Cost, strictly increasing, and quality, strictly increasing and concave in it.
+    nobody pays more for less: the hull ends at the best quality. Cost is strictly increasing,
+    quality too and concave in it, each of shape (h,); NaN points are left out.
     """
     known = ~(np.isnan(cost) | np.isnan(quality))
     points = sorted(zip(cost[known].tolist(), (-quality[known]).tolist(), strict=True))
@@ -69,15 +60,9 @@ def aiq(hull: tuple[Array, Array], low: float, high: float) -> float:
     """Average improvement in quality: mean height of a hull over a range of costs.
 
     AIQ = 1 / (c_max - c_min) * integral over [c_min, c_max] of the hull (RouterBench, Hu et al.
-    2024). The zero router is the hull of the single models.
-
-    Parameters
-    ----------
-    hull : tuple of ndarray
-        From `non_decreasing_hull`.
-    low, high : float
-        The same range for all that are compared: the costs of the cheapest and the dearest single
-        model. Where they are equal, AIQ is the quality there.
+    2024). The zero router is the hull of the single models. The range is the same for all that are
+    compared: the costs of the cheapest and the dearest single model. Where they are equal, AIQ is
+    the quality there.
     """
     inside = hull[0][(hull[0] > low) & (hull[0] < high)]
     cost = np.concatenate(([low], inside, [high]))
@@ -90,20 +75,10 @@ def aiq(hull: tuple[Array, Array], low: float, high: float) -> float:
 def call_curve(advantage: Array, weak: Array, strong: Array) -> tuple[Array, Array]:
     """Quality of a two-model router over the share of requests that it sends to the strong model.
 
-    Those with the largest advantage go first. Requests with the same advantage cannot be told
-    apart, so they go together and the curve is linear between.
-
-    Parameters
-    ----------
-    advantage : ndarray of float64, shape (n,)
-        Predicted quality of the strong model minus that of the weak one.
-    weak, strong : ndarray of float64, shape (n,)
-        What each of them achieves. Samples where either is NaN are left out.
-
-    Returns
-    -------
-    tuple of ndarray of float64
-        Shares of strong calls, from 0 to 1, and the mean quality at each.
+    Those with the largest advantage (predicted quality of the strong model minus that of the weak
+    one) go first. Requests with the same advantage cannot be told apart, so they go together and
+    the curve is linear between. Arrays have the shape (n,); samples where `weak` or `strong` is NaN
+    are left out. Returns the shares of strong calls, from 0 to 1, and the mean quality at each.
     """
     known = ~(np.isnan(weak) | np.isnan(strong))
     n = int(known.sum())
@@ -176,12 +151,8 @@ def relative_gain(router: Array, reference: Array) -> float:
     """Gain@Random, Gain@BestSingle: mean over tasks of router / reference - 1.
 
     LLMRouterBench (Li et al. 2026): the reference is a uniform choice, or the single model that is
-    best in hindsight over all tasks. Tasks where the reference has 0 are left out.
-
-    Parameters
-    ----------
-    router, reference : ndarray of float64, shape (D,)
-        Mean quality on each task.
+    best in hindsight over all tasks. Both hold the mean quality on each task, shape (D,); tasks
+    where the reference has 0 are left out.
     """
     known = ~np.isnan(router) & (reference > 0)
     if not known.any():

@@ -19,19 +19,8 @@ def run_distance(labels: Mapping[str, Any], *, bins: int = _BINS) -> dict[str, A
 
     Moving labelled samples of a task into the training data brings it nearer, which is how the
     paper studies closer benchmarks (appendix C.3). Nothing is computed twice: the draws are those
-    of `run_labels`.
-
-    Parameters
-    ----------
-    labels : mapping
-        The document of `run_labels`.
-    bins : int
-        Of equally many draws each.
-
-    Returns
-    -------
-    dict
-        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
+    of `run_labels`, whose document this takes. Each bin has equally many of them.
+    docs/evaluation.md specifies the document.
     """
     draws = labels["draws"]
     methods = list(draws["pearson"])

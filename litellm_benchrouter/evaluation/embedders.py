@@ -16,7 +16,7 @@ from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.engine import open_engine
 from litellm_benchrouter.errors import BenchRouterError, EmbedderError
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import TrainingSubset
+from litellm_benchrouter.validation.subset import TrainingSubset
 
 _TIMED, _WARM_UP = 100, 3  # prompts
 
@@ -30,27 +30,11 @@ def compare_embedders(
 ) -> dict[str, Any]:
     """Run the proof of docs/proof.md with the vectors of each kind of embedder.
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-        Its `embedder` says all but the kind.
-    kinds : sequence of str
-    samples : int, optional
-        Prove on at most so many, of each task alike; default: `fit_samples`.
-    stages : Silent or Bars, optional
-
-    Returns
-    -------
-    dict
-        `embedders`: for each kind `verdict`, as in a manifest, and `p50_ms`, the median time of one
-        prompt on one thread; or `failed`, why it does not work here.
-
-    Raises
-    ------
-    ConfigError, SourceError
-        If the benchmark cannot be read.
-    EmbedderError
-        If no kind works.
+    `config.embedder` says all but the kind; at most `samples` are used, of each task alike
+    (default: `fit_samples`). `embedders` has for each kind `verdict`, as in a manifest, and
+    `p50_ms`, the median time of one prompt on one thread; or `failed`, why it does not work here.
+    Raises ConfigError or SourceError where the benchmark cannot be read, and EmbedderError where no
+    kind works.
     """
     stages = stages or Silent()
     found: dict[str, dict[str, Any]] = {}

@@ -19,7 +19,7 @@ from litellm_benchrouter.guarded.few_labels import (
     required_probability,
     update,
 )
-from litellm_benchrouter.guarded.unseen import Evidence, candidate_scores, select
+from litellm_benchrouter.guarded.unseen import candidate_scores, select
 from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.progress import Silent
 from litellm_benchrouter.validation.folds import TaskFolds
@@ -53,28 +53,24 @@ def run_few_labels(
     """Hold out each task, label some of its inputs at random, and pick a model for the rest.
 
     `raw` takes the best on the labels, `beta20` shrinks each model to its mean over tasks by 20
-    labels, and `default` is the posterior of `estimators.few_labels` behind its rule.
-
-    Parameters
-    ----------
-    draws : int
-        Random choices of the inputs to label.
-
-    Returns
-    -------
-    dict
-        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
+    labels, and `default` is the posterior of `guarded.few_labels` behind its rule. Inputs are drawn
+    `draws` times. docs/evaluation.md specifies the document.
     """
     require_groups(prepared, "few-labels")
     tables = prepared.smoother_tables(stages, engine)
     covariances = label_covariances(prepared.labels, prepared.benchmark.task, prepared.n_tasks)
+    size = np.array([len(rows) for rows in prepared.rows], dtype=np.float64)
     gains = np.full((len(METHODS), len(n_labels), prepared.n_tasks), np.nan)
 
     def try_on(group: int) -> dict[int, NDArray[np.float64]]:
         evidence = evidence_without(prepared, tables[group], group)
+        scores = candidate_scores(evidence, select(evidence).candidate)
+        learned = learn_prior(evidence, scores, covariances, size)
         found = {}
         for d in np.flatnonzero(prepared.group_of_task == group).tolist():
-            new = _new_task(prepared, evidence, covariances, d)
+            average = evidence.average[d]
+            prior = learned.of_task(scores[d], average, evidence.predicted["knn200"][d])
+            new = _NewTask(average, prior, int(prepared.order(average, average)[0]))
             found[d] = _gains(prepared, new, d, n_labels, draws)
         return found
 
@@ -98,17 +94,6 @@ def run_few_labels(
             for d, name in enumerate(prepared.benchmark.tasks)
         ],
     }
-
-
-def _new_task(
-    prepared: TaskFolds, evidence: Evidence, covariances: NDArray[np.float64], d: int
-) -> _NewTask:
-    scores = candidate_scores(evidence, select(evidence).candidate)
-    size = np.array([len(rows) for rows in prepared.rows], dtype=np.float64)
-    learned = learn_prior(evidence, scores, covariances, size)
-    prior = learned.of_task(scores[d], evidence.average[d], evidence.predicted["knn200"][d])
-    average = evidence.average[d]
-    return _NewTask(average, prior, int(prepared.order(average, average)[0]))
 
 
 def _gains(

@@ -48,25 +48,10 @@ def run_labels(
     """Move min(alpha n, max_moved) samples of each new task into the training data and choose.
 
     The predictors learn from the moved samples, u(d') is measured with them, and every method is
-    judged on the samples that remain. The best model on average and the smoother's table come
-    from the other tasks, so the table is the same for all draws.
-
-    Parameters
-    ----------
-    alphas : sequence of float
-        Shares of the new task, in [0, 1].
-    repeats : int
-        Draws for each alpha and task.
-    reference : TaskFolds, optional
-        The benchmark with a larger pool of models, whose best model on average is the line to
-        compare with (figure 8).
-    engine : Engine
-        Draws and measures the tasks.
-
-    Returns
-    -------
-    dict
-        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
+    judged on the samples that remain. The best model on average and the smoother's table come from
+    the other tasks, so the table is the same for all draws. `alphas` are in [0, 1], each drawn
+    `repeats` times. `reference` is the benchmark with a larger pool of models, whose best model on
+    average is the line to compare with (figure 8). docs/evaluation.md specifies the document.
     """
     tables = prepared.smoother_tables(stages, engine)
     votes = votes_of(prepared.benchmark.correctness)

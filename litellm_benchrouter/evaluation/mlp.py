@@ -40,26 +40,12 @@ def run_mlp(
 
     Appendix B would retrain for every pair of a new task d' and a benchmark task d, and again for
     each draw. Here p(d, m) of the smoother's table comes from the nets trained without d alone:
-    they have seen d', which the distances u(d) have not.
+    they have seen d', which the distances u(d) have not. The table has one draw for each of
+    `table_alphas`, and every one but 0 trains the nets of all tasks once more; for the other
+    parameters see `Recipe`.
 
-    Parameters
-    ----------
-    hidden, epochs, learning_rate, patience, each_model
-        See `Recipe`.
-    table_alphas : sequence of float
-        Mixing parameters of the smoother's table, one draw each. Every one but 0 trains the nets
-        of all tasks once more.
-
-    Returns
-    -------
-    dict
-        The document of protocol `task`, with `s3` by the kernel smoother and `s3_atc` by ATC, and
-        both errors in `mae`; docs/evaluation.md specifies it.
-
-    Raises
-    ------
-    ConfigError
-        If torch is not installed.
+    The document has `s3` by the kernel smoother and `s3_atc` by ATC, and both errors in `mae`;
+    docs/evaluation.md specifies it. Raises ConfigError where torch is not installed.
     """
     try:
         from litellm_benchrouter.evaluation.nets import Recipe
@@ -101,18 +87,12 @@ def run_mlp(
 
 
 class _Nets:
-    """What nets say that have not seen the group, and how right they are.
+    """Predictions of nets that have not seen the group, and how right they are.
 
-    Attributes
-    ----------
-    g : ndarray of float64, shape (n, M)
-        On every sample, from the nets trained without its group.
-    p : ndarray of float64, shape (n_groups, A, M)
-        Accuracy on the group with a share alpha of it moved into the training data.
-    threshold : ndarray of float64, shape (n_groups, M)
-        Of ATC.
-    validation_accuracy : ndarray of float64, shape (n_groups,)
-        Accuracy on the validation samples, which are in distribution.
+    `g` (n, M) is on every sample, from the nets trained without its group; `p` (n_groups, A, M) the
+    accuracy on the group with a share alpha of it moved into the training data; `threshold`
+    (n_groups, M) that of ATC; `validation_accuracy` (n_groups,) that on the validation samples,
+    which are in distribution.
     """
 
     def __init__(self, prepared: TaskFolds) -> None:
@@ -163,19 +143,9 @@ class _Nets:
 def confidence_threshold(g: Array, correctness: NDArray[np.uint8], t: float = 0.5) -> Array:
     """Confidence above which lie as many predictions as are right: the threshold of ATC.
 
-    Average thresholded confidence (Garg et al. 2022), with confidence max(g, 1 - g).
-
-    Parameters
-    ----------
-    g : ndarray of float64, shape (n, M)
-        Predictions on validation samples.
-    correctness : ndarray of uint8, shape (n, M)
-        255 is missing.
-
-    Returns
-    -------
-    ndarray of float64, shape (M,)
-        Infinite for a model of which no prediction is right, NaN for one without labels.
+    Average thresholded confidence (Garg et al. 2022), with confidence max(g, 1 - g), of predictions
+    and labels (255 is missing) on validation samples, shape (n, M). Returns shape (M,): infinite
+    for a model of which no prediction is right, NaN for one without labels.
     """
     usable = (correctness != MISSING) & ~np.isnan(g)
     wrong = usable & ((g > t) != (correctness == 1))
@@ -187,18 +157,7 @@ def confidence_threshold(g: Array, correctness: NDArray[np.uint8], t: float = 0.
 
 
 def confident_share(g: Array, threshold: Array) -> Array:
-    """Estimate p(d', m) by ATC: the share of predictions at or above the threshold.
-
-    Parameters
-    ----------
-    g : ndarray of float64, shape (n_d, M)
-    threshold : ndarray of float64, shape (M,)
-        As returned by `confidence_threshold`.
-
-    Returns
-    -------
-    ndarray of float64, shape (M,)
-    """
+    """Estimate p(d', m), shape (M,), by ATC: the share of g (n_d, M) at or above the threshold."""
     undefined = np.isnan(g) | np.isnan(threshold)
     return mean(np.where(undefined, np.nan, _confidence(g) >= threshold))
 

@@ -19,29 +19,14 @@ _SMALLEST, _LARGEST = 32, 500  # batches; the paper does not say, and 100 to 1,0
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the defaults are the paper's (appendix C.1), but for `each_model`.
+    """How to train; the defaults are the paper's (appendix C.1), but for `each_model`."""
 
-    Attributes
-    ----------
-    hidden : sequence of int
-        Units of the hidden layers.
-    epochs : int
-        Most passes over the training samples.
-    learning_rate : float
-        Of Adam.
-    patience : int
-        Epochs without a better validation accuracy after which training stops.
-    validation : float
-        Share of the samples that is held out for that.
-    each_model : bool
-        Train one net a model, as the paper does, and not one net with an output for each.
-    """
-
-    hidden: Sequence[int] = (1500, 1500)
-    epochs: int = 100
-    learning_rate: float = 0.01
-    patience: int = 10
-    validation: float = 0.1
+    hidden: Sequence[int] = (1500, 1500)  # units of the hidden layers
+    epochs: int = 100  # most passes over the training samples
+    learning_rate: float = 0.01  # of Adam
+    patience: int = 10  # epochs without a better validation accuracy after which training stops
+    validation: float = 0.1  # share of the samples that is held out for that
+    # one net a model, as the paper has it, and not one net with an output for each
     each_model: bool = False
 
     def steps(self, n_models: int) -> int:
@@ -51,18 +36,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trained:
-    """Correctness predictors, and the samples that they were stopped by.
+    """Correctness predictors, and the samples that they were stopped by."""
 
-    Attributes
-    ----------
-    predict : callable
-        Vectors of shape (q, d) -> g of shape (q, M); NaN for a model without training labels.
-    validation : ndarray of int
-        Positions among the samples given.
-    """
-
+    # vectors (q, d) -> g (q, M); NaN for a model without training labels
     predict: Callable[[NDArray[np.float32]], Array]
-    validation: NDArray[np.intp]
+    validation: NDArray[np.intp]  # positions among the samples given
 
 
 def train(
@@ -73,17 +51,11 @@ def train(
     seed: Sequence[int],
     progress: Callable[[int], None],
 ) -> Trained:
-    """Fit g to labels by binary cross-entropy; a missing label adds nothing to the loss.
+    """Fit g to labels by binary cross-entropy; a missing label (255) adds nothing to the loss.
 
-    Parameters
-    ----------
-    vectors : ndarray of float32, shape (n, d)
-    correctness : ndarray of uint8, shape (n, M)
-        255 is missing.
-    seed : sequence of int
-        Of the weights, the batches and the validation samples.
-    progress : callable
-        Called with the number of epochs done, or saved by stopping early, since the last call.
+    Vectors have the shape (n, d), labels (n, M). The seed is that of the weights, the batches and
+    the validation samples; `progress` takes the epochs done, or saved by stopping early, since its
+    last call.
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(vectors))

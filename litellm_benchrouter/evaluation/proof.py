@@ -36,8 +36,9 @@ from litellm_benchrouter.guarded.named import fit_named_tasks, paired_difference
 from litellm_benchrouter.guarded.unseen import candidate_scores, family_means
 from litellm_benchrouter.paper.benchmark import MISSING, mean, task_accuracy
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import TaskFolds, TrainingSubset, prepare
+from litellm_benchrouter.validation.folds import TaskFolds, prepare
 from litellm_benchrouter.validation.groups import Groups
+from litellm_benchrouter.validation.subset import TrainingSubset
 
 KINDS = ("null", "equal", "tasks", "gains")
 PARTS: tuple[Part, ...] = ("requests", "named", "unseen")

@@ -74,20 +74,10 @@ def run_request(
 ) -> dict[str, Any]:
     """Route each test sample on its own by S1, which is g of that one input (appendix D).
 
-    Parameters
-    ----------
-    runs : int
-        Random splits.
-    metric : str
-        What g averages and what a pick is worth: `correctness`, `score` or `metric:NAME`.
-    k : int, optional
-        Neighbours of g, all of the training part; default: the routing's.
-    given : bool, optional
-        Whether to use the source's own split; see `choose_splits`.
-    extra : mapping of str to PerRequestMethod, optional
-        Further methods by name.
-    probabilities : mapping of str to ProbabilityMethod, optional
-        What methods of that name say of each model.
+    `runs` random splits are drawn, or the source's own is used (`given`, see `choose_splits`).
+    `metric` is what g averages and what a pick is worth: `correctness`, `score` or `metric:NAME`. g
+    asks k neighbours (default: the routing's), all of the training part. `extra` are further
+    methods by name, and `probabilities` what methods of that name say of each model.
 
     docs/evaluation.md specifies the document. Raises ConfigError for an unknown metric or split.
     """
@@ -294,17 +284,9 @@ def curve_over_distance(
 ) -> list[dict[str, Any]]:
     """Means over the test samples whose mean distance to their neighbours is at most C (fig. 7).
 
-    Parameters
-    ----------
-    distance : ndarray of float64, shape (q,)
-        Cosine distance in [0, 2] of each test sample of all runs; NaN where it has no neighbour.
-    found : mapping of str to sequence of mapping of str to ndarray
-        By metric and run: the value of each method on each test sample.
-
-    Returns
-    -------
-    list of dict
-        `max_distance`, `share` of the samples, and the mean of each method by metric.
+    The distances, shape (q,), are cosine distances in [0, 2] of the test samples of all runs, NaN
+    where one has no neighbour; `found` has by metric and run the value of each method on each of
+    them. Returns `max_distance`, `share` of the samples, and the mean of each method by metric.
     """
     known = distance[~np.isnan(distance)]
     if not len(known):

@@ -58,20 +58,12 @@ def run_robustness(
     """Decide for prompts and for their perturbations, and count the picks that differ.
 
     RouterArena (2025) reports the same of its own noise as robustness: the share that stays.
+    `decide` returns the position of the model that is picked for each prompt; the seed is that of
+    the places that are perturbed.
 
-    Parameters
-    ----------
-    decide : callable
-        Prompts -> position of the model that is picked for each.
-    seed : int
-        Of the places that are perturbed.
-
-    Returns
-    -------
-    dict
-        `n_prompts`; `changed`: by perturbation, the share of the prompts that it alters whose pick
-        changes, NaN where it alters none; `altered`: the number of those; `changed_mean`: the mean
-        over perturbations.
+    Returns `n_prompts`; `changed`: by perturbation, the share of the prompts that it alters whose
+    pick changes, NaN where it alters none; `altered`: the number of those; `changed_mean`: the mean
+    over perturbations.
     """
     before = np.asarray(decide(list(texts)))
     changed, altered = {}, {}

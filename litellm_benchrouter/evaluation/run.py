@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,9 @@ from litellm_benchrouter.evaluation.proof import MOST_SAMPLES, RUNS, run_proof
 from litellm_benchrouter.evaluation.request import run_request
 from litellm_benchrouter.evaluation.robustness import run_robustness
 from litellm_benchrouter.evaluation.task import describe, run_task
+from litellm_benchrouter.evaluation.traffic import LABELS, SPLITS, run_traffic
 from litellm_benchrouter.progress import Silent
-from litellm_benchrouter.validation.folds import (
-    HoldOut,
-    TaskFolds,
-    TrainingSubset,
-    choose_pool,
-    prepare,
-)
+from litellm_benchrouter.validation.folds import HoldOut, TaskFolds, choose_pool, prepare
 from litellm_benchrouter.validation.methods import (
     DEFAULT,
     request_picks,
@@ -44,10 +40,11 @@ from litellm_benchrouter.validation.methods import (
     request_scores,
 )
 from litellm_benchrouter.validation.splits import FEWEST_LEARNED
+from litellm_benchrouter.validation.subset import TrainingSubset
 
 PROTOCOLS = (
     *("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness"),
-    "proof",
+    *("proof", "traffic"),
 )
 DEFAULT_PROTOCOLS = ("task", "request", "cost", "robustness")
 
@@ -57,37 +54,25 @@ _PERTURBED = 300  # prompts whose perturbations are routed
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line chooses.
-
-    Attributes
-    ----------
-    max_params : float or None
-        Billions of parameters.
-    hold_out : {"family", "task", "name"}
-        What is new at a time; see `prepare`.
-    metric : str
-        What a pick is worth in `request`: `correctness`, `score` or `metric:NAME`.
-    test_share : float
-        Of the samples, in `request` and `cost`.
-    runs : int or None
-        Random splits in `request` and `cost` (5), worlds of each kind in `proof` (20).
-    hidden : tuple of int
-        Hidden layers of the MLP.
-    samples : int or None
-        At most so many, of each task the same number where it has so many; None for all, and in
-        `proof` for 2,000.
-    """
+    """What the command line chooses."""
 
     protocols: tuple[str, ...] = DEFAULT_PROTOCOLS
     models: list[str] | None = None
-    max_params: float | None = None
+    max_params: float | None = None  # billions of parameters
     without_top: int = 0
-    hold_out: HoldOut = "family"
+    hold_out: HoldOut = "family"  # what is new at a time; see `prepare`
+    # what a pick is worth in `request`: `correctness`, `score` or `metric:NAME`
     metric: str = "correctness"
+    # of the samples, in `request` and `cost`; in `traffic` of those that may be held back
     test_share: float = 0.3
+    # random splits in `request` and `cost` (5) and `traffic` (8), worlds of each kind in `proof` (20)
     runs: int | None = None
-    hidden: tuple[int, ...] = (1500, 1500)
+    hidden: tuple[int, ...] = (1500, 1500)  # hidden layers of the MLP
+    # at most so many, of each task alike; None for all, and in `proof` for 2,000
     samples: int | None = None
+    labels: tuple[int, ...] = LABELS  # labelled prompts in `traffic`
+    share: float = 0.0  # of the traffic in `traffic` that is like the benchmark
+    racing: bool = False  # `traffic` stops asking models that fall behind
 
 
 def evaluate(
@@ -99,24 +84,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run protocols on the configured benchmark; vectors and neighbours are computed once.
 
-    Parameters
-    ----------
-    embeddings : Path, optional
-        A .npy file of shape (n, d), rows in the order of the (only) source's samples.
-
-    Returns
-    -------
-    dict
-        The document of the protocol, or `{"protocols": {NAME: document}, "skipped": {NAME: why}}`
-        where several were to run.
-        `docs/evaluation.md` specifies both.
-
-    Raises
-    ------
-    ConfigError, SourceError
-        If the input is wrong.
-    EngineError
-        If the engine cannot do the work.
+    `embeddings` is a .npy file of shape (n, d), rows in the order of the (only) source's samples.
+    Returns the document of the protocol, or `{"protocols": {NAME: document}, "skipped": {NAME:
+    why}}` where several were to run; docs/evaluation.md specifies both. Raises ConfigError or
+    SourceError where the input is wrong, and EngineError where the engine cannot do the work.
     """
     stages = stages or Silent()
     unknown = [name for name in options.protocols if name not in PROTOCOLS]
@@ -188,15 +159,19 @@ def _run(
     labels: dict[str, Any] | None = None
     splits = _SPLITS if options.runs is None else options.runs
 
+    @cache
+    def by_fold() -> TaskFolds:
+        return prepared.in_folds()
+
     def labelled() -> dict[str, Any]:
         nonlocal labels
         if labels is None:
-            reference = whole if prepared is not whole else None
-            labels = run_labels(prepared, stages, reference=reference, engine=engine)
+            reference = whole.in_folds() if prepared is not whole else None
+            labels = run_labels(by_fold(), stages, reference=reference, engine=engine)
         return labels
 
     runs: dict[str, Callable[[], dict[str, Any]]] = {
-        "task": lambda: run_task(prepared, stages, engine=engine),
+        "task": lambda: run_task(by_fold(), stages, engine=engine),
         "request": lambda: run_request(
             prepared,
             stages,
@@ -217,8 +192,8 @@ def _run(
         ),
         "labels": labelled,
         "distance": lambda: run_distance(labelled()),
-        "few-labels": lambda: run_few_labels(prepared, stages, engine=engine),
-        "mlp": lambda: run_mlp(prepared, stages, hidden=options.hidden),
+        "few-labels": lambda: run_few_labels(by_fold(), stages, engine=engine),
+        "mlp": lambda: run_mlp(by_fold(), stages, hidden=options.hidden),
         "robustness": lambda: _robustness(prepared, embedded, stages),
         "proof": lambda: run_proof(
             prepared,
@@ -226,6 +201,16 @@ def _run(
             stages,
             runs=RUNS if options.runs is None else options.runs,
             most=MOST_SAMPLES if options.samples is None else options.samples,
+            engine=engine,
+        ),
+        "traffic": lambda: run_traffic(
+            prepared,
+            stages,
+            n_labels=options.labels,
+            splits=SPLITS if options.runs is None else options.runs,
+            share=options.share,
+            held_back=options.test_share,
+            racing=options.racing,
             engine=engine,
         ),
     }

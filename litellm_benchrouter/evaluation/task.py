@@ -48,10 +48,7 @@ Estimator = Callable[[int, Array], Array]
 def run_task(prepared: TaskFolds, stages: Silent, *, engine: Engine = LOCAL) -> dict[str, Any]:
     """Run the protocol with the paper's kNN predictors and kernel smoother.
 
-    Returns
-    -------
-    dict
-        The document that `evaluate --json` writes; docs/evaluation.md specifies it.
+    docs/evaluation.md specifies the document.
     """
     require_groups(prepared, "task")
     whole, tables = prepared.smoother_table_and_without(stages, range(prepared.n_groups), engine)
@@ -91,17 +88,10 @@ def hold_out(
 ) -> dict[str, Any]:
     """Choose a model for each held-out task by every score, and describe what came of it.
 
-    Parameters
-    ----------
-    predict : callable
-        Task -> g on its inputs, shape (n_d, M), from predictors that have not seen it.
-    estimators : dict of str to callable
-        By name of the S3 method: how it estimates p(d', m). The first is the smoother whose error
-        is reported as `smoother_mae`.
-    advance : callable
-        Called after each task.
-    extra : mapping, optional
-        What further methods chose: by name, by task.
+    `predict` gives g on a task's inputs, shape (n_d, M), from predictors that have not seen it.
+    `estimators` say by name of the S3 method how p(d', m) is estimated; the first is the smoother
+    whose error is reported as `smoother_mae`. `advance` is called after each task; `extra` is what
+    further methods chose, by name and task.
     """
     choices: dict[str, list[Choice]] = {}
     tasks = list(range(prepared.n_tasks))
@@ -144,11 +134,12 @@ def hold_out(
 def describe(prepared: TaskFolds) -> dict[str, Any]:
     """Return what a reader needs to run the protocol again."""
     routing = prepared.routing
+    held_out = "family" if prepared.n_groups < prepared.n_tasks else "task"
     return {
         "n_tasks": prepared.n_tasks,
         "n_samples": len(prepared.benchmark),
         "models": list(prepared.benchmark.models),
-        "held_out": "family" if prepared.n_groups < prepared.n_tasks else "task",
+        "held_out": "fold" if prepared.merged else held_out,
         "seed": prepared.seed,
         **routing.model_dump(),
     }
@@ -157,18 +148,10 @@ def describe(prepared: TaskFolds) -> dict[str, Any]:
 def summarise(
     prepared: TaskFolds, choices: Mapping[str, Sequence[Choice]], tasks: Sequence[int]
 ) -> dict[str, dict[str, Any]]:
-    """Describe each method over the held-out tasks.
+    """Describe each method over the held-out tasks, in whose order its choices are.
 
-    Parameters
-    ----------
-    choices : mapping of str to sequence of Choice
-        For each method one choice a task, in the order of `tasks`; `bma` must be among them.
-
-    Returns
-    -------
-    dict
-        By method: accuracy, ratio_to_best, pearson, spearman, bma_share, params_b, rank, and the
-        gain over BMA with its paired-bootstrap intervals over tasks and over samples.
+    Accuracy, ratio_to_best, pearson, spearman, bma_share, params_b, rank, and the gain over `bma`,
+    which must be among them, with its paired-bootstrap intervals over tasks and over samples.
     """
     bma = [choice.pick for choice in choices["bma"]]
     base = [_answers(prepared, d, pick) for d, pick in zip(tasks, bma, strict=True)]

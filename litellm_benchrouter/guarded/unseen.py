@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.guarded.fit import fit_ridge
 from litellm_benchrouter.guarded.formulas import MARGIN, TaskEstimator, centred, pick_for_task
 from litellm_benchrouter.guarded.impute import TaskAccuracies, impute_labels
-from litellm_benchrouter.guarded.left_out import knn_means, leave_out_ridge
+from litellm_benchrouter.guarded.left_out import folds_of, knn_means, leave_out_ridge
 from litellm_benchrouter.guarded.max_t import SURE, max_t_p_values, prediction_error
 from litellm_benchrouter.paper.benchmark import mean, task_accuracy
 from litellm_benchrouter.paper.neighbors import Neighbors
@@ -69,9 +69,9 @@ class Evidence:
     accuracy : ndarray of float64, shape (D, M)
         Accuracy of each model on each task; NaN is missing.
     average : ndarray of float64, shape (D, M)
-        L for each task: mean accuracy over the tasks used, without the task's own group.
+        L for each task: mean accuracy over the tasks used, without the task's own fold.
     predicted : dict of str to ndarray of float64, shape (D, M)
-        Task means of each predictor, fitted without the task's own group.
+        Task means of each predictor, fitted without the task's own fold, or group for neighbours.
     group : ndarray of int, shape (D,)
         Tasks of one group (a generator family) are left out together.
     used : ndarray of bool, shape (D,)
@@ -86,6 +86,11 @@ class Evidence:
     group: Ints
     used: NDArray[np.bool_]
     rarely_measured: NDArray[np.bool_]
+
+    @property
+    def fold(self) -> Ints:
+        """As `folds_of` returns it."""
+        return folds_of(self.group, self.used)
 
     def pool(self, models: Ints) -> Evidence:
         """Return the same evidence restricted to some models (column indices)."""
@@ -143,11 +148,11 @@ def select(evidence: Evidence, seed: int = 0) -> TaskEstimator:
 
 
 def candidate_scores(evidence: Evidence, name: str | None) -> Floats:
-    """Scores of every task by a candidate fitted without the task's group; None is L itself."""
+    """Scores of every task by a candidate fitted without the task's fold; None is L itself."""
     if name is None:
         return evidence.average
     predictors, ridge = CANDIDATES[name]
-    own = _coefficients(evidence.telling, predictors, ridge)[0][evidence.group]
+    own = _coefficients(evidence.telling, predictors, ridge)[0][evidence.fold]
     deviations = np.stack([evidence.deviation(p) for p in predictors], axis=-1)
     scores: Floats = evidence.average + np.einsum("dmp,dp->dm", deviations, own)
     return scores
@@ -182,7 +187,7 @@ def leave_out_evidence(
     excluded: int | None = None,
     s3: Callable[[int, Floats], Floats] | None = None,
 ) -> Evidence:
-    """Evidence of every task, learned without its own group and without one more.
+    """Evidence of every task, learned without its own fold (`folds_of`) and without one more group.
 
     Parameters
     ----------
@@ -200,9 +205,9 @@ def leave_out_evidence(
     n_tasks, sample_group = len(group), group[task]
     cells = TaskAccuracies.of(labels, task, n_tasks)
     used = np.ones(n_tasks, bool) if excluded is None else group != excluded
-    average = np.empty_like(cells.accuracy)
-    for g in np.unique(group):
-        average[group == g] = cells.tasks(used & (group != g)).imputed().mean(axis=0)
+    average, fold = np.empty_like(cells.accuracy), folds_of(group, used)
+    for f in np.unique(fold):
+        average[fold == f] = cells.tasks(used & (fold != f)).imputed().mean(axis=0)
     # A few labels say little of a task; without any the task says nothing of the model.
     accuracy = np.where(cells.count > 0, cells.imputed(), np.nan)
     left = similarity >= -1
@@ -214,7 +219,7 @@ def leave_out_evidence(
     filled[learned] = impute_labels(labels[learned], task[learned], known, known.imputed())
     predicted = {"knn200": knn_means(neighbors, left, filled, average[task])}
     lambdas = {"ridge0.1": 0.1, "ridge0.3": 0.3}
-    ridge = leave_out_ridge(embeddings, filled, task, group, used, tuple(lambdas.values()))
+    ridge = leave_out_ridge(embeddings, filled, task, fold, used, tuple(lambdas.values()))
     predicted |= dict(zip(lambdas, ridge, strict=True))
     of_task = np.asarray(task, dtype=np.int32)
     means = {
@@ -285,10 +290,11 @@ class TaskPredictors:
 def _coefficients(
     evidence: Evidence, predictors: tuple[str, ...], ridge: float | None
 ) -> tuple[Floats, Floats]:
-    """b without each group, shape (groups, P), and b from all used tasks, shape (P,)."""
-    n_groups, p = int(evidence.group.max()) + 1, len(predictors)
+    """b without each fold, shape (folds, P), and b from all used tasks, shape (P,)."""
+    fold, p = evidence.fold, len(predictors)
+    n_folds = int(fold.max()) + 1
     if ridge is None:
-        return np.ones((n_groups, p)), np.ones(p)
+        return np.ones((n_folds, p)), np.ones(p)
     best = evidence.average.max(axis=1, keepdims=True)
     weight = np.exp((evidence.average - best) / COMPETITION)
     weight /= weight.sum(axis=1, keepdims=True)
@@ -297,14 +303,14 @@ def _coefficients(
     deviation = np.stack([evidence.deviation(name) for name in predictors], axis=-1)
     deviation = deviation - (weight[..., None] * deviation).sum(axis=1, keepdims=True)
     deviation = deviation * evidence.used[:, None, None]
-    gram, moment = np.zeros((n_groups, p, p)), np.zeros((n_groups, p))
-    np.add.at(gram, evidence.group, np.einsum("dm,dmp,dmq->dpq", weight, deviation, deviation))
-    np.add.at(moment, evidence.group, np.einsum("dm,dmp,dm->dp", weight, deviation, residual))
+    gram, moment = np.zeros((n_folds, p, p)), np.zeros((n_folds, p))
+    np.add.at(gram, fold, np.einsum("dm,dmp,dmq->dpq", weight, deviation, deviation))
+    np.add.at(moment, fold, np.einsum("dm,dmp,dm->dp", weight, deviation, residual))
     all_gram, all_moment = gram.sum(axis=0), moment.sum(axis=0)
-    per_group = [
-        _nonnegative(all_gram - gram[g], all_moment - moment[g], ridge) for g in range(n_groups)
+    per_fold = [
+        _nonnegative(all_gram - gram[f], all_moment - moment[f], ridge) for f in range(n_folds)
     ]
-    return np.array(per_group), _nonnegative(all_gram, all_moment, ridge)
+    return np.array(per_fold), _nonnegative(all_gram, all_moment, ridge)
 
 
 def _nonnegative(gram: Floats, moment: Floats, ridge: float) -> Floats:

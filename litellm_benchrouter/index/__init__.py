@@ -63,34 +63,15 @@ def build_index(
     seed: int,
     progress: Callable[[int], None],
 ) -> tuple[Graph, dict[str, float | str]]:
-    """Build a graph, and raise its `ef` until it finds what exact search finds.
+    """Build a graph for searches of k, and raise its `ef` until it finds what exact search finds.
 
     Recall is measured with a tenth of the rows, at most 1,000, while the graph does not hold them
     yet: like requests, they are real prompts that it has not seen. Queries made from rows that it
-    holds are easier to answer than any request.
+    holds are easier to answer than any request. Where no `ef` reaches `min_recall`, ArtifactError.
 
-    Parameters
-    ----------
-    embeddings : ndarray of float32, shape (n, d)
-        Rows of unit length.
-    config : IndexConfig
-    k : int
-        How many neighbours a search is for.
-    seed : int
-    progress : callable
-        Called with the number of rows added since the last call.
-
-    Returns
-    -------
-    Graph
-    dict of str to float or str
-        `engine`, `recall`, `recall_at` (k) and `ef`; with faiss also how the graph keeps vectors
-        (`codes`), and what puts its candidates in order (`vectors`).
-
-    Raises
-    ------
-    ArtifactError
-        If no `ef` reaches `config.min_recall`.
+    Returns the graph with its `engine`, `recall`, `recall_at` (k) and `ef`; with faiss also how the
+    graph keeps vectors (`codes`), and what puts its candidates in order (`vectors`). `progress`
+    takes the number of rows added since its last call.
     """
     n = len(embeddings)
     order = np.random.default_rng(seed).permutation(n)
@@ -123,18 +104,8 @@ def open_index(
 ) -> Index:
     """Open the index of a version whose files have been verified.
 
-    Parameters
-    ----------
-    folder : Path
-    ef : int
-    embeddings : ndarray of float32 or float16, shape (n, d)
-    rows : ndarray of int32, shape (n,), or None
-        What `index_rows.npy` holds; None where the index is one of hnswlib.
-
-    Raises
-    ------
-    ArtifactError
-        If its files are not an index of as many rows of the same dimension.
+    `rows` is what `index_rows.npy` holds, shape (n,), or None for one of hnswlib. Raises
+    ArtifactError where the files are not an index of as many rows of the same dimension.
     """
     if rows is None:
         from litellm_benchrouter.index.hnsw import HnswIndex

@@ -34,15 +34,9 @@ _BLOCK_ENTRIES = 4_000_000  # numbers gathered at once to put candidates in orde
 class FaissIndex:
     """A hierarchical navigable small world graph (faiss), searched approximately.
 
-    Parameters
-    ----------
-    graph : faiss.IndexHNSWSQ
-    rows : ndarray of int32, shape (n,)
-        The row of each node: nodes are numbered in the order in which they were added.
-    embeddings : ndarray of float32 or float16, shape (n, d)
-        Unit-length rows, which put the candidates in order.
-    ef : int
-        Size of the candidate list in a search; the manifest says it.
+    Nodes are numbered in the order in which they were added: `rows`, shape (n,), has the row of
+    each. The embeddings, shape (n, d), of unit length, put the candidates in order; `ef` is how
+    many there are, and the manifest keeps it.
     """
 
     vectors: ClassVar[type] = np.float16
@@ -71,17 +65,7 @@ class FaissIndex:
         config: IndexConfig,
         codes: str,
     ) -> FaissIndex:
-        """Return a graph without rows, whose codes have the ranges of some of the embeddings.
-
-        Parameters
-        ----------
-        embeddings : ndarray, shape (n, d)
-        rows : ndarray of int
-            Those that may be looked at.
-        config : IndexConfig
-        codes : str
-            Of `CODES`.
-        """
+        """Return a graph without rows; its codes have the ranges of those that may be seen."""
         dimension = embeddings.shape[1]
         graph = faiss.IndexHNSWSQ(dimension, CODES[codes], config.m, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction = config.ef_construction
@@ -124,13 +108,7 @@ class FaissIndex:
         *,
         ef: int,
     ) -> FaissIndex:
-        """Map a graph whose SHA-256 has been verified: faiss trusts what it reads.
-
-        Raises
-        ------
-        ArtifactError
-            If it is not a graph of as many rows of the same dimension.
-        """
+        """Map a graph whose SHA-256 has been verified: faiss trusts what it reads."""
         path = folder / FILE
         try:
             graph = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)

@@ -24,12 +24,8 @@ _BATCH = 1_000  # rows added between two steps of the progress bar
 class HnswIndex:
     """A hierarchical navigable small world graph (hnswlib), searched approximately.
 
-    Parameters
-    ----------
-    graph : hnswlib.Index
-    ef : int
-        Size of the candidate list in a search: more is slower and closer to exact. hnswlib does
-        not store it with the graph; the manifest does.
+    `ef` is the size of the candidate list in a search: more is slower and closer to exact. hnswlib
+    does not store it with the graph; the manifest does.
     """
 
     vectors: ClassVar[type] = np.float32
@@ -89,13 +85,7 @@ class HnswIndex:
 
     @classmethod
     def load(cls, folder: Path, embeddings: NDArray[np.float32], *, ef: int) -> HnswIndex:
-        """Load a graph whose SHA-256 has been verified: hnswlib trusts what it reads.
-
-        Raises
-        ------
-        ArtifactError
-            If it is not a graph of as many rows of the same dimension.
-        """
+        """Load a graph whose SHA-256 has been verified: hnswlib trusts what it reads."""
         import hnswlib
 
         path, (n, dimension) = folder / FILE, embeddings.shape

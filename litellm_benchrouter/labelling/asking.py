@@ -28,18 +28,9 @@ LIMIT, INTERRUPTED, JUDGE = "limit", "interrupted", "judge"
 class Asking:
     """One run over the jobs.
 
-    Attributes
-    ----------
-    answered, failed : Counter of str
-        By model.
-    spent : dict of str to float
-        USD by model, the judge's under its own name.
-    given_up : dict of str to str
-        Models that are asked no more, and why.
-    cut : Counter of str
-        Answers that ended at --max-tokens, by model.
-    stopped : str or None
-        Why the run ended early: "limit", "interrupted" or "judge".
+    Counts are by model, `spent` in USD with the judge's under its own name. `given_up` says why a
+    model is asked no more, `cut` counts answers that ended at --max-tokens, and `stopped` says why
+    the run ended early: "limit", "interrupted" or "judge".
     """
 
     def __init__(

@@ -34,23 +34,13 @@ ANSWER, FAILURE, SCORE, GIVEN = "answer", "failure", "score", "given"
 
 @dataclass
 class Cell:
-    """The answer and score of one model on one prompt.
-
-    Attributes
-    ----------
-    metric : str or None
-        What the score was made by; None for a label that was given.
-    completion_tokens : int or None
-        Of the answer.
-    error : str or None
-        Why there is no answer, or no score.
-    """
+    """The answer and score of one model on one prompt."""
 
     score: float | None = None
-    metric: str | None = None
+    metric: str | None = None  # what the score was made by; None for a label that was given
     answer: str | None = None
-    completion_tokens: int | None = None
-    error: str | None = None
+    completion_tokens: int | None = None  # of the answer
+    error: str | None = None  # why there is no answer, or no score
 
     @property
     def is_unscored(self) -> bool:
@@ -61,19 +51,9 @@ class Cell:
 class Journal:
     """The lines of one file, and what they come to.
 
-    Parameters
-    ----------
-    aliases : mapping of str to str, optional
-        Other name of a model -> canonical name.
-
-    Attributes
-    ----------
-    cells : dict of (str, str) to Cell
-        By the prompt's SHA-256 and the model.
-    paid_usd : dict of str to float
-        By model, over all lines; a judge's part counts for the model that was judged.
-    mended : int
-        Bytes of a line that a killed run left unfinished; they are cut off before the next one.
+    `cells` are by the prompt's SHA-256 and the model's canonical name; `paid_usd` is by model over
+    all lines, a judge's part with the model that was judged; `mended` counts the bytes of a line
+    that a killed run left unfinished, which are cut off before the next one.
     """
 
     def __init__(self, path: Path, aliases: Mapping[str, str] | None = None) -> None:
@@ -85,13 +65,7 @@ class Journal:
         self._read()
 
     def append(self, *lines: Mapping[str, Any]) -> None:
-        """Write lines to the disk before anything else happens, all or none.
-
-        Raises
-        ------
-        LabellingError
-            If the disk does not take them.
-        """
+        """Write lines to the disk before anything else happens, all or none."""
         if not lines:
             return
         if self._descriptor is None:
@@ -164,14 +138,9 @@ class Journal:
 def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Journal]:
     """Hold the journal's lock and open it for writing.
 
-    Raises
-    ------
-    ConfigError
-        If the file is of a kind that cannot be added to.
-    LabellingError
-        If another run writes to it, or it cannot be written.
-    SourceError
-        If it holds a line that is no label.
+    Raises ConfigError where the file is of a kind that cannot be added to, LabellingError where
+    another run writes to it or it cannot be written, SourceError where it holds a line that is no
+    label.
     """
     if path.suffix.lower() not in JSON_LINES:
         raise ConfigError(
@@ -208,20 +177,12 @@ def _checked(text: bytes, place: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Imported:
-    """The counts of an import.
-
-    Attributes
-    ----------
-    added, replaced, known : int
-        New labels, labels that differ from what the journal had, and labels that it had already.
-    strangers : int
-        Rows whose prompt is none of the task's inputs; they are left out.
-    """
+    """The counts of an import."""
 
     added: int
-    replaced: int
-    known: int
-    strangers: int
+    replaced: int  # labels that differ from those that the journal had
+    known: int  # labels that it had already
+    strangers: int  # rows whose prompt is none of the task's inputs; they are left out
 
 
 def import_labels(
@@ -233,19 +194,8 @@ def import_labels(
 ) -> Imported:
     """Add a file's labels to the journal; what it has already is not added again.
 
-    Parameters
-    ----------
-    path : Path
-        JSONL, CSV or Parquet with `prompt` or `prompt_sha256`, `model` and `score`.
-    inputs : collection of str
-        Keys of the task's inputs.
-    models : set of str
-        Canonical names of the models that are known.
-
-    Raises
-    ------
-    SourceError
-        If a row is wrong, or none is of the task's inputs; nothing has been added then.
+    The file is JSONL, CSV or Parquet with `prompt` or `prompt_sha256`, `model` and `score`. Raises
+    SourceError where a row is wrong, or none is of the task's inputs; nothing has been added then.
     """
     labels: dict[tuple[str, str], tuple[float, int]] = {}
     strangers = 0

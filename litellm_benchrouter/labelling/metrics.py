@@ -88,32 +88,17 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric by its name.
+    """A metric by its name."""
 
-    Attributes
-    ----------
-    name : str
-        As given and as the journal has it.
-    score : callable or None
-        (answer, reference) -> score in [0, 1]; None where a judge has to be asked.
-    judge : str or None
-        The judge's model.
-    """
-
-    name: str
+    name: str  # as given and as the journal has it
     needs_reference: bool = True
+    # (answer, reference) -> score in [0, 1]; None where a judge has to be asked
     score: Callable[[str, Any], float] | None = None
-    judge: str | None = None
+    judge: str | None = None  # the judge's model
 
 
 def parse_metric(name: str, where: str) -> Metric:
-    """Return the metric of a name.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such metric, or its pattern is wrong; `where` says who named it.
-    """
+    """Return the metric of a name; the ConfigError of one that does not exist says `where`."""
     kind, _, argument = name.strip().partition(":")
     simple = _SIMPLE.get(kind)
     if simple is not None and not argument:
@@ -279,11 +264,6 @@ def judge_messages(question: object, reference: object, answer: str) -> list[dic
     """Return what the judge is sent: fixed instructions, and the material as JSON.
 
     That way nothing in an answer can pass for instructions by ending the place it stands in.
-
-    Parameters
-    ----------
-    question : object
-        A text, or the messages of a conversation.
     """
     material = {"question": question, "reference": reference, "answer": answer}
     return [
@@ -293,13 +273,7 @@ def judge_messages(question: object, reference: object, answer: str) -> list[dic
 
 
 def read_verdict(text: str) -> tuple[float, str]:
-    """Return the score, 1 or 0, and the reason.
-
-    Raises
-    ------
-    ValueError
-        If the reply is not the object that was asked for.
-    """
+    """Return the score, 1 or 0, and the reason; raise ValueError for any other reply."""
     verdict = json_in(text)
     if not isinstance(verdict, dict) or not isinstance(verdict.get("correct"), bool):
         raise ValueError('no {"correct": true or false}')

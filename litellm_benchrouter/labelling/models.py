@@ -28,15 +28,7 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class AskedModel:
-    """A model that can be asked, and its replicas.
-
-    Attributes
-    ----------
-    name : str
-        Canonical.
-    deployments : sequence of dict
-        Entries of `model_list`.
-    """
+    """A model that can be asked, by its canonical name, and its entries of `model_list`."""
 
     name: str
     deployments: Sequence[dict[str, Any]]
@@ -50,13 +42,7 @@ class AskedModel:
 
 
 def read_proxy(path: Path) -> Proxy:
-    """Read the proxy's YAML; its deployments are those that answer text.
-
-    Raises
-    ------
-    ConfigError
-        If a file cannot be read.
-    """
+    """Read the proxy's YAML; its deployments are those that answer text."""
     proxy = upstream.read_proxy(path)
     modes = [(entry.get("model_info") or {}).get("mode") for entry in proxy.deployments]
     answer_text = [
@@ -76,20 +62,10 @@ def models_named(config: BenchRouterConfig, proxy: Proxy) -> set[str]:
 def find_candidates(
     config: BenchRouterConfig, proxy: Proxy, known: set[str], wanted: Sequence[str] | None
 ) -> list[AskedModel]:
-    """Find the deployments of the models to ask.
+    """Find the deployments of the models to ask; raise ConfigError where one has none.
 
-    Parameters
-    ----------
-    known : set of str
-        The benchmark's models.
-    wanted : sequence of str or None
-        What `--models` names; None for all that the benchmark knows. A model that is named may be
-        one that no benchmark has yet.
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or one of those wanted has no deployment.
+    `wanted` is what `--models` names, also a model that no benchmark has yet; None for all of the
+    benchmark's.
     """
     names = ModelNames(config.aliases, frozenset(known | models_named(config, proxy)))
     entries_of: dict[str, list[dict[str, Any]]] = {}
@@ -117,13 +93,7 @@ def find_candidates(
 
 
 def find_judge(config: BenchRouterConfig, proxy: Proxy, name: str) -> AskedModel:
-    """Find the deployments of a judge: a model's name, a group's, or that of a litellm model.
-
-    Raises
-    ------
-    ConfigError
-        If there is none.
-    """
+    """Find the deployments of a judge: a model's name, a group's, or that of a litellm model."""
     names = ModelNames(config.aliases, frozenset({config.aliases.get(name, name)}))
     for is_it in (
         lambda entry: names.of(entry) is not None,
@@ -154,21 +124,11 @@ class Price:
 
 @dataclass(frozen=True)
 class CallOptions:
-    """The options of a call.
+    """The options of a call."""
 
-    Attributes
-    ----------
-    max_tokens : int
-        Longest answer.
-    temperature : float or None
-        None for the provider's own.
-    timeout : float
-        Seconds.
-    """
-
-    max_tokens: int
-    temperature: float | None = None
-    timeout: float = 120.0
+    max_tokens: int  # of the answer
+    temperature: float | None = None  # None for the provider's own
+    timeout: float = 120.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -186,10 +146,7 @@ class Reply:
 class Provider:
     """A LiteLLM router in which every model is a group of its own.
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-        Has prices of models that LiteLLM has none of.
+    The configuration has prices of models that LiteLLM has none of.
     """
 
     def __init__(
@@ -239,13 +196,7 @@ class Provider:
     async def ask(
         self, model: str, messages: Sequence[dict[str, Any]], options: CallOptions
     ) -> Reply:
-        """Ask once.
-
-        Raises
-        ------
-        CallError
-            If there is no answer.
-        """
+        """Ask once; raise CallError where there is no answer."""
         start = time.perf_counter()
         sent = {} if options.temperature is None else {"temperature": options.temperature}
         try:

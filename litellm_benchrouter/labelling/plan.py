@@ -23,10 +23,7 @@ MARGIN = 1.25
 class Job:
     """One model on one input: to be asked, or an answer to be graded that is there already.
 
-    Attributes
-    ----------
-    most_usd, judge_most_usd : float
-        What the call can cost at the most, 0 where no price is known.
+    The most that its calls can cost is 0 where no price is known.
     """
 
     question: Question
@@ -102,12 +99,7 @@ def make_plan(
 ) -> Plan:
     """Find what is missing, and estimate what it costs.
 
-    Parameters
-    ----------
-    judge : str or None
-        Under which name the provider has the judge.
-    ask : bool
-        False to grade only what is answered.
+    `judge` is the provider's name of the judge; without `ask` only what is answered is graded.
     """
     length_of = _answer_lengths(journal)
     lines = {model: Line(model, provider.price(model)) for model in models if ask}
@@ -166,12 +158,9 @@ class Budget:
         self._settled = asyncio.Condition()
 
     async def reserve(self, most_usd: float) -> bool:
-        """Set aside what a call can cost at the most; wait where calls in flight decide it.
+        """Set aside what a call can cost at the most; False where that would go above the limit.
 
-        Returns
-        -------
-        bool
-            False if it would go above the limit.
+        Waits where calls in flight decide it.
         """
         async with self._settled:
             while self.limit_usd is not None:

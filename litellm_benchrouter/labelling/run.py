@@ -32,21 +32,11 @@ from litellm_benchrouter.upstream import Proxy
 
 @dataclass(frozen=True)
 class AskOptions:
-    """The options of a run.
+    """The options of a run."""
 
-    Attributes
-    ----------
-    n : int
-        Inputs that are to have labels, those of earlier runs included.
-    models : sequence of str or None
-        Whom to ask; None for every deployment that the benchmark knows.
-    rescore : bool
-        Score the stored answers again, and ask no candidate.
-    """
-
-    n: int
-    models: Sequence[str] | None
-    rescore: bool
+    n: int  # inputs that are to have labels, those of earlier runs included
+    models: Sequence[str] | None  # None for every deployment that the benchmark knows
+    rescore: bool  # score the stored answers again, and ask no candidate
     concurrency: int
     retries: int
     call: CallOptions
@@ -55,34 +45,21 @@ class AskOptions:
 
 @dataclass
 class Run:
-    """A run that is planned, and then done.
-
-    Attributes
-    ----------
-    questions : list of Question
-        Those that can be scored.
-    provider : Provider or None
-        None where nobody has to be asked.
-    models : list of str
-        Candidates; of `rescore` those with answers.
-    unusable : dict of str to str
-        Candidates that cannot be asked, and why.
-    rescored : int
-        Answers that got another score without asking anybody.
-    """
+    """A run that is planned, and then done."""
 
     task: LabelTask
     metric: Metric
-    questions: list[Question]
+    questions: list[Question]  # those that can be scored
     chosen: list[Question]
     journal: Journal
     plan: Plan
-    provider: Provider | None
+    provider: Provider | None  # None where nobody has to be asked
     judge: str | None
     options: AskOptions
-    models: list[str]
+    models: list[str]  # candidates; of `rescore` those with answers
+    # candidates that cannot be asked, and why
     unusable: dict[str, str] = field(default_factory=dict)
-    rescored: int = 0
+    rescored: int = 0  # answers that got another score without asking anybody
 
 
 def plan_run(
@@ -95,12 +72,8 @@ def plan_run(
 ) -> Run:
     """Find out whom to ask what, and what that costs; nothing is asked yet.
 
-    Raises
-    ------
-    ConfigError
-        If there is nothing to ask, nobody to ask, or no price where a limit needs one.
-    LabellingError
-        If no candidate can be asked.
+    Raises ConfigError where there is nothing to ask, nobody to ask, or no price where a limit needs
+    one, and LabellingError where no candidate can be asked.
     """
     questions = answerable(task, metric)
     judge = find_judge(config, proxy, metric.judge) if metric.judge else None
@@ -150,17 +123,9 @@ def plan_run(
 
 
 async def do_run(run: Run, stages: Silent, say: Callable[[str], None]) -> Asking | None:
-    """Score what is stored, and ask what is missing.
+    """Score what is stored, and ask what is missing; None where nobody had to be asked.
 
-    Parameters
-    ----------
-    say : callable
-        Tells whoever interrupts the run what happens then.
-
-    Returns
-    -------
-    Asking or None
-        None where nobody had to be asked.
+    `say` tells whoever interrupts the run what happens then.
     """
     if run.judge is None:
         run.rescored = _score_stored(run)
@@ -182,12 +147,9 @@ async def do_run(run: Run, stages: Silent, say: Callable[[str], None]) -> Asking
 
 
 def summary(run: Run, asking: Asking | None) -> dict[str, Any]:
-    """Say what the journal holds now, and what this run did.
+    """Say what the journal holds now and what this run did, in values that JSON can hold.
 
-    Returns
-    -------
-    dict
-        Values that JSON can hold; `mean_score` is None where a model has no label.
+    `mean_score` is None where a model has no label.
     """
     keys = {question.key for question in run.task.questions}
     cells = {cell: known for cell, known in run.journal.cells.items() if cell[0] in keys}

@@ -36,24 +36,12 @@ from litellm_benchrouter.upstream import Proxy
 
 @dataclass(frozen=True)
 class Question:
-    """One input.
+    """One input."""
 
-    Attributes
-    ----------
-    prompt : str
-        The text that the router routes by: of a conversation, the last user turn.
-    messages : tuple of dict
-        What is sent.
-    reference : object
-        A text, a list of texts of which any will do, or another JSON value; None where unknown.
-    place : str
-        Where it was read, for messages to the user.
-    """
-
-    prompt: str
-    messages: tuple[dict[str, Any], ...]
-    reference: Any
-    place: str
+    prompt: str  # the text that the router routes by: of a conversation, the last user turn
+    messages: tuple[dict[str, Any], ...]  # what is sent
+    reference: Any  # a text, a list of which any will do, or another JSON value; None where unknown
+    place: str  # where it was read, for messages to the user
 
     @property
     def key(self) -> str:
@@ -69,18 +57,9 @@ class Question:
 def read_questions(path: Path, where: str) -> list[Question]:
     """Read a task's inputs, equal ones once.
 
-    Parameters
-    ----------
-    path : Path
-        JSONL with `prompt` or `messages`, and `reference`; or text with one input a line, which
-        then has no reference.
-    where : str
-        The option or key that names the file.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be used, or two lines contradict each other.
+    JSONL has `prompt` or `messages`, and `reference`; of a text every line is an input without a
+    reference. `where` is the option or key that names the file. Raises ConfigError where the file
+    cannot be used, or two lines contradict each other.
     """
     questions: dict[str, Question] = {}
     for entry in read_entries(path, where):
@@ -112,38 +91,21 @@ def _question(entry: Entry) -> Question:
 
 @dataclass(frozen=True)
 class LabelTask:
-    """A task with its inputs.
-
-    Attributes
-    ----------
-    path : Path
-        The journal.
-    inputs : Path
-        Where the questions were read.
-    is_configured : bool
-        Whether a build knows the task.
-    """
+    """A task with its inputs."""
 
     name: str
     questions: Sequence[Question]
-    path: Path
-    inputs: Path
-    is_configured: bool
+    path: Path  # the journal
+    inputs: Path  # where the questions were read
+    is_configured: bool  # whether a build knows the task
     warnings: list[str] = field(default_factory=list)
 
 
 def open_task(config: BenchRouterConfig, name: str, inputs: Path | None) -> LabelTask:
     """Read a task of the configuration, or a new one.
 
-    Parameters
-    ----------
-    inputs : Path or None
-        In place of the configured inputs, which may lack references.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such task and no inputs, or these cannot be used.
+    `inputs` stand in place of the configured ones, which may lack references. Raises ConfigError
+    where there is neither, or they cannot be used.
     """
     configured = config.tasks.get(name)
     if configured is None and inputs is None:
@@ -173,13 +135,7 @@ def open_task(config: BenchRouterConfig, name: str, inputs: Path | None) -> Labe
 
 
 def metric_of(config: BenchRouterConfig, task: str, given: str | None) -> Metric:
-    """Return the metric of `--metric`, or of the configuration.
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or it is wrong.
-    """
+    """Return the metric of `--metric`, or of the configuration."""
     configured = config.tasks[task].metric if task in config.tasks else None
     if given is None and configured is None:
         raise ConfigError(
@@ -192,13 +148,7 @@ def metric_of(config: BenchRouterConfig, task: str, given: str | None) -> Metric
 
 
 def answerable(task: LabelTask, metric: Metric) -> list[Question]:
-    """Return the inputs that the metric can score.
-
-    Raises
-    ------
-    ConfigError
-        If it needs references and no input has one.
-    """
+    """Return the inputs that the metric can score; raise ConfigError where there is none."""
     if not metric.needs_reference:
         return list(task.questions)
     usable = [question for question in task.questions if question.reference is not None]
@@ -237,22 +187,12 @@ def select_inputs(
     task: str,
     seed: int,
 ) -> list[Question]:
-    """Choose n inputs: those begun before, then ten herded, then at random.
+    """Choose n inputs in all: those begun before, then ten herded, then at random.
 
-    Parameters
-    ----------
-    n : int
-        How many in all.
-    asked : collection of str
-        Keys of inputs that some model was asked. All of them are chosen, whatever n: models are
-        compared on the same inputs.
-    given : collection of str
-        Keys of inputs with labels made elsewhere; they are chosen before others.
-    vectors : callable
-        Gives the inputs' vectors, shape (len(questions), d); called only where it matters. Without
-        vectors all are drawn at random.
-    task : str
-        Draws another order for each task.
+    All that some model was asked are chosen, whatever n, as models are compared on the same inputs;
+    then those with labels made elsewhere (`given`). `vectors` gives the inputs' vectors, shape
+    (len(questions), d), and is called only where it matters; without vectors all are drawn at
+    random, each task in an order of its own.
     """
     every = range(len(questions))
     first = [i for i in every if questions[i].key in asked]

@@ -23,14 +23,15 @@ from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.views import Table, breakable, moment
 from litellm_benchrouter.views.decision import Answer, answer
-from litellm_benchrouter.views.history import describe_versions, versions_table
 from litellm_benchrouter.views.verdict import verdict_view
 from litellm_benchrouter.views.version import (
     best_on_average,
     candidates_table,
+    describe_versions,
     facts,
     models_table,
     tasks_table,
+    versions_table,
 )
 
 _MOST_FIELDS = 5_000  # a benchmark may have hundreds of models, and each is a field
@@ -40,24 +41,12 @@ _RETRY_SECONDS = 10.0  # a network volume may be back
 
 @dataclass(frozen=True)
 class Question:
-    """A filled-in form.
-
-    Attributes
-    ----------
-    prompt : str
-        May be empty.
-    task : str
-        Name of the task; may be empty.
-    models : tuple of str
-        The models that were ticked, whether the benchmark knows them or not.
-    policy : str
-        As it was typed; empty for the configuration's.
-    """
+    """A filled-in form."""
 
     prompt: str = ""
     task: str = ""
-    models: tuple[str, ...] = ()
-    policy: str = ""
+    models: tuple[str, ...] = ()  # those that were ticked, whether the benchmark knows them or not
+    policy: str = ""  # as it was typed; empty for the configuration's
 
     @property
     def empty(self) -> bool:
@@ -72,10 +61,7 @@ class Question:
 def parse_form(body: bytes) -> Question:
     """Read a form as browsers encode it; what is not UTF-8 becomes U+FFFD.
 
-    Raises
-    ------
-    ValueError
-        If it has more fields than any form of ours.
+    Raises ValueError where it has more fields than any form of ours.
     """
     fields = parse_qsl(
         body.decode("utf-8", errors="replace"),
@@ -94,20 +80,7 @@ def parse_form(body: bytes) -> Question:
 
 
 def ask(router: BenchRouter, question: Question, policy: Policy) -> Explanation:
-    """Decide as the proxy does.
-
-    Parameters
-    ----------
-    router : BenchRouter
-    question : Question
-    policy : Policy
-        What counts where the question names none.
-
-    Raises
-    ------
-    ConfigError
-        If the question names a policy that does not exist.
-    """
+    """Decide as the proxy does, by the given policy where the question names none."""
     if question.policy:
         try:
             policy = Policy.parse(question.policy)
@@ -123,28 +96,16 @@ def ask(router: BenchRouter, question: Question, policy: Policy) -> Explanation:
 
 @dataclass(frozen=True)
 class OpenVersion:
-    """The version to show.
+    """The version to show."""
 
-    Attributes
-    ----------
-    router : BenchRouter or None
-        Of the version that could be opened last; None before the first.
-    problem : str or None
-        Why it is not the one that CURRENT names.
-    """
-
-    router: BenchRouter | None
-    problem: str | None = None
+    router: BenchRouter | None  # of the version that could be opened last; None before the first
+    problem: str | None = None  # why it is not the one that CURRENT names
 
 
 class Current:
     """The version that CURRENT names, opened again when it names another.
 
     One thread loads while the others go on with what was there.
-
-    Parameters
-    ----------
-    store : Store
     """
 
     def __init__(self, store: Store) -> None:
@@ -192,16 +153,7 @@ class Current:
 
 
 class Page:
-    """Everything that the page says; it holds no question beyond its answer.
-
-    Parameters
-    ----------
-    store : Store
-    config_path : Path, optional
-        Named where there is nothing to show yet.
-    policy : Policy
-        What counts where a question names none.
-    """
+    """Everything that the page says; it holds no question beyond its answer."""
 
     def __init__(
         self, store: Store, *, config_path: Path | None = None, policy: Policy = QUALITY

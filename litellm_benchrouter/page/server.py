@@ -49,22 +49,10 @@ _ERRORS = {
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves one page, a thread a request.
+    """Server of one page, a thread a request.
 
-    Parameters
-    ----------
-    page : Page
-    host : str
-        The address to listen on.
-    port : int
-        0 takes a free one.
-    names : collection of str
-        Names besides localhost under which browsers may ask.
-
-    Raises
-    ------
-    OSError
-        If it cannot listen there.
+    Port 0 takes a free one; `names` are those besides localhost under which browsers may ask.
+    Raises OSError where it cannot listen.
     """
 
     daemon_threads = True

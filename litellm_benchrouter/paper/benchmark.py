@@ -176,20 +176,12 @@ def labels(correctness: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def task_accuracy(
-    values: NDArray[np.float32], task: NDArray[np.int32], n_tasks: int
+    values: NDArray[np.floating], task: NDArray[np.int32], n_tasks: int
 ) -> NDArray[np.float64]:
     """Mean of each model on each task over the samples that have a label: S~(m, d).
 
-    Parameters
-    ----------
-    values : ndarray of float32, shape (n, M)
-        Correctness or scores; NaN is missing.
-    task : ndarray of int32, shape (n,)
-
-    Returns
-    -------
-    ndarray of float64, shape (n_tasks, M)
-        NaN where a model has no label in a task.
+    The values are correctness or scores, shape (n, M), NaN where missing, of samples whose tasks
+    are `task`, shape (n,). Returns shape (n_tasks, M): NaN where a model has no label in a task.
     """
     known = ~np.isnan(values)
     total = np.empty((n_tasks, values.shape[1]))
@@ -203,15 +195,7 @@ def task_accuracy(
 def average_accuracy(accuracy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Unweighted mean over tasks of each model's accuracy; its best entry is m* of eq. 6 (BMA).
 
-    Parameters
-    ----------
-    accuracy : ndarray of float64, shape (D, M)
-        As returned by `task_accuracy`; NaN entries are left out of the mean.
-
-    Returns
-    -------
-    ndarray of float64, shape (M,)
-        NaN for a model without any label.
+    From shape (D, M) to (M,); NaN entries are left out, and a model without any label has NaN.
     """
     return mean(accuracy)
 

@@ -23,20 +23,13 @@ _WITHIN_SAMPLES = 5_000  # of a task, up to which all its distances are held at 
 
 @dataclass(frozen=True)
 class Mixed:
-    """What a draw made of the neighbour lists.
+    """What a draw made of L neighbour lists."""
 
-    Attributes
-    ----------
-    distance : ndarray of float64, shape (L,)
-        Mean distance to the kappa nearest (eq. 9), in [0, 2]; NaN for a list without neighbours.
-    votes : ndarray of uint8 or wider, shape (L, M)
-        How many of the k nearest say that the model is right: k g of eq. 7.
-    voters : ndarray of uint8 or wider, shape (L, M) or (L, 1)
-        How many of the k nearest have a label; one column where no label is missing.
-    """
-
+    # mean distance to the kappa nearest (eq. 9), shape (L,), in [0, 2]; NaN without any
     distance: Array
+    # how many of the k nearest say that the model is right: k g of eq. 7, shape (L, M)
     votes: NDArray[Any]
+    # how many of them have a label, shape (L, M); or (L, 1) where no label is missing
     voters: NDArray[Any]
 
 
@@ -46,18 +39,10 @@ class MixedLists:
     A moved sample is its own nearest neighbour: the caller leaves out the lists of those that
     moved.
 
-    Parameters
-    ----------
-    lists : Neighbors
-        Lists outside the task, of shape (L, >= max(k, kappa)).
-    of_row : ndarray of int, shape (L,)
-        The sample of each list, a position in `rows`; a sample may have several lists.
-    rows : ndarray of int, shape (n_d,)
-        The task's samples.
-    embeddings : ndarray of float32, shape (n, d)
-        Rows of unit length.
-    positive, known : ndarray of uint8
-        As returned by `votes_of`.
+    `lists` are outside the task, shape (L, >= max(k, kappa)); `of_row`, shape (L,), is the sample
+    of each as a position in `rows`, shape (n_d,), the task's samples, one of which may have several
+    lists. The embeddings, shape (n, d), have unit length; `positive` and `known` are those of
+    `votes_of`.
     """
 
     def __init__(
@@ -91,13 +76,7 @@ class MixedLists:
         self._voters = _running(known[nearest] * there, narrow)
 
     def draw(self, moved: NDArray[np.intp]) -> Mixed:
-        """Merge some samples of the task into every list.
-
-        Parameters
-        ----------
-        moved : ndarray of int, shape (q,)
-            Positions in `rows`.
-        """
+        """Merge some samples of the task, positions in `rows`, into every list."""
         order, near = _sorted(self._within.to(moved))
         from_moved = self._taken(near, self._far_kappa)
         sums = _running(near[:, : self._kappa], np.float64)
@@ -141,18 +120,10 @@ class MixedLists:
 
 
 def votes_of(correctness: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Split labels into what is right and what is known.
+    """Split labels, shape (n, M), into what is right and what is known.
 
-    Parameters
-    ----------
-    correctness : ndarray of uint8, shape (n, M)
-        255 is missing.
-
-    Returns
-    -------
-    positive : ndarray of uint8, shape (n, M)
-    known : ndarray of uint8, shape (n, M) or (n, 1)
-        One column of ones where no label is missing, which spares counting them.
+    What is known has the shape (n, 1), all ones, where no label is missing, which spares counting
+    them.
     """
     positive, known = correctness == 1, correctness != MISSING
     if known.all():

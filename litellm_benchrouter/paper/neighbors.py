@@ -34,18 +34,10 @@ _CONVERTED = 65_536  # rows of float16 that are float32 at once
 
 @dataclass(frozen=True)
 class Neighbors:
-    """The nearest neighbours of a batch of queries, nearest first.
+    """The nearest neighbours of queries, nearest first, shape (n_queries, n_neighbors)."""
 
-    Attributes
-    ----------
-    index : ndarray of int64, shape (n_queries, n_neighbors)
-        Rows of the searched set; -1 where it holds fewer than `n_neighbors` rows.
-    distance : ndarray of float32, shape (n_queries, n_neighbors)
-        Cosine distance in [0, 2]; infinite where `index` is -1.
-    """
-
-    index: NDArray[np.int64]
-    distance: NDArray[np.float32]
+    index: NDArray[np.int64]  # rows of the searched set; -1 where it holds fewer
+    distance: NDArray[np.float32]  # cosine distance in [0, 2]; infinite where `index` is -1
 
     def first(self, n_neighbors: int) -> Neighbors:
         """Return the nearest `n_neighbors` of the lists."""
@@ -59,13 +51,7 @@ class Neighbors:
         """Return the nearest `n_neighbors` of each list that are not of a group.
 
         Lists that run short are padded with -1: where a group fills a whole list, what is left of
-        it says enough.
-
-        Parameters
-        ----------
-        group : ndarray of int, shape (n,)
-            Of each row of the searched set.
-        excluded : int
+        it says enough. `group` is that of each row of the searched set.
         """
         first = self.first(n_neighbors)
         index, distance = first.index.copy(), first.distance.copy()
@@ -99,21 +85,12 @@ def nearest(
     progress: Callable[[int], None] | None = None,
     each: MapFunction = one_by_one,
 ) -> Neighbors:
-    """Search exactly, in blocks of bounded memory.
+    """Search exactly, in blocks of bounded memory, among unit-length rows phi(x) for x in D.
 
-    Parameters
-    ----------
-    queries : ndarray of float32, shape (n_queries, d)
-        Rows of unit length.
-    base : ndarray of float32 or float16, shape (n, d)
-        Rows of unit length: phi(x) for x in D.
-    excluded : callable, optional
-        Given the numbers of the queries in a block, returns a mask of shape (block, n) that is True
-        where a row of `base` must not be a neighbour: the hold-out D_{-d} of eqs. 8 and 9.
-    progress : callable, optional
-        Called with the number of queries done since the last call.
-    each : MapFunction
-        Searches the blocks; their size does not depend on it, for it decides about last bits.
+    `excluded` is given the numbers of the queries in a block and returns a mask of shape (block, n)
+    that is True where a row of `base` must not be a neighbour: the hold-out D_{-d} of eqs. 8 and 9.
+    `progress` takes the number of queries done since its last call. `each` searches the blocks;
+    their size does not depend on it, for it decides about last bits.
     """
     n_queries, n = len(queries), len(base)
     index = np.full((n_queries, n_neighbors), -1, dtype=np.int64)
@@ -149,18 +126,7 @@ def nearest_outside_task(
 ) -> Neighbors:
     """Neighbours of every sample among the samples of all other tasks: NN(phi(x), k, D_{-d}).
 
-    Parameters
-    ----------
-    embeddings : ndarray of float32, shape (n, d)
-        Rows of unit length.
-    task : ndarray of int32, shape (n,)
-    each : MapFunction
-        As in `nearest`.
-
-    Returns
-    -------
-    Neighbors
-        Of shape (n, n_neighbors).
+    The embeddings, shape (n, d), have unit length; `each` is as in `nearest`.
     """
     return nearest(
         embeddings,
@@ -207,23 +173,8 @@ def without_tasks(
     """Leave one more task out of lists that `nearest_outside_task` made.
 
     The longer lists at hand answer almost every query; those that come out too short are searched
-    again, so the answer is exact.
-
-    Parameters
-    ----------
-    neighbors : Neighbors
-        The lists of all samples, longer than `n_neighbors`.
-    embeddings, task
-        What the lists were made from.
-    rows : ndarray of int, shape (q,)
-        The samples whose lists are wanted.
-    left_out : ndarray of int32, shape (q,)
-        The further task that each of them leaves out.
-
-    Returns
-    -------
-    Neighbors
-        Of shape (q, n_neighbors).
+    again, so the answer is exact. `rows`, shape (q,), are the samples whose lists are wanted,
+    `left_out` the further task that each of them leaves out.
     """
     index, distance = neighbors.index[rows], neighbors.distance[rows].copy()
     gone = (task[index] == left_out[:, None]) | (index < 0)
@@ -265,10 +216,7 @@ class Index(Protocol):
     def search(self, queries: NDArray[np.float32], n_neighbors: int) -> Neighbors:
         """Return the neighbours of unit-length queries of shape (n_queries, d), nearest first.
 
-        Raises
-        ------
-        RuntimeError
-            If a graph does not connect so many rows.
+        Raises RuntimeError where a graph does not connect so many rows.
         """
         ...
 

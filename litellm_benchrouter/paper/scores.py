@@ -25,17 +25,9 @@ def correctness_predictor(
 ) -> Array:
     """g_m(x): the mean correctness of model m over the neighbours of x (eq. 7).
 
-    Parameters
-    ----------
-    correctness : ndarray, shape (n, M)
-        uint8 labels with 255 for missing, or float32 scores with NaN for missing (appendix D).
-    neighbors : Neighbors
-        NN(phi(x), k, D), of shape (n_queries, k).
-
-    Returns
-    -------
-    ndarray of float64, shape (n_queries, M)
-        In [0, 1] for labels. NaN where none of the neighbours has a label.
+    Correctness, shape (n, M), has uint8 labels with 255 for missing, or float32 scores with NaN for
+    missing (appendix D). Returns shape (n_queries, M), in [0, 1] for labels: NaN where none of the
+    neighbours has a label.
     """
     value = correctness[neighbors.index]  # (n_queries, k, M); row -1 is masked out next
     known = value != MISSING if correctness.dtype == np.uint8 else ~np.isnan(value)
@@ -53,14 +45,7 @@ def predict(g: Array, t: float = 0.5) -> Array:
 def s1(g: Array) -> Array:
     """S1(m, d'): the mean of g over the inputs of the task (eq. 1).
 
-    Parameters
-    ----------
-    g : ndarray of float64, shape (n_inputs, M)
-
-    Returns
-    -------
-    ndarray of float64, shape (M,)
-        NaN for a model that has no label near any of the inputs.
+    From shape (n_inputs, M) to (M,): NaN for a model that has no label near any of the inputs.
     """
     return mean(g)
 
@@ -73,27 +58,16 @@ def s2(g: Array, t: float = 0.5) -> Array:
 def s3(s2_score: Array, p: Array) -> Array:
     """S3(m, d'): S2 under the confidence model, S2 p + (1 - S2)(1 - p) (eq. 5).
 
-    Parameters
-    ----------
-    s2_score : ndarray of float64, shape (M,)
-    p : ndarray of float64, shape (M,)
-        p(d', m): the probability that the prediction is right on the task (eq. 3).
+    p(d', m), shape (M,), is the probability that the prediction is right on the task (eq. 3).
     """
     return s2_score * p + (1.0 - s2_score) * (1.0 - p)
 
 
 def predictor_accuracy(g: Array, correctness: NDArray[np.uint8], t: float = 0.5) -> Array:
-    """p(d, m): how often the prediction I(g_m(x) > t) is right (eq. 3).
+    """p(d, m), shape (M,): how often the prediction I(g_m(x) > t) is right (eq. 3).
 
-    Parameters
-    ----------
-    g : ndarray of float64, shape (n_inputs, M)
-    correctness : ndarray of uint8, shape (n_inputs, M)
-        Missing labels and undefined predictions are left out.
-
-    Returns
-    -------
-    ndarray of float64, shape (M,)
+    g and correctness have the shape (n_inputs, M); missing labels and undefined predictions are
+    left out.
     """
     known = (correctness != MISSING) & ~np.isnan(g)
     right = np.where(known, (g > t) == (correctness == 1), np.nan)
@@ -108,19 +82,9 @@ def rank(
 ) -> NDArray[np.intp]:
     """Order models by score; ties go to the best on average, then the cheaper, then the name.
 
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (M,)
-        NaN ranks last.
-    average : ndarray of float64, shape (M,)
-        Mean accuracy over the benchmark's tasks.
-    cost_ranks : sequence of (int, float), length M
-        As `benchmark.cost_ranks` returns them.
-
-    Returns
-    -------
-    ndarray of int, shape (M,)
-        Positions of the models, best first. The order of the columns never matters.
+    A score that is NaN ranks last; `average` is the mean accuracy over the benchmark's tasks, and
+    `cost_ranks` are those of `benchmark.cost_ranks`. Returns the models' positions, best first; the
+    order of the columns never matters.
     """
 
     return rank_with(scores, preference(average, cost_ranks, names))
@@ -146,17 +110,9 @@ def rank_with(scores: Array, preferred: NDArray[np.intp]) -> NDArray[np.intp]:
 def probability_better(n_inputs: int, s2_a: float, p_a: float, s2_b: float, p_b: float) -> float:
     """P(S~(a, d') > S~(b, d')) under the confidence model (eqs. 4 and 6), exactly.
 
-    Given eq. 4, the number of inputs that a model answers correctly is the sum of two binomials:
-    n S2 trials with probability p and n (1 - S2) trials with probability 1 - p. Their
-    distributions are convolved; nothing is sampled. The two models are taken as independent, as
-    in the paper.
-
-    Parameters
-    ----------
-    s2_a, s2_b : float
-        S2 of the two models.
-    p_a, p_b : float
-        p(d', m) of the two models.
+    Given eq. 4, the number of inputs that a model answers correctly is the sum of two binomials: n
+    S2 trials with probability p and n (1 - S2) trials with probability 1 - p. Their distributions
+    are convolved; nothing is sampled. The two models are taken as independent, as in the paper.
     """
     first_a, mass_a = _correct_answers(n_inputs, s2_a, p_a)
     first_b, mass_b = _correct_answers(n_inputs, s2_b, p_b)
@@ -196,51 +152,31 @@ def _binomial(n: int, p: float) -> tuple[int, Array]:
 
 @dataclass(frozen=True)
 class TaskScores:
-    """What the builder knows of a task: all that eqs. 5 and 6 need, for all models.
-
-    Attributes
-    ----------
-    u : float
-        Distance of the task from the benchmark, u(d') (eq. 8), in [0, 2].
-    s1, s2, s3, p : ndarray of float64, shape (M,)
-        Eqs. 1, 2, 5 and 10.
-    """
+    """What the builder knows of a task: all that eqs. 5 and 6 need, for all M models."""
 
     n_inputs: int
-    u: float
-    s1: Array
-    s2: Array
-    s3: Array
-    p: Array
+    u: float  # distance of the task from the benchmark, u(d') (eq. 8), in [0, 2]
+    s1: Array  # eq. 1, shape (M,)
+    s2: Array  # eq. 2
+    s3: Array  # eq. 5
+    p: Array  # eq. 10
 
 
 @dataclass(frozen=True)
 class TaskChoice:
-    """The outcome of eq. 6.
+    """The outcome of eq. 6."""
 
-    Attributes
-    ----------
-    order : ndarray of int, shape (M,)
-        Positions of the models, best first: the pick, then the others by S3.
-    m3, best_on_average : int
-        Positions of m_3 and m*.
-    probability : float or None
-        P(S~(m_3, d') > S~(m*, d')); None where m_3 is m* or S3 is not defined.
-    """
-
-    order: NDArray[np.intp]
-    m3: int
-    best_on_average: int
+    order: NDArray[np.intp]  # positions of the models, best first: the pick, then the others by S3
+    m3: int  # position of m_3
+    best_on_average: int  # position of m*
+    # P(S~(m_3, d') > S~(m*, d')); None where m_3 is m* or S3 is not defined
     probability: float | None
 
 
 def probabilities_better(task: TaskScores, than: int) -> Array:
     """P(S~(m, d') > S~(m*, d')) of every model, shape (M,); NaN where it is not defined.
 
-    Parameters
-    ----------
-    than : int
-        Position of the model to compare with, m* in eq. 6; it has NaN itself.
+    `than` is the position of m*, which has NaN itself.
     """
     defined = ~np.isnan(task.s2) & ~np.isnan(task.p)
     found = np.full(len(task.s2), np.nan)
@@ -262,13 +198,7 @@ def decide_by_eq6(
 ) -> TaskChoice:
     """Pick m_3 where it is better than m* with probability above eta, else m* (eq. 6).
 
-    Parameters
-    ----------
-    task : TaskScores
-        Of the M models on offer.
-    average : ndarray of float64, shape (M,)
-    cost_ranks, names
-        As in `rank`.
+    The other arguments are as in `rank`.
     """
     by_s3 = rank(task.s3, average, cost_ranks, names)
     star = int(rank(average, average, cost_ranks, names)[0])

@@ -32,16 +32,9 @@ ALPHAS = tuple(round(0.01 * step, 2) for step in range(15))
 def task_distance(neighbors: Neighbors, kappa: int = 19) -> float:
     """u(d): mean distance of the inputs to their kappa nearest neighbours (eqs. 8 and 9).
 
-    Parameters
-    ----------
-    neighbors : Neighbors
-        Of the task's inputs in D_{-d}, of shape (n_d, >= kappa). A benchmark with fewer than kappa
-        other samples gives the mean over those that there are.
-
-    Returns
-    -------
-    float
-        Cosine distance in [0, 2]; NaN without inputs or neighbours.
+    The neighbours are those of the task's inputs in D_{-d}, of shape (n_d, >= kappa). A benchmark
+    with fewer than kappa other samples gives the mean over those that there are. A cosine distance
+    in [0, 2]; NaN without inputs or neighbours.
     """
     distance = neighbors.distance[:, :kappa]
     distance = distance[np.isfinite(distance)]
@@ -49,22 +42,11 @@ def task_distance(neighbors: Neighbors, kappa: int = 19) -> float:
 
 
 def kernel_smoother(u: float, table_u: Array, table_p: Array, sigma: float = 0.09) -> Array:
-    """p(d', m) by Gaussian kernel smoothing over the table's pairs (eq. 10).
+    """p(d', m), shape (M,), by Gaussian kernel smoothing over the table's pairs (eq. 10).
 
-    Parameters
-    ----------
-    u : float
-        u(d').
-    table_u : ndarray of float64, shape (Z,)
-    table_p : ndarray of float64, shape (Z, M)
-        NaN pairs are left out, per model.
-    sigma : float
-        Bandwidth, in units of cosine distance.
-
-    Returns
-    -------
-    ndarray of float64, shape (M,)
-        Within the table's smallest and largest p of the model; NaN for a model without pairs.
+    The table has Z pairs: `table_u`, shape (Z,), and `table_p`, shape (Z, M), of which NaN is left
+    out per model. The bandwidth sigma is in units of cosine distance. The result is within the
+    table's smallest and largest p of the model, and NaN for a model without pairs.
     """
     exponent = -((u - table_u) ** 2) / (2.0 * sigma**2)
     known = ~np.isnan(table_p)
@@ -98,13 +80,8 @@ def draws(
 ) -> Iterator[tuple[slice, NDArray[np.intp]]]:
     """Draw the samples of a task that move, for each alpha and repeat.
 
-    Yields
-    ------
-    at : slice
-        The places, of A * R, that the draw fills: alpha by alpha, and in it repeat by repeat. One
-        draw fills all repeats where nothing moves.
-    moved : ndarray of int, shape (n_moved(alpha),)
-        Positions in the task.
+    Yields the places, of A * R, that the draw fills (alpha by alpha, and in it repeat by repeat;
+    one draw fills all repeats where nothing moves), and the positions in the task that move.
     """
     generator = np.random.default_rng(seed)
     for a, alpha in enumerate(alphas):
@@ -117,16 +94,10 @@ def draws(
 
 @dataclass(frozen=True)
 class SmootherTable:
-    """The pairs {u_z, p_z(m)} of appendix B, one a task, mixing parameter and repeat.
+    """The pairs {u_z, p_z(m)} of appendix B, one a task, mixing parameter and repeat."""
 
-    Attributes
-    ----------
-    u : ndarray of float64, shape (D, A * R)
-    p : ndarray of float64, shape (D, A * R, M)
-    """
-
-    u: Array
-    p: Array
+    u: Array  # shape (D, A * R)
+    p: Array  # shape (D, A * R, M)
 
     def pairs(self, tasks: NDArray[np.intp] | None = None) -> tuple[Array, Array]:
         """Return u of shape (Z,) and p of shape (Z, M) of some tasks or all, without NaN u."""
@@ -157,35 +128,17 @@ def smoother_table(
     """Collect (u(d), p(d, m)) with min(alpha n_d, 50) samples of d moved into the training data.
 
     The neighbours outside the task are the same in every draw, so they come in once and each draw
-    only merges in the samples that it moved. Leaving a further task out changes only the lists
-    that named it, and only those are drawn again.
+    only merges in the samples that it moved. Leaving a further task out changes only the lists that
+    named it, and only those are drawn again.
 
-    Parameters
-    ----------
-    embeddings : ndarray of float32, shape (n, d)
-        Rows of unit length.
-    task : ndarray of int32, shape (n,)
-    correctness : ndarray of uint8, shape (n, M)
-        255 is missing.
-    outside : Neighbors
-        `nearest_outside_task` with at least max(k, kappa) neighbours; with `left_out`, longer lists
-        save searches.
-    k, kappa, t, alphas, repeats, max_moved
-        The paper's constants.
-    seed : int
-        Draws depend on it and on the task's place in the list alone.
-    left_out : sequence of int, optional
-        Tasks each of which is left out of the benchmark in turn, as the experiments of section 4 do
-        with the new task.
-    progress : callable, optional
-        Called with the number of tasks done since the last call.
-    each : MapFunction
-        Draws the pairs of the tasks.
+    `outside` is `nearest_outside_task` with at least max(k, kappa) neighbours; with `left_out`,
+    longer lists save searches. Draws depend on the seed and on the task's place in the list alone.
+    `left_out` are tasks each of which is left out of the benchmark in turn, as the experiments of
+    section 4 do with the new task. `progress` takes the number of tasks done since its last call;
+    `each` draws the pairs of the tasks.
 
-    Returns
-    -------
-    list of SmootherTable
-        The table of the whole benchmark, and one for each entry of `left_out` (its own row is NaN).
+    Returns the table of the whole benchmark, and one for each entry of `left_out` (its own row is
+    NaN).
     """
     variants = [-1, *left_out]
     n_draws = len(alphas) * repeats
@@ -203,7 +156,12 @@ def smoother_table(
         sums = _Sums(of_row, of_variant, len(variants), len(rows))
         answer, labelled = positive[rows[of_row]] == 1, known[rows[of_row]] == 1
         moving = draws(len(rows), (seed, d), alphas, repeats=repeats, max_moved=max_moved)
+        drawn: dict[bytes, int] = {}
         for at, moved in moving:
+            before = drawn.setdefault(moved.tobytes(), at.start)
+            if before != at.start:  # small tasks draw the same samples again and again
+                u[:, at], p[:, at] = u[:, [before]], p[:, [before]]
+                continue
             stays = np.ones(len(rows), dtype=bool)
             stays[moved] = False
             stays = stays[of_row, None]

@@ -16,16 +16,9 @@ CHECKS_AT_ONCE = 10
 
 
 async def allowed_groups(asked: str, groups: Collection[str], caller: Any) -> set[str]:
-    """Return the groups that LiteLLM lets a caller use, budgets aside.
+    """Return the groups that LiteLLM lets a caller use who asked for a name, budgets aside.
 
     Whatever cannot be found out is a refusal: a lookup that fails must not open a model.
-
-    Parameters
-    ----------
-    asked : str
-        The name that LiteLLM authorised.
-    groups : collection of str
-    caller : litellm.proxy._types.UserAPIKeyAuth
     """
     from litellm.proxy.auth import auth_checks
 

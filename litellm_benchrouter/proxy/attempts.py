@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from litellm.responses.utils import ResponsesAPIRequestUtils
+
 from litellm_benchrouter.conversation.text import metadata_of
 from litellm_benchrouter.proxy import limits, preference, running
-from litellm_benchrouter.proxy.groups import deployment_of_response
+from litellm_benchrouter.proxy.groups import Groups
 from litellm_benchrouter.proxy.narrowing import filters_after, filters_deployments
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.deployments import id_of, part
@@ -43,9 +45,11 @@ async def prefer(
         As LiteLLM gave them to the hook.
     """
     pinned = _holder_of_previous_response(request)
+    ids = [str(id_of(deployment)) for deployment in deployments]
     places = preference.places_of(
         deployments,
-        [call.models.get(str(id_of(deployment))) for deployment in deployments],
+        ids,
+        list(map(call.models.get, ids)),
         decision,
         tried=call.tried,
         unable=unable,
@@ -54,35 +58,23 @@ async def prefer(
     )
     levels = preference.levels_of(places, deployments)
     full = await limits.full_deployments(running.router(), group, levels, messages, request)
-    places = preference.without_room(places, deployments, full)
+    places = preference.without_room(places, ids, full)
     ranks = preference.ranks_of(places)
     call.attempt = Attempt(
-        frozenset(str(id_of(deployment)) for deployment in deployments),
+        frozenset(ids),
         tuple(d for d, rank in zip(deployments, ranks, strict=True) if rank == 1),
         full,
         pinned is not None and pinned not in call.tried,
     )
-    tried = preference.last_resorts(places, deployments)
+    tried = preference.last_resorts(places, ids)
     return await adapter.apply(group, deployments, ranks, tried, request, messages)
 
 
 def outcome_of(attempt: Attempt, served: str, request: Mapping[str, Any], hook: object) -> str:
     """Return `followed`, or which of LiteLLM's later filters explains that it was not.
 
-    Parameters
-    ----------
-    attempt : Attempt
-    served : str
-        Id of the deployment that LiteLLM chose.
-    request : mapping
-        Its keyword arguments.
-    hook : CustomLogger
-        The plugin's own callback.
-
-    Returns
-    -------
-    str
-        `followed`, `tag_filter`, `affinity`, `pre_call_checks`, `other_filter` or `not_followed`.
+    That is `tag_filter`, `affinity`, `pre_call_checks`, `other_filter` or `not_followed`. `served`
+    is the id of the deployment that LiteLLM chose, and `hook` the plugin's own callback.
     """
     if any(id_of(deployment) == served for deployment in attempt.best):
         return FOLLOWED
@@ -122,3 +114,44 @@ def _holder_of_previous_response(request: Mapping[str, Any]) -> str | None:
     with contextlib.suppress(Exception):
         return deployment_of_response(previous)
     return None
+
+
+def holder_of_response(response_id: object, groups: Groups) -> str | None:
+    """Return the group that gave a response of /v1/responses; None where that cannot be told.
+
+    Another group would answer that it does not know the response.
+    """
+    if not isinstance(response_id, str):
+        return None
+    from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
+
+    # LiteLLM has yet to decrypt it, and to check whose it is
+    holder = deployment_of_response(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
+    owners = (group for group, each in groups.items() if holder in map(id_of, each))
+    return None if holder is None else next(owners, None)
+
+
+def plain_response_id(response: object) -> str | None:
+    """Return the id of an answer of /v1/responses, as the request that continues it shows it."""
+    response_id = getattr(response, "id", None)
+    if not isinstance(response_id, str) or not response_id.startswith("resp_"):
+        return None
+    from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
+
+    return str(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
+
+
+def deployment_of_response(response_id: str) -> str | None:
+    """Return the id of the deployment that gave a response; None for an id that is not LiteLLM's.
+
+    Raises
+    ------
+    Exception
+        Whatever LiteLLM raises on an id that it cannot read.
+    """
+    utils: Any = ResponsesAPIRequestUtils
+    # In older releases, such as 1.94, it is private.
+    decode = getattr(utils, "decode_responses_api_response_id", None)
+    decoded = (decode or utils._decode_responses_api_response_id)(response_id)
+    found = decoded.get("model_id")
+    return None if found is None else str(found)

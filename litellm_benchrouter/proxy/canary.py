@@ -48,21 +48,9 @@ MAKERS: tuple[Maker, ...] = (OrderCopies, SelectThenNarrow)
 class Adapters:
     """Chooses the way that works, and chooses again where what was served raises a suspicion.
 
-    Parameters
-    ----------
-    hook : CustomLogger
-        The callback whose filter consults `preference.STAND_IN`.
-    router : callable
-        Returns the proxy's router, or None.
-    on_change : callable
-        Called with the name of the way that is in use from now on; "" where none works.
-    clock : callable
-        Seconds.
-
-    Attributes
-    ----------
-    current : Preference or None
-        None before the first choice, and where none works.
+    `hook` is the callback whose filter consults `preference.STAND_IN`; `on_change` is called with
+    the name of the way that is in use from now on, "" where none works. `current` is None before
+    the first choice, and where none works.
     """
 
     def __init__(

@@ -33,10 +33,7 @@ _OWN_LIST = frozenset(litellm.model_cost)
 class DeploymentFacts:
     """Prices and abilities of deployments, looked up once a minute: they may change while we run.
 
-    Parameters
-    ----------
-    stated : mapping of str to mapping
-        By benchmark model: what the configuration says.
+    `stated` is by benchmark model what the configuration says.
     """
 
     def __init__(self, stated: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -48,13 +45,6 @@ class DeploymentFacts:
         """Return the prices of each model that a deployment has a price for, sorted by name.
 
         A model costs the mean over its deployments, as LiteLLM balances between them.
-
-        Parameters
-        ----------
-        deployments : sequence of dict
-            As LiteLLM gives them to the hook.
-        models : sequence of str or None
-            The benchmark model of each.
         """
         by_model: dict[str, list[Prices]] = {}
         for deployment, model in zip(deployments, models, strict=True):
@@ -70,13 +60,6 @@ class DeploymentFacts:
 
         The deployment's own `model_info` comes first, then the configuration's `models`, then
         LiteLLM's list of models; what nobody states is left out.
-
-        Parameters
-        ----------
-        deployment : mapping
-            As LiteLLM gives it to the hook.
-        model : str or None
-            Its benchmark model.
         """
         key = (id_of(deployment), model)
         abilities = self._abilities.get(key)

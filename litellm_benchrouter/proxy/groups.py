@@ -16,13 +16,13 @@ from functools import cached_property
 from typing import Any
 
 import litellm
-from litellm.responses.utils import ResponsesAPIRequestUtils
 
 from litellm_benchrouter.config import VirtualModel
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.proxy import access, running
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.deployments import ModelNames, deployments_of, id_of
+from litellm_benchrouter.serving.call import Call
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -37,13 +37,7 @@ _MORE_RIGHTS = ("project_id", "agent_id", "access_group_ids", "config", "jwt_cla
 
 
 class Groups(dict[str, Sequence[Any]]):
-    """Model groups with their deployments, in the configured order.
-
-    Parameters
-    ----------
-    groups : mapping of str to sequence of dict
-    names : ModelNames
-    """
+    """Model groups with their deployments, in the configured order."""
 
     def __init__(self, groups: Mapping[str, Sequence[Any]], names: ModelNames) -> None:
         super().__init__(groups)
@@ -69,6 +63,11 @@ class Groups(dict[str, Sequence[Any]]):
         """The benchmark model of each deployment, by the deployment's id."""
         return {str(id_of(d)): m for d, m in zip(self.deployments, self.models, strict=True)}
 
+    @cached_property
+    def of_id(self) -> dict[str, str]:
+        """The group of each deployment, by the deployment's id."""
+        return {str(id_of(deployment)): group for group in self for deployment in self[group]}
+
     def only(self, allowed: Collection[str]) -> Groups:
         """Return those that are allowed."""
         if len(allowed) == len(self):
@@ -79,17 +78,8 @@ class Groups(dict[str, Sequence[Any]]):
 class ModelIndex:
     """The deployments of the proxy's router by group, looked through once for each change.
 
-    Parameters
-    ----------
-    router : litellm.Router
-    names : ModelNames
-
-    Attributes
-    ----------
-    groups : Groups
-        Those of everybody: what belongs to a team goes by names that nobody asks for.
-    teams : set of str
-        Teams that have deployments of their own.
+    `groups` are those of everybody, as what belongs to a team goes by names that nobody asks for;
+    `teams` are those with deployments of their own.
     """
 
     def __init__(self, router: Any, names: ModelNames) -> None:
@@ -177,6 +167,21 @@ class VirtualModels:
             index = self._index = ModelIndex(router, names)
         return index
 
+    def group_served(self, call: Call, deployment_id: str, said: object) -> str:
+        """Return the group that answers a call to a virtual model.
+
+        Parameters
+        ----------
+        call : Call
+        deployment_id : str
+            Which LiteLLM chose.
+        said : str or None
+            The group in LiteLLM's metadata; after a fallback, 1.94 names the one before.
+        """
+        owner = self._index.groups.of_id.get(deployment_id) if self._index is not None else None
+        names = [name for name in (owner, said) if isinstance(name, str) and name != call.virtual]
+        return next((name for name in names if name in call.decisions), (*names, call.group)[0])
+
     async def open(
         self, name: str, caller: Any, index: ModelIndex
     ) -> tuple[Groups, Mapping[str, Exception]]:
@@ -219,20 +224,9 @@ async def _ask(name: str, groups: Groups, caller: Any) -> Groups:
 def rank_groups(groups: Mapping[str, Collection[str]], decision: Decision | None) -> list[str]:
     """Order groups by the best benchmark model that each of them has.
 
-    Within a group its deployments are ranked as always, so its best model is what it is worth.
-
-    Parameters
-    ----------
-    groups : mapping of str to collection of str
-        The benchmark models of each group, in the configured order.
-    decision : Decision or None
-        The ranking of those models; without one the configured order stands.
-
-    Returns
-    -------
-    list of str
-        Best first; ties and groups that the benchmark does not know, which come last, in the
-        configured order.
+    Within a group its deployments are ranked as always, so its best model is what it is worth. Ties
+    stay in the configured order, and so do groups that the benchmark does not know, which come
+    last; without a decision all do.
     """
     ranking = () if decision is None else decision.ranking
     place = {model: position for position, model in enumerate(ranking)}
@@ -250,15 +244,7 @@ def rewritten(
     As many as LiteLLM tries. All three kinds of fallback are named, so that LiteLLM takes none from
     its own settings: those were not checked against what the caller may use. The guardrails are
     those of every group within reach: LiteLLM has added those of the name that was asked for.
-
-    Parameters
-    ----------
-    data : mapping
-        The request; it is not changed.
-    ranking : sequence of str
-        The groups that the caller may use, best first; at least one.
-    last_resorts : iterable of str
-        Groups that the caller may use too, to be tried after the ranked ones.
+    `last_resorts` are groups that the caller may use too, to be tried after the ranked ones.
     """
     from litellm.proxy import utils
 
@@ -297,44 +283,3 @@ def named_fallbacks(fallbacks: object) -> list[str]:
     if not isinstance(fallbacks, list | tuple):
         return []
     return [name for name in fallbacks if isinstance(name, str)]
-
-
-def holder_of_response(response_id: object, groups: Groups) -> str | None:
-    """Return the group that gave a response of /v1/responses; None where that cannot be told.
-
-    Another group would answer that it does not know the response.
-    """
-    if not isinstance(response_id, str):
-        return None
-    from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
-
-    # LiteLLM has yet to decrypt it, and to check whose it is
-    holder = deployment_of_response(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
-    owners = (group for group, each in groups.items() if holder in map(id_of, each))
-    return None if holder is None else next(owners, None)
-
-
-def plain_response_id(response: object) -> str | None:
-    """Return the id of an answer of /v1/responses, as the request that continues it shows it."""
-    response_id = getattr(response, "id", None)
-    if not isinstance(response_id, str) or not response_id.startswith("resp_"):
-        return None
-    from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
-
-    return str(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
-
-
-def deployment_of_response(response_id: str) -> str | None:
-    """Return the id of the deployment that gave a response; None for an id that is not LiteLLM's.
-
-    Raises
-    ------
-    Exception
-        Whatever LiteLLM raises on an id that it cannot read.
-    """
-    utils: Any = ResponsesAPIRequestUtils
-    # In older releases, such as 1.94, it is private.
-    decode = getattr(utils, "decode_responses_api_response_id", None)
-    decoded = (decode or utils._decode_responses_api_response_id)(response_id)
-    found = decoded.get("model_id")
-    return None if found is None else str(found)

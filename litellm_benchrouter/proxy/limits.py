@@ -38,18 +38,19 @@ async def full_deployments(
     messages : list or None
     request : mapping
     """
-    limited = [level for level in levels if any(map(_is_limited, level))]
-    if router is None or not limited:
-        return frozenset()
-    full: set[str] = set()
     strategy = getattr(router, "routing_strategy", None)
     selector = getattr(router, _SELECTORS.get(str(getattr(strategy, "value", strategy)), ""), None)
+    checks = getattr(router, "optional_callbacks", None) or ()
+    enforced = any(isinstance(check, ModelRateLimitingCheck) for check in checks)
+    if selector is None and not enforced:
+        return frozenset()
+    limited = [level for level in levels if any(map(_is_limited, level))]
+    full: set[str] = set()
     if selector is not None:
         for level in limited:
             if not await _finds_room(selector, group, level, messages, request):
                 full.update(str(id_of(d)) for d in level)
-    checks = getattr(router, "optional_callbacks", None) or ()
-    if any(isinstance(check, ModelRateLimitingCheck) for check in checks):
+    if enforced and limited:
         full |= await _spent(router, [d for level in limited for d in level if _is_limited(d)])
     return frozenset(full)
 

@@ -48,10 +48,7 @@ class _Formatter(logging.Formatter):
 def join_proxy_log(level: str | None) -> None:
     """Write the plugin's messages to the proxy's log; not where an operator sends them elsewhere.
 
-    Parameters
-    ----------
-    level : str or None
-        From which level on; None: the proxy's.
+    They are written from `level` on, by default the proxy's.
     """
     logger.setLevel(level.upper() if level else _proxy_level())
     if not logger.handlers:
@@ -65,14 +62,8 @@ def join_proxy_log(level: str | None) -> None:
 def start_line(router: BenchRouter, groups: Iterable[Collection[str]], adapter: str) -> None:
     """Say in one line that requests are routed, at a level that the proxy shows.
 
-    Parameters
-    ----------
-    router : BenchRouter
-        Of the version that serves.
-    groups : iterable of collections of str
-        The benchmark models on offer in each group.
-    adapter : str
-        How LiteLLM is told which deployment is preferred.
+    `groups` are the benchmark models on offer in each group; `adapter` is how LiteLLM is told which
+    deployment is preferred.
     """
     manifest, offers = router.artifact.manifest, list(groups)
     models = {model for offer in offers for model in offer}

@@ -33,12 +33,8 @@ _SETTINGS = ("enable_pre_call_checks", "enable_tag_filtering")
 class SelectThenNarrow:
     """Returns the best of the deployments that the router says it would choose among.
 
-    Parameters
-    ----------
-    router : callable
-        Returns the `litellm.Router` that routes, or None.
-    hook : CustomLogger
-        The callback that calls this; those that LiteLLM asks after it may filter too.
+    `router` returns the `litellm.Router` that routes, or None. LiteLLM may ask other callbacks
+    after `hook`, the one that calls this, and they may filter too.
     """
 
     name = "narrowing"

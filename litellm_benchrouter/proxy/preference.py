@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.deployments import MAPPINGS, id_of, part
+from litellm_benchrouter.routing.deployments import MAPPINGS, part
 
 Filter = Callable[[str, list[Any], Any, dict[str, Any]], Awaitable[list[Any]]]
 """A filter of deployments: (group, deployments, messages, request)."""
@@ -73,6 +73,7 @@ def order_of(deployment: Mapping[str, Any]) -> int | None:
 
 def places_of(
     deployments: Sequence[Any],
+    ids: Sequence[str],
     models: Sequence[str | None],
     decision: Decision,
     *,
@@ -86,6 +87,8 @@ def places_of(
     Parameters
     ----------
     deployments : sequence of dict
+    ids : sequence of str
+        LiteLLM's id of each.
     models : sequence of str or None
         The benchmark model of each.
     decision : Decision
@@ -101,8 +104,7 @@ def places_of(
     """
     rank = {model: position for position, model in enumerate(decision.ranking)}
 
-    def place(deployment: Any, model: str | None) -> Place:
-        deployment_id = id_of(deployment)
+    def place(deployment: Any, deployment_id: str, model: str | None) -> Place:
         standing = (
             _TRIED if deployment_id in tried else _UNABLE if deployment_id in unable else _FIT
         )
@@ -112,18 +114,16 @@ def places_of(
         level = _NO_ORDER if order is None else -_NO_ORDER if order == target else order
         return standing, level, rank.get(model or "", len(rank))
 
-    return [place(d, m) for d, m in zip(deployments, models, strict=True)]
+    return [place(*each) for each in zip(deployments, ids, models, strict=True)]
 
 
-def without_room(
-    places: Sequence[Place], deployments: Sequence[Any], full: Collection[str]
-) -> list[Place]:
+def without_room(places: Sequence[Place], ids: Sequence[str], full: Collection[str]) -> list[Place]:
     """Return the places once those without room stand behind all others that were not tried."""
     return [
         (_FULL, level, rank)
-        if standing in (_FIT, _UNABLE) and id_of(deployment) in full
+        if standing in (_FIT, _UNABLE) and deployment_id in full
         else (standing, level, rank)
-        for (standing, level, rank), deployment in zip(places, deployments, strict=True)
+        for (standing, level, rank), deployment_id in zip(places, ids, strict=True)
     ]
 
 
@@ -136,11 +136,9 @@ def levels_of(places: Sequence[Place], deployments: Sequence[Any]) -> list[list[
     return [levels[place] for place in sorted(levels)]
 
 
-def last_resorts(places: Sequence[Place], deployments: Sequence[Any]) -> frozenset[str]:
+def last_resorts(places: Sequence[Place], ids: Sequence[str]) -> frozenset[str]:
     """Return the ids of those that were tried, or have no room."""
-    return frozenset(
-        str(id_of(d)) for place, d in zip(places, deployments, strict=True) if place[0] >= _FULL
-    )
+    return frozenset(i for place, i in zip(places, ids, strict=True) if place[0] >= _FULL)
 
 
 def ranks_of(places: Sequence[Place]) -> list[int]:

@@ -31,13 +31,7 @@ def router() -> Any:
 
 
 def config_path() -> Path:
-    """Return the running proxy's configuration.
-
-    Raises
-    ------
-    BenchRouterError
-        If neither the proxy nor the environment names one.
-    """
+    """Return the running proxy's configuration, as the proxy or the environment names it."""
     named = attribute("user_config_file_path")
     for path in (os.environ.get("BENCHROUTER_CONFIG"), named, os.environ.get("CONFIG_FILE_PATH")):
         if path:

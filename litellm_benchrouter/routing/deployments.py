@@ -14,18 +14,10 @@ MAPPINGS = (dict, Mapping)  # dict first: to ask for a Mapping takes ten times a
 
 @dataclass(frozen=True)
 class ModelNames:
-    """Which benchmark model a deployment is.
+    """Which benchmark model a deployment is."""
 
-    Attributes
-    ----------
-    aliases : mapping of str to str
-        Other names of models, from the configuration.
-    known : frozenset of str
-        The benchmark's models.
-    """
-
-    aliases: Mapping[str, str]
-    known: frozenset[str]
+    aliases: Mapping[str, str]  # other names of models, from the configuration
+    known: frozenset[str]  # the benchmark's models
 
     def of(self, deployment: object) -> str | None:
         """Return the benchmark model, or None where the benchmark does not know it."""

@@ -20,6 +20,8 @@ from litellm_benchrouter.guarded.formulas import (
     capped,
 )
 from litellm_benchrouter.guarded.gain import Gain, gate_verdict
+from litellm_benchrouter.guarded.own_labels import serves
+from litellm_benchrouter.guarded.traffic import TrafficModel
 from litellm_benchrouter.paper.benchmark import CORRECT, MISSING, cost_ranks, labels
 from litellm_benchrouter.paper.scores import preference, rank_with
 
@@ -29,36 +31,17 @@ Positions = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Some of the models, and what every decision over them needs.
+    """Some of the models, and what every decision over them needs."""
 
-    Attributes
-    ----------
-    models : tuple of str
-        Sorted by name.
-    columns : ndarray of int, shape (M,)
-        Their columns in the artifact.
-    average : ndarray of float64, shape (M,)
-    preferred : ndarray of int, shape (M,)
-        The order in which those that tie are taken: positions in `models`.
-    """
-
-    models: tuple[str, ...]
-    columns: Positions
+    models: tuple[str, ...]  # sorted by name
+    columns: Positions  # theirs in the artifact, shape (M,)
     average: Floats
     cost_ranks: list[tuple[int, float]]
-    preferred: Positions
+    preferred: Positions  # positions in `models` in the order in which those that tie are taken
 
     @classmethod
     def of(cls, artifact: Artifact, models: tuple[str, ...]) -> Candidates:
-        """Return what is on offer.
-
-        Raises
-        ------
-        KeyError
-            If a model is not in the artifact.
-        ValueError
-            If there is none.
-        """
+        """Return what is on offer; raise KeyError for an unknown model, ValueError for none."""
         if not models:
             raise ValueError("no model is on offer")
         columns = np.array([artifact.column[model] for model in models], dtype=np.intp)
@@ -69,36 +52,19 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Scores:
-    """How good each model on offer is expected to be.
+    """How good each model on offer is expected to be."""
 
-    Attributes
-    ----------
-    values : ndarray of float64, shape (M,)
-        Of the models on offer; NaN where nothing is known.
-    method, reason : str
-        As in `Decision`.
-    order : ndarray of int, shape (M,), or None
-        Best first, where it is not that of the values: eq. 6 may keep the best on average.
-    kind : str
-        As in `Decision`.
-    """
-
-    values: Floats
+    values: Floats  # shape (M,); NaN where nothing is known
     method: str
     reason: str
+    # best first, where it is not that of the values: eq. 6 may keep the best on average
     order: Positions | None = None
     kind: str = "routed"
 
 
 @dataclass(frozen=True)
 class LookUp:
-    """How a prompt was compared with the benchmark; None where it was not.
-
-    Attributes
-    ----------
-    embed_seconds, distance : float or None
-        As in `Decision`.
-    """
+    """How a prompt was compared with the benchmark, as in `Decision`; None where it was not."""
 
     embedder: str | None = None
     embed_seconds: float | None = None
@@ -111,18 +77,10 @@ NONE = LookUp()
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a decision rests on.
+    """What a decision rests on."""
 
-    Attributes
-    ----------
-    quality : Scores
-        They rank by quality.
-    probability : Scores
-        They are weighed against cost.
-    """
-
-    quality: Scores
-    probability: Scores
+    quality: Scores  # ranks by quality
+    probability: Scores  # is weighed against cost
 
     @classmethod
     def same(cls, scores: Scores) -> Estimate:
@@ -139,16 +97,11 @@ T = TypeVar("T")
 
 
 def cached_method(method: Callable[..., T], n_results: int) -> Callable[..., T]:
-    """Return a method that remembers its latest results; keep it as an attribute of its object.
+    """Return a bound method that remembers its latest results, to be kept as an attribute.
 
-    `lru_cache` around a bound method would make a circle: a version that is replaced would hold
-    its memory and its mapped files until the collector of cycles gets to it, which in a proxy can
-    take long.
-
-    Parameters
-    ----------
-    method : callable
-        A bound method; its arguments are hashable.
+    `lru_cache` around a bound method would make a circle: a version that is replaced would hold its
+    memory and its mapped files until the collector of cycles gets to it, which in a proxy can take
+    long.
     """
     weak = WeakMethod(method)
 
@@ -195,7 +148,8 @@ class GuardedScorer:
         self._task = np.asarray(artifact.task)
         self._fitted = artifact.fitted_rows
         self._groups = np.asarray(artifact.groups)
-        self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, Gain]]
+        self._own = artifact.own_labels
+        self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, Gain, _Traffic | None]]
         self._offer = cached_method(self._make_offer, MOST_OFFERS)
 
     def prepare(self, offer: Candidates) -> None:
@@ -203,12 +157,13 @@ class GuardedScorer:
         self._offer(tuple(offer.columns.tolist()))
 
     def routes(self, offer: Candidates) -> bool:
-        """Say whether the gate is open over the models on offer."""
-        return self._offer(tuple(offer.columns.tolist()))[1].routes
+        """Say whether the gate is open over the models on offer, or own labels decide."""
+        _, gate, traffic = self._offer(tuple(offer.columns.tolist()))
+        return gate.routes or traffic is not None
 
     def closed(self, offer: Candidates) -> Estimate:
         """Return what every prompt gets where the gate is closed."""
-        estimator, gate = self._offer(tuple(offer.columns.tolist()))
+        estimator, gate, _ = self._offer(tuple(offer.columns.tolist()))
         return Estimate.same(_closed(gate, estimator))
 
     def estimate(
@@ -233,8 +188,8 @@ class GuardedScorer:
             Whether anything but quality counts: then the probabilities are worth their time.
         """
         guarded, columns = self._guarded, offer.columns
-        estimator, gate = self._offer(tuple(columns.tolist()))
-        if distance > guarded.far:
+        estimator, gate, traffic = self._offer(tuple(columns.tolist()))
+        if distance > guarded.far and traffic is None:
             reason = (
                 f"the prompt is farther from the benchmark (mean distance {distance:.2f}) than "
                 f"{FAR_PERCENTILE} % of its own samples"
@@ -252,6 +207,8 @@ class GuardedScorer:
             f"{len(rows)} neighbours at mean distance {distance:.2f} "
             f"(percentile {guarded.percentile(distance):.0f})"
         )
+        if traffic is not None:
+            return traffic.estimate(vector, scores, guarded.percentile(distance), grounds)
         probability = Scores(scores, "guarded", grounds)
         if weighed:
             likely = guarded.calibration.of_models(columns, scores)
@@ -266,8 +223,13 @@ class GuardedScorer:
         reason = f"right with probability {chance:.2f} by {grounds}"
         return Estimate(Scores(scores, "guarded", reason), probability)
 
-    def _make_offer(self, columns: tuple[int, ...]) -> tuple[RequestEstimator, Gain]:
-        """The estimator over the models on offer, and whether it gains over the best of them."""
+    def _make_offer(
+        self, columns: tuple[int, ...]
+    ) -> tuple[RequestEstimator, Gain, _Traffic | None]:
+        """The estimator over the models on offer, its gain over the best of them, and own labels.
+
+        Own labels decide where they show no loss over these models.
+        """
         index = np.array(columns, dtype=np.intp)
         estimator = self._guarded.request.pool(index)
         gate = gate_verdict(
@@ -277,7 +239,35 @@ class GuardedScorer:
             estimator.average,
             self._groups[self._fitted],
         )
-        return estimator, gate
+        own, best = self._own, int(estimator.average.argmax())
+        if own is None or not serves(gain := own.gain(index, best, routes=gate.routes)):
+            return estimator, gate, None
+        return estimator, gate, _Traffic(own.model.pool(index, best), gain, gate.routes)
+
+
+@dataclass(frozen=True)
+class _Traffic:
+    """Own labels over the models on offer, and whether the benchmark's gate is open over them."""
+
+    model: TrafficModel
+    gain: Gain
+    routes: bool
+
+    def estimate(
+        self, vector: NDArray[np.float32], predictor: Floats, percentile: float, grounds: str
+    ) -> Estimate:
+        """Estimate how good the models are for a prompt that the benchmark scores so."""
+        model, queries, scores = self.model, vector[None], predictor[None]
+        expected = model.predict(queries, scores)
+        ranked = expected - model.caution
+        if self.routes:
+            ranked = model.blend(ranked, scores, np.array([percentile]))
+        likely = np.clip(expected[0], 0.0, 1.0)
+        reason = (
+            f"right with probability {likely[int(ranked.argmax())]:.2f} by "
+            f"{len(model.weights)} labelled prompts of own traffic and {grounds}"
+        )
+        return Estimate(Scores(ranked[0], "traffic", reason), Scores(likely, "traffic", reason))
 
 
 def _closed(gate: Gain, estimator: RequestEstimator) -> Scores:

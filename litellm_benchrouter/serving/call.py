@@ -45,70 +45,35 @@ _NONE_LEFT = "no deployment of a group that the benchmark ranks was available; a
 
 @dataclass(frozen=True)
 class Attempt:
-    """What was preferred in the latest attempt.
+    """What was preferred in the latest attempt."""
 
-    Attributes
-    ----------
-    offered : frozenset of str
-        Ids of the deployments that LiteLLM offered.
-    best : tuple of dict
-        The deployments that were ranked first.
-    full : frozenset of str
-        Ids of those that have no room under a rate limit.
-    pinned : bool
-        Whether a deployment stands first for what the request continues.
-    """
-
-    offered: frozenset[str] = frozenset()
-    best: tuple[Any, ...] = ()
-    full: frozenset[str] = frozenset()
-    pinned: bool = False
+    offered: frozenset[str] = frozenset()  # ids of the deployments that LiteLLM offered
+    best: tuple[Any, ...] = ()  # the deployments that were ranked first
+    full: frozenset[str] = frozenset()  # ids of those that have no room under a rate limit
+    pinned: bool = False  # a deployment stands first for what the request continues
 
 
 @dataclass
 class Call:
-    """What one call to the proxy has decided and tried so far, over all its attempts.
+    """What one call to the proxy has decided and tried so far, over all its attempts."""
 
-    Attributes
-    ----------
-    group : str
-        The model group of the latest attempt: a fallback may go to another one.
-    decisions : dict of str to Decision
-        By group.
-    models : dict of str to (str or None)
-        The benchmark model of each deployment that was offered, by the deployment's id.
-    tried : list of str
-        Ids of the deployments that were asked, the latest last.
-    virtual : str
-        The virtual model that was asked for, where one was.
-    session : str
-        The conversation's name, where conversations count.
-    conversation : Session or None
-    turn : Ask or None
-        What the request asks, once it was read.
-    shadow : bool
-        Whether decisions are recorded only.
-    passed : bool
-        Whether no decision could be taken, and the configuration says to pass through then.
-    attempt : Attempt
-    followed : str
-        Whether LiteLLM served what was ranked first, else why not; "" where nothing was ranked.
-    counted : bool
-        Whether the answer was counted; a callback that is listed twice hears of it twice.
-    """
-
-    group: str = ""
-    virtual: str = ""
-    decisions: dict[str, Decision] = field(default_factory=dict)
+    group: str = ""  # of the latest attempt: a fallback may go to another one
+    virtual: str = ""  # the virtual model that was asked for, where one was
+    decisions: dict[str, Decision] = field(default_factory=dict)  # by group
+    # benchmark model of each deployment that was offered, by its id
     models: dict[str, str | None] = field(default_factory=dict)
+    # ids of the deployments that were asked, the latest last
     tried: list[str] = field(default_factory=list)
     attempt: Attempt = Attempt()
+    # that LiteLLM served what was ranked first, else why not; "" where nothing was ranked
     followed: str = ""
+    # the answer was counted; a callback that is listed twice hears of it twice
     counted: bool = False
-    session: str = ""
+    session: str = ""  # the conversation's name, where conversations count
     conversation: Session | None = None
-    turn: Ask | None = None
-    shadow: bool = False
+    turn: Ask | None = None  # what the request asks, once it was read
+    shadow: bool = False  # decisions are recorded only
+    # no decision could be taken, and the configuration says to pass through then
     passed: bool = False
 
     @property

@@ -34,15 +34,7 @@ INPUT_LIMIT = "max_input_tokens"
 
 @dataclass(frozen=True)
 class Needs:
-    """What a request needs.
-
-    Attributes
-    ----------
-    kinds : frozenset of str
-        Keys of `ABILITIES`.
-    characters : int
-        Length of its text.
-    """
+    """What a request needs: keys of `ABILITIES`, and room for the characters of its text."""
 
     kinds: frozenset[str]
     characters: int
@@ -75,11 +67,7 @@ def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
 def lacking(abilities: Mapping[str, Any], needs: Needs) -> str | None:
     """Return what of a request's needs is denied; what is not known counts as given.
 
-    Parameters
-    ----------
-    abilities : mapping
-        `supports_vision` and the like, `max_input_tokens`: LiteLLM's names.
-    needs : Needs
+    Abilities have LiteLLM's names: `supports_vision` and the like, `max_input_tokens`.
     """
     for kind in sorted(needs.kinds):
         if abilities.get(ABILITIES[kind]) is False:

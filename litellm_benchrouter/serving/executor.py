@@ -54,16 +54,8 @@ class OverloadError(Exception):
 class Pace:
     """How long the decisions of one router take.
 
-    Parameters
-    ----------
-    router : BenchRouter
-
-    Attributes
-    ----------
-    clock : callable
-        What the next decision is timed by.
-    service : float or None
-        Mean seconds that a prepared decision holds a thread; None before the first.
+    The next decision is timed by `clock`; `service` is the mean seconds that a prepared decision
+    holds a thread, None before the first.
     """
 
     clock: Callable[[], float]
@@ -121,17 +113,7 @@ class Pace:
 class Executor:
     """Takes decisions in time, or the best on average at once.
 
-    Parameters
-    ----------
-    config : ServingConfig
-    metrics : Metrics, optional
-    clock : callable
-        Seconds from any start, never going back.
-
-    Attributes
-    ----------
-    breaker : Breaker
-        Opens where embedders keep failing. Too many requests never open it.
+    The breaker opens where embedders keep failing; too many requests never open it.
     """
 
     def __init__(
@@ -166,19 +148,10 @@ class Executor:
         models: Sequence[str],
         terms: Terms = PLAIN,
     ) -> Decision:
-        """Decide within the time limit, without holding the event loop.
+        """Decide within the time limit, without holding the event loop; see `BenchRouter.decide`.
 
-        Parameters
-        ----------
-        router : BenchRouter
-        text, task, models, terms
-            As for `BenchRouter.decide`; `models` are sorted.
-
-        Returns
-        -------
-        Decision
-            By the average alone, and of one of the kinds `GIVEN_UP`, where it was not taken in
-            time, failed, or embedders have kept failing.
+        `models` are sorted. The decision is by the average alone, and of one of the kinds
+        `GIVEN_UP`, where it was not taken in time, failed, or embedders have kept failing.
         """
         pace = self.pace(router)
         named = task if task is not None and router.knows_task(task) else None

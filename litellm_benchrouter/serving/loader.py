@@ -35,20 +35,9 @@ _SKIPPED_LOOKS = 20  # then a refused version is tried again: a network volume m
 class VersionLoader:
     """Holds the router of the version that serves, and swaps it when CURRENT names another.
 
-    Parameters
-    ----------
-    config : BenchRouterConfig
-    executor : Executor
-        It takes the decisions, and what it has prepared for one version is prepared for the next.
-    on_load : callable, optional
-        Called with each newly loaded router before it serves, in the loading thread; returns the
-        sets of models that will be on offer, so that their decisions can be prepared.
-    metrics : Metrics, optional
-
-    Attributes
-    ----------
-    router : BenchRouter or None
-        Of the version that serves.
+    What the executor has prepared for one version is prepared for the next. `on_load` is called
+    with each newly loaded router before it serves, in the loading thread; it returns the sets of
+    models that will be on offer, so that their decisions can be prepared.
     """
 
     def __init__(
@@ -158,10 +147,7 @@ class VersionLoader:
     def _warm_up(self, router: BenchRouter) -> None:
         """Take a first decision, which takes longer than the others, before the version serves.
 
-        Raises
-        ------
-        EmbedderError
-            If that does not end: the version could not serve.
+        Raises EmbedderError where that does not end: the version could not serve.
         """
         version, kind = router.artifact.manifest.version, router.artifact.embedder.kind
         seconds = _WARM_UP_SECONDS

@@ -94,14 +94,8 @@ def _never_raises(
 class PrometheusMetrics(Metrics):
     """Metrics in prometheus-client's default registry; one per process.
 
-    Raises
-    ------
-    ImportError
-        If prometheus-client is not installed.
-    ValueError
-        If the registry has them already.
-    OSError
-        If `PROMETHEUS_MULTIPROC_DIR` cannot be written.
+    Raises ImportError where prometheus-client is not installed, ValueError where the registry has
+    them already, and OSError where `PROMETHEUS_MULTIPROC_DIR` cannot be written.
     """
 
     def __init__(self) -> None:
@@ -291,17 +285,8 @@ def log_decision(
 ) -> None:
     """Write one line of JSON for a decision, at debug level, to follow single requests by.
 
-    Parameters
-    ----------
-    decision : Decision
-    group : str
-        The model group that was asked for.
-    offer : sequence of str
-        The benchmark models that it offered.
-    call_id : object
-        LiteLLM's id of the call, as in its own log and in the header `x-litellm-call-id`.
-    prompt : str, optional
-        The text that was compared, only where the operator wants prompts logged; it is cut short.
+    `call_id` is LiteLLM's, as in its own log and in the header `x-litellm-call-id`. The prompt is
+    given only where the operator wants prompts logged; it is cut short.
     """
     if not logger.isEnabledFor(logging.DEBUG):
         return

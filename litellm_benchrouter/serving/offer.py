@@ -13,45 +13,24 @@ from litellm_benchrouter.routing.deployments import id_of
 
 @dataclass(frozen=True)
 class GroupFacts:
-    """What is known of some deployments, whatever is asked of them.
+    """What is known of some deployments, whatever is asked of them."""
 
-    Attributes
-    ----------
-    names : list of str
-        Their benchmark models, sorted.
-    prices : tuple of (str, Prices)
-        What the models cost.
-    by_abilities : list of (mapping, list of str)
-        Abilities, and the ids of the deployments that have them.
-    """
-
-    names: list[str]
-    prices: tuple[tuple[str, Prices], ...]
+    names: list[str]  # their benchmark models, sorted
+    prices: tuple[tuple[str, Prices], ...]  # what the models cost
+    # abilities, and the ids of the deployments that have them
     by_abilities: list[tuple[Mapping[str, Any], list[str]]]
 
 
 @dataclass(frozen=True)
 class DeploymentGroup:
-    """Deployments that a request may go to.
-
-    Attributes
-    ----------
-    deployments : list of dict
-    models : list of str or None
-        The benchmark model of each.
-    unable : dict of str to str
-        By the id of those that cannot serve the request: what they lack.
-    characters : int or None
-        Length of the request's text; None where it is that of the prompt.
-    facts : GroupFacts or None
-        Where they are remembered.
-    """
+    """Deployments that a request may go to."""
 
     deployments: Sequence[Any]
-    models: Sequence[str | None]
-    unable: Mapping[str, str]
+    models: Sequence[str | None]  # the benchmark model of each
+    unable: Mapping[str, str]  # by the id of those that cannot serve the request: what they lack
+    # length of the request's text; None where it is that of the prompt
     characters: int | None = None
-    facts: GroupFacts | None = None
+    facts: GroupFacts | None = None  # where they are remembered
 
     @cached_property
     def able(self) -> DeploymentGroup:

@@ -45,17 +45,7 @@ _FACTS_SECONDS = 60.0  # prices and abilities may change while we run
 
 
 class RoutingService:
-    """Ranks the models of a group for a call, by the configuration; counts and logs decisions.
-
-    Parameters
-    ----------
-    config : BenchRouterConfig
-    loader : VersionLoader
-    executor : Executor
-    prices : PriceList
-    abilities : AbilitiesOf
-    metrics : Metrics
-    """
+    """Ranks the models of a group for a call, by the configuration; counts and logs decisions."""
 
     def __init__(
         self,

@@ -27,23 +27,10 @@ READERS: dict[str, str] = {
 
 
 def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
-    """Read a source of a known kind.
+    """Read a source of one of the `READERS`; the options are the reader's keyword arguments.
 
-    Parameters
-    ----------
-    kind : str
-        One of `READERS`.
-    path : Path
-        File or folder.
-    options : mapping of str to object
-        Keyword arguments of the reader, as a configuration states them.
-
-    Raises
-    ------
-    ConfigError
-        If the kind or an option is unknown, missing, or of the wrong type.
-    SourceError
-        If the source cannot be read.
+    Raises ConfigError where the kind or an option is unknown, missing, or of the wrong type, and
+    SourceError where the source cannot be read.
     """
     if kind not in READERS:
         raise ConfigError(

@@ -35,29 +35,16 @@ _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 @dataclass(frozen=True)
 class LazyTable:
-    """A file whose rows have not been read.
-
-    Attributes
-    ----------
-    frame : polars.LazyFrame
-        Every column of a CSV is text, and so is every column of a JSONL.
-    decimal_comma : bool
-        Whether "0,5" may be a number: the fields are separated by something else than commas.
-    """
+    """A file whose rows have not been read."""
 
     path: Path
-    frame: pl.LazyFrame
+    frame: pl.LazyFrame  # every column of a CSV or JSONL is text
     schema: pl.Schema
+    # "0,5" may be a number: the fields are separated by something else than commas
     decimal_comma: bool = False
 
     def collect(self, *columns: pl.Expr) -> pl.DataFrame:
-        """Read columns (default: all), of which only a batch is in memory before they are made.
-
-        Raises
-        ------
-        SourceError
-            If the file is damaged, or holds no rows.
-        """
+        """Read columns (default: all), of which only a batch is in memory before they are made."""
         names = list(dict.fromkeys(name for c in columns for name in c.meta.root_names()))
         with refusing(self.path):
             # Not in the query: polars would read far ahead of what has become categories.
@@ -90,24 +77,11 @@ def read_frame(path: Path) -> pl.DataFrame:
 def scan(
     path: Path, faults: Faults, *, separator: str | None = None, encoding: str | None = None
 ) -> LazyTable:
-    """Open a CSV, JSONL or Parquet file, told apart by the ending of its name.
+    """Open a CSV, JSONL or Parquet file, told apart by the ending of its name; .json holds a list.
 
-    Parameters
-    ----------
-    path : Path
-        A `.parquet`, `.csv`, `.tsv`, `.csv.gz`, `.jsonl` or `.ndjson` file, or a `.json` file with
-        a list of objects.
-    faults : Faults
-        Takes the lines of a JSONL file that are not JSON objects.
-    separator : str, optional
-        What separates the fields of a CSV; default: what its header shows.
-    encoding : str, optional
-        Of a CSV; default: UTF-8, or UTF-16 where the file begins so.
-
-    Raises
-    ------
-    SourceError
-        If the file is missing, of another kind, damaged, cut off, or without rows.
+    `faults` takes the lines of a JSONL file that are not objects. By default a CSV's header shows
+    what separates its fields, and it is UTF-8, or UTF-16 where it begins so. Raises SourceError
+    where the file is missing, of another kind, damaged, cut off, or without rows.
     """
     form = format_of(path)
     with refusing(path):
@@ -161,13 +135,7 @@ def file_in(folder: Path, stem: str) -> Path:
 
 
 def format_of(path: Path) -> str:
-    """Return which of `FORMATS` a file has.
-
-    Raises
-    ------
-    SourceError
-        If it is missing or has none of them.
-    """
+    """Return which of `FORMATS` a file has; raise SourceError where it is missing or has none."""
     if not path.exists():
         raise SourceError(f"{path} does not exist; give a file or folder with results.")
     form = FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix)

@@ -21,46 +21,26 @@ _SLICE = 1 << 20  # results that are worked on at once
 
 @dataclass(frozen=True)
 class SourceJudgement:
-    """The thresholds of a source: y(x, m) = 1 where the score is above eta_d.
+    """The thresholds of a source: y(x, m) = 1 where the score is above eta_d."""
 
-    Attributes
-    ----------
-    name : str
-        How reports call the source.
-    threshold : float or None
-        eta_d of every task that has none of its own; None: 0.5, and no score may be above 1.
-    thresholds : mapping of str to float
-        eta_d of single tasks.
-    prefix : str or None
-        Put before its sample ids where they collide with another source's; default: `name`.
-    """
-
-    name: str
+    name: str  # as reports call the source
+    # eta_d of other tasks than `thresholds` has; None: 0.5, and no score may be above 1
     threshold: float | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    # put before sample ids that collide with another source's; default: `name`
     prefix: str | None = None
 
 
 @dataclass(frozen=True)
 class SourceReport:
-    """The share of one source in the benchmark.
-
-    Attributes
-    ----------
-    samples, models, tasks : int
-        How many it has scores of; other sources may have scores of the same.
-    scores : int
-        How many of its scores are in the benchmark.
-    dropped : dict of str to int
-        What was left out, in words, and how often.
-    """
+    """The share of one source in the benchmark; other sources may have scores of the same."""
 
     name: str
     samples: int
     scores: int
     models: int
     tasks: int
-    dropped: dict[str, int]
+    dropped: dict[str, int]  # what was left out, in words, and how often
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -69,16 +49,11 @@ class SourceReport:
 
 @dataclass
 class Placed:
-    """Results of a source with the numbers that their rows and models have in the benchmark.
-
-    Attributes
-    ----------
-    model_of, row_of : ndarray of int64
-        Number in the benchmark of each model and each sample of the source; -1 where left out.
-    """
+    """Results of a source with the numbers that their rows and models have in the benchmark."""
 
     results: pl.DataFrame
-    model_of: NDArray[np.int64]
+    model_of: NDArray[np.int64]  # number in the benchmark of each model; -1 where left out
+    # likewise of each sample
     row_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @property
@@ -96,16 +71,9 @@ class Placed:
 
 
 class Grid:
-    """Scores, labels and further numbers of n samples and M models, filled source by source.
+    """Scores, labels (0, 1, or 255) and further numbers of n samples and M models, by source.
 
-    Attributes
-    ----------
-    scores : ndarray of float32, shape (n, M)
-        NaN is missing.
-    correctness : ndarray of uint8, shape (n, M)
-        1, 0, or 255 where there is no score.
-    columns : dict of str to ndarray of float32, shape (n, M)
-        NaN is missing.
+    Every array has the shape (n, M), and NaN is missing.
     """
 
     def __init__(self, sources: Sequence[Placed], task: pl.Series, n_models: int) -> None:
@@ -130,10 +98,7 @@ class Grid:
     ) -> tuple[SourceReport, list[str]]:
         """Write a source's scores and labels into the cells that have none; also warn of them.
 
-        Raises
-        ------
-        SourceError
-            If a score is above 1, and no threshold says which scores are correct.
+        Raises SourceError where a score is above 1, and no threshold says which scores are correct.
         """
         eta = self._thresholds(source, judgement)
         has_score = np.zeros(len(eta), dtype=bool)

@@ -69,11 +69,6 @@ def read(
     SourceTable
         `log_likelihood` is the sum over the tokens of the answer, and where each option was scored
         by itself that over the tokens of the option chosen.
-
-    Raises
-    ------
-    SourceError
-        If the path does not exist or no run in it has a score.
     """
     collector = Collector(path)
     folders = [file.parent for file in files_in(path, "run_spec.json")]

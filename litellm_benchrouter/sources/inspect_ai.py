@@ -50,7 +50,7 @@ def read(
     A task is its name with the arguments that were passed. Of several runs of a task and model the
     successful one is read, of equal ones that with the most samples, then the newest; a run that is
     there as .eval and as .json is read once. Epochs are averaged. A sample with an error, without a
-    score, or invalidated is missing and not wrong.
+    score, or invalidated is missing and not wrong. Logs in Zstandard need the extra `inspect`.
 
     Parameters
     ----------
@@ -68,12 +68,6 @@ def read(
     -------
     SourceTable
         `log_likelihood` is the sum over the tokens of the answer, where `--logprobs` was given.
-
-    Raises
-    ------
-    SourceError
-        If the path does not exist, nothing in it has a score, or a log is compressed with
-        Zstandard and nothing here can read that.
     """
     collector = Collector(path)
     logs: dict[tuple[str, str], _Log] = {}

@@ -33,10 +33,7 @@ class Fault(Exception):  # noqa: N818 - it is noted and read past, not an error 
 class Faults:
     """The faults of one source: each is named and counted, and the rest is read on.
 
-    Parameters
-    ----------
-    root : Path
-        The file or folder that is read; files are named relative to it.
+    Files are named relative to `root`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -76,13 +73,7 @@ class Faults:
 
 
 def files_in(path: Path, *endings: str) -> list[Path]:
-    """Return the file itself, or the files below a folder whose names end so, sorted.
-
-    Raises
-    ------
-    SourceError
-        If there is no such path.
-    """
+    """Return the file itself, or the files below a folder whose names end so, sorted."""
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -99,10 +90,7 @@ def files_in(path: Path, *endings: str) -> list[Path]:
 def parse_json(content: bytes) -> Any:
     """Return a JSON document, a bare NaN included; half a surrogate pair in a text becomes "?".
 
-    Raises
-    ------
-    Fault
-        If it is not one, with the line where that shows.
+    Raises Fault, with the line where that shows, where it is none.
     """
     if not content.strip():
         raise Fault("is empty")
@@ -200,21 +188,9 @@ def optional(document: object, key: str, kind: type[T]) -> T | None:
 
 
 def pick(document: object, key: str, kind: type[T]) -> T:
-    """Return what lies under a key and has to be there.
+    """Return what lies under a key and has to be there; else raise Fault.
 
-    Parameters
-    ----------
-    document : object
-        A JSON document.
-    key : str
-        "input.text" is one key inside another, "" the document itself.
-    kind : type
-        What has to lie there.
-
-    Raises
-    ------
-    Fault
-        If there is nothing there, or something else.
+    "input.text" is one key inside another, "" the document itself.
     """
     value = optional(document, key, kind)
     if value is not None:

@@ -78,11 +78,6 @@ def read(
     SourceTable
         `log_likelihood` is that of the option chosen, in multiple choice; elsewhere the tool
         records none of the answer.
-
-    Raises
-    ------
-    SourceError
-        If the path does not exist, a value of `prompt` is unknown, or nothing has a score.
     """
     if prompt not in ("input", "request") and not prompt.startswith("doc."):
         raise SourceError(f'prompt is "{prompt}"; choose among input, request and doc.FIELD.')

@@ -25,25 +25,14 @@ _FAMILY = 0.5  # of a task's prompts, from which on another task that has them t
 
 @dataclass(frozen=True)
 class MergeReport:
-    """The sources of a benchmark, and warnings about it.
-
-    Attributes
-    ----------
-    sources : list of SourceReport
-        In the order given.
-    warnings : list of str
-        Sentences about what a reader of the results should know.
-    source_row : ndarray of int64, shape (n, 2)
-        Of each row of the benchmark: the source that it first came from, and its row in that
-        source's samples as they were before anything was left out.
-    n_rows : list of int
-        How many samples each source held then.
-    """
+    """The sources of a benchmark, and warnings about it."""
 
     sources: list[SourceReport]
     warnings: list[str]
+    # shape (n, 2): where each row came from first: the source, and its row there before anything
+    # was left out
     source_row: NDArray[np.int64]
-    n_rows: list[int]
+    n_rows: list[int]  # samples that each source held then
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, without what says which row of a source is where."""
@@ -57,32 +46,18 @@ def merge(
     facts: Mapping[str, ModelFacts],
     keep_models: Sequence[str] | None = None,
 ) -> tuple[Benchmark, MergeReport]:
-    """Merge sources into one benchmark.
+    """Merge sources into one benchmark, its tasks and models sorted by name.
 
-    The same sample_id with the same task and prompt is the same sample, and its scores come
-    together in one row. An id that stands for different samples in different sources gets the
-    name of the source in front ("NAME/ID"). Where several sources, or several names of a model,
-    give a score for the same cell, the first one counts.
+    Samples stay in the order of the sources. The same sample_id with the same task and prompt is
+    the same sample, and its scores come together in one row. An id that stands for different
+    samples in different sources gets the name of the source in front ("NAME/ID"). Where several
+    sources, or several names of a model (`aliases`), give a score for the same cell, the first one
+    counts. The operator's facts go before what the sources state; with `keep_models` all other
+    models are left out.
 
-    Parameters
-    ----------
-    aliases : mapping of str to str
-        Other name of a model -> its name in the benchmark.
-    facts : mapping of str to ModelFacts
-        What the operator states; goes before what the sources state.
-    keep_models : sequence of str, optional
-        Leave out all other models.
-
-    Returns
-    -------
-    Benchmark
-        Samples in the order of the sources and of their files, tasks and models sorted by name.
-
-    Raises
-    ------
-    SourceError
-        If no sample has a score, a model to keep is in no source, two sources that have to be told
-        apart have the same name, or scores are above 1 and no threshold says which are correct.
+    Raises SourceError where no sample has a score, a model to keep is in no source, two sources
+    that have to be told apart have the same name, or scores are above 1 and no threshold says which
+    are correct.
     """
     if not tables:
         raise SourceError("there are no sources; name at least one.")

@@ -45,11 +45,6 @@ def read(path: Path, *, metric: str = "bertscore", rankers: list[str] | None = N
     SourceTable
         `log_likelihood` is `logprobs`. A logprobs or bartscore of exactly 0, which no answer can
         have, is a placeholder and counts as missing.
-
-    Raises
-    ------
-    SourceError
-        If the path does not exist, nothing in it is in this form, or no candidate has the metric.
     """
     collector = Collector(path)
     files = files_in(path, ".jsonl", ".json")

@@ -60,11 +60,6 @@ def read(
     -------
     SourceTable
         `cost_usd` and tokens are those of the provider; promptfoo has no log-likelihoods.
-
-    Raises
-    ------
-    SourceError
-        If the path does not exist, a value of `prompt` is unknown, or nothing has a score.
     """
     if prompt != "request" and not prompt.startswith("vars."):
         raise SourceError(f'prompt is "{prompt}"; choose request or vars.NAME.')

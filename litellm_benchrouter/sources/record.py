@@ -94,13 +94,7 @@ class SourceTable:
 
 
 class Sample(NamedTuple):
-    """A sample as a source describes it.
-
-    Attributes
-    ----------
-    identity : str or None
-        What must agree wherever this id occurs; default: the prompt.
-    """
+    """A sample as a source describes it."""
 
     sample_id: str
     task: str
@@ -108,25 +102,14 @@ class Sample(NamedTuple):
     reference: str | None = None
     split: str | None = None
     group: str | None = None
-    identity: str | None = None
+    identity: str | None = None  # what must agree wherever this id occurs; default: the prompt
 
 
 class Collector:
     """Gathers results; several of one sample and model (trials, epochs, repeats) are averaged.
 
-    Numbers are kept as packed arrays, so that a million results take tens of megabytes.
-
-    Parameters
-    ----------
-    root : Path
-        The file or folder that is read.
-
-    Attributes
-    ----------
-    dropped : Counter
-        What was left out, in words.
-    faults : Faults
-        What could not be read.
+    Numbers are kept as packed arrays, so that a million results take tens of megabytes. `dropped`
+    has what was left out, in words, and `faults` what could not be read below `root`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -146,15 +129,7 @@ class Collector:
         score: float | None,
         numbers: Mapping[str, float | None] | None = None,
     ) -> None:
-        """Add the result of a model on a sample.
-
-        Parameters
-        ----------
-        score : float or None
-            None where the result is missing.
-        numbers : mapping of str to float or None
-            Further columns of `SourceTable.results`.
-        """
+        """Add the result of a model on a sample, and further columns of `SourceTable.results`."""
         model = model.strip()
         row, first = self._samples.setdefault(sample.sample_id, (len(self._samples), sample))
         number_of_model = self._models.setdefault(model, len(self._models))
@@ -175,17 +150,8 @@ class Collector:
     ) -> SourceTable:
         """Return what was gathered, the samples in the order in which they came.
 
-        Parameters
-        ----------
-        tool : str
-            Who writes such files, for the error.
-        option, asked : str, str or sequence of str or None
-            The option that chose the score, and its value.
-
-        Raises
-        ------
-        SourceError
-            If there is no score.
+        Where there is no score, the SourceError names the tool that writes such files, and the
+        option that chose the score.
         """
         described = pl.DataFrame(
             [sample[:-1] for _, sample in self._samples.values()],
@@ -275,17 +241,9 @@ def text(value: object) -> str | None:
 
 
 def question(prompt: object) -> str | None:
-    """Return the text of a prompt, of a chat what it asks.
+    """Return the text of a prompt, of a chat what it asks: what the router embeds when it serves.
 
-    Parameters
-    ----------
-    prompt : object
-        A text, a list of {role, content}, or such a list written as JSON into a text.
-
-    Returns
-    -------
-    str or None
-        What the router embeds when it serves; None where there is no text.
+    A prompt is a text, a list of {role, content}, or such a list written as JSON into a text.
     """
     if isinstance(prompt, str):
         chat = _chat(prompt)

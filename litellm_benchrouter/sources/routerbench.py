@@ -29,11 +29,6 @@ def read(path: Path) -> SourceTable:
     -------
     SourceTable
         `cost_usd` is the cost of the answer, as the source states it.
-
-    Raises
-    ------
-    SourceError
-        If the path does not exist, is a pickle, or nothing in it is in this form.
     """
     if path.suffix in (".pkl", ".pickle"):
         raise SourceError(

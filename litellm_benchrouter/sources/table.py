@@ -36,6 +36,7 @@ from litellm_benchrouter.sources.tidy import (
 
 _Read = tuple[pl.DataFrame, pl.DataFrame, int]
 """Samples, results, and how many samples the source holds."""
+_YAML_WORDS = {True: ("true", "yes", "on"), False: ("false", "no", "off")}
 
 
 def read(
@@ -49,7 +50,7 @@ def read(
     score: str | None = None,
     models: list[str] | dict[str, str] | None = None,
     model: str | None = None,
-    words: dict[str, float] | None = None,
+    words: dict[bool | str, float] | None = None,
     separator: str | None = None,
     encoding: str | None = None,
 ) -> SourceTable:
@@ -61,6 +62,7 @@ def read(
     column a model. Where a file has no sample_id, it is derived from task and prompt; where several
     tasks number their samples alike, it becomes `TASK/SAMPLE_ID`. Several results of a sample and
     model are averaged. Samples with the same `group` are variants of one another.
+    A column of numbers that may be a model or not is refused.
 
     Parameters
     ----------
@@ -84,8 +86,9 @@ def read(
         numbers but those with usual names of something else ("id", "latency_s").
     model : str, optional
         The model of a long file that has no such column.
-    words : dict of str to float, optional
-        Words that are scores, as {pass: 1, fail: 0}; case does not matter.
+    words : dict of (str or bool) to float, optional
+        Words that are scores, as {pass: 1, fail: 0}; case does not matter. YAML reads yes and no
+        as true and false, which stand for these words too.
     separator, encoding : str, optional
         Of a CSV, where they are not found out.
 
@@ -94,16 +97,14 @@ def read(
     SourceTable
         `samples` also has `source_row` (UInt32): the row in the folder's samples or in the wide
         file, counted before anything was left out; in a long file the n-th different sample.
-
-    Raises
-    ------
-    SourceError
-        If the path, a file, a column or a task is missing or unreadable, nothing is left, or a
-        column of numbers may be a model or not.
     """
     theirs = (columns or {}) | ({"score": score} if score else {})
     theirs |= {f"ranker:{name.removeprefix('ranker:')}": name for name in rankers or []}
-    spelled = {word.lower(): value for word, value in (words or {}).items()}
+    spelled = {
+        spelling: value
+        for word, value in (words or {}).items()
+        for spelling in (_YAML_WORDS[word] if isinstance(word, bool) else (word.lower(),))
+    }
     reading = _Reading(path, spelled, Counter(), Faults(path), [])
     facts: dict[str, ModelFacts] = {}
     if path.is_dir():

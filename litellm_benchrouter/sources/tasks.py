@@ -49,33 +49,14 @@ def read_labels(
     aliases: Mapping[str, str] | None = None,
     warnings: list[str] | None = None,
 ) -> NDArray[np.float32]:
-    """Read the scores that models got on a task's inputs.
+    """Read the scores of M models on a task's q inputs, shape (q, M); NaN where there is none.
 
-    The last line of an input and model counts, also where it takes a score back (null). A last
-    line that was cut off is passed over: a process that writes labels may be killed at any time.
+    The last line of an input and model counts, also where it takes a score back (null). A last line
+    that was cut off is passed over: a process that writes labels may be killed at any time.
+    Sentences about what was passed over are added to `warnings`. Equal inputs share their labels.
 
-    Parameters
-    ----------
-    path : Path
-        A .jsonl, .ndjson, .csv or .parquet file.
-    inputs : sequence of str, length q
-        The task's prompts; equal ones share their labels.
-    models : sequence of str, length M
-        Canonical names.
-    aliases : mapping of str to str, optional
-        Other name of a model -> canonical name.
-    warnings : list of str, optional
-        Sentences about what was passed over are added to it.
-
-    Returns
-    -------
-    ndarray of float32, shape (q, M)
-        NaN where there is no score.
-
-    Raises
-    ------
-    SourceError
-        If the file cannot be read, lacks a column, or holds a score that is not in [0, 1].
+    Raises SourceError where the file (.jsonl, .ndjson, .csv or .parquet) cannot be read, lacks a
+    column, or holds a score that is not in [0, 1].
     """
     warnings = [] if warnings is None else warnings
     rows: dict[str, list[int]] = {}
@@ -145,20 +126,8 @@ class Label(NamedTuple):
 def parse_label(line: Mapping[str, Any], place: str, aliases: Mapping[str, str]) -> Label:
     """Read a label, the one way for builds, journals and labels made elsewhere.
 
-    Parameters
-    ----------
-    line : mapping
-        With `prompt_sha256` (in hex, of either case) or `prompt`, `model` and `score`: a number,
-        a text that is one, true or false, or null.
-    place : str
-        For messages.
-    aliases : mapping of str to str
-        Other name of a model -> canonical name.
-
-    Raises
-    ------
-    SourceError
-        If it is no label.
+    A line has `prompt_sha256` (in hex, of either case) or `prompt`, `model`, and `score`: a number,
+    a text that is one, true or false, or null. Raises SourceError where it is no label.
     """
     key, prompt, model = line.get("prompt_sha256"), line.get("prompt"), line.get("model")
     key = key.strip().lower() if isinstance(key, str) else ""
@@ -209,12 +178,7 @@ def read_entries(path: Path, where: str) -> list[Entry]:
     """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line.
 
     Of a line with `messages` the last user turn counts, as in a request. `where` is the option or
-    key that names the file.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing or holds no input.
+    key that names the file. Raises ConfigError where it is missing or holds no input.
     """
     try:
         # Not splitlines, which would also end a line at a U+2028 within an input.

@@ -87,15 +87,10 @@ class Remote:
         return self._call(name, looked)
 
     def replace(self, seen: ObjectSnapshot, content: bytes) -> None:
-        """Write a small object if it still is what was seen.
+        """Write a small object if it still is what was seen, else raise ConflictError.
 
         S3 checks that itself, in the same step (a conditional put). Elsewhere it is read again
         right before: of two that write in that moment, the last wins.
-
-        Raises
-        ------
-        ConflictError
-            If somebody else wrote it.
         """
         if not self._call(seen.name, lambda files, path: _replaced(files, path, seen, content)):
             raise ConflictError(

@@ -77,13 +77,7 @@ def as_lines(publications: Sequence[Publication]) -> bytes:
 
 
 def read_history(path: Path) -> list[Publication]:
-    """Return all publications, oldest first; none where there is no file.
-
-    Raises
-    ------
-    OSError
-        If the file is there and cannot be read.
-    """
+    """Return all publications, oldest first; none where there is no file."""
     try:
         return parse_history(path.read_bytes())
     except FileNotFoundError:
@@ -91,13 +85,7 @@ def read_history(path: Path) -> list[Publication]:
 
 
 def append_history(path: Path, *publications: Publication) -> None:
-    """Add lines, with one write, and flush them to disk.
-
-    Raises
-    ------
-    OSError
-        If they could not be written whole.
-    """
+    """Add lines, with one write, and flush them to disk; raise OSError unless all are there."""
     lines = as_lines(publications)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
@@ -145,10 +133,7 @@ _BEGINNING = re.compile(r"[0-9a-f]{1,16}")
 class Versions:
     """The versions of an artifact directory, and which of them serves; nothing here writes.
 
-    Attributes
-    ----------
-    name : str
-        Where the versions are kept, for people.
+    `name` says where they are kept, for people.
     """
 
     def __init__(self, root: Path) -> None:
@@ -161,13 +146,7 @@ class Versions:
         return self.root / "cache"
 
     def folder(self, version: str) -> Path:
-        """Return the folder of a version, whether it is there or not.
-
-        Raises
-        ------
-        VersionError
-            If `version` is not an id: 16 hex digits.
-        """
+        """Return the folder of a version, there or not; raise VersionError if it is no id."""
         if not VERSION_ID.fullmatch(version):
             raise VersionError(
                 f"{self.name}: {version!r} is not a version id. Give its 16 hexadecimal digits."
@@ -202,13 +181,7 @@ class Versions:
         return None
 
     def find(self, given: str) -> str:
-        """Return the version whose id begins as given.
-
-        Raises
-        ------
-        VersionError
-            If none does, or several do.
-        """
+        """Return the version whose id begins as given; VersionError if none does, or several do."""
         if not _BEGINNING.fullmatch(given):
             raise VersionError(
                 f"{self.name}: {given!r} is not a version id. Give its 16 hexadecimal digits, or "
@@ -227,10 +200,7 @@ class Versions:
     def current(self) -> str | None:
         """Return the id that CURRENT names, or None where nothing was published yet.
 
-        Raises
-        ------
-        VersionError
-            If CURRENT does not hold an id, or that version is not there.
+        Raises VersionError where CURRENT does not hold an id, or that version is not there.
         """
         version = self._named()
         if version is not None and not self._finds(version):
@@ -260,13 +230,7 @@ class Versions:
         return candidates[-1] if candidates else None
 
     def history(self) -> list[Publication]:
-        """Return what was published, oldest first.
-
-        Raises
-        ------
-        VersionError
-            If the file is there and cannot be read.
-        """
+        """Return what was published, oldest first."""
         path = self.root / HISTORY
         try:
             return read_history(path)

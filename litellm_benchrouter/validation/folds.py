@@ -1,4 +1,4 @@
-"""Folds of tasks that are held out together, and the samples that an estimate learns from."""
+"""Folds of tasks that are held out together."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.guarded.fit import neighbors_of_each
 from litellm_benchrouter.guarded.impute import TaskAccuracies, served_average
+from litellm_benchrouter.guarded.left_out import MOST_FOLDS
 from litellm_benchrouter.paper.benchmark import (
     Benchmark,
     ModelFacts,
@@ -22,7 +23,7 @@ from litellm_benchrouter.paper.benchmark import (
     labels,
     task_accuracy,
 )
-from litellm_benchrouter.paper.neighbors import Index, Neighbors, nearest_outside_task, task_rows
+from litellm_benchrouter.paper.neighbors import Neighbors, nearest_outside_task, task_rows
 from litellm_benchrouter.paper.scores import rank
 from litellm_benchrouter.paper.smoother import SmootherTable, smoother_table
 from litellm_benchrouter.progress import Silent
@@ -50,6 +51,8 @@ class TaskFolds:
     group_of_task : ndarray of int32, shape (D,)
     sample_group : ndarray of int, shape (n,)
         Near-duplicates, which stay on one side of every split (docs/proof.md).
+    merged : bool
+        Whether a group is a fold of several tasks or families; see `in_folds`.
     """
 
     benchmark: Benchmark
@@ -61,6 +64,7 @@ class TaskFolds:
     sample_group: NDArray[np.intp]
     routing: RoutingConfig
     seed: int
+    merged: bool = False
 
     @property
     def n_tasks(self) -> int:
@@ -159,6 +163,26 @@ class TaskFolds:
             left_out=left_out,
             progress=advance,
             each=engine.map,
+        )
+
+    def in_folds(self) -> TaskFolds:
+        """Return the same with at most `MOST_FOLDS` groups: of more, several are left out together.
+
+        What learns anew for each group then costs no more with more of them.
+        """
+        if self.n_groups <= MOST_FOLDS:
+            return self
+        group_of_task = self.group_of_task % MOST_FOLDS
+        group, listed = (
+            group_of_task[self.benchmark.task],
+            self.neighbors_other_tasks.index.shape[1],
+        )
+        return replace(
+            self,
+            neighbors_other_tasks=nearest_outside_task(self.embeddings, group, listed),
+            group=group,
+            group_of_task=group_of_task,
+            merged=True,
         )
 
     def pool(self, models: list[str]) -> TaskFolds:
@@ -276,80 +300,3 @@ def choose_pool(
             f"--models, --max-params or --without-top."
         )
     return prepared if kept == list(known) else prepared.pool(kept)
-
-
-_BLOCK = 1_000  # queries asked at once
-
-
-def fitting_rows(
-    task: NDArray[np.int32], n_tasks: int, most: int, *, seed: int
-) -> NDArray[np.intp] | None:
-    """Draw at most so many samples, of each task the same number where it has so many.
-
-    Parameters
-    ----------
-    task : ndarray of int32, shape (n,)
-
-    Returns
-    -------
-    ndarray of int, shape (f,), or None
-        Rows in their order; None where the benchmark is no larger.
-    """
-    if len(task) <= most:
-        return None
-    size = np.sort(np.bincount(task, minlength=n_tasks))
-    # The largest c for which the sum of min(size, c) is not above `most`.
-    left, a_task = most, most // n_tasks
-    for position, of_task in enumerate(size):
-        a_task = left // (n_tasks - position)
-        if of_task > a_task:
-            break
-        left -= int(of_task)
-    draws = np.random.default_rng(seed).random(len(task))
-    order = np.lexsort((draws, task))
-    start = np.searchsorted(task[order], np.arange(n_tasks))
-    place = np.arange(len(task)) - start[task[order]]
-    return np.sort(order[place < a_task])
-
-
-@dataclass(frozen=True)
-class TrainingSubset:
-    """The part of a benchmark that is learned from, beside the whole.
-
-    Attributes
-    ----------
-    vectors : ndarray of float32, shape (f, d)
-    rows : ndarray of int, shape (f,), or None
-        Where they are in the whole; None where they are all of it.
-    """
-
-    benchmark: Benchmark
-    vectors: NDArray[np.float32]
-    rows: NDArray[np.intp] | None
-    whole: Benchmark
-
-    @classmethod
-    def of(
-        cls, benchmark: Benchmark, vectors: NDArray[np.float32], most: int, *, seed: int
-    ) -> TrainingSubset:
-        """Choose them; see `fitting_rows`."""
-        rows = fitting_rows(benchmark.task, len(benchmark.tasks), most, seed=seed)
-        if rows is None:
-            return cls(benchmark, vectors, None, benchmark)
-        return cls(benchmark.rows(rows), np.asarray(vectors[rows]), rows, benchmark)
-
-    def neighbors(self, index: Index, k: int) -> Neighbors:
-        """Return the nearest other samples of the whole, as a request of that text finds them."""
-        assert self.rows is not None, "where all rows are fitted, they find each other exactly"
-        found = Neighbors(
-            np.empty((len(self.rows), k), dtype=np.int64),
-            np.empty((len(self.rows), k), dtype=np.float32),
-        )
-        for start in range(0, len(self.rows), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            listed = index.search(self.vectors[part], k + 1)
-            own = listed.index == self.rows[part, None]
-            own[~own.any(axis=1), -1] = True  # it is beyond equal ones: the last makes room
-            found.index[part] = listed.index[~own].reshape(-1, k)
-            found.distance[part] = listed.distance[~own].reshape(-1, k)
-        return found

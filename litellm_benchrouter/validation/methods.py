@@ -176,11 +176,12 @@ def evidence_without(prepared: TaskFolds, table: SmootherTable, excluded: int | 
         excluded=excluded,
     )
 
+    names, cost_ranks = benchmark.models, benchmark.cost_ranks
+
     def s3(d: int, average: NDArray[np.float64]) -> NDArray[np.float64]:
         if d not in scores:
             return average
-        names = benchmark.models
-        return confident_s3(scores[d], average, benchmark.cost_ranks, names, routing.eta)
+        return confident_s3(scores[d], average, cost_ranks, names, routing.eta)
 
     found = prepared.neighbors_other_tasks
     similarity = np.where(found.index < 0, -2.0, 1.0 - found.distance).astype(np.float32)

@@ -29,18 +29,7 @@ _AGES = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 @dataclass(frozen=True)
 class Table:
-    """Text in rows and columns.
-
-    Attributes
-    ----------
-    title : str
-    columns : sequence of str
-        The first `n_text` hold words, the others numbers.
-    rows : sequence of sequence of str
-    n_text : int
-    marked : int or None
-        The row to stand out.
-    """
+    """Text in rows and columns: `n_text` of words, then of numbers; a row may be `marked`."""
 
     title: str
     columns: Sequence[str]
@@ -59,23 +48,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's report.
+    """One line of the doctor's report."""
 
-    Attributes
-    ----------
-    check : str
-        The subject of the check; programs may rely on the name.
-    status : Status
-    found : str
-        The result, for people.
-    remedy : str
-        What to do; empty where all is well.
-    """
-
-    check: str
+    check: str  # its subject; programs may rely on the name
     status: Status
-    found: str
-    remedy: str = ""
+    found: str  # the result, for people
+    remedy: str = ""  # what to do; empty where all is well
 
 
 def ok(check: str, found: str) -> Finding:
@@ -95,21 +73,11 @@ def fail(check: str, found: str, remedy: str) -> Finding:
 
 @dataclass(frozen=True)
 class Unit:
-    """The way in which the values of a metric are written.
-
-    Attributes
-    ----------
-    scale : float
-    suffix : str
-        Follows a value.
-    gain : str
-        Follows a difference of values.
-    digits : int
-    """
+    """The way in which the values of a metric are written."""
 
     scale: float
-    suffix: str
-    gain: str
+    suffix: str  # follows a value
+    gain: str  # follows a difference of values
     digits: int
 
     def value(self, value: object, digits: int | None = None) -> str:

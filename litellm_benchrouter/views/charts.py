@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import escape
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.views import Table
-from litellm_benchrouter.views.protocols import name_of, ordered
+from litellm_benchrouter.views import PERCENT, Table
+from litellm_benchrouter.views.protocols import Document, heading_of, metric_of, name_of, ordered
 
 if TYPE_CHECKING:
     import altair as alt
@@ -79,38 +79,18 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """Marks over one or two axes.
-
-    Attributes
-    ----------
-    x : Axis
-    y : Axis or None
-        None where names stand beneath one another.
-    rows : sequence of mapping
-        `series`, `x`, and `low` and `high` where bounds are known; `y` of a line, or `name` and
-        `text` where names stand beneath one another.
-    series : mapping of str to str
-        Each label of the legend with its style.
-    reference : float or None
-        Where a dashed line crosses the axis of values.
-    dots : sequence of (float, float)
-        Single points behind the lines.
-    letters : sequence of (float, float, str)
-        Lettered points above them.
-    diagonal : bool
-    points : bool
-        Whether lines have a point at each value.
-    """
+    """Marks over one or two axes."""
 
     x: Axis
-    y: Axis | None
+    y: Axis | None  # None where names stand beneath one another
+    # `series`, `x`, and `low` and `high` where known; `y` of a line, or `name` and `text`
     rows: Sequence[Row]
-    series: Mapping[str, str]
-    reference: float | None = None
-    dots: Sequence[tuple[float, float]] = ()
-    letters: Sequence[tuple[float, float, str]] = ()
+    series: Mapping[str, str]  # labels of the legend with their styles
+    reference: float | None = None  # where a dashed line crosses the axis of values
+    dots: Sequence[tuple[float, float]] = ()  # single points behind the lines
+    letters: Sequence[tuple[float, float, str]] = ()  # lettered points above them
     diagonal: bool = False
-    points: bool = True
+    points: bool = True  # whether lines have a point at each value
 
 
 @dataclass(frozen=True)
@@ -128,19 +108,18 @@ Parts = tuple[list[str], list[Figure]]
 """The words of a section, and its figures."""
 
 
-def unit_name(percent: bool) -> str:
-    """Return the unit of an axis."""
-    return "percent" if percent else "plain"
+def metric_axis(document: Document) -> Axis:
+    """Return the axis of a document's metric."""
+    metric, _, unit = metric_of(document)
+    return Axis(heading_of(metric).removesuffix(" %"), "percent" if unit is PERCENT else "plain")
 
 
-def named_chart(
-    title: str, unit: str, rows: Sequence[Row], reference: float | None = None
-) -> Chart:
+def named_chart(axis: Axis, rows: Sequence[Row], reference: float | None = None) -> Chart:
     """Return a chart of names beneath one another, with a legend of the styles that occur."""
     styles = {row["style"] for row in rows}
     series = {text: style for style, text in _KEYS.items() if style in styles}
     marks = [{**row, "series": _KEYS[row["style"]]} for row in rows]
-    return Chart(Axis(title, unit), None, marks, series, reference)
+    return Chart(axis, None, marks, series, reference)
 
 
 def line_styles(series: Iterable[str]) -> dict[str, str]:

@@ -18,8 +18,8 @@ from litellm_benchrouter.views.charts import (
     Parts,
     line,
     line_styles,
+    metric_axis,
     named_chart,
-    unit_name,
 )
 from litellm_benchrouter.views.protocols import (
     TITLES,
@@ -28,6 +28,7 @@ from litellm_benchrouter.views.protocols import (
     cost_label,
     digits_of,
     heading_of,
+    in_usd,
     metric_of,
     models_of,
     name_of,
@@ -42,13 +43,12 @@ _BETWEEN = 12  # a straight line bends on a logarithmic axis: points between its
 def cost_section(document: Document) -> Parts:
     """Show what quality costs, with the router and without it."""
     basis = listed(sorted(set(document["cost_basis"]["models"].values())))
-    in_usd = document["cost_basis"]["unit"] == "usd"
     words = [
         "One number says how much quality is worth: the router picks the model with the best "
         "predicted quality less its expected cost. The number is chosen on questions with known "
         "answers, and what it saves is measured on others.",
         f"Costs are from {basis}."
-        if in_usd
+        if in_usd(document)
         else "Prices are not known of enough models, so a model's parameters stand for its cost.",
     ]
     left_out = document["cost_basis"].get("left_out")
@@ -62,8 +62,7 @@ def cost_section(document: Document) -> Parts:
 
 def _curves(document: Document) -> Figure:
     """Draw the methods' curves above what single models and coins between them give."""
-    metric, _, unit = metric_of(document)
-    factor = 1e3 if document["cost_basis"]["unit"] == "usd" else 1.0
+    factor = 1e3 if in_usd(document) else 1.0
 
     def spots(of: Sequence[Any]) -> list[tuple[float, float]]:
         both = (s for s in of if s["cost"] is not None and s["quality"] is not None)
@@ -92,7 +91,7 @@ def _curves(document: Document) -> Figure:
         [curve_table(document)],
         Chart(
             Axis(cost_label(document), log=log),
-            Axis(heading_of(metric).removesuffix(" %"), unit_name(unit is PERCENT)),
+            metric_axis(document),
             rows,
             line_styles(["zero_router", *document["methods"]]),
             dots=[spot for name, spot in singles.items() if name not in letters],
@@ -148,7 +147,7 @@ def _savings(document: Document) -> Figure:
             "hindsight.",
         ],
         [cost_table(document)],
-        named_chart("Cost saved", "percent", rows, 0.0),
+        named_chart(Axis("Cost saved", "percent"), rows, 0.0),
     )
 
 
@@ -211,7 +210,7 @@ def _measures(unit: Unit) -> list[tuple[str, str, Callable[[Any], str]]]:
 def curve_table(document: Document) -> Table:
     """List the points of every curve of quality against cost."""
     metric, _, unit = metric_of(document)
-    in_usd = document["cost_basis"]["unit"] == "usd"
+    factor = 1e3 if in_usd(document) else 1.0
     spots = list(document["models"].items())
     spots += [(name_of(name), document[name]) for name in ("bma", "oracle")]
     spots += [(name_of("zero_router"), spot) for spot in document["zero_router"]["hull"]]
@@ -221,7 +220,7 @@ def curve_table(document: Document) -> Table:
         [
             name,
             "" if spot.get("lambda") is None else f"{spot['lambda']:.3g}",
-            UNKNOWN if spot["cost"] is None else f"{spot['cost'] * (1e3 if in_usd else 1):.4g}",
+            UNKNOWN if spot["cost"] is None else f"{spot['cost'] * factor:.4g}",
             unit.bare(spot["quality"], digits_of(metric)),
         ]
         for name, spot in spots

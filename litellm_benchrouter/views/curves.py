@@ -64,6 +64,45 @@ def few_labels_section(document: Document) -> Parts:
     return words, [figure]
 
 
+def traffic_section(document: Document) -> Parts:
+    """Show the gain over BMA by the number of labelled prompts of the traffic."""
+    protocol, methods = document["protocol"], document["methods"]
+    rows = []
+    for name in ordered(methods):
+        points = [(int(n), row) for n, row in methods[name].items() if row["gain"] is not None]
+        bounded = ours(document) == name
+        rows += line(
+            name,
+            (
+                (n, row["gain"], *(row["gain_over_splits_95"] if bounded else ()))
+                for n, row in points
+            ),
+        )
+    figure = Figure(
+        "traffic-gain",
+        "What labels of your own traffic buy",
+        [
+            "Points of accuracy gained over BMA, averaged over splits; the band is the default "
+            "router's 95 % interval over splits. Above zero, labelling paid.",
+        ],
+        [made.protocol_table(document)],
+        Chart(
+            Axis("Labelled prompts", log=True, ticks=document["n_labels"]),
+            Axis("Points above BMA", "points"),
+            rows,
+            line_styles(methods),
+            reference=0.0,
+        ),
+    )
+    like = "" if not protocol["share"] else f", {PERCENT.value(protocol['share'], 0)} of it like it"
+    words = [
+        f"Half of the tasks stood for traffic{like}, the others were the benchmark, in "
+        f"{count(protocol['splits'], 'random split')}. Prompts of the traffic, drawn at random, "
+        "were answered and graded; a model was then picked for each of the others."
+    ]
+    return words, [figure]
+
+
 def labels_section(document: Document) -> Parts:
     """Show how accuracy grows with labelled questions of the new task."""
     protocol, names = document["protocol"], list(document["alphas"][0]["methods"])
@@ -171,7 +210,7 @@ def robustness_section(document: Document) -> Parts:
         "How often the pick changes",
         ["Zero would be best; a model that is nearly as good may take the place of another."],
         [made.protocol_table(document)],
-        named_chart("Picks that change", "percent", rows, 0.0),
+        named_chart(Axis("Picks that change", "percent"), rows, 0.0),
     )
     return words, [figure]
 
@@ -196,6 +235,6 @@ def proof_section(document: Document) -> Parts:
         "How often a build would serve what loses",
         ["Up to one world in twenty is what a 95 % bound allows."],
         [made.protocol_table(document)],
-        named_chart("Wrongly served", "percent", rows, 0.05),
+        named_chart(Axis("Wrongly served", "percent"), rows, 0.05),
     )
     return words, [figure]

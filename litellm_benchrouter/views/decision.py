@@ -1,15 +1,16 @@
-"""A decision in words and numbers."""
+"""A decision, and named tasks with their labels, in words and numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from litellm_benchrouter.artifact.named_tasks import LabelledTask
 from litellm_benchrouter.paper.scores import probabilities_better
-from litellm_benchrouter.routing.decision import Explanation
+from litellm_benchrouter.routing.decision import Decision, Explanation
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import UNKNOWN, Table, is_number, number
-from litellm_benchrouter.views.version import describe_labels, labels_table
 
 METHODS = {
     "guarded": "the guarded method",
@@ -28,37 +29,30 @@ _OF_A_TASK = (
     ("p", "p", "chance that the correctness predictor is right (eq. 10)"),
 )
 
+_LABEL_COLUMNS = {
+    "labels": "Labels",
+    "right": "Right",
+    "prior": "Expected before",
+    "posterior": "Expected now",
+    "posterior_sd": "+/-",
+    "p_better_posterior": "P(better than BMA)",
+    "labels_needed": "More labels to settle",
+}
+
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a question.
-
-    Attributes
-    ----------
-    pick, method, reason : str
-    facts : sequence of (str, str)
-        Whatever else the decision says of itself.
-    models : Table
-        Best first.
-    meanings : sequence of (str, str)
-        Each column of numbers, with what it means.
-    shares : sequence of float or None
-        Of each model, its score as a part of the longest bar; None where it has none.
-    neighbors : Table or None
-        Nearest samples of the benchmark.
-    labels : Table or None
-        Labels of the named task.
-    """
+    """The answer to a question."""
 
     pick: str
     method: str
     reason: str
-    facts: Sequence[tuple[str, str]]
-    models: Table
-    meanings: Sequence[tuple[str, str]]
-    shares: Sequence[float | None]
-    neighbors: Table | None
-    labels: Table | None
+    facts: Sequence[tuple[str, str]]  # whatever else the decision says of itself
+    models: Table  # best first
+    meanings: Sequence[tuple[str, str]]  # what each column of numbers means
+    shares: Sequence[float | None]  # score of each model as a part of the longest bar
+    neighbors: Table | None  # nearest samples of the benchmark
+    labels: Table | None  # of the named task
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ def answer(router: BenchRouter, explanation: Explanation) -> Answer:
     """Put an explanation into words."""
     decision = explanation.decision
     columns = _columns(router, explanation)
-    scores = columns[0].values
+    scores, labels = columns[0].values, _labels(router, decision)
     full = max([1.0, *(value for value in scores.values() if is_number(value))])
     return Answer(
         pick=decision.pick,
@@ -91,7 +85,7 @@ def answer(router: BenchRouter, explanation: Explanation) -> Answer:
         meanings=[(column.title, column.meaning) for column in columns],
         shares=[_share(scores.get(model), full) for model in decision.ranking],
         neighbors=_neighbors(explanation),
-        labels=_labels(router, explanation),
+        labels=labels_table("Labels of the task", labels) if labels else None,
     )
 
 
@@ -122,14 +116,10 @@ def _columns(router: BenchRouter, explanation: Explanation) -> list[_Column]:
         _Column(title, meaning, {m: each[key] for m, each in explanation.task_scores.items()})
         for key, title, meaning in _OF_A_TASK
     ]
-    star = router.best_on_average(explanation.decision.ranking, "").pick
-    models = router.artifact.models
-    better = dict(
-        zip(models, probabilities_better(scores, models.index(star)).tolist(), strict=True)
-    )
-    columns.append(
-        _Column("P(better)", f"that it beats {star}, the best on average (eq. 6)", better)
-    )
+    star = _bma(router, explanation.decision.ranking)
+    values = probabilities_better(scores, star).tolist()
+    meaning = f"that it beats {router.models[star]}, the best on average (eq. 6)"
+    columns.append(_Column("P(better)", meaning, dict(zip(router.models, values, strict=True))))
     return columns
 
 
@@ -156,15 +146,125 @@ def _neighbors(explanation: Explanation) -> Table | None:
     )
 
 
-def _labels(router: BenchRouter, explanation: Explanation) -> Table | None:
-    decision = explanation.decision
+def _labels(router: BenchRouter, decision: Decision) -> dict[str, dict[str, Any]]:
+    """Describe the labels of a decision's task, by model from the best; none without any."""
     labelled = router.artifact.labelled_tasks.get(decision.task or "")
     if labelled is None:
-        return None
-    star = router.models.index(router.best_on_average(decision.ranking, "").pick)
-    labels = describe_labels(labelled, router.models, star)
-    return labels_table("Labels of the task", {model: labels[model] for model in decision.ranking})
+        return {}
+    labels = describe_labels(labelled, router.models, _bma(router, decision.ranking))
+    return {model: labels[model] for model in decision.ranking}
+
+
+def _bma(router: BenchRouter, models: Sequence[str]) -> int:
+    """Return the column of the best of some models on average."""
+    return router.artifact.column[router.best_on_average(models, "").pick]
 
 
 def _share(value: float | None, full: float) -> float | None:
     return min(max(value / full, 0.0), 1.0) if is_number(value) and value is not None else None
+
+
+def describe_decision(router: BenchRouter, explanation: Explanation) -> dict[str, Any]:
+    """Describe a decision for programs."""
+    decision = explanation.decision
+    return {
+        "pick": decision.pick,
+        "method": decision.method,
+        "reason": decision.reason,
+        "task": decision.task,
+        "artifact": decision.artifact,
+        "policy": decision.policy,
+        "embedder": decision.embedder,
+        "ranking": list(decision.ranking),
+        "scores": dict(decision.scores or {}),
+        "g": explanation.g,
+        "average": explanation.average,
+        "probability": explanation.probability,
+        "expected_cost": explanation.cost,
+        "cost_basis": explanation.cost_basis,
+        "cost_unit": explanation.cost_unit,
+        "task_scores": explanation.task_scores,
+        "u": explanation.u,
+        "labels": _labels(router, decision),
+        "neighbors": [
+            {"sample_id": sample_id, "task": task, "distance": distance}
+            for sample_id, task, distance in explanation.neighbors
+        ],
+    }
+
+
+# Named tasks
+
+
+def describe_task(router: BenchRouter, name: str) -> dict[str, Any]:
+    """Describe a named task for programs: its pick, and the scores and labels of each model."""
+    artifact = router.artifact
+    scores = artifact.named_tasks[name]
+    decision = router.decide("", task=name)
+    column, star = artifact.column, _bma(router, artifact.models)
+    better = probabilities_better(scores, star)
+    labelled, labels = artifact.labelled_tasks.get(name), _labels(router, decision)
+    return {
+        "pick": decision.pick,
+        "method": decision.method,
+        "reason": decision.reason,
+        "n_inputs": scores.n_inputs,
+        "u": scores.u,
+        "n_labelled_inputs": 0 if labelled is None else labelled.n_inputs,
+        "ranking": [
+            {"model": model}
+            | {key: float(getattr(scores, key)[column[model]]) for key in ("s1", "s2", "s3", "p")}
+            | {"p_better": float(better[column[model]])}
+            | labels.get(model, {})
+            for model in decision.ranking
+        ],
+    }
+
+
+def named_task_tables(name: str, task: Mapping[str, Any]) -> list[Table]:
+    """List the models of a named task as `describe_task` describes it, and its labels if any."""
+    keys = ("s1", "s2", "s3", "p", "p_better")
+    title = f"Named task {name}: {task['pick']} ({task['method']}; {task['reason']})"
+    rows = [[row["model"], *(number(row[key]) for key in keys)] for row in task["ranking"]]
+    columns = ("Model", "S1", "S2", "S3", "p", "P(better than BMA)")
+    tables = [Table(f"{title}; u={number(task['u'])}", columns, rows)]
+    if task["n_labelled_inputs"]:
+        title = f"Labels of {name}: {task['n_labelled_inputs']} of {task['n_inputs']} inputs"
+        tables.append(labels_table(title, {row["model"]: row for row in task["ranking"]}))
+    return tables
+
+
+def describe_labels(
+    labelled: LabelledTask, models: Sequence[str], than: int
+) -> dict[str, dict[str, Any]]:
+    """Describe the labels of each model, for programs: `labels` and `right` (share of them).
+
+    Where there is a posterior, also `prior`, `posterior` and `posterior_sd`, and against the model
+    at position `than` `p_better_posterior` and `labels_needed` (0: settled; null: not within
+    1,000).
+    """
+    posterior = labelled.posterior
+    better = None if posterior is None else posterior.better(than)
+    rows: dict[str, dict[str, Any]] = {}
+    for m, model in enumerate(models):
+        rows[model] = {"labels": int(labelled.counts[m]), "right": float(labelled.accuracy[m])}
+        if posterior is not None and better is not None:
+            needed = int(posterior.needed[m, than])
+            rows[model] |= {
+                "prior": float(posterior.prior[m]),
+                "posterior": float(posterior.score[m]),
+                "posterior_sd": float(posterior.covariance[m, m] ** 0.5),
+                "p_better_posterior": float(better[m]),
+                "labels_needed": None if needed < 0 or m == than else needed,
+            }
+    return rows
+
+
+def labels_table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
+    """List the labels of each model as `describe_labels` describes them."""
+    keys = [key for key in _LABEL_COLUMNS if any(key in row for row in rows.values())]
+    cells = [
+        [model, *(number(row[key], 0 if isinstance(row[key], int) else 3) for key in keys)]
+        for model, row in rows.items()
+    ]
+    return Table(title, ("Model", *(_LABEL_COLUMNS[key] for key in keys)), cells)

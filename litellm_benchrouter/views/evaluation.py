@@ -19,6 +19,7 @@ from litellm_benchrouter.views.protocols import (
     Document,
     best_single,
     in_a_sentence,
+    in_usd,
     metric_of,
     models_of,
     ours,
@@ -37,35 +38,16 @@ _PHRASES = {
 
 @dataclass(frozen=True)
 class Tile:
-    """One answer of the verdict.
+    """One answer of the verdict."""
 
-    Attributes
-    ----------
-    tone : str
-        `gain`, `unclear`, `level` or `loss`.
-    figure : str
-        The number.
-    what : str
-        A few words for what the number is of.
-    range : str
-        How sure it is.
-    sentence : str
-    pool : str
-        The models, tasks and questions that it was measured on.
-    where : str
-        Where the tone holds, for the headline.
-    clause : str
-        A further clause for the headline.
-    """
-
-    tone: str
-    figure: str
-    what: str
-    range: str
+    tone: str  # `gain`, `unclear`, `level` or `loss`
+    figure: str  # the number
+    what: str  # what the number is of, in a few words
+    range: str  # how sure it is
     sentence: str
-    pool: str
-    where: str = ""
-    clause: str = ""
+    pool: str  # the models, tasks and questions that it was measured on
+    where: str = ""  # where the tone holds, for the headline
+    clause: str = ""  # a further clause for the headline
 
     @property
     def sign(self) -> str:
@@ -212,11 +194,11 @@ def _cost_tiles(document: Document) -> list[Tile]:
     quality = tone_of(equal["quality_gain_over_samples_95"])
     tone = LOSS if quality == LOSS else tone_of(equal["saved_over_samples_95"])
     low, high = equal["saved_over_samples_95"] or (None, None)
-    in_usd, saved = document["cost_basis"]["unit"] == "usd", PERCENT.value(equal["saved"], 0)
-    of_cost = "of the cost" if in_usd else "of the cost, counted in parameters,"
+    saved, usd = PERCENT.value(equal["saved"], 0), in_usd(document)
+    of_cost = "of the cost" if usd else "of the cost, counted in parameters,"
     left_out = document["cost_basis"].get("left_out")
     among = f" among the {models_of(document)} whose cost is known" if left_out else ""
-    what = "cost" if in_usd else "parameters"
+    what = "cost" if usd else "parameters"
     words = {GAIN: "better than", LOSS: "worse than", UNCLEAR: "not provably different from"}
     result = (
         "finds nothing to save"

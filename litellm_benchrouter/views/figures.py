@@ -19,15 +19,14 @@ from litellm_benchrouter.views.charts import (
     Row,
     line,
     line_styles,
+    metric_axis,
     named_chart,
-    unit_name,
 )
 from litellm_benchrouter.views.evaluation import task_gain
 from litellm_benchrouter.views.protocols import (
     NEEDS_ANSWERS,
     Document,
     best_single,
-    heading_of,
     in_a_sentence,
     metric_of,
     name_of,
@@ -40,7 +39,9 @@ _TINY = 1e-9
 
 def task_section(document: Document) -> Parts:
     protocol = document["protocol"]
-    held_out = {"family": "family of tasks"}.get(protocol.get("held_out", ""), "task")
+    held_out = {"family": "family of tasks", "fold": "hundredth of the tasks"}.get(
+        protocol.get("held_out", ""), "task"
+    )
     words = [
         f"Each {held_out} in turn was treated as new. The router saw its questions and none of its "
         f"answers, and chose one model for all of it."
@@ -79,7 +80,7 @@ def _accuracies(document: Document) -> Figure:
             f"not seen; estimates of that share are off by {off} on average.",
         ],
         [made.protocol_table(document)],
-        named_chart("Accuracy", "percent", sorted(rows, key=lambda row: -row["x"]), bma),
+        named_chart(Axis("Accuracy", "percent"), sorted(rows, key=lambda row: -row["x"]), bma),
     )
 
 
@@ -127,7 +128,7 @@ def _strips(document: Document) -> Figure:
             f"is level with BMA on {len(tasks) - won - lost}.{some}",
         ],
         made.tasks_tables(document, method),
-        named_chart("Accuracy", "percent", rows),
+        named_chart(Axis("Accuracy", "percent"), rows),
     )
 
 
@@ -194,7 +195,7 @@ def request_section(document: Document) -> Parts:
 
 
 def _scores(document: Document) -> Figure:
-    methods, (metric, _, unit) = document["methods"], metric_of(document)
+    methods, metric = document["methods"], metric_of(document)[0]
     bma = methods["bma"]["mean_score"]
     rows = [
         _row(name, row["mean_score"], row["gain_over_samples_95"], bma, document)
@@ -221,12 +222,12 @@ def _scores(document: Document) -> Figure:
             "the task oracle picks one model a task.",
         ],
         [made.protocol_table(document)],
-        named_chart(heading_of(metric).removesuffix(" %"), unit_name(unit is PERCENT), rows, bma),
+        named_chart(metric_axis(document), rows, bma),
     )
 
 
 def _by_distance(document: Document) -> Figure:
-    (metric, _, unit), curve = metric_of(document), document["curve"]
+    metric, curve = metric_of(document)[0], document["curve"]
     names = [name for name in (ours(document), "bma", "task_oracle") if name]
     rows = [
         row
@@ -246,7 +247,7 @@ def _by_distance(document: Document) -> Figure:
         [made.distance_table(document)],
         Chart(
             Axis("Mean distance, at most"),
-            Axis(heading_of(metric).removesuffix(" %"), unit_name(unit is PERCENT)),
+            metric_axis(document),
             rows,
             line_styles(names),
         ),

@@ -22,6 +22,9 @@ NAMES = {
     "s3": "S3",
     "s3_atc": "S3 with ATC",
     "s3_true_p": "S3, true p",
+    "benchmark": "Benchmark alone",
+    "own_best": "Best on own labels",
+    "as_task": "Labels as one more task",
     "raw": "Labels alone",
     "beta20": "Labels and averages",
     "ll": "LL",
@@ -59,6 +62,7 @@ TITLES = {
     "mlp": "On a new task, with a neural network as predictor",
     "robustness": "When a prompt is written a little differently",
     "proof": "How often a build would be fooled, in simulated worlds like the benchmark",
+    "traffic": "On unnamed traffic of which some prompts are labelled",
 }
 """The protocols in the order of the report."""
 
@@ -75,6 +79,9 @@ GLOSSARY = {
     "s3_atc": "S3 with another estimate of that trust, from the predictors' own confidence.",
     "s3_true_p": "S3 if it knew how often its predictions are right. It needs the answers, so it "
     "only shows what a better estimate could win.",
+    "benchmark": "What the proxy does without any label of the traffic.",
+    "own_best": "One model for all of the traffic: the one that is best on its labelled prompts.",
+    "as_task": "Adds the labelled prompts to the benchmark as one more task, and learns it anew.",
     "raw": "Takes the model that is best on the labelled questions.",
     "beta20": "The same, drawn towards each model's average, which counts as 20 labels.",
     "ll": "Takes the model that is surest of its own answer (log-likelihood). It has to ask every "
@@ -178,10 +185,14 @@ def heading_of(metric: str) -> str:
     return "Accuracy %" if metric == "correctness" else metric.removeprefix("metric:")
 
 
+def in_usd(document: Document) -> bool:
+    """Say whether costs are amounts of money, and not parameters."""
+    return bool(document["cost_basis"]["unit"] == "usd")
+
+
 def cost_label(document: Document) -> str:
     """Return the heading of a column or axis of costs."""
-    in_usd = document["cost_basis"]["unit"] == "usd"
-    return "USD per 1,000 requests" if in_usd else "Billions of parameters"
+    return "USD per 1,000 requests" if in_usd(document) else "Billions of parameters"
 
 
 def digits_of(metric: str) -> int:

@@ -21,6 +21,7 @@ from litellm_benchrouter.views.curves import (
     labels_section,
     proof_section,
     robustness_section,
+    traffic_section,
 )
 from litellm_benchrouter.views.evaluation import summarise
 from litellm_benchrouter.views.figures import request_section, task_section
@@ -36,27 +37,15 @@ _SECTIONS = {
     "mlp": task_section,
     "robustness": robustness_section,
     "proof": proof_section,
+    "traffic": traffic_section,
 }
 
 
 def render_html(result: Mapping[str, Any]) -> str:
     """Write the documents of `evaluate` as a page that needs no network and no scripts.
 
-    Parameters
-    ----------
-    result : mapping
-        One protocol's document, or `{"protocols": {NAME: document}}`; None or NaN where a number
-        is not known.
-
-    Returns
-    -------
-    str
-        HTML.
-
-    Raises
-    ------
-    ConfigError
-        If the extra `report` is not installed.
+    `result` is one protocol's document, or `{"protocols": {NAME: document}}`, with None or NaN
+    where a number is not known. Raises ConfigError where the extra `report` is not installed.
     """
     require_charts()
     result = without_nan(result)

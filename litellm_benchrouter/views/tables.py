@@ -191,6 +191,22 @@ def _few_labels(document: Document) -> Table:
     return Table(TITLES["few-labels"], columns, rows)
 
 
+def _traffic(document: Document) -> Table:
+    rows = [
+        [
+            name_of(name),
+            n,
+            PERCENT.difference(row["gain"], 2),
+            PERCENT.interval(row["gain_over_splits_95"], 2),
+            PERCENT.difference(min((g for g in row["by_split"] if g is not None), default=None), 2),
+        ]
+        for name in ordered(document["methods"])
+        for n, row in document["methods"][name].items()
+    ]
+    columns = ("Method", "Labels", "Gain, points", "95 % over splits", "Worst split")
+    return Table(TITLES["traffic"], columns, rows)
+
+
 def _labels(document: Document) -> Table:
     """List figures 2, 4 and 8 of the paper as numbers."""
     names = list(document["alphas"][0]["methods"])
@@ -305,4 +321,5 @@ _TABLES: dict[str, Callable[[Document], Table]] = {
     "distance": _distance,
     "robustness": _robustness,
     "proof": _proof,
+    "traffic": _traffic,
 }

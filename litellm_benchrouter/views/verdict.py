@@ -21,7 +21,7 @@ from litellm_benchrouter.views import (
 )
 
 _GAINS = {"requests": "Requests", "named": "Tasks of the benchmark", "unseen": "New tasks"}
-_PARTS = _GAINS | {"cost": "Cost at equal quality"}
+_PARTS = _GAINS | {"traffic": "Own traffic", "cost": "Cost at equal quality"}
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,10 @@ class VerdictView:
 
 
 def verdict_view(verdict: object, best: str) -> VerdictView | None:
-    """Put a manifest's verdict into words; None where there is none.
-
-    Parameters
-    ----------
-    verdict : mapping or None
-    best : str
-        The best single model on average.
-    """
+    """Put a manifest's verdict into words, with the best single model; None where there is none."""
     if not isinstance(verdict, Mapping):
         return None
-    measured = {key: mapping_at(verdict, key) for key in _GAINS}
+    measured = {key: mapping_at(verdict, key) for key in (*_GAINS, "traffic")}
     if verdict.get("forced"):
         tone, headline = LOSS, "It does not pass, and was published by force"
     elif not verdict.get("passes"):

@@ -1,15 +1,15 @@
-"""A version and its tasks in words and numbers."""
+"""A version in words and numbers, and the versions of a store with what was published when."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from litellm_benchrouter.artifact.manifest import Manifest
-from litellm_benchrouter.artifact.named_tasks import LabelledTask
 from litellm_benchrouter.costs import LITELLM
-from litellm_benchrouter.paper.scores import probabilities_better
+from litellm_benchrouter.errors import ArtifactError, VersionError
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.store.versions import Publication, Versions
 from litellm_benchrouter.views import (
     PERCENT,
     UNKNOWN,
@@ -20,16 +20,6 @@ from litellm_benchrouter.views import (
     number,
     points,
 )
-
-_LABEL_COLUMNS = {
-    "labels": "Labels",
-    "right": "Right",
-    "prior": "Expected before",
-    "posterior": "Expected now",
-    "posterior_sd": "+/-",
-    "p_better_posterior": "P(better than BMA)",
-    "labels_needed": "More labels to settle",
-}
 
 
 def facts(manifest: Manifest) -> list[tuple[str, str]]:
@@ -182,90 +172,87 @@ def _trade_offs(request: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-# Named tasks
+# The versions of a store
 
 
-def describe_task(router: BenchRouter, name: str) -> dict[str, Any]:
-    """Describe a named task for programs: its pick, and the scores and labels of each model."""
-    artifact = router.artifact
-    scores = artifact.named_tasks[name]
-    decision = router.decide("", task=name)
-    column = {model: m for m, model in enumerate(artifact.models)}
-    star = column[router.best_on_average(artifact.models, "").pick]
-    better = probabilities_better(scores, star)
-    labelled = artifact.labelled_tasks.get(name)
-    labels = {} if labelled is None else describe_labels(labelled, artifact.models, star)
+def describe_versions(store: Versions) -> dict[str, Any]:
+    """Describe what a store holds and what was published when, for programs."""
+    history = store.history()
+    published = {each.version: each for each in history}
+    current, previous = store.served(), store.previous()
+    problem = None
+    try:
+        store.current()
+    except VersionError as error:
+        problem = str(error)
     return {
-        "pick": decision.pick,
-        "method": decision.method,
-        "reason": decision.reason,
-        "n_inputs": scores.n_inputs,
-        "u": scores.u,
-        "n_labelled_inputs": 0 if labelled is None else labelled.n_inputs,
-        "ranking": [
-            {"model": model}
-            | {key: float(getattr(scores, key)[column[model]]) for key in ("s1", "s2", "s3", "p")}
-            | {"p_better": float(better[column[model]])}
-            | labels.get(model, {})
-            for model in decision.ranking
+        "artifacts": store.name,
+        "current": current,
+        "previous": previous,
+        "problem": problem,
+        "versions": [
+            {"version": version, "current": version == current, "previous": version == previous}
+            | _describe_version(store, version, published.get(version))
+            for version in store.last_used()
+        ],
+        "history": [
+            {"at": _time(each), "version": each.version, "how": each.how.value} for each in history
         ],
     }
 
 
-def named_task_tables(name: str, task: Mapping[str, Any]) -> list[Table]:
-    """List the models of a named task as `describe_task` describes it, and its labels if any."""
-    keys = ("s1", "s2", "s3", "p", "p_better")
-    title = f"Named task {name}: {task['pick']} ({task['method']}; {task['reason']})"
-    rows = [[row["model"], *(number(row[key]) for key in keys)] for row in task["ranking"]]
-    columns = ("Model", "S1", "S2", "S3", "p", "P(better than BMA)")
-    tables = [Table(f"{title}; u={number(task['u'])}", columns, rows)]
-    if task["n_labelled_inputs"]:
-        title = f"Labels of {name}: {task['n_labelled_inputs']} of {task['n_inputs']} inputs"
-        tables.append(labels_table(title, {row["model"]: row for row in task["ranking"]}))
-    return tables
+def versions_table(document: Mapping[str, Any], most: int | None = None) -> Table:
+    """List the versions that `describe_versions` describes, at most so many."""
+    rows = []
+    for row in document["versions"][:most]:
+        verdict, size = row["verdict"], row["bytes"]
+        rows.append(
+            [
+                row["version"],
+                "current" if row["current"] else "previous" if row["previous"] else "",
+                moment(row["built_at"]) if row["built_at"] else "damaged",
+                moment(row["published_at"]) if row["published_at"] else "never",
+                row["published_by"] or UNKNOWN,
+                UNKNOWN if verdict is None else "passes" if verdict["passes"] else "fails",
+                *(number(row[key], 0) for key in ("models", "samples")),
+                number(None if size is None else size / 1e6, 2),
+            ]
+        )
+    columns = (
+        "Version",
+        "",
+        "Built, UTC",
+        "Published, UTC",
+        "By",
+        "Verdict",
+        "Models",
+        "Samples",
+        "MB",
+    )
+    return Table(f"Versions in {document['artifacts']}", columns, rows, n_text=6)
 
 
-def describe_labels(
-    labelled: LabelledTask, models: Sequence[str], than: int
-) -> dict[str, dict[str, Any]]:
-    """Describe the labels of each model, for programs.
-
-    Parameters
-    ----------
-    labelled : LabelledTask
-    models : sequence of str, length M
-    than : int
-        Position of the best on average.
-
-    Returns
-    -------
-    dict of str to dict
-        `labels` and `right` (share of them); where there is a posterior, also `prior`, `posterior`
-        and `posterior_sd`, and against the best on average `p_better_posterior` and
-        `labels_needed` (0: settled; null: not within 1,000).
-    """
-    posterior = labelled.posterior
-    better = None if posterior is None else posterior.better(than)
-    rows: dict[str, dict[str, Any]] = {}
-    for m, model in enumerate(models):
-        rows[model] = {"labels": int(labelled.counts[m]), "right": float(labelled.accuracy[m])}
-        if posterior is not None and better is not None:
-            needed = int(posterior.needed[m, than])
-            rows[model] |= {
-                "prior": float(posterior.prior[m]),
-                "posterior": float(posterior.score[m]),
-                "posterior_sd": float(posterior.covariance[m, m] ** 0.5),
-                "p_better_posterior": float(better[m]),
-                "labels_needed": None if needed < 0 or m == than else needed,
-            }
-    return rows
+def _describe_version(store: Versions, version: str, last: Publication | None) -> dict[str, Any]:
+    problem = None
+    manifest: Manifest | None = None
+    try:
+        manifest = store.manifest(version)
+    except ArtifactError as error:
+        problem = str(error)
+    return {
+        "built_at": manifest and manifest.created_at,
+        "published_at": last and _time(last),
+        "published_by": last and last.how.value,
+        "schema_version": manifest and manifest.schema_version,
+        "method": manifest and manifest.parameters.get("method"),
+        "samples": manifest and manifest.counts.get("samples"),
+        "models": manifest and len(manifest.models),
+        "tasks": manifest and len(manifest.tasks),
+        "bytes": manifest and sum(file.bytes for file in manifest.files.values()),
+        "verdict": manifest and manifest.verdict,
+        "problem": problem,
+    }
 
 
-def labels_table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
-    """List the labels of each model as `describe_labels` describes them."""
-    keys = [key for key in _LABEL_COLUMNS if any(key in row for row in rows.values())]
-    cells = [
-        [model, *(number(row[key], 0 if isinstance(row[key], int) else 3) for key in keys)]
-        for model, row in rows.items()
-    ]
-    return Table(title, ("Model", *(_LABEL_COLUMNS[key] for key in keys)), cells)
+def _time(publication: Publication) -> str:
+    return publication.at.isoformat(timespec="seconds")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from litellm_benchrouter import doctor
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.doctor import libraries
 from litellm_benchrouter.views import Finding
 
 
 def found_for(kind: str = "lexical") -> list[Finding]:
     config = BenchRouterConfig.model_validate({"embedder": {"kind": kind}})
-    return list(libraries.check_libraries(config, {}))
+    return list(doctor.check_libraries(config))
 
 
 def test_an_installation_that_runs_its_tests_is_well() -> None:
@@ -33,7 +33,7 @@ def test_what_is_missing_and_what_is_too_old_is_named(monkeypatch: pytest.Monkey
             raise metadata.PackageNotFoundError(name)
         return "0.1" if name == "numpy" else installed(name)
 
-    monkeypatch.setattr(libraries, "version", version)
+    monkeypatch.setattr(metadata, "version", version)
     found = {finding.check: finding for finding in found_for("onnx")}
     serving, building = [each for each in found_for("onnx") if each.check == "extras"]
     assert "numpy is 0.1, >=" in found["libraries"].found
@@ -62,6 +62,6 @@ def test_an_hnswlib_that_dies_does_not_take_the_doctor_along(
 ) -> None:
     (tmp_path / "hnswlib.py").write_text(f"{source}\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    found = libraries._hnswlib()
+    found = doctor._hnswlib()
     assert (found.status, words in found.found) == ("fail", True)
     assert "HNSWLIB_NO_NATIVE=1" in found.remedy

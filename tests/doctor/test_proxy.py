@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.doctor import HANDLER, check_callback
 from litellm_benchrouter.doctor import proxy as checks
-from litellm_benchrouter.doctor.callback import HANDLER, check_callback
 from litellm_benchrouter.hook import BenchRouterHook
 from litellm_benchrouter.proxy import canary
 from litellm_benchrouter.views import Finding

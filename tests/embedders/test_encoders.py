@@ -71,7 +71,8 @@ def test_an_export_with_other_vectors_is_refused_and_not_kept(
 def test_an_artifact_in_eight_bits_still_opens(
     small_model: Path, corpus: list[str], tmp_path: Path
 ) -> None:
-    quantize = pytest.importorskip("onnxruntime.quantization").quantize_dynamic
+    reason = "onnx, which onnxruntime quantizes with, is not installed (extra `onnx-build`)"
+    quantize = pytest.importorskip("onnxruntime.quantization", reason=reason).quantize_dynamic
     exact = OnnxEmbedder.export(str(small_model))
     exact.save(tmp_path)
     quantize(exact.graph, tmp_path / "encoder.onnx")

@@ -49,7 +49,7 @@ def test_every_protocol_gives_a_document_or_one_sentence(tmp_path, shape, gaps):
         return
     held_out = {"task", "few-labels"} if n_tasks < 3 else set()
     learned = {"request", "cost"} if n < 3 else set()
-    learned |= {"proof"}  # worlds of fewer than 50 samples prove nothing
+    learned |= {"proof", "traffic"}  # fewer than 50 samples prove nothing
     assert set(refused) == held_out | learned | ({"robustness"} if n < 2 else set())
     if n < 2:
         with pytest.raises(ConfigError):

@@ -17,11 +17,16 @@ from litellm_benchrouter.guarded.fit import (
 from litellm_benchrouter.guarded.formulas import pick_for_task
 from litellm_benchrouter.guarded.gain import gate_verdict
 from litellm_benchrouter.guarded.impute import impute_accuracy
-from litellm_benchrouter.guarded.left_out import confident_s3, left_out_s3
+from litellm_benchrouter.guarded.left_out import (
+    MOST_FOLDS,
+    confident_s3,
+    left_out_s3,
+    smoothed_without,
+)
 from litellm_benchrouter.paper.benchmark import task_accuracy
 from litellm_benchrouter.paper.neighbors import nearest_outside_task, normalize
 from litellm_benchrouter.paper.scores import expected_calibration_error
-from litellm_benchrouter.paper.smoother import smoother_table
+from litellm_benchrouter.paper.smoother import SmootherTable, kernel_smoother, smoother_table
 
 N_TASKS, N_MODELS = 6, 4
 
@@ -58,6 +63,63 @@ def evidence_of(vectors, task, correctness, labels, excluded):
     return unseen.leave_out_evidence(
         vectors, labels, task, group, np.maximum(outside.index, 0), similarity, excluded, s3
     )
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_all_tasks_are_smoothed_at_once_as_one_by_one(missing):
+    generator = np.random.default_rng(3)
+    u = generator.uniform(0.2, 0.6, size=(7, 6))
+    u[0, 2:] = u[6] = np.nan
+    u[3] = 1.9  # so far from the others that their kernels underflow
+    p = generator.random((7, 6, 3))
+    p[generator.random(p.shape) < missing] = np.nan
+    p[1:, :, 2] = np.nan  # the third model is known in the first task alone
+    table, group = SmootherTable(u, p), np.array([0, 1, 1, 2, 3, 4, 6])
+    asked = np.array([0.3, 0.31, 0.5, np.nan, 1.9, 0.35, 0.4])
+    for sigma in (0.09, 0.004):
+        found = smoothed_without(asked, group, table, sigma)
+        for d, own in enumerate(group):
+            others = np.delete(np.arange(7), own)
+            expected = kernel_smoother(float(asked[d]), *table.pairs(others), sigma)
+            np.testing.assert_allclose(found[d], expected, rtol=1e-9)
+
+
+def many_tasks(n_tasks: int):
+    generator = np.random.default_rng(4)
+    task = np.repeat(np.arange(n_tasks, dtype=np.int32), 2)
+    vectors = normalize(generator.normal(size=(len(task), 16)))
+    return vectors, task, generator.integers(0, 2, (len(task), 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("excluded", [None, 7])
+def test_no_task_has_a_say_in_what_is_predicted_of_it_however_many_there_are(excluded):
+    n_tasks = 2 * MOST_FOLDS + 30
+    vectors, task, labels = many_tasks(n_tasks)
+    group = np.arange(n_tasks) // 2  # families of two
+    outside = nearest_outside_task(vectors, group[task].astype(np.int32), 40)
+
+    def evidence(of):
+        index, similarity = outside.index, (1.0 - outside.distance).astype(np.float32)
+        return unseen.leave_out_evidence(vectors, of, task, group, index, similarity, excluded)
+
+    whole = evidence(labels)
+    assert len(np.unique(whole.fold)) == MOST_FOLDS + (excluded is not None)
+    for family in (0, 7, 14, MOST_FOLDS + 3):
+        own = np.flatnonzero(group == family)
+        changed = labels.copy()
+        changed[group[task] == family] = 1.0
+        other = evidence(changed)
+        assert (other.accuracy[own] != whole.accuracy[own]).any()
+        np.testing.assert_allclose(other.average[own], whole.average[own], rtol=1e-12)
+        for name, values in whole.predicted.items():
+            np.testing.assert_allclose(other.predicted[name][own], values[own], atol=1e-6)
+        if family == excluded:  # what is to be predicted teaches nothing, and all others teach it
+            for name in ("s1_k200", "mean+knn200", "mean+knn200+ridge0.3"):
+                one, two = (unseen.candidate_scores(each, name)[own] for each in (whole, other))
+                np.testing.assert_allclose(one, two, atol=1e-6)
+            np.testing.assert_array_equal(other.average, whole.average)
+            rest = task_accuracy(labels, task, n_tasks)[group != family]
+            np.testing.assert_allclose(whole.average[own[0]], rest.mean(axis=0))
 
 
 def test_accuracies_without_gaps_are_left_as_they_are():

@@ -21,7 +21,11 @@ from proxy.harness import reserved_port
 
 _HERE = Path(__file__).parent / "query_engine"
 _STARTUP_LIMIT = 30.0
-_GENERATOR = 'generator client {\n  provider = "prisma-client-py"\n  output = "%s"\n'
+_GENERATOR = """generator client {
+  provider = "prisma-client-py"
+  recursive_type_depth = -1
+  output = "%s"
+"""
 
 
 class UnavailableError(Exception):
@@ -187,9 +191,9 @@ def _generate(cache: Path, engine: Path, client: Path, environment: dict[str, st
 
     schema = Path(litellm.__file__).parent / "proxy" / "schema.prisma"
     text = schema.read_text(encoding="utf-8")
-    start, end = text.index("generator client {"), text.index("recursive_type_depth")
+    start = text.index("generator client {")
+    end = text.index("}", start)
     text = text[:start] + _GENERATOR % (client / "prisma") + text[end:]
-    text = "\n".join(line for line in text.splitlines() if "binaryTargets" not in line)
     (cache / "schema.prisma").write_text(text, encoding="utf-8")
     # Prisma's own programs would be downloaded, were they not said to be there.
     engines = ("QUERY_ENGINE_LIBRARY", "SCHEMA_ENGINE_BINARY", "FMT_BINARY")

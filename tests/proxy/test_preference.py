@@ -132,8 +132,9 @@ def test_at_the_limit_of_the_best_the_next_best_answers(
         upstream.reset()
         answers = [ask(proxy, CODE) for _ in range(10)]
         assert [answer.status_code for answer in answers] == [200] * 10
-        if not held:  # 1.110 counts no requests for every strategy: then nothing is at a limit
-            assert upstream.models == ["coder"] * 10
+        # 1.110 counts no requests for every strategy: then nothing is at a limit. 1.94 does, but
+        # lets a lone deployment answer beyond its limit.
+        if not held and set(upstream.models) == {"coder"}:
             return
         # some strategies count an answer after it was given
         late = eventually(lambda: said if (said := ours(ask(proxy, CODE)))["model"] != BEST else {})

@@ -50,6 +50,7 @@ FIGURES = {
     "distance": {"distance-correlation"},
     "robustness": {"robustness-changes"},
     "proof": {"proof-wrong"},
+    "traffic": {"traffic-gain"},
 }
 
 _TOPICS = {

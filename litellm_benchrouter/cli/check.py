@@ -1,0 +1,278 @@
+"""`benchrouter check`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import polars as pl
+import yaml
+
+from litellm_benchrouter.cli.options import (
+    console,
+    json_option,
+    print_json,
+    print_tables,
+    print_warnings,
+)
+from litellm_benchrouter.config import BLOCK
+from litellm_benchrouter.config.builder import SourceConfig
+from litellm_benchrouter.errors import BenchRouterError, ConfigError, SourceError
+from litellm_benchrouter.guarded.impute import coverage_warnings
+from litellm_benchrouter.paper.benchmark import Benchmark, labels
+from litellm_benchrouter.sources import READERS, SourceTable, read
+from litellm_benchrouter.sources.frames import scan
+from litellm_benchrouter.sources.json_files import Faults
+from litellm_benchrouter.sources.merge import SourceJudgement, merge
+from litellm_benchrouter.sources.tidy import SAMPLE, is_number
+from litellm_benchrouter.views import UNKNOWN, Table, number
+
+_OWN_KEYS = frozenset(SourceConfig.model_fields)
+_MOST = 12  # models or tasks that a table lists
+
+
+@dataclass
+class Checked:
+    """A source, as a build would take it.
+
+    Attributes
+    ----------
+    path : Path
+    kind : str
+        The reader that can read it; "" where none can.
+    options : mapping of str to object
+        Of the source, beside kind and path.
+    columns : dict of str to str
+        What each column of a table is taken for.
+    table : SourceTable or None
+    benchmark : Benchmark or None
+        None where it is refused.
+    dropped : mapping of str to int
+        What is left out, in words, and how often.
+    warnings : list of str
+    problem : str
+        Why a build refuses it; "" where it does not.
+    """
+
+    path: Path
+    kind: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    table: SourceTable | None = None
+    benchmark: Benchmark | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """The smallest and the largest score, as the files have them."""
+        if self.table is None or not self.table.results["score"].count():
+            return None
+        score = self.table.results["score"]
+        return float(score.min()), float(score.max())  # type: ignore[arg-type]
+
+    @property
+    def models(self) -> list[tuple[str, int, float]]:
+        """Each model with its scores and their mean, the best first."""
+        if self.table is None:
+            return []
+        by_model = self.table.results.group_by(pl.col("model").cast(pl.String)).agg(
+            pl.col("score").count().alias("n"), pl.col("score").mean().alias("mean")
+        )
+        return by_model.sort("mean", "model", descending=[True, False], nulls_last=True).rows()
+
+    @property
+    def tasks(self) -> list[tuple[str, int]]:
+        """Each task with its samples, the largest first."""
+        if self.table is None:
+            return []
+        sizes = self.table.samples["task"].value_counts(name="n")
+        return sizes.sort("n", "task", descending=[True, False]).rows()
+
+    @property
+    def block(self) -> str:
+        """The YAML to paste."""
+        own = {name: value for name, value in self.options.items() if name in _OWN_KEYS}
+        others = {name: value for name, value in self.options.items() if name not in _OWN_KEYS}
+        source = {"kind": self.kind, "path": str(self.path), **own}
+        source |= {"options": others} if others else {}
+        return yaml.safe_dump({BLOCK: {"sources": [source]}}, sort_keys=False, allow_unicode=True)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "path": str(self.path),
+            "kind": self.kind or None,
+            "problem": self.problem or None,
+            "columns": self.columns,
+            "samples": None if self.table is None else self.table.samples.height,
+            "scale": self.scale,
+            "models": [{"name": m, "scores": n, "mean": mean} for m, n, mean in self.models],
+            "tasks": [{"name": task, "samples": n} for task, n in self.tasks],
+            "dropped": dict(self.dropped),
+            "warnings": self.warnings,
+            "yaml": self.block if self.kind else None,
+        }
+
+
+@click.command("check")
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
+@click.option("--kind", type=click.Choice(sorted(READERS)), help="The format; default: found out.")
+@click.option("--threshold", type=float, help="A score above it is correct; default: 0.5.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of the reader, the value as in YAML; may be repeated: words='{pass: 1, fail: 0}'.",
+)
+@json_option
+def check_command(
+    paths: tuple[Path, ...],
+    kind: str | None,
+    threshold: float | None,
+    options: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show what a build would take benchmark results for.
+
+    A FILE may be a folder. Nothing is written. Exit code 2: a build would refuse one of them.
+    """
+    given = dict(map(_parsed, options))
+    checked = [check(path, kind, threshold, given) for path in paths]
+    if as_json:
+        documents = [each.as_dict() for each in checked]
+        print_json(documents[0] if len(documents) == 1 else documents)
+    else:
+        for each in checked:
+            _show(each)
+    sys.exit(ConfigError.exit_code if any(each.problem for each in checked) else 0)
+
+
+def check(
+    path: Path, kind: str | None, threshold: float | None, options: Mapping[str, Any]
+) -> Checked:
+    """Return what a build would take a file or folder for.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str or None
+        None tries all readers.
+    threshold : float or None
+    options : mapping of str to object
+        Of the reader.
+    """
+    checked = Checked(path)
+    found, problems = {}, {}
+    for name in [kind] if kind is not None else READERS:
+        try:
+            found[name] = read(name, path, options)
+        except BenchRouterError as error:
+            problems[name] = str(error)
+    if not found:
+        checked.problem = problems[kind or "table"]
+        if kind is None and path.is_dir():
+            names = ", ".join(READERS)
+            checked.problem = (
+                f"{path}: none of the formats ({names}) is in this folder. Give --kind to see why."
+            )
+        return checked
+    # Each format has marks of its own; what more than one reads is what most of it is.
+    checked.kind = max(found, key=lambda name: found[name].results["score"].count())
+    checked.table = table = found[checked.kind]
+    checked.options = dict(options) | ({} if threshold is None else {"threshold": threshold})
+    checked.dropped, checked.warnings = table.dropped, list(table.warnings)
+    checked.columns = _columns(path, table, options) if checked.kind == "table" else {}
+    try:
+        judgement = SourceJudgement(path.name, threshold)
+        checked.benchmark, report = merge([(table, judgement)], aliases={}, facts={})
+    except SourceError as error:
+        checked.problem = str(error)
+        return checked
+    checked.dropped, checked.warnings = report.sources[0].dropped, report.warnings
+    made = checked.benchmark
+    checked.warnings += coverage_warnings(
+        labels(made.correctness), made.task, made.models, made.tasks
+    )
+    return checked
+
+
+def _columns(path: Path, table: SourceTable, options: Mapping[str, Any]) -> dict[str, str]:
+    """Say what each column of a file of kind `table` is taken for."""
+    if path.is_dir() or not path.exists():
+        return {}
+    form = {name: options.get(name) for name in ("separator", "encoding")}
+    ours = {theirs: our for our, theirs in (options.get("columns") or {}).items()}
+    ours |= {options["score"]: "score"} if options.get("score") else {}
+    models = set(table.results["model"].unique().cast(pl.String))
+    chosen = options.get("models") or {}
+    roles = {}
+    for column in scan(path, Faults(path), **form).schema:
+        name = ours.get(column, column)
+        if name in (*SAMPLE, "model"):
+            roles[column] = name
+        elif is_number(name):
+            roles[column] = "score" if name == "score" else "about an answer"
+        elif column in models or column in chosen:
+            roles[column] = "model"
+        else:
+            roles[column] = "not read"
+    return roles
+
+
+def _show(checked: Checked) -> None:
+    out = console()
+    out.print(str(checked.path), style="bold", markup=False)
+    if checked.table is not None:
+        low, high = checked.scale or (np.nan, np.nan)
+        out.print(
+            f"kind: {checked.kind}; {checked.table.samples.height:,} samples, "
+            f"{len(checked.tasks):,} tasks, {len(checked.models):,} models; "
+            f"scores from {low:g} to {high:g}"
+        )
+        print_tables(out, *_tables(checked))
+        for words, n in sorted(checked.dropped.items()):
+            out.print(f"Left out: {n:,} {words}")
+    print_warnings(out, checked.warnings)
+    if checked.problem:
+        out.print(f"A build refuses it: {checked.problem}", style="red")
+    if checked.kind:
+        out.print(f"\nIn the proxy's YAML:\n\n{checked.block}")
+
+
+def _tables(checked: Checked) -> list[Table | None]:
+    roles = [[column, role] for column, role in checked.columns.items()]
+    models = [[name, f"{n:,}", number(mean)] for name, n, mean in checked.models]
+    tasks = [[name, f"{n:,}"] for name, n in checked.tasks]
+    return [
+        Table("Columns", ("Column", "Taken for"), roles, n_text=2) if roles else None,
+        Table("Models", ("Model", "Scores", "Mean"), _shortened(models)),
+        Table("Tasks", ("Task", "Samples"), _shortened(tasks)),
+    ]
+
+
+def _shortened(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+    """Return the first rows, and one that counts the others."""
+    if len(rows) <= _MOST:
+        return rows
+    others = f"and {len(rows) - _MOST + 1:,} more"
+    return [*rows[: _MOST - 1], [others, *[UNKNOWN] * (len(rows[0]) - 1)]]
+
+
+def _parsed(option: str) -> tuple[str, Any]:
+    name, equals, value = option.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"--option {option}: no value. Write it as NAME=VALUE.")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--option {name}: {value!r} is not YAML. Quote it.") from error

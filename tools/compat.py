@@ -39,7 +39,8 @@ TESTS = (
     "tests/proxy/test_added_models.py",
     "tests/reliability/test_steady_proxy.py",
 )
-UNITS = ("tests", "--ignore=tests/compat", "--ignore=tests/proxy", "--ignore=tests/benchmarks")
+_NO_UNITS = ("compat", "proxy", "reliability", "benchmarks")
+UNITS = ("tests", *(f"--ignore=tests/{folder}" for folder in _NO_UNITS))
 _VERSIONS = """
 import json, platform
 from importlib.metadata import version

@@ -65,7 +65,7 @@ class Options:
     metric: str = "correctness"
     # of the samples, in `request` and `cost`; in `traffic` of those that may be held back
     test_share: float = 0.3
-    # random splits in `request` and `cost` (5) and `traffic` (8), worlds of each kind in `proof` (20)
+    # splits in `request` and `cost` (5) and `traffic` (8), worlds of each kind in `proof` (20)
     runs: int | None = None
     hidden: tuple[int, ...] = (1500, 1500)  # hidden layers of the MLP
     # at most so many, of each task alike; None for all, and in `proof` for 2,000

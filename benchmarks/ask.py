@@ -41,6 +41,7 @@ SHAPES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], int]] = {
         100,
     ),
     "one text of 1 MB": ([user("word " * 200_000)], {}, 20),
+    "a text of 120 KB of speakers": ([user("user:\n" * 20_000)], {}, 20),
     "one text of 1 MB of tags": ([user("<a-b>" * 200_000)], {}, 20),
 }  # fmt: skip
 

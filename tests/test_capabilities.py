@@ -9,7 +9,7 @@ import pytest
 
 from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.serving.capabilities import Needs, lacking, needs_of
-from litellm_benchrouter.serving.service import DeploymentGroup
+from litellm_benchrouter.serving.offer import DeploymentGroup
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 

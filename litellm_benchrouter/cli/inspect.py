@@ -113,12 +113,13 @@ def explain_command(
     as_json: bool,
     prompt: str,
 ) -> None:
-    """Show which model would get PROMPT, a request body or a named task, and why."""
+    """Show which model would get PROMPT, or a named task, and why."""
     if prompt and request_file is not None:
         raise ConfigError("PROMPT and --request are both given. Leave one out.")
     if not prompt and task is None and request_file is None:
         raise ConfigError(
-            "PROMPT is missing. Add one, give --request FILE, or name a task with --task NAME."
+            "PROMPT is missing. Add one, or name a task with --task NAME. "
+            "--request FILE reads one from a request body."
         )
     router = BenchRouter(open_artifact(config_path, artifacts, version))
     offer = [name for part in (models or "").split(",") if (name := part.strip())]

@@ -94,12 +94,17 @@ def ask_to_route_on(messages: object, request: Mapping[str, Any], choice: str = 
     """
     headers = metadata_of(request).get("headers")
     ask = read_ask(messages, request, headers if isinstance(headers, Mapping) else None)
-    wanted = (asked_text(request) or "").lower()
-    choice = wanted if wanted in CHOICES else choice
+    choice = text_choice(request, choice)
     if choice == "ask":
         return Ask(ask.kind, (ask.text or "")[:LONGEST_TEXT])
     text = (last_user_turn if choice == "last" else first_ask)(messages, request)
     return Ask("side" if ask.kind == "side" else "ask" if text.strip() else "none", text)
+
+
+def text_choice(request: Mapping[str, Any], choice: str) -> str:
+    """Return which text counts: what the request's header says, else the configuration's choice."""
+    wanted = (asked_text(request) or "").lower()
+    return wanted if wanted in CHOICES else choice
 
 
 def prompt_text(prompt: str) -> str:

@@ -20,12 +20,12 @@ _FILLER = re.compile(
 )
 _TASK = re.compile(
     r"(?:write|compose|draft|translate|explain|define|describe|compare|calculate|compute|solve|"
-    r"convert|recommend|name|tell|list|draw|plan|invent|prove|recite|who|what|when|where|which|how|"
+    r"convert|recommend|suggest|give|name|tell|list|draw|plan|invent|prove|recite|who|what|when|where|which|how|"
     r"schreib\w*|verfass\w*|übersetz\w*|erklär\w*|berechne|beschreib\w*|nenn\w*|vergleich\w*|wer|"
-    r"was|wann|wo|écri[st]\w*|rédige\w*|traduis\w*|traduire|explique\w*|calcul\w*|décri\w*|"
-    r"cite\w*|quel\w*|escrib\w*|traduc\w*|explica\w*|define|describe|cuál|qué|quién|escrev\w*|"
+    r"was|wann|wo|gib|écri[st]\w*|rédige\w*|traduis\w*|traduire|explique\w*|calcul\w*|décri\w*|"
+    r"cite\w*|donne\w*|propose\w*|quel\w*|dame|escrib\w*|traduc\w*|explica\w*|define|describe|cuál|qué|quién|escrev\w*|"
     r"traduz\w*|descrev\w*|qual|quem|scriv\w*|traduci|spiega\w*|descrivi|schrijf|vertaal|leg|"
-    r"напиши\w*|переведи\w*|объясни\w*|вычисли\w*|опиши\w*|назови\w*|кто|где|когда|"
+    r"напиши\w*|переведи\w*|объясни\w*|вычисли\w*|опиши\w*|придума\w*|назови\w*|кто|где|когда|"
     r"napisz|przetłumacz|wyjaśnij|اكتب|ترجم|اشرح|احسب|عرّف|اذكر|من هو|ما هي|ما هو)\b",
     re.IGNORECASE,
 )
@@ -46,7 +46,7 @@ _POINTS_BACK = re.compile(
     r"lo|eso|esto|otra|otro|más|menos|resto|isso|isto|outra|outro|mais|de novo|"
     r"lo|questo|quello|ancora|più|het|dit|dat|nog|meer|"
     r"это|его|её|их|ещё|еще|снова|заново|другой|другую|дальше|больше|короче|остальное|"
-    r"jeszcze|więcej|bunu|onu|şunu|tekrar|daha|yine)\b|-(?:la|le|lo|les|los|las|moi)\b|"
+    r"jeszcze|więcej|bunu|onu|şunu|tekrar|daha|yine)\b|-(?:la|le|lo|les|los|las)\b|"
     r"هذا|ذلك|مرة|أخرى|أكثر|المزيد|الباقي|ها\b|इसे|उसे|यह|वह|फिर|दोबारा|और|もう|続き|他|それ|これ|"
     r"다시|더|그것|이것|계속|나머지|一遍|一次|一下|继续|更|另",
     re.IGNORECASE,

@@ -18,7 +18,7 @@ _MAIN = frozenset(
 )
 _FIELD = re.compile(
     r"(?:is_?new_?topic|(?:session_|conversation_|chat_|thread_)?(?:title|name|topic|tags?)|labels?|"
-    r"emoji|follow_?ups?|suggestions?|suggested_\w+|questions?|(?:search_)?queries|summary)",
+    r"emoji|follow_?ups?|suggestions?|suggested_\w+|questions?|(?:search_)?queries|summary|text)",
     re.IGNORECASE,
 )
 _ONLY_A_CHORE = re.compile(
@@ -61,6 +61,11 @@ _SO_FAR = re.compile(
 _FOR_A_CLIENT = re.compile(
     r"<summary>|\b(?:not|n't|never|no|without)\b[^.\n]{0,30}\btools?\b", re.IGNORECASE
 )
+_SPOKEN = (  # the lines of a dialogue; two expressions, as one would be quadratic
+    re.compile(r"^(?:user|human)[ \t]{0,3}:", re.IGNORECASE | re.MULTILINE),
+    re.compile(r"^(?:ai|assistant|model)[ \t]{0,3}:", re.IGNORECASE | re.MULTILINE),
+)
+_HEAD = 300  # characters before a dialogue that say what it is for
 _SHORT = 2_000  # characters of an instruction
 _LOOKED_AT = 20_000  # characters of the first turn
 _SMALL = 1_024  # tokens of an answer
@@ -99,6 +104,8 @@ def is_side(turns: list[Turn], request: Mapping[str, Any], headers: Mapping[str,
         return True
     is_chore = any(len(text) <= _SHORT and _is_chore(text) for text in instructions)
     quotes = has_transcript(first)
+    if all(line.search(first, 0, _LOOKED_AT) for line in _SPOKEN):
+        is_chore = is_chore or _is_chore(first[:_HEAD])
     properties = (schema_of(request) or {}).get("properties")
     if isinstance(properties, Mapping) and properties:
         fields = _FIELD if is_chore or quotes else _ONLY_A_CHORE

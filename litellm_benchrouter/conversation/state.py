@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import time
 from collections import OrderedDict
@@ -210,6 +211,11 @@ class Sessions:
         """Return the model that holds a conversation, or None."""
         model, until = self._held.get(session, ("", 0.0))
         return model if self._clock() < until else None
+
+    def rested(self, session: str) -> float:
+        """Return for how many seconds a conversation has made no request."""
+        _, until = self._held.get(session, ("", -math.inf))
+        return self._clock() + self._seconds - until
 
     def hold(self, session: str, model: str) -> None:
         """Note who answered, and begin the time anew."""

@@ -94,6 +94,34 @@ def system_text(turns: list[Turn], request: Mapping[str, Any]) -> str:
     return ""
 
 
+def is_bound(messages: object, request: Mapping[str, Any]) -> bool:
+    """Say whether only the model that answered last can read the request.
+
+    That is so where the rest is with its provider, or where it holds reasoning that is encrypted
+    or signed.
+    """
+    if request.get("previous_response_id") or request.get("conversation"):
+        return True
+    for turns in (messages, request.get("input"), request.get("contents")):
+        for turn in islice(reversed(turns), MOST_TURNS) if isinstance(turns, list | tuple) else ():
+            if isinstance(turn, _MAPPINGS):
+                parts = turn.get("content") or turn.get("parts") or turn.get("thinking_blocks")
+                each = parts if isinstance(parts, list | tuple) else ()
+                if _is_sealed(turn) or any(map(_is_sealed, islice(each, MOST_TURNS))):
+                    return True
+    return False
+
+
+def _is_sealed(part: object) -> bool:
+    if not isinstance(part, _MAPPINGS):
+        return False
+    if part.get("encrypted_content") or part.get("type") == "redacted_thinking":
+        return True
+    return bool(
+        part.get("signature") or part.get("thoughtSignature") or part.get("thinking_blocks")
+    )
+
+
 def answer_limits(request: Mapping[str, Any]) -> list[int]:
     """Return how many tokens the answer may have, as often as the request says it."""
     config = request.get("generationConfig") or request.get("config")

@@ -16,7 +16,8 @@ _TYPED = frozenset(
 # The last word of the names that clients give to what they add.
 _ADDED = frozenset(
     (
-        *("aborted", "attachment", "attachments", "context", "date", "details", "diagnostics"),
+        *("aborted", "attachment", "attachments", "caveat", "changes", "context", "cursor"),
+        *("date", "details", "diagnostics", "diff", "editor", "errors", "input", "problems"),
         *("directory", "env", "environment", "event", "file", "files", "guidelines", "hint"),
         *("info", "information", "instructions", "memories", "memory", "message", "meta"),
         *("metadata", "mode", "name", "note", "notes", "notice", "notification", "notifications"),
@@ -163,7 +164,7 @@ def _is_added(name: str, inner: str, *, alone: bool) -> bool:
     if words[-1] in _ADDED:
         return True
     # Markup within markup, and on one line, is what people paste.
-    return inner.startswith("\n") and not inner.lstrip().startswith("<")
+    return "_" in name and inner.startswith("\n") and not inner.lstrip().startswith("<")
 
 
 def _is_of_client(name: str) -> bool:

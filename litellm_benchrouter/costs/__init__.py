@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,15 +21,18 @@ LITELLM = "litellm"
 """`ModelFacts.price_source` of prices that are LiteLLM's."""
 
 _COST_MAP = "model_prices_and_context_window_backup.json"
+_CACHE = ("read_input", "creation_input")
 _MODES = {None, "chat", "completion", "responses"}
 
 
 @dataclass(frozen=True)
 class Prices:
-    """USD per token of input and of output."""
+    """USD per token of input and of output, and where known of input in and into the cache."""
 
     input: float
     output: float
+    cached: float | None = field(default=None, compare=False)
+    written: float | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Prices | None:
@@ -41,7 +44,8 @@ class Prices:
         known = [price for price in found if price is not None]
         if not known:
             return None
-        return cls(known[0] if found[0] is None else found[0], known[-1])
+        cached, written = (_amount(entry.get(f"cache_{kind}_token_cost")) for kind in _CACHE)
+        return cls(known[0] if found[0] is None else found[0], known[-1], cached, written)
 
     @classmethod
     def of_facts(cls, facts: ModelFacts) -> Prices | None:

@@ -121,7 +121,13 @@ def _listed(deployment: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 
 
 def _mean(prices: Sequence[Prices]) -> Prices:
-    return Prices(fmean(each.input for each in prices), fmean(each.output for each in prices))
+    cached, written = (
+        fmean(known) if (known := [v for v in values if v is not None]) else None
+        for values in ([each.cached for each in prices], [each.written for each in prices])
+    )
+    return Prices(
+        fmean(each.input for each in prices), fmean(each.output for each in prices), cached, written
+    )
 
 
 def _part(deployment: Mapping[str, Any], key: str) -> Mapping[str, Any]:

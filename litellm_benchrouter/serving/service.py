@@ -8,19 +8,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.conversation.ask import ask_to_route_on, first_ask
+from litellm_benchrouter.conversation.ask import Ask, ask_to_route_on, first_ask, text_choice
 from litellm_benchrouter.conversation.state import Sessions, read_session, share_of
 from litellm_benchrouter.conversation.text import (
     asked_policy,
     named_task,
 )
-from litellm_benchrouter.costs import Prices
+from litellm_benchrouter.conversation.turns import is_bound
+from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Prices
 from litellm_benchrouter.costs.policy import QUALITY, Policy, Terms
+from litellm_benchrouter.costs.switching import WARM_SECONDS, best_move
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
 from litellm_benchrouter.routing.deployments import id_of
@@ -30,6 +31,7 @@ from litellm_benchrouter.serving.capabilities import lacking, needs_of
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
 from litellm_benchrouter.serving.metrics import Metrics, log_decision
+from litellm_benchrouter.serving.offer import DeploymentGroup, GroupFacts
 
 PriceList = Callable[[Sequence[Any], Sequence[str | None]], tuple[tuple[str, Prices], ...]]
 """What the models of some deployments cost: (deployments, the benchmark model of each)."""
@@ -40,61 +42,6 @@ AbilitiesOf = Callable[[Any, str | None], Mapping[str, Any]]
 
 _GROUPS = 256  # groups, and parts of groups, whose facts are remembered
 _FACTS_SECONDS = 60.0  # prices and abilities may change while we run
-
-
-@dataclass(frozen=True)
-class GroupFacts:
-    """What is known of some deployments, whatever is asked of them."""
-
-    names: list[str]  # their benchmark models, sorted
-    prices: tuple[tuple[str, Prices], ...]  # what the models cost
-    # abilities, and the ids of the deployments that have them
-    by_abilities: list[tuple[Mapping[str, Any], list[str]]]
-
-
-@dataclass(frozen=True)
-class DeploymentGroup:
-    """Deployments that a request may go to."""
-
-    deployments: Sequence[Any]
-    models: Sequence[str | None]  # the benchmark model of each
-    unable: Mapping[str, str]  # by the id of those that cannot serve the request: what they lack
-    # length of the request's text; None where it is that of the prompt
-    characters: int | None = None
-    facts: GroupFacts | None = None  # where they are remembered
-
-    @cached_property
-    def able(self) -> DeploymentGroup:
-        """The deployments that can serve the request; all of them where none is known to."""
-        if not self.unable:
-            return self
-        rows = [row for row, d in enumerate(self.deployments) if id_of(d) not in self.unable]
-        if not any(self.models[row] for row in rows):
-            return self
-        chosen = [self.deployments[row] for row in rows]
-        return DeploymentGroup(chosen, [self.models[row] for row in rows], {})
-
-    @cached_property
-    def names(self) -> list[str]:
-        """The benchmark models, sorted."""
-        if self.facts is not None:
-            return self.facts.names
-        return sorted({model for model in self.models if model is not None})
-
-    @property
-    def note(self) -> str:
-        """Say which models cannot serve the request."""
-        if not self.unable:
-            return ""
-        lacks = {
-            model: self.unable[deployment_id]
-            for deployment, model in zip(self.deployments, self.models, strict=True)
-            if model is not None and (deployment_id := str(id_of(deployment))) in self.unable
-        }
-        able = set(self.able.names) if lacks else set()
-        if able == set(self.names) and lacks:
-            return "; no model is known to take all that is asked"
-        return "".join(f"; {model} does not take {what}" for model, what in sorted(lacks.items()))
 
 
 class RoutingService:
@@ -213,21 +160,30 @@ class RoutingService:
         started = time.perf_counter()
         able = offer.able
         names = able.names
-        turn = call.turn
+        turn, choice = call.turn, self._config.serving.ask
         if turn is None:
-            turn = call.turn = ask_to_route_on(messages, request, self._config.serving.ask)
+            turn = call.turn = ask_to_route_on(messages, request, choice)
         policy, note = self._policy_of(group, call, asked_policy(request))
         facts = able.facts
         prices = self._prices(able.deployments, able.models) if facts is None else facts.prices
         terms = Terms(policy, note, prices, offer.characters)
         # By its first ask every worker decides alike for a conversation that it does not hold.
         by_first = turn.kind != "side" and self._is_sticky(call)
+        by_first = by_first and text_choice(request, choice) == "ask"
         text = first_ask(messages, request) if by_first else turn.text or ""
+        task = named_task(request)
         decision = self._sticky_decision(call, router, names, terms)
+        if (
+            decision is not None
+            and len(names) > 1
+            and self._may_move(turn, terms, task, messages, request)
+        ):
+            asked = await self._executor.run(router, turn.text or "", None, names, terms)
+            decision = self._moved(call, decision, asked, terms)
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)
         if decision is None:
-            decision = await self._executor.run(router, text, named_task(request), names, terms)
+            decision = await self._executor.run(router, text, task, names, terms)
             passes = self._config.serving.on_error == "pass_through"
             call.passed = passes and decision.kind in GIVEN_UP
         seconds = time.perf_counter() - started
@@ -267,6 +223,43 @@ class RoutingService:
         if call.is_side and side is not None and asked is None:
             return side, "the client's own request, not a person's"
         return self._config.policy_of(group, asked)
+
+    def _may_move(
+        self,
+        turn: Ask,
+        terms: Terms,
+        task: str | None,
+        messages: object,
+        request: Mapping[str, Any],
+    ) -> bool:
+        """Say whether a conversation may leave its model: with a new ask that others can read."""
+        policy = terms.policy
+        if turn.kind != "ask" or task or policy.kind != "balanced" or not policy.value:
+            return False
+        return bool(terms.prices) and not is_bound(messages, request)
+
+    def _moved(self, call: Call, stay: Decision, asked: Decision, terms: Terms) -> Decision:
+        """Return the decision to move where that pays, else the one to stay; docs/policies.md."""
+        if asked.kind in GIVEN_UP or not asked.scores or not asked.costs_usd:
+            return stay
+        session = call.conversation
+        keys = (session.now, session.before) if session else ()
+        move = best_move(
+            stay.pick,
+            asked.scores,
+            asked.costs_usd,
+            dict(terms.prices),
+            weight=terms.policy.value,
+            tokens=(terms.characters or 0) / CHARACTERS_PER_TOKEN,
+            is_warm=min(map(self._sessions.rested, keys), default=0.0) < WARM_SECONDS,
+        )
+        if move is None:
+            return stay
+        if not move.pays:
+            return replace(stay, reason=f"{stay.reason}: {move}, which does not pay")
+        ranking = (move.model, *(model for model in asked.ranking if model != move.model))
+        reason = f"the conversation leaves {stay.pick}: {move}, which pays; {asked.reason}"
+        return replace(asked, ranking=ranking, reason=reason)
 
     def _sticky_decision(
         self, call: Call, router: BenchRouter, names: list[str], terms: Terms

@@ -12,7 +12,6 @@ from typing import NamedTuple, Self
 
 import polars as pl
 
-from litellm_benchrouter.conversation.ask import read_ask
 from litellm_benchrouter.conversation.text import last_user_turn
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
@@ -253,7 +252,7 @@ def question(prompt: object) -> str | None:
     messages = [message for message in prompt if isinstance(message, dict)]
     if not any(message.get("role") == "user" for message in messages):
         messages = [message | {"role": "user"} for message in messages]
-    return read_ask(messages, {}).text or last_user_turn(messages, {}) or None
+    return last_user_turn(messages, {}) or None
 
 
 def _chat(prompt: str) -> list[object] | None:

@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from conversation.test_text import ANYTHING, BODIES
-from litellm_benchrouter.conversation.ask import first_ask, read_ask
+from litellm_benchrouter.conversation.ask import first_ask, prompt_text, read_ask
+from litellm_benchrouter.embedders import embed_with_cache
 
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "agents"
 
@@ -367,6 +369,49 @@ def test_the_command_shows_what_would_be_routed_on(tmp_path, benchrouter):
     both = benchrouter("ask", body, wrapped, "--json").document
     assert [(ask["kind"], ask["text"]) for ask in both] == [("ask", ASK), ("side", None)]
     assert f"ask: {ASK}" in " ".join(benchrouter("ask", body, wrapped).out.split())
+
+
+def test_explain_goes_on_from_a_request_body(tmp_path, benchrouter, demo_built):
+    body = tmp_path / "body.json"
+    turns = [user(REMINDER, ASK), answer(), user("yes, please")]
+    body.write_text(json.dumps({"messages": turns}), encoding="utf-8")
+    place = ("--artifacts", demo_built / "router_artifacts", "--json")
+    of_request = benchrouter("explain", *place, "--request", body).document
+    of_prompt = benchrouter("explain", *place, ASK).document
+    assert (of_request.pop("kind"), of_request.pop("text")) == ("keep", ASK)
+    for key in ("pick", "reason", "scores", "neighbors"):
+        assert of_request[key] == of_prompt[key]
+    shown = benchrouter("explain", *place[:2], "--request", body)
+    assert f"keep: {ASK}" in " ".join(shown.out.split())
+    assert benchrouter("explain", *place, ASK, "--request", body).code == 2
+
+
+class Noted:
+    """An embedder that notes what it is given."""
+
+    cacheable = False
+
+    def __init__(self):
+        self.texts = []
+
+    def embed(self, texts, progress=None):
+        self.texts += texts
+        return np.zeros((len(texts), 2), dtype=np.float32)
+
+
+def test_benchmark_prompts_are_cleaned_as_requests_are():
+    prompts = [
+        ASK,
+        WRAPPED["surroundings in a string"][0]["content"],
+        WRAPPED["a labelled question"][0]["content"],
+        WRAPPED["a long document before"][0]["content"],
+        REMINDER,
+    ]
+    noted = Noted()
+    embed_with_cache(noted, prompts, None)
+    assert noted.texts == [ASK, ASK, ASK, ASK, REMINDER]
+    assert noted.texts[:4] == [read_ask([user(prompt)], {}).text for prompt in prompts[:4]]
+    assert [prompt_text(text) for text in noted.texts] == noted.texts
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"request": "hi"}'])

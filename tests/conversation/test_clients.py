@@ -255,6 +255,15 @@ CASES: dict[str, Case] = {
     "autocomplete, a suffix": case(
         None, "side", prompt="def mean(xs):\n    ", suffix="\n\nprint(mean([1]))", max_tokens=64
     ),
+    "a title over a dialogue in lines": case(
+        [user(f"Write a short title for the conversation.\n\nUser: {EN}\nAI: I look into it.")],
+        "side",
+    ),
+    "what a person has begun to type": case(
+        [user('### Task:\nComplete the text.\nJSON: { "text": "..." }\n<chat_history>\nUSER: hi\n'
+              "</chat_history>\n<text>How do I</text>")],
+        "side",
+    ),
     "a summary of the conversation, asked for by the client": case(
         [user(EN), answer("Done."), user(
             "Summarize the conversation so far inside <summary> tags. Do not call any tools.")],
@@ -276,6 +285,8 @@ def test_what_a_client_sends_is_read_by_its_shape(
 
 
 SHORT_TASKS = (
+    *("Suggest names for a grey cat", "Donne-moi une recette de crêpes"),
+    *("Dame una receta de gazpacho", "Gib mir ein Rezept für Linsensuppe"),
     *("Write a haiku about rain", "now translate good night to Welsh", "who wrote Faust"),
     *("Schreib ein Gedicht über Regen", "Übersetze guten Abend ins Walisische"),
     *("Écris un poème sur la pluie", "Explica la fotosíntesis en dos frases"),
@@ -284,6 +295,7 @@ SHORT_TASKS = (
     *("बारिश पर एक कविता लिखो", "yağmur üzerine bir şiir yaz"),
 )
 REACTIONS = (
+    *("looks good, ship it", "run the tests", "use tabs", "make it faster", "in Python please"),
     *("write it again", "explain that more simply", "now the other one", "list them", "what now"),
     *("schreib es kürzer", "erklär das nochmal", "écris-la encore", "explícalo otra vez"),
     *(
@@ -323,6 +335,7 @@ def test_a_short_text_that_points_at_the_answer_keeps_the_conversation(text: str
         "The page shows <details> without <summary>; which session context does the browser keep?",
         "Summarise the conversation of Faust and Gretchen.",
         "Why does <status-line>ok</status-line> not render in my component?",
+        "<user-card>\nAnn\n</user-card>\n\nWhy does the shadow DOM swallow my slot?",
         "<PriceNote>\nOn sale\n</PriceNote>\n\nAdd a prop for the currency.",
     ],
 )

@@ -228,3 +228,25 @@ def test_what_is_not_settled_says_how_many_labels_would_settle_it():
 def test_own_labels_hold_no_version_back():
     part = _part(Gain(0.02, 0.02, 0.5, 100), verdict(), 100, decides=True)
     assert replace(verdict(), traffic=part).passes
+
+
+def test_the_weight_of_cost_is_the_largest_that_keeps_the_quality_by_one_standard_error(tmp_path):
+    """`dog` is right on this traffic and the cheapest: the largest weight of all keeps quality."""
+    prices = {
+        model: {"input_price_usd_per_mtok": price, "output_price_usd_per_mtok": price}
+        for model, price in zip(MODELS, (4.0, 3.0, 2.0, 1.0), strict=True)
+    }
+    cheap = built(tmp_path, lines(120), models=prices).manifest.verdict["traffic"]["trade_off"]
+    assert cheap["policy"] == "balanced:10"
+    assert cheap["gain"] > 0.3
+    assert 0 < cheap["saved"] < 1
+    # As the dearest it stays worth its price only while cost weighs little.
+    for model, price in zip(MODELS, (1.0, 2.0, 3.0, 4.0), strict=True):
+        prices[model] = {"input_price_usd_per_mtok": price, "output_price_usd_per_mtok": price}
+    dear = built(tmp_path, lines(120), models=prices).manifest.verdict["traffic"]["trade_off"]
+    assert float(dear["policy"].partition(":")[2]) < 10
+    assert dear["gain"] >= 0
+
+
+def test_without_prices_no_weight_is_named(gaining):
+    assert gaining[0].manifest.verdict["traffic"]["trade_off"] is None

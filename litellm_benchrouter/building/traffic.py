@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,19 +12,22 @@ from litellm_benchrouter.artifact.verdict import Verdict, claim
 from litellm_benchrouter.building.embed import EmbeddedBenchmark
 from litellm_benchrouter.building.fit import GuardedFit
 from litellm_benchrouter.building.proof import kept
+from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Lengths, cost_model
+from litellm_benchrouter.costs.policy import Policy, balanced
 from litellm_benchrouter.embedders import embed_with_cache
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.guarded.fit import neighbors_of_each
 from litellm_benchrouter.guarded.formulas import K
-from litellm_benchrouter.guarded.gain import FEWEST_GROUPS, Gain
+from litellm_benchrouter.guarded.gain import FEWEST_GROUPS, Gain, gain_of
 from litellm_benchrouter.guarded.impute import TaskAccuracies
 from litellm_benchrouter.guarded.own_labels import OwnLabels, labels_to_settle, serves
 from litellm_benchrouter.guarded.traffic import BenchmarkPrior, weights_by_age
-from litellm_benchrouter.paper.benchmark import Benchmark, labels
+from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, labels
 from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.sources.traffic import TrafficLabels
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.groups import find_groups
+from litellm_benchrouter.validation.saving import WEIGHTS
 
 
 def learn_traffic(
@@ -95,8 +99,43 @@ def learn_traffic(
     gain = own.gain(everything, prepared.best, routes=fitted.requests.gate.routes)
     decides = serves(gain)
     part = _part(gain, verdict, len(np.unique(group)), decides=decides)
+    part["trade_off"] = trade_off(own, benchmark, prompts, prepared.best) if decides else None
     served = {**verdict.served, "traffic": part["served"]}
     return own if decides else None, replace(verdict, traffic=kept(part), served=served)
+
+
+def trade_off(
+    own: OwnLabels, benchmark: Benchmark, prompts: Sequence[str], best: int
+) -> dict[str, Any] | None:
+    """Find the largest weight of cost that keeps BMA's quality on own labels.
+
+    Each prompt is decided without its group, and one standard error is taken off the mean.
+
+    Returns
+    -------
+    dict or None
+        `policy`, the share `saved` of BMA's cost, the quality `gain`, and `costs`, their basis;
+        None where no weight keeps it, or nothing tells the costs of all models.
+    """
+    facts = {model: benchmark.facts.get(model, ModelFacts()) for model in benchmark.models}
+    costs = cost_model(facts, benchmark.models, Lengths.of(list(facts.values())), {})
+    if costs is None:
+        return None
+    tokens = np.array([len(prompt) for prompt in prompts]) / CHARACTERS_PER_TOKEN
+    expected = tokens[:, None] * costs.per_token + costs.fixed
+    likely, price = np.clip(own.expected, 0, 1), balanced(0.0, expected, -1.0)
+    rows, no_task = np.arange(len(prompts)), np.zeros(len(prompts), dtype=np.intp)
+    for weight in WEIGHTS[::-1]:
+        picks = (likely - weight * price).argmax(axis=1)
+        gain = gain_of(picks, best, own.labels, no_task, own.group)
+        if gain.gain - gain.standard_error >= 0:
+            return {
+                "policy": str(Policy("balanced", float(weight))),
+                "saved": float(1 - expected[rows, picks].sum() / expected[:, best].sum()),
+                "gain": gain.gain,
+                "costs": costs.basis,
+            }
+    return None
 
 
 def _part(gain: Gain, verdict: Verdict, n_groups: int, *, decides: bool) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def test_explain_an_unknown_task_says_so(demo_built, benchrouter):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "PROMPT is missing. Add one, give --request FILE, or name a task with --task NAME."),
+        ([], "PROMPT is missing. Add one, or name a task with --task NAME."),
         (
             ["--models", "ant,eel", "x"],
             "--models: the benchmark does not know eel. Use some of ",

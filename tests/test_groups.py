@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,6 +72,10 @@ class Router:
 
     def get_model_list(self, model_name: str, team_id: str | None) -> list[Any]:
         return [d for d in self.model_list if d["model_name"] == model_name]
+
+    def registry(self) -> SimpleNamespace:
+        """Where LiteLLM looks from 1.109 on."""
+        return SimpleNamespace(all=lambda: self.model_list, deployments=self.get_model_list)
 
 
 def deployment(group: str, **info: Any) -> dict[str, Any]:

@@ -16,10 +16,7 @@ _COMMANDS = {
     "demo": ("demo", "Show the router at work: a real proxy, mock models, nothing to set up."),
     "doctor": ("inspect", "Check an installation: what is well, what is not, and what to do."),
     "evaluate": ("evaluate", "Run the paper's experiments on your own benchmark."),
-    "explain": (
-        "inspect",
-        "Show which model would get PROMPT, a request body or a named task, and why.",
-    ),
+    "explain": ("inspect", "Show which model would get PROMPT, or a named task, and why."),
     "init": ("init", "Write the `benchrouter:` block and the callback into a proxy's YAML."),
     "inspect": ("inspect", "Show what an artifact holds, after verifying it."),
     "label": ("label", "Ask the models a few inputs of a task, and keep the scored answers."),

@@ -16,10 +16,15 @@ from litellm_benchrouter.store.mirror import Mirror
 from objects.server import BUCKET, S3Server, environment
 
 
+def needs_s3() -> None:
+    """Skip where a server of S3 or its client is not installed."""
+    for package in ("moto", "s3fs"):
+        pytest.importorskip(package, reason=f"needs {package}, which `.[dev]` brings")
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    pytest.importorskip("moto", reason="needs moto, which `.[dev]` brings")
-    pytest.importorskip("s3fs", reason="needs s3fs, which `.[dev]` brings")
+    needs_s3()
     with S3Server(tmp_path_factory.mktemp("s3")) as server:
         yield server
 

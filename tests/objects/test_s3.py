@@ -18,7 +18,7 @@ from litellm_benchrouter.building.build import build
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ArtifactError, StoreUnavailableError
 from litellm_benchrouter.store.remote import ConflictError, Remote
-from objects.conftest import elsewhere, mirror
+from objects.conftest import elsewhere, mirror, needs_s3
 from objects.server import BUCKET, KEY, SECRET, Relay, S3Server
 
 Configured = Callable[..., BenchRouterConfig]
@@ -32,6 +32,7 @@ def place(tmp_path: Path) -> str:
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[S3Server]:
     """Run a server for one test to kill."""
+    needs_s3()
     with S3Server(tmp_path) as server:
         yield server
 

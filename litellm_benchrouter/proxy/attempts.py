@@ -132,13 +132,18 @@ def holder_of_response(response_id: object, groups: Groups) -> str | None:
 
 
 def plain_response_id(response: object) -> str | None:
-    """Return the id of an answer of /v1/responses, as the request that continues it shows it."""
+    """Return the id of an answer of /v1/responses, as the request that continues it shows it.
+
+    None where it has none, or LiteLLM cannot read it.
+    """
     response_id = getattr(response, "id", None)
     if not isinstance(response_id, str) or not response_id.startswith("resp_"):
         return None
-    from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
+    with contextlib.suppress(Exception):
+        from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
 
-    return str(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
+        return str(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
+    return None
 
 
 def deployment_of_response(response_id: str) -> str | None:

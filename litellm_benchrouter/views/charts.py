@@ -164,6 +164,7 @@ def draw(chart: Chart, title: str) -> str:
             titleFontSize=12,
             titleFontWeight="normal",
             titleColor="var(--muted)",
+            titlePadding=10,  # the browser's font may be wider than the one that is measured
             labelPadding=6,
             **colors,
         )

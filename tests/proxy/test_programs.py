@@ -67,7 +67,7 @@ class Program:
         The commands that begin a conversation and go on with the latest; the words come last.
     env : dict
     file, settings : str
-        A file below the home directory. `<url>` and `<key>` stand for the proxy's, here and in `env`.
+        A file below the home directory. `<url>` and `<key>`, here and in `env`, are the proxy's.
     """
 
     package: str

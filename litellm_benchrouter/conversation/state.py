@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +18,7 @@ from litellm_benchrouter.conversation.text import metadata_of
 from litellm_benchrouter.conversation.turns import read_turns
 
 _KEPT = 50_000  # conversations; the oldest are forgotten first
+_JUST_NOW = 5.0  # seconds
 _LONGEST_TURN = 4_000  # characters that tell conversations apart
 _LONGEST_ID = 500
 _MARK = 200  # characters of a turn, beside its length
@@ -261,8 +263,12 @@ class Sessions:
         return self._clock() - held.at
 
     def hold(self, session: str, model: str, failures: int = 0) -> None:
-        """Note who answered, and begin the time anew."""
-        held = Held(model, self._clock(), failures)
+        """Note who answered, and begin the time anew; not where it has just begun with the same."""
+        held, before = Held(model, self._clock(), failures), self._held.get(session)
+        seconds = math.inf if before is None else held.at - before.at
+        same = before is not None and replace(before, at=held.at) == held
+        if same and 0 <= seconds < min(_JUST_NOW, self._seconds / 100):
+            return
         _keep(self._held, session, held)
         if self.shared is not None:
             value = json.dumps(asdict(held), separators=(",", ":"))

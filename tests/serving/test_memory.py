@@ -100,6 +100,21 @@ async def test_a_worker_goes_by_what_another_noted_last(server: RedisServer) -> 
         assert set(two.reads.outcomes) == {"answered"}
 
 
+async def test_what_was_just_noted_is_not_noted_again(server: RedisServer) -> None:
+    async with workers(server.url, 1) as (one,), redis.Redis.from_url(server.url) as client:
+        now = [1000.0]
+        one.sessions._clock = lambda: now[0]
+        for at, model, noted in (
+            *((1000.0, "coder-14b", 1000.0), (1004.9, "coder-14b", 1000.0)),
+            *((1005.1, "coder-14b", 1005.1), (1006.0, "atlas-70b", 1006.0)),
+        ):
+            now[0] = at
+            one.sessions.hold(NAME, model)
+            await one.model()  # what was noted before is written before
+            value = json.loads(await client.get(f"benchrouter:session:v1:{NAME}"))
+            assert (value["model"], value["at"]) == (model, noted)
+
+
 async def test_a_response_of_another_worker_is_known(server: RedisServer) -> None:
     async with workers(server.url) as (one, two):
         one.sessions.note_response("resp_1", NAME)

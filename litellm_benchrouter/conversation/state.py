@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import time
 from collections import OrderedDict
@@ -190,6 +189,25 @@ def share_of(name: str) -> float:
     return int(hashlib.blake2b(name.encode(), digest_size=8).hexdigest(), 16) / 2**64
 
 
+@dataclass(frozen=True)
+class Held:
+    """The model that holds a conversation.
+
+    Attributes
+    ----------
+    model : str
+        Who answered last.
+    at : float
+        When, by the clock of `Sessions`, in seconds.
+    failures : int
+        How many failures in the conversation it was given to this model for; 0 where for none.
+    """
+
+    model: str
+    at: float
+    failures: int = 0
+
+
 class Sessions:
     """The model that answered each conversation last, for a while. Of one process.
 
@@ -204,22 +222,21 @@ class Sessions:
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._held: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._held: OrderedDict[str, Held] = OrderedDict()
         self._responses: OrderedDict[str, str] = OrderedDict()
 
-    def model_of(self, session: str) -> str | None:
-        """Return the model that holds a conversation, or None."""
-        model, until = self._held.get(session, ("", 0.0))
-        return model if self._clock() < until else None
+    async def held(self, session: Session) -> Held | None:
+        """Return who holds a conversation, or None."""
+        known = (self._held.get(name) for name in (session.now, session.before))
+        return next((held for held in known if held and self.rested(held) < self._seconds), None)
 
-    def rested(self, session: str) -> float:
+    def rested(self, held: Held) -> float:
         """Return for how many seconds a conversation has made no request."""
-        _, until = self._held.get(session, ("", -math.inf))
-        return self._clock() + self._seconds - until
+        return self._clock() - held.at
 
-    def hold(self, session: str, model: str) -> None:
+    def hold(self, session: str, model: str, failures: int = 0) -> None:
         """Note who answered, and begin the time anew."""
-        self._held[session] = (model, self._clock() + self._seconds)
+        self._held[session] = Held(model, self._clock(), failures)
         self._held.move_to_end(session)
         while len(self._held) > _KEPT:
             self._held.popitem(last=False)

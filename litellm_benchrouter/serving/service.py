@@ -13,7 +13,7 @@ from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.conversation.ask import Ask, ask_to_route_on, first_ask, text_choice
-from litellm_benchrouter.conversation.state import Sessions, read_session, share_of
+from litellm_benchrouter.conversation.state import Held, Sessions, read_session, share_of
 from litellm_benchrouter.conversation.text import (
     asked_policy,
     named_task,
@@ -172,14 +172,16 @@ class RoutingService:
         by_first = by_first and text_choice(request, choice) == "ask"
         text = first_ask(messages, request) if by_first else turn.text or ""
         task = named_task(request)
-        decision = self._sticky_decision(call, router, names, terms)
+        held = await self._held(call)
+        decision = self._sticky_decision(held, router, names, terms)
         if (
             decision is not None
+            and held is not None
             and len(names) > 1
             and self._may_move(turn, terms, task, messages, request)
         ):
             asked = await self._executor.run(router, turn.text or "", None, names, terms)
-            decision = self._moved(call, decision, asked, terms)
+            decision = self._moved(held, decision, asked, terms)
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)
         if decision is None:
@@ -238,12 +240,10 @@ class RoutingService:
             return False
         return bool(terms.prices) and not is_bound(messages, request)
 
-    def _moved(self, call: Call, stay: Decision, asked: Decision, terms: Terms) -> Decision:
+    def _moved(self, held: Held, stay: Decision, asked: Decision, terms: Terms) -> Decision:
         """Return the decision to move where that pays, else the one to stay; docs/policies.md."""
         if asked.kind in GIVEN_UP or not asked.scores or not asked.costs_usd:
             return stay
-        session = call.conversation
-        keys = (session.now, session.before) if session else ()
         move = best_move(
             stay.pick,
             asked.scores,
@@ -251,7 +251,7 @@ class RoutingService:
             dict(terms.prices),
             weight=terms.policy.value,
             tokens=(terms.characters or 0) / CHARACTERS_PER_TOKEN,
-            is_warm=min(map(self._sessions.rested, keys), default=0.0) < WARM_SECONDS,
+            is_warm=self._sessions.rested(held) < WARM_SECONDS,
         )
         if move is None:
             return stay
@@ -261,17 +261,19 @@ class RoutingService:
         reason = f"the conversation leaves {stay.pick}: {move}, which pays; {asked.reason}"
         return replace(asked, ranking=ranking, reason=reason)
 
+    async def _held(self, call: Call) -> Held | None:
+        """Return who holds the conversation of a call; None where nobody does, or it is loose."""
+        if call.conversation is None or not self._is_sticky(call):
+            return None
+        return await self._sessions.held(call.conversation)
+
     def _sticky_decision(
-        self, call: Call, router: BenchRouter, names: list[str], terms: Terms
+        self, held: Held | None, router: BenchRouter, names: list[str], terms: Terms
     ) -> Decision | None:
         """Return the decision to stay with the model that holds the conversation, if any does."""
-        conversation = call.conversation
-        if conversation is None or not self._is_sticky(call):
+        if held is None or held.model not in names:
             return None
-        held = map(self._sessions.model_of, (conversation.now, conversation.before))
-        model = next(filter(None, held), None)
-        if model not in names:
-            return None
+        model = held.model
         reason = f"the conversation stays with {model}"
         plain = replace(terms, policy=QUALITY)
         average = router.best_on_average(names, reason, terms=plain, kind="session")

@@ -305,8 +305,8 @@ class BenchRouterHook(CustomLogger):
                 offers.append(sorted(known))
         if running.is_here() and not self._told:
             self._told = True
-            adapter = getattr(self._adapters.current, "name", NONE)
-            start_line(router, offers, adapter, redis.state_of(self._memory))
+            adapter, memory = self._adapters.current, redis.state_of(self._memory)
+            start_line(router, offers, getattr(adapter, "name", NONE), memory)
         return offers
 
     def _warn_of_unknown(self, deployments: list[Any], models: list[str | None]) -> None:

@@ -81,6 +81,9 @@ class ServingConfig(Block):
         of use, until that model fails or the conversation rests for `session_seconds`.
     session_seconds : float
         How long a conversation without requests is held.
+    memory : {"auto", "worker"}
+        Where conversations are remembered: in the proxy's Redis, where it has one, so that all
+        workers know them; or in each worker.
     ask : {"ask", "last", "first"}
         What a request is routed on: what a person asks, without what clients put around it; the
         last user turn as it stands; or the conversation's first ask. The header
@@ -100,6 +103,7 @@ class ServingConfig(Block):
     canary_percent: float = Field(default=10.0, ge=0, le=100)
     stickiness: Literal["none", "session"] = "none"
     session_seconds: float = Field(default=3600.0, gt=0)
+    memory: Literal["auto", "worker"] = "auto"
     ask: Literal["ask", "last", "first"] = "ask"
     side: PolicyField | None = None
 

@@ -13,7 +13,13 @@ from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.conversation.ask import Ask, ask_to_route_on, first_ask, text_choice
-from litellm_benchrouter.conversation.state import Held, Sessions, read_session, share_of
+from litellm_benchrouter.conversation.state import (
+    Held,
+    Sessions,
+    SharedMemory,
+    read_session,
+    share_of,
+)
 from litellm_benchrouter.conversation.text import (
     asked_policy,
     named_task,
@@ -78,6 +84,22 @@ class RoutingService:
         """Stop looking for versions, and end the threads that decide."""
         self._loader.stop()
         self._executor.stop()
+
+    @property
+    def wants_memory(self) -> bool:
+        """Whether conversations are to be remembered where all workers do."""
+        serving = self._config.serving
+        return serving.stickiness == "session" and serving.memory == "auto"
+
+    def share(self, memory: SharedMemory) -> None:
+        """Keep conversations in a memory of all workers, besides this one's own."""
+        self._sessions.shared = memory
+
+    async def recall(self, request: Mapping[str, Any]) -> None:
+        """Ask the other workers' memory for the response that a request continues, if it does."""
+        previous = request.get("previous_response_id")
+        if self._config.serving.stickiness == "session" and isinstance(previous, str) and previous:
+            await self._sessions.recall(previous)
 
     def begin(self, call: Call, messages: object, request: Mapping[str, Any]) -> None:
         """Note what a call asks, its conversation, and whether its decision is followed."""

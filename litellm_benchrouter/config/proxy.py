@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, field_validator, model_validator
 
 from litellm_benchrouter.config.base import Block
+from litellm_benchrouter.conversation.failures import SIGNS, Sign
 from litellm_benchrouter.costs.policy import RANGES, SPELLING, Policy
 
 _ANY = (0.0, math.inf)
@@ -38,6 +39,22 @@ class BreakerConfig(Block):
 
     failures: int = Field(default=5, ge=1)
     seconds: float = Field(default=10.0, gt=0)
+
+
+class EscalateConfig(Block):
+    """When a conversation leaves its model for the next better one (docs/policies.md).
+
+    Attributes
+    ----------
+    after_failures : int
+        So many failures since it came to its model.
+    signs : list of str
+        What counts as one: `tool`, a call of a tool that failed; `json`, an answer that is not the
+        JSON asked for; `refusal`; `empty` and `cut`, of answers; `complaint`, by a person.
+    """
+
+    after_failures: int = Field(default=2, ge=1)
+    signs: list[Sign] = Field(default=list(SIGNS), min_length=1)
 
 
 class ServingConfig(Block):
@@ -73,6 +90,9 @@ class ServingConfig(Block):
     side : Policy, optional
         The policy of a client's own requests, such as titles and summaries, as `cheapest:0.7`;
         they then leave conversations aside. Default: as of other requests.
+    escalate : EscalateConfig, optional
+        When a conversation that fails leaves its model; with `stickiness: session` alone.
+        Default: never.
     """
 
     time_limit_ms: float = Field(default=200.0, gt=0)
@@ -87,6 +107,16 @@ class ServingConfig(Block):
     session_seconds: float = Field(default=3600.0, gt=0)
     ask: Literal["ask", "last", "first"] = "ask"
     side: PolicyField | None = None
+    escalate: EscalateConfig | None = None
+
+    @model_validator(mode="after")
+    def _only_a_session_escalates(self) -> ServingConfig:
+        if self.escalate is not None and self.stickiness != "session":
+            raise ValueError(
+                f"escalate needs stickiness: session, got {self.stickiness}: only a conversation "
+                "that stays with a model can leave it. Set serving.stickiness to session"
+            )
+        return self
 
 
 class VirtualModel(Block):

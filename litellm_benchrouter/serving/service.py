@@ -6,6 +6,7 @@ No LiteLLM in here: the hook brings the request, and the deployments of a group.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.conversation.ask import Ask, ask_to_route_on, first_ask, text_choice
+from litellm_benchrouter.conversation.failures import Failures, read_failures
 from litellm_benchrouter.conversation.state import Held, Sessions, read_session, share_of
 from litellm_benchrouter.conversation.text import (
     asked_policy,
@@ -174,14 +176,23 @@ class RoutingService:
         task = named_task(request)
         held = await self._held(call)
         decision = self._sticky_decision(held, router, names, terms)
-        if (
-            decision is not None
-            and held is not None
-            and len(names) > 1
-            and self._may_move(turn, terms, task, messages, request)
-        ):
-            asked = await self._executor.run(router, turn.text or "", None, names, terms)
-            decision = self._moved(held, decision, asked, terms)
+        failures = self._failures(call, messages, request)
+        call.failures = len(failures.signs)  # none of them is of a model that is asked now
+        if decision is not None and held is not None:
+            call.failures = min(held.failures, call.failures)  # what was over is not new again
+            escalates = self._escalates(failures, call.failures)
+            may_move = self._may_move(turn, terms, task)
+            if escalates and (len(names) == 1 or is_bound(messages, request)):
+                why = "no other model is on offer" if len(names) == 1 else "no other can read it"
+                decision = _staying(decision, failures, call.failures, why)
+            elif len(names) > 1 and (escalates or (may_move and not is_bound(messages, request))):
+                asked = await self._executor.run(router, turn.text or "", task, names, terms)
+                if escalates:
+                    decision = self._escalated(call, decision, asked, failures)
+                if may_move and decision.pick == held.model:
+                    decision = self._moved(held, decision, asked, terms)
+            if decision.pick != held.model:
+                call.failures = len(failures.signs)
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)
         if decision is None:
@@ -208,7 +219,7 @@ class RoutingService:
         self._metrics.answered(call.group, call.answered_by, call.outcome)
         conversation = call.conversation
         if conversation and self._is_sticky(call) and call.answered_by and not call.is_side:
-            self._sessions.hold(conversation.now, call.answered_by)
+            self._sessions.hold(conversation.now, call.answered_by, call.failures)
             if response_id:
                 self._sessions.note_response(response_id, conversation.name)
                 self._sessions.hold(conversation.name, call.answered_by)
@@ -226,19 +237,46 @@ class RoutingService:
             return side, "the client's own request, not a person's"
         return self._config.policy_of(group, asked)
 
-    def _may_move(
-        self,
-        turn: Ask,
-        terms: Terms,
-        task: str | None,
-        messages: object,
-        request: Mapping[str, Any],
-    ) -> bool:
-        """Say whether a conversation may leave its model: with a new ask that others can read."""
-        policy = terms.policy
-        if turn.kind != "ask" or task or policy.kind != "balanced" or not policy.value:
+    def _failures(self, call: Call, messages: object, request: Mapping[str, Any]) -> Failures:
+        """Return what went wrong in a conversation that may leave its model for it."""
+        escalate = self._config.serving.escalate
+        if escalate is None or call.is_side or not self._is_sticky(call):
+            return Failures()
+        return read_failures(messages, request, escalate.signs)
+
+    def _escalates(self, failures: Failures, earlier: int) -> bool:
+        """Say whether there are failures enough, beside the earlier ones, and one just now."""
+        escalate = self._config.serving.escalate
+        if escalate is None or not failures.is_now:
             return False
-        return bool(terms.prices) and not is_bound(messages, request)
+        return len(failures.signs) - earlier >= escalate.after_failures
+
+    def _escalated(
+        self, call: Call, stay: Decision, asked: Decision, failures: Failures
+    ) -> Decision:
+        """Return the decision for the next better model, else the one to stay; docs/policies.md."""
+        scores, earlier = asked.scores or {}, call.failures
+        if asked.kind in GIVEN_UP:
+            return _staying(stay, failures, earlier, asked.reason)
+        call.failures = len(failures.signs)  # these were answered for, with or without a move
+        own = scores.get(stay.pick, math.nan)
+        better = [model for model in asked.ranking if scores.get(model, math.nan) > own]
+        if not better:
+            why = "no model on offer is expected to do better"
+            return _staying(stay, failures, earlier, why)
+        model = min(better, key=scores.__getitem__)
+        self._metrics.escalated(failures.signs[0])
+        ranking = (model, *(other for other in asked.ranking if other != model))
+        why = f"{model} is expected to do better ({scores[model]:.2f} over {own:.2f})"
+        after = failures.describe(len(failures.signs) - earlier)
+        reason = f"the conversation leaves {stay.pick} after {after}: {why}; {asked.reason}"
+        return replace(asked, ranking=ranking, method="escalated", kind="escalated", reason=reason)
+
+    def _may_move(self, turn: Ask, terms: Terms, task: str | None) -> bool:
+        """Say whether a conversation may leave its model where that pays: with a new ask."""
+        policy = terms.policy
+        is_new = turn.kind == "ask" and not task
+        return is_new and policy.kind == "balanced" and bool(policy.value and terms.prices)
 
     def _moved(self, held: Held, stay: Decision, asked: Decision, terms: Terms) -> Decision:
         """Return the decision to move where that pays, else the one to stay; docs/policies.md."""
@@ -279,3 +317,9 @@ class RoutingService:
         average = router.best_on_average(names, reason, terms=plain, kind="session")
         ranking = (model, *(other for other in average.ranking if other != model))
         return replace(average, ranking=ranking, method="session", policy=str(terms.policy))
+
+
+def _staying(stay: Decision, failures: Failures, earlier: int, why: str) -> Decision:
+    """Return the decision to stay, which says why failures change nothing."""
+    despite = failures.describe(len(failures.signs) - earlier)
+    return replace(stay, reason=f"{stay.reason} despite {despite}: {why}")

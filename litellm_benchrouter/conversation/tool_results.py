@@ -65,17 +65,18 @@ _EXIT = re.compile(
     r"(-?\d{1,10})(?:</\w+>|[ \t.\])*])*(?::[^\n]*)?$",
     re.IGNORECASE | re.MULTILINE,
 )
+_SAYS_HOW = re.compile(r'(?:rrors?|ode|tatus|success|ok)"\s*:')
 _CODE_IN_JSON = re.compile(r'"(?:exit_?code|return_?code)"\s*:\s*(-?\d{1,10})\b', re.IGNORECASE)
 _ERROR = re.compile(
     r"[\W_]{0,6}(?:"
     r"(?:<\w*error\w*>|\[\w*error\w*\])\s*\S|"
-    r"(?:(?:\w+ ){0,3}[\w.]*(?:errors?|exception|failure)|failed|fatal|panic|fehler|erreur|errore|"
-    r"ошибка|错误|錯誤|エラー|오류|hata|błąd|fout)(?: \w{1,20}| ?[\[(][-\w ]{1,20}[\])]| "
-    r"-\d+)?\s?[:：]"
-    r"(?!\s*(?:0|none|null|nil|no|false|\[\]|\"\"|'')\s*(?:[,;.\n]|$))\s*\S|"
+    r"(?:(?:\w+ ){0,3}[\w.]*(?:errors?|exception|failure)|(?:[a-z_]\w* ){0,3}failed|fatal|panic|"
+    r"fehler|erreur|errore|ошибка|错误|錯誤|エラー|오류|hata|błąd|fout)(?: ?[\[(][-\w ]{1,20}[\])]|"
+    r" -?\d+)?\s?[:：](?!\s*(?:[\d.,]+\s?%?|none|null|nil|no|false|\[\]|\"\"|'')\s*(?:[,;.\n]|$))"
+    r"\s*\S|"
     r"(?:an? )?(?:\w+ )?error (?:occurred|executing|calling|running|invoking|while|parsing|reading|"
     r"writing|editing)\b|"
-    r"E[A-Z]{3,12}: |"
+    r"(?-i:E[A-Z]{3,12}: )|"
     r"(?:failed|unable|could not|couldn't|cannot|can't) (?:to )?(?:execute|run|call|invoke|apply|"
     r"edit|find|read|open|parse|connect|write|load|fetch)\b|"
     r"(?:[\w./-]{1,60}: ){1,3}(?:line \d+: )?(?:[^\n:]{1,100}: )?(?:command not found|not found$|"
@@ -198,7 +199,7 @@ def _of_text(text: str, call: Call) -> Outcome | None:
 
 
 def _of_json(text: str, call: Call) -> Outcome | None:
-    if len(text) <= _MOST_JSON and ("rror" in text or "ode" in text or "tat" in text):
+    if len(text) <= _MOST_JSON and _SAYS_HOW.search(text):
         parsed = _parsed(text)
         return _of_mapping(parsed, call) if _is(parsed) else None
     code = _CODE_IN_JSON.search(text[-_EDGE:]) if len(text) > _MOST_JSON else None

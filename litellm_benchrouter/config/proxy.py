@@ -47,13 +47,13 @@ class EscalateConfig(Block):
     Attributes
     ----------
     after_failures : int
-        So many failures since it came to its model.
+        So many failures since it came to its model; at most 20.
     signs : list of str
         What counts as one: `tool`, a call of a tool that failed; `json`, an answer that is not the
         JSON asked for; `refusal`; `empty` and `cut`, of answers; `complaint`, by a person.
     """
 
-    after_failures: int = Field(default=2, ge=1)
+    after_failures: int = Field(default=2, ge=1, le=20)
     signs: list[Sign] = Field(default=list(SIGNS), min_length=1)
 
 

@@ -35,6 +35,8 @@ _WORDS: dict[str, tuple[str, str]] = {
 }
 _CALM = 5  # steps with calls in a row that went well: what failed before them is over
 _MOST_STEPS = 50
+_MOST_SIGNS = 20
+_MOST_FENCES = 200
 _MOST_PARTS = 50
 _COMPARED = 600  # characters of results that are the same
 _MOST_JSON = 20_000  # characters of an answer that are parsed
@@ -100,15 +102,16 @@ def read_failures(
     read: list[Sign | None] = []
     doubtful: dict[object, int] = {}  # steps that fail if the same call brought the same before
     mended: set[object] = set()
-    calm = 0
+    calm = n_failed = 0
     asks_json = _asks_for_json(request)
-    for step in islice(_steps(newest_items(messages, request)), _MOST_STEPS):
+    steps = _Steps(newest_items(messages, request), with_tools="tool" in signs)
+    for step in islice(steps, _MOST_STEPS):
         if not step.results and not step.people:
             continue  # an answer that the client began, or calls under way
         people = [text for turn in step.people if (text := typed_text(turn))]
         sign = _sign_of_answer(step, people, asks_json) if not step.calls else None
         sign = sign if sign in signs else None
-        if step.results and calm < _CALM and "tool" in signs:
+        if step.results and steps.with_tools:
             outcome, key = _sign_of_tools(step, mended)
             calm = 0 if outcome == "failed" else calm + 1
             if outcome == "failed":
@@ -118,36 +121,64 @@ def read_failures(
                 calm = 0
             if outcome == "doubtful":
                 doubtful[key] = len(read)
+            steps.with_tools = calm < _CALM
         if sign is None and "complaint" in signs and any(map(is_complaint, people)):
             sign = "complaint"
         if sign is None and any(not is_follow_up(t) and not is_complaint(t) for t in people):
             break
         read.append(sign)
+        n_failed += sign is not None
+        if n_failed == _MOST_SIGNS:
+            break
     return Failures(tuple(filter(None, read)), bool(read) and read[0] is not None)
 
 
-def _steps(items: list[object]) -> Iterator[_Step]:
-    """Yield the steps of a conversation, the newest first."""
-    step = _Step()
-    for item in items:
-        turn = read_turn(item)
-        if turn is None or turn.role == "system":
-            continue
-        parts = _parts_of(item)
-        is_model = turn.role == "assistant"
-        if step.answers and not is_model:
+class _Steps:
+    """The steps of a conversation, the newest first; without those with calls from when on they
+    no longer count.
+    """
+
+    def __init__(self, items: list[object], *, with_tools: bool) -> None:
+        self._items = items
+        self.with_tools = with_tools
+
+    def __iter__(self) -> Iterator[_Step]:
+        step = _Step()
+        for item in self._items:
+            if not self.with_tools and _is_of_tools(item):
+                continue
+            turn = read_turn(item)
+            if turn is None or turn.role == "system":
+                continue
+            parts = _parts_of(item)
+            is_model = turn.role == "assistant"
+            if step.answers and not is_model:
+                yield step
+                step = _Step()
+            if is_model:
+                step.answers = True
+                _read_answer(item, turn, parts, step)
+            else:
+                results = list(_results_of(item, turn, parts))
+                step.results += results
+                if turn.role == "user" and not (results and _is_told_as_text(turn)):
+                    step.people.append(turn)
+        if step.answers:
             yield step
-            step = _Step()
-        if is_model:
-            step.answers = True
-            _read_answer(item, turn, parts, step)
-        else:
-            results = list(_results_of(item, turn, parts))
-            step.results += results
-            if turn.role == "user" and not (results and _is_told_as_text(turn)):
-                step.people.append(turn)
-    if step.answers:
-        yield step
+
+
+def _is_of_tools(item: object) -> bool:
+    """Say whether a turn holds calls, or nothing but their results."""
+    if not isinstance(item, _MAPPINGS):
+        return False
+    if item.get("role") == "tool" or item.get("tool_calls") or "call_id" in item:
+        return True
+    content = item.get("content") or item.get("parts")
+    if not isinstance(content, list | tuple) or not content:
+        return False
+    last = content[-1]  # a person's words may stand behind results, and calls behind words
+    kind = last.get("type") if isinstance(last, _MAPPINGS) else None
+    return kind in ("tool_use", "tool_result")
 
 
 def _read_answer(item: object, turn: Turn, parts: list[Mapping[Any, Any]], step: _Step) -> None:
@@ -266,7 +297,7 @@ def _is_no_json(text: str, people: list[str]) -> bool:
 
 
 def _has_open_fence(text: str) -> bool:
-    if "```" not in text and "~~~" not in text:
+    if not 0 < text.count("```") + text.count("~~~") <= _MOST_FENCES:
         return False
     fence = ""
     for match in _FENCE.finditer(text):

@@ -88,8 +88,7 @@ _ERROR = re.compile(
 )
 _DOUBTFUL = re.compile(
     r"(?<!\b0 )(?<!\bno )\b(?:not found|does not exist|doesn't exist|failed|failure|denied|invalid|"
-    r"unable to|cannot|can't|could not|couldn't|timed out|not allowed|refused|errors?)\b",
-    re.IGNORECASE,
+    r"unable to|cannot|can't|could not|couldn't|timed out|not allowed|refused)\b"
 )
 _TRACE = re.compile(
     r"\s*(?:Traceback \(most recent call last\)|Exception in thread|Uncaught \w|Unhandled \w|"
@@ -100,12 +99,12 @@ _LOG_LINE = re.compile(
     r"^\W{0,3}(?:\d[\d:.,TZ+-]*\s+){0,3}\[?(?:ERROR|WARN|INFO|DEBUG|FATAL|TRACE)", re.MULTILINE
 )
 _NOT_THE_MODELS = re.compile(  # a person said no, or a service is busy
-    r"\b(?:user|person|human|operator)s?\b[^.\n]{0,40}\b(?:reject|declin|den(?:y|ied)|cancel|abort|"
+    r"(?:user|person|human|operator)s?\b[^.\n]{0,40}\b(?:reject|declin|den(?:y|ied)|cancel|abort|"
     r"interrupt|refus|skip|stopped|(?:did|does)(?:n.t| not) (?:want|approve))|"
-    r"\b(?:reject|declin|deni|cancell?|interrupt|abort|skipp|stopp)ed by (?:the )?"
-    r"(?:user|person|human|operator)|rate.?limit|too many requests|quota",
-    re.IGNORECASE,
+    r"(?:reject|declin|deni|cancell?|interrupt|abort|skipp|stopp)ed by (?:the )?"
+    r"(?:user|person|human|operator)|rate.?limit|too many requests|quota"
 )
+_OF_OTHERS = ("user", "person", "human", "operator", "rate", "too many", "quota")
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,11 @@ class Call:
         if isinstance(command, list | tuple):
             words = [str(word) for word in islice(command, _MOST_PARTS)]
             command = words[-1] if words[1:2] in (["-c"], ["-lc"]) else " ".join(words)
-        return _BETWEEN.split(command[:_LONGEST_ERROR]) if isinstance(command, str) else []
+        return (
+            _BETWEEN.split(command[:_EDGE] + command[_EDGE:][-_EDGE:])
+            if isinstance(command, str)
+            else []
+        )
 
     @property
     def answers_no(self) -> bool:
@@ -171,7 +174,7 @@ def outcome_of(content: object, call: Call, *, is_error: bool = False) -> Outcom
     outcome = outcome or _of_text(text, call)
     if not is_error:
         return outcome or "well"
-    if outcome == "well" or _NOT_THE_MODELS.search(text, 0, _EDGE):
+    if outcome == "well" or _is_of_others(text):
         return "well"
     return "well" if not text.strip() and call.answers_no else "failed"
 
@@ -182,8 +185,8 @@ def _of_text(text: str, call: Call) -> Outcome | None:
     if text[:1] == "{":
         return _of_json(text, call)
     head = text[:_EDGE]
-    code = _EXIT.search("\n".join(head.split("\n", 5)[:5]))
-    code = code or _EXIT.search("\n".join(text[-_EDGE:].rsplit("\n", 3)[-3:]))
+    code = _exit_in("\n".join(head.split("\n", 5)[:5]))
+    code = code or _exit_in("\n".join(text[-_EDGE:].rsplit("\n", 3)[-3:]))
     if code is not None and (call.programs or not call.is_reading):
         return _of_code(int(code[1]), call, head)
     is_line = len(text) <= _ONE_LINE and "\n" not in text
@@ -192,8 +195,8 @@ def _of_text(text: str, call: Call) -> Outcome | None:
         or _TRACE.match(head)
         or ("Traceback" in text[-_LONGEST_ERROR:] and _TRACE_END.match(text.rpartition("\n")[2]))
     ):
-        return "doubtful" if is_line and _DOUBTFUL.search(text) else None
-    if _NOT_THE_MODELS.search(head) or (call.is_reading and (call.programs or not is_line)):
+        return "doubtful" if is_line and _DOUBTFUL.search(text.lower()) else None
+    if _is_of_others(head) or (call.is_reading and (call.programs or not is_line)):
         return None
     return None if len(_LOG_LINE.findall(text[:_LONGEST_ERROR])) > 1 else "failed"
 
@@ -212,11 +215,11 @@ def _of_mapping(result: Mapping[Any, Any], call: Call) -> Outcome | None:
     codes = (place[key] for place in inner for key in _CODES if key in place)
     code = next((c for c in codes if isinstance(c, int) and not isinstance(c, bool)), None)
     if code is not None:
-        return _of_code(code, call, str(result)[:_EDGE])
+        return _of_code(code, call, _brief(result))
     failed = any(result.get(key) is True for key in _FLAGS) or _is_error(result)
     if not failed or (call.programs and call.is_reading):
         return None
-    return "well" if _NOT_THE_MODELS.search(str(result)[:_EDGE]) else "failed"
+    return "well" if _is_of_others(_brief(result)) else "failed"
 
 
 def _is_error(result: Mapping[Any, Any]) -> bool:
@@ -232,9 +235,25 @@ def _is_error(result: Mapping[Any, Any]) -> bool:
 
 
 def _of_code(code: int, call: Call, head: str) -> Outcome:
-    if code in _NOT_INTERRUPTED or _NOT_THE_MODELS.search(head):
+    if code in _NOT_INTERRUPTED or _is_of_others(head):
         return "well"
     return "well" if code in (1, 3) and call.answers_no else "failed"
+
+
+def _brief(result: Mapping[Any, Any]) -> str:
+    values = (v.get("message") if _is(v) else v for v in islice(result.values(), _MOST_PARTS))
+    return " ".join(_str(value)[:_EDGE] for value in values)
+
+
+def _exit_in(lines: str) -> re.Match[str] | None:
+    lower = lines.lower()
+    return _EXIT.search(lines) if "code" in lower or "status" in lower else None
+
+
+def _is_of_others(text: str) -> bool:
+    """Say whether an error is a person's or a service's, which no other model would mend."""
+    text = text[:_EDGE].lower()
+    return any(word in text for word in _OF_OTHERS) and bool(_NOT_THE_MODELS.search(text))
 
 
 def _parts(content: object) -> Iterator[str]:

@@ -11,7 +11,7 @@ _FIRST = (
     r"(?:(?:nope|no|nah|sorry|hm+|but|well|hey|ok|okay|i think|i'm afraid|unfortunately|nein|"
     r"leider|aber|non|mais|désolé|pero|mas|nee|maar|nie|ale|нет|но|ні|але|hayır|"
     r"ama)\s*[,.!:;…-]+\s*|(?:but|well|sorry but|i think|i'm afraid|unfortunately|aber|leider|"
-    r"mais|pero|mas|maar|ale|но|але|ama)\s+)*"
+    r"mais|pero|mas|maar|ale|но|але|ama)\s+){0,3}"
 )
 _EN_STILL = r"(?:still|again|just|also|completely|totally|simply|now|clearly|all|all still)"
 _EN_DO = r"(?:doesn't|does not|didn't|did not|don't|do not|won't)"

@@ -6,7 +6,6 @@ No LiteLLM in here: the hook brings the request, and the deployments of a group.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +29,7 @@ from litellm_benchrouter.routing.deployments import id_of
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.call import Call
 from litellm_benchrouter.serving.capabilities import lacking, needs_of
+from litellm_benchrouter.serving.escalation import despite, next_better, trouble_in
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
 from litellm_benchrouter.serving.metrics import Metrics, log_decision
@@ -176,23 +176,13 @@ class RoutingService:
         task = named_task(request)
         held = await self._held(call)
         decision = self._sticky_decision(held, router, names, terms)
-        failures = self._failures(call, messages, request)
-        call.failures = len(failures.signs)  # none of them is of a model that is asked now
-        if decision is not None and held is not None:
-            call.failures = min(held.failures, call.failures)  # what was over is not new again
-            escalates = self._escalates(failures, call.failures)
-            may_move = self._may_move(turn, terms, task)
-            if escalates and (len(names) == 1 or is_bound(messages, request)):
-                why = "no other model is on offer" if len(names) == 1 else "no other can read it"
-                decision = _staying(decision, failures, call.failures, why)
-            elif len(names) > 1 and (escalates or (may_move and not is_bound(messages, request))):
-                asked = await self._executor.run(router, turn.text or "", task, names, terms)
-                if escalates:
-                    decision = self._escalated(call, decision, asked, failures)
-                if may_move and decision.pick == held.model:
-                    decision = self._moved(held, decision, asked, terms)
-            if decision.pick != held.model:
-                call.failures = len(failures.signs)
+        if decision is None or held is None:
+            # No failure so far is of a model that is asked now.
+            call.failures = len(self._failures(call, messages, request).signs)
+        else:
+            decision = await self._stay_or_leave(
+                router, call, held, decision, names, terms, messages, request
+            )
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)
         if decision is None:
@@ -222,7 +212,7 @@ class RoutingService:
             self._sessions.hold(conversation.now, call.answered_by, call.failures)
             if response_id:
                 self._sessions.note_response(response_id, conversation.name)
-                self._sessions.hold(conversation.name, call.answered_by)
+                self._sessions.hold(conversation.name, call.answered_by, call.failures)
 
     def _is_sticky(self, call: Call) -> bool:
         serving = self._config.serving
@@ -237,40 +227,46 @@ class RoutingService:
             return side, "the client's own request, not a person's"
         return self._config.policy_of(group, asked)
 
+    async def _stay_or_leave(
+        self,
+        router: BenchRouter,
+        call: Call,
+        held: Held,
+        stay: Decision,
+        names: list[str],
+        terms: Terms,
+        messages: object,
+        request: Mapping[str, Any],
+    ) -> Decision:
+        """Return the decision for a conversation that is held: it stays, escalates, or moves."""
+        failures, escalate = self._failures(call, messages, request), self._config.serving.escalate
+        number = len(failures.signs)
+        call.failures = min(held.failures, number)  # what was over is not new again
+        after = None if escalate is None else escalate.after_failures
+        trouble = trouble_in(failures, call.failures, after)
+        turn, task = call.turn or Ask("none", ""), named_task(request)
+        may_move = self._may_move(turn, terms, task)
+        if not trouble and not may_move:
+            return stay
+        if len(names) == 1 or is_bound(messages, request):
+            why = "no other model is on offer" if len(names) == 1 else "no other can read it"
+            return despite(trouble, stay, why) if trouble else stay
+        asked = await self._executor.run(router, turn.text or "", task, names, terms)
+        decision = next_better(trouble, stay, asked) if trouble else stay
+        if decision.kind == "escalated":
+            self._metrics.escalated(failures.signs[0])
+        elif may_move:
+            decision = self._moved(held, decision, asked, terms)
+        if decision.pick != held.model or (trouble and asked.kind not in GIVEN_UP):
+            call.failures = number  # they are dealt with, moved or not
+        return decision
+
     def _failures(self, call: Call, messages: object, request: Mapping[str, Any]) -> Failures:
         """Return what went wrong in a conversation that may leave its model for it."""
         escalate = self._config.serving.escalate
         if escalate is None or call.is_side or not self._is_sticky(call):
             return Failures()
         return read_failures(messages, request, escalate.signs)
-
-    def _escalates(self, failures: Failures, earlier: int) -> bool:
-        """Say whether there are failures enough, beside the earlier ones, and one just now."""
-        escalate = self._config.serving.escalate
-        if escalate is None or not failures.is_now:
-            return False
-        return len(failures.signs) - earlier >= escalate.after_failures
-
-    def _escalated(
-        self, call: Call, stay: Decision, asked: Decision, failures: Failures
-    ) -> Decision:
-        """Return the decision for the next better model, else the one to stay; docs/policies.md."""
-        scores, earlier = asked.scores or {}, call.failures
-        if asked.kind in GIVEN_UP:
-            return _staying(stay, failures, earlier, asked.reason)
-        call.failures = len(failures.signs)  # these were answered for, with or without a move
-        own = scores.get(stay.pick, math.nan)
-        better = [model for model in asked.ranking if scores.get(model, math.nan) > own]
-        if not better:
-            why = "no model on offer is expected to do better"
-            return _staying(stay, failures, earlier, why)
-        model = min(better, key=scores.__getitem__)
-        self._metrics.escalated(failures.signs[0])
-        ranking = (model, *(other for other in asked.ranking if other != model))
-        why = f"{model} is expected to do better ({scores[model]:.2f} over {own:.2f})"
-        after = failures.describe(len(failures.signs) - earlier)
-        reason = f"the conversation leaves {stay.pick} after {after}: {why}; {asked.reason}"
-        return replace(asked, ranking=ranking, method="escalated", kind="escalated", reason=reason)
 
     def _may_move(self, turn: Ask, terms: Terms, task: str | None) -> bool:
         """Say whether a conversation may leave its model where that pays: with a new ask."""
@@ -317,9 +313,3 @@ class RoutingService:
         average = router.best_on_average(names, reason, terms=plain, kind="session")
         ranking = (model, *(other for other in average.ranking if other != model))
         return replace(average, ranking=ranking, method="session", policy=str(terms.policy))
-
-
-def _staying(stay: Decision, failures: Failures, earlier: int, why: str) -> Decision:
-    """Return the decision to stay, which says why failures change nothing."""
-    despite = failures.describe(len(failures.signs) - earlier)
-    return replace(stay, reason=f"{stay.reason} despite {despite}: {why}")

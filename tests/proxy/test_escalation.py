@@ -9,7 +9,7 @@ import pytest
 from conversation.test_failures import FAILS, chatted, looked, responded
 
 from proxy.conftest import ask, routed_proxy
-from proxy.harness import ProxyProcess, eventually
+from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.test_conversations import REMINDER, TOOL, parts
 from proxy.test_metrics import samples, scrape, value
 from proxy.test_routing import CODE, MATH, ours, record
@@ -24,8 +24,19 @@ def agents(
     upstream_server: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ProxyProcess]:
     serving = {"stickiness": "session", "side": "cheapest:0.1", "escalate": {"after_failures": 2}}
+    api_base = upstream_server.base_url
+    # One model at two efforts: two models of the benchmark, the lower effort at a lower cost.
+    efforts = {"low": ("coder-14b", 1e-6), "high": ("mathsmith-8b", 2e-6)}
+    more = [
+        deployment(
+            "efforts", "o4-mini", api_base, id=f"o4-mini-{effort}", benchrouter_model=model,
+            params={"reasoning_effort": effort, "output_cost_per_token": usd,
+                    "input_cost_per_token": usd},
+        )
+        for effort, (model, usd) in efforts.items()
+    ]  # fmt: skip
     folder = tmp_path_factory.mktemp("escalation")
-    with routed_proxy(upstream_server.base_url, folder, serving=serving) as proxy:
+    with routed_proxy(api_base, folder, serving=serving, more=more) as proxy:
         yield proxy
 
 
@@ -207,3 +218,60 @@ def test_a_person_who_declines_keeps_the_model(
     agent.go(said("Done."), person(MATH))
     for text in ("no, thanks", "nein danke", "No.", "yes"):
         assert agent.go(said("102. Shall I explain?"), person(text))["method"] == "session"
+
+
+def efforts_of(upstream: FakeUpstream) -> list[str]:
+    bodies = [request.body for request in upstream.requests]
+    return [body.get("reasoning_effort") or body["reasoning"]["effort"] for body in bodies]
+
+
+def test_the_efforts_of_one_model_are_candidates_of_their_own(
+    agents: ProxyProcess, upstream: FakeUpstream
+) -> None:
+    for prompt, model, effort in ((MATH, "mathsmith-8b", "high"), (CODE, "coder-14b", "low")):
+        for path, body in (
+            ("chat/completions", {"messages": [{"role": "user", "content": prompt}]}),
+            ("responses", {"input": prompt}),
+            ("messages", {"messages": [{"role": "user", "content": prompt}], "max_tokens": 99}),
+        ):
+            headers = {"x-session-id": f"4f7d-{path}-{effort}"}
+            asked = {"model": "efforts", **body}
+            response = agents.http.post(f"/v1/{path}", json=asked, headers=headers)
+            assert response.status_code == 200, response.text
+            assert ours(response)["model"] == model
+            assert response.headers["x-litellm-model-id"] == f"o4-mini-{effort}"
+    assert efforts_of(upstream) == ["high"] * 3 + ["low"] * 3
+    assert set(upstream.models) == {"o4-mini"}
+
+
+def test_who_asks_for_an_effort_gets_it_from_the_deployment_that_was_measured_at_it(
+    agents: ProxyProcess, upstream: FakeUpstream
+) -> None:
+    headers = {"x-session-id": "4f7d-asks"}
+    low = ours(ask(agents, MATH, model="efforts", reasoning_effort="low", headers=headers))
+    assert low["model"] == "coder-14b"
+    assert low["reason"].endswith("; mathsmith-8b does not take the effort low")
+    body = {"model": "efforts", "input": CODE, "reasoning": {"effort": "high"}}
+    high = agents.http.post("/v1/responses", json=body, headers={"x-session-id": "4f7d-asks-2"})
+    assert ours(high)["model"] == "mathsmith-8b"
+    headers = {"x-session-id": "4f7d-asks-3"}
+    neither = ours(ask(agents, MATH, model="efforts", reasoning_effort="medium", headers=headers))
+    assert neither["reason"].endswith("; no model is known to take all that is asked")
+    assert efforts_of(upstream) == ["low", "high", "medium"]
+
+
+def test_a_stuck_agent_is_given_a_higher_effort(
+    agents: ProxyProcess, upstream: FakeUpstream
+) -> None:
+    turns: list[Any] = [{"role": "user", "content": MATH}]
+    headers = {"x-session-id": "4f7d-effort", "x-benchrouter-policy": "cheapest:0"}
+
+    def go() -> dict[str, str]:
+        return ours(ask(agents, "", messages=turns, model="efforts", tools=TOOLS, headers=headers))
+
+    cheap = go()
+    assert (cheap["model"], cheap["policy"]) == ("coder-14b", "cheapest:0")
+    turns += chatted("Exit code: 1\nOutput:\nE") * 2
+    left = go()
+    assert (left["model"], left["method"]) == ("mathsmith-8b", "escalated")
+    assert efforts_of(upstream) == ["low", "high"]

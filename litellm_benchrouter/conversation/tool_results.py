@@ -65,12 +65,13 @@ _EXIT = re.compile(
     r"(-?\d{1,10})(?:</\w+>|[ \t.\])*])*(?::[^\n]*)?$",
     re.IGNORECASE | re.MULTILINE,
 )
-_SAYS_HOW = re.compile(r'(?:rrors?|ode|tatus|success|ok)"\s*:')
+_SAYS_HOW = ('rror"', 'rrors"', 'ode"', 'tatus"', 'success"', 'ok"')
 _CODE_IN_JSON = re.compile(r'"(?:exit_?code|return_?code)"\s*:\s*(-?\d{1,10})\b', re.IGNORECASE)
 _ERROR = re.compile(
     r"[\W_]{0,6}(?:"
     r"(?:<\w*error\w*>|\[\w*error\w*\])\s*\S|"
-    r"(?:(?:\w+ ){0,3}[\w.]*(?:errors?|exception|failure)|(?:[a-z_]\w* ){0,3}failed|fatal|panic|"
+    r"(?:(?:\w{1,20} ){0,3}[\w.]{0,40}(?:errors?|exception|failure)|"
+    r"(?:[a-z_]\w{0,20} ){0,3}failed|fatal|panic|"
     r"fehler|erreur|errore|ошибка|错误|錯誤|エラー|오류|hata|błąd|fout)(?: ?[\[(][-\w ]{1,20}[\])]|"
     r" -?\d+)?\s?[:：](?!\s*(?:[\d.,]+\s?%?|none|null|nil|no|false|\[\]|\"\"|'')\s*(?:[,;.\n]|$))"
     r"\s*\S|"
@@ -81,19 +82,22 @@ _ERROR = re.compile(
     r"edit|find|read|open|parse|connect|write|load|fetch)\b|"
     r"(?:[\w./-]{1,60}: ){1,3}(?:line \d+: )?(?:[^\n:]{1,100}: )?(?:command not found|not found$|"
     r"no such file|permission denied|cannot access|is a directory|syntax error)|"
-    r"no such (?:tool|file)|(?:unknown|invalid) (?:tool|argument|parameter)s?\b|"
+    r"no such (?:tool|file)|[\w.-]{1,60} is not a valid tool|"
+    r"(?:unknown|invalid) (?:tool|argument|parameter)s?\b|"
     r"the tool (?:execution )?failed|command (?:failed|timed out|not found)"
     r")",
     re.IGNORECASE,
 )
 _DOUBTFUL = re.compile(
-    r"(?<!\b0 )(?<!\bno )\b(?:not found|does not exist|doesn't exist|failed|failure|denied|invalid|"
+    r"(?<!\b0 )(?<!\bno )\b(?:not found|does not exist|doesn't exist|fail(?:ed|ures?)(?!\W*0\b)|"
+    r"denied|invalid|"
     r"unable to|cannot|can't|could not|couldn't|timed out|not allowed|refused)\b"
 )
 _TRACE = re.compile(
     r"\s*(?:Traceback \(most recent call last\)|Exception in thread|Uncaught \w|Unhandled \w|"
     r"panic: |thread '[^'\n]{0,80}'[^\n]{0,20} panicked|Segmentation fault)"
 )
+_STACK = re.compile(r"^[\w ]{0,60}(?:Error|Exception)\b[^\n]{0,400}\n\s+at \S", re.MULTILINE)
 _TRACE_END = re.compile(r"(?:\w+\.){0,6}\w*(?:Error|Exception|Interrupt|Exit)\b[^\n]{0,400}")
 _LOG_LINE = re.compile(
     r"^\W{0,3}(?:\d[\d:.,TZ+-]*\s+){0,3}\[?(?:ERROR|WARN|INFO|DEBUG|FATAL|TRACE)", re.MULTILINE
@@ -193,16 +197,18 @@ def _of_text(text: str, call: Call) -> Outcome | None:
     if not (
         (_ERROR.match(head) and len(text) <= _LONGEST_ERROR)
         or _TRACE.match(head)
+        or ("\n    at " in text and call.programs and _STACK.search(text[-_LONGEST_ERROR:]))
         or ("Traceback" in text[-_LONGEST_ERROR:] and _TRACE_END.match(text.rpartition("\n")[2]))
     ):
-        return "doubtful" if is_line and _DOUBTFUL.search(text.lower()) else None
+        is_doubtful = is_line and _DOUBTFUL.search(text.lower()) and not _is_of_others(text)
+        return "doubtful" if is_doubtful else None
     if _is_of_others(head) or (call.is_reading and (call.programs or not is_line)):
         return None
     return None if len(_LOG_LINE.findall(text[:_LONGEST_ERROR])) > 1 else "failed"
 
 
 def _of_json(text: str, call: Call) -> Outcome | None:
-    if len(text) <= _MOST_JSON and _SAYS_HOW.search(text):
+    if len(text) <= _MOST_JSON and any(key in text for key in _SAYS_HOW):
         parsed = _parsed(text)
         return _of_mapping(parsed, call) if _is(parsed) else None
     code = _CODE_IN_JSON.search(text[-_EDGE:]) if len(text) > _MOST_JSON else None

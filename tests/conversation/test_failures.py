@@ -65,32 +65,53 @@ def of_input(steps: list[Any]) -> tuple[str, ...]:
 
 
 FAILED: dict[str, Any] = {
-    "an error by the protocol": called("The string to replace is not in the file.", is_error=True),
+    "an error by the protocol": called(
+        "The string to replace is not in the file.",
+        is_error=True,
+    ),
     "an exit code and an error by the protocol": called("Exit code 1\n2 failed", is_error=True),
     "an error in tags": called("<tool_use_error>Read the file first</tool_use_error>"),
     "an error in parts": called([{"type": "text", "text": "Error: no tool of that name"}]),
-    "a header with the exit code": chatted("Exit code: 2\nWall time: 0.4 seconds\nOutput:\nE  x"),
+    "a header with the exit code": chatted(
+        "Exit code: 2\nWall time: 0.4 seconds\nOutput:\nE  x",
+    ),
     "a process that exited": chatted("Chunk 1\nWall: 1 s\nProcess exited with code 1\nOutput:"),
     "a return code in tags": chatted("<returncode>1</returncode>\n<output>\nE  1\n</output>"),
     "a bracket at the end": chatted("1 failed\n[The command completed with exit code 1.]"),
     "a sentence before the code": chatted("The command failed with exit code 101: cargo test"),
-    "go": chatted("--- FAIL: TestTide\nexit status 1", {"cmd": ["bash", "-lc", "go test ./..."]}),
+    "go": chatted(
+        "--- FAIL: TestTide\nexit status 1",
+        {"cmd": ["bash", "-lc", "go test ./..."]},
+    ),
     "an exit code in metadata": chatted('{"output": "E  1", "metadata": {"exit_code": 1}}'),
     "a traceback": chatted(TRACE, {"code": "print(tides[4])"}),
     "a traceback behind output": chatted(f"loading\n{TRACE}", {"command": "python tides.py"}),
     "a panic": chatted("thread 'main' panicked at src/tide.rs:4", {"command": "cargo run"}),
-    "an error first": chatted("Error: cannot write tides.csv: disk full", {"path": "tides.csv"}),
-    "an exception first": chatted("ValueError: heights must be positive", {"height": -1}, "plot"),
+    "an error first": chatted(
+        "Error: cannot write tides.csv: disk full",
+        {"path": "tides.csv"},
+    ),
+    "an exception first": chatted(
+        "ValueError: heights must be positive",
+        {"height": -1},
+        "plot",
+    ),
     "an error of a library": chatted(
         "Error invoking tool 'plot' with kwargs {'height': -1} with error:\n height: too small",
-        {"height": -1}, "plot",
+        {"height": -1},
+        "plot",
     ),
     "an error of a library, with advice": chatted(
         "An error occurred while running the tool. Please try again. Error: no such harbour",
-        {"name": "Brest"}, "harbour",
+        {"name": "Brest"},
+        "harbour",
     ),
     "a protocol between tools": chatted("MCP error -32602: harbour is missing", {}, "tide"),
-    "an object with an error": chatted('{"error": "no such harbour"}', {"name": "X"}, "get_tide"),
+    "an object with an error": chatted(
+        '{"error": "no such harbour"}',
+        {"name": "X"},
+        "get_tide",
+    ),
     "an object that says so": chatted(
         '{"success": false, "message": "the harbour is unknown"}', {"name": "X"}, "harbour"
     ),
@@ -99,7 +120,64 @@ FAILED: dict[str, Any] = {
     ),
     "a shell that does not know the command": chatted("bash: tidal: command not found"),
     "in another language": chatted("Fehler: Datei tides.csv fehlt", {"name": "tides"}, "plot"),
-}  # fmt: skip
+    "claude bash": called(
+        "Exit code 127\n/bin/bash: line 1: tidal: command not found",
+        is_error=True,
+    ),
+    "claude edit": called(
+        "<tool_use_error>String to replace not found in file.\nString: x</tool_use_error>",
+        {"file_path": "a"},
+        "Edit",
+        is_error=True,
+    ),
+    "roo": chatted(
+        "The tool execution failed with the following error:\n<error>\nno match\n</error>",
+        {"path": "a"},
+        "apply_diff",
+    ),
+    "roo json": chatted(
+        '{"status":"error","message":"The tool execution failed","error":"File does not exist"}',
+        {"path": "a"},
+        "read_file",
+    ),
+    "cline": chatted("Command executed.\nExit code: 1\nOutput:\n2 failed", {"command": "npm test"}),
+    "openhands": chatted(
+        "E 1\n[Python Interpreter: /usr/bin/python]\n[Command finished with exit code 2]",
+    ),
+    "swe": chatted("<returncode>2</returncode>\n<output>\nbad\n</output>"),
+    "langgraph": chatted(
+        "Error: ValueError('no tide')\n Please fix your mistakes.",
+        {"x": 1},
+        "tide",
+    ),
+    "smol": chatted(
+        "Error:\nCode execution failed at line 'x' due to: NameError: y",
+        {"code": "x"},
+        "python",
+    ),
+    "pydantic": chatted(
+        "1 validation error:\n```json\n[{}]\n```\n\nFix the errors and try again.",
+        {"x": 1},
+        "tide",
+    ),
+    "vercel": chatted('{"type":"error-text","error":"bad tide"}', {"x": 1}, "tide"),
+    "continue": chatted("Error executing tool: no such file", {"x": 1}, "tide"),
+    "aider-like": chatted("error: failed to compile `tides` v0.1", {"command": "cargo install"}),
+    "node": chatted(
+        "node:internal:1148\n  throw err;\n\nError: Cannot find module 'x'\n    at M (x:1)\n",
+        {"command": "node a.js"},
+    ),
+    "enoent": chatted("ENOENT: no such file or directory, open 'a'", {"path": "a"}, "read_file"),
+    "read error": chatted("Error: File not found: a.py", {"path": "a.py"}, "read_file"),
+    "timeout": called("Command timed out after 2m 0.0s", is_error=True),
+    "interp": chatted(
+        'Traceback (most recent call last):\n  File "<stdin>", line 1\nNameError: x is not there',
+        {"code": "x"},
+        "execute_python",
+    ),
+    "unknown tool": chatted("Unknown tool: tidal", {}, "tidal"),
+    "not valid tool": chatted("tidal is not a valid tool, try one of [tide].", {}, "tidal"),
+}
 
 
 @pytest.mark.parametrize("steps", FAILED.values(), ids=FAILED)
@@ -197,8 +275,16 @@ WELL: dict[str, Any] = {
     "record": chatted(
         '{"incident": 12, "error": "db timeout", "opened": "10:00"}', {"id": 12}, "incident"
     ),
-    "job": chatted('{"id": 5, "status": "failed", "pipeline": "nightly"}', {"id": 5}, "job_status"),
-    "job2": chatted('{"id": 5, "name": "nightly", "status": "failed"}', {"id": 5}, "job_status"),
+    "job": chatted(
+        '{"id": 5, "status": "failed", "pipeline": "nightly"}',
+        {"id": 5},
+        "job_status",
+    ),
+    "job2": chatted(
+        '{"id": 5, "name": "nightly", "status": "failed"}',
+        {"id": 5},
+        "job_status",
+    ),
     "no match": called("No matches found", {"pattern": "tide"}, "Grep"),
     "no files": called("No files found", {"pattern": "*.md"}, "Glob"),
     "doc": chatted(
@@ -244,6 +330,62 @@ WELL: dict[str, Any] = {
     "error count": chatted("Error count: 3", {}, "stats"),
     "mean error": chatted("Mean absolute error: 0.31", {}, "evaluate"),
     "standard": chatted("standard error: 0.2, mean: 3", {}, "stats"),
+    "npm test ok": chatted("> test\n> jest\n\nPASS a.test.js\nTests: 12 passed"),
+    "read code w exit": called(
+        "1\tprocess.exit(1)\n2\t// exit code 1", {"file_path": "a.js"}, "Read"
+    ),
+    "read shell wo name": chatted(
+        "echo 'exit code: 1'\nexit 1",
+        {"path": "run.sh"},
+        "readFile",
+    ),
+    "cat script": chatted("#!/bin/sh\necho failed\nexit 1", {"command": "cat run.sh"}),
+    "sed": chatted("Error: x\nError: y", {"cmd": "sed -n 1,5p log.txt"}),
+    "python -c log": chatted(
+        "Found 3 errors in log: see above",
+        {"command": "python count.py"},
+    ),
+    "json list": chatted('[{"error":"a"},{"error":"b"}]', {}, "list_incidents"),
+    "json tool with errors count": chatted('{"errors": 0, "warnings": 1}', {}, "lint"),
+    "json status": chatted(
+        '{"status":"error","service":"billing","since":"10:00"}', {"s": "billing"}, "service_status"
+    ),
+    "json ok false w/out msg": chatted('{"ok": false}', {}, "is_available"),
+    "json avail": chatted('{"success": true, "error": ""}', {}, "book"),
+    "user reject roo": chatted("The user denied this operation."),
+    "opencode reject": chatted("The user rejected permission to use this specific tool call."),
+    "gemini cancel": chatted("[Operation Cancelled] Reason: User did not allow tool call"),
+    "ls then grep": called(
+        "Exit code 1", {"command": "ls src && grep -c foo src/a.py"}, is_error=True
+    ),
+    "grep count with pipe to wc": chatted("Exit code: 0\nOutput:\n0"),
+    "git diff quiet": chatted("exit code 1", {"command": "git diff --quiet"}),
+    "if grep": chatted(
+        "<returncode>1</returncode>\n<output>\n</output>",
+        {"command": "if grep -q x a; then echo y; fi; [ -f b ]"},
+    ),
+    "head sigpipe": chatted("Exit code: 141\nOutput:\nx", {"command": "yes | head"}),
+    "stack overflow page": chatted(
+        "TypeError: x is not a function - Stack Overflow\n\nI have this code ...\nMore text\n",
+        {"url": "https://x"},
+        "web_fetch",
+    ),
+    "search hits": chatted(
+        "src/a.py:3: raise ValueError('Error: bad')", {"pattern": "Error"}, "Grep"
+    ),
+    "search hits 2": chatted(
+        "ValueError: bad\nKeyError: worse", {"pattern": "Error"}, "search_files"
+    ),
+    "sub agent report": chatted(
+        "I found the cause. Error: handling was missing in a.py; I fixed it.\nAll tests pass.",
+        {"prompt": "x"},
+        "Task",
+    ),
+    "db rows": chatted("error_code | n\nE42 | 3", {"sql": "select"}, "query"),
+    "monitor": chatted("Failed: 0, passed: 12", {}, "run_tests"),
+    "summary": chatted("Failures: 0\nErrors: 0", {}, "run_tests"),
+    "git status": chatted("On branch main\nnothing to commit", {"command": "git status"}),
+    "compile warn": chatted("0 errors, 2 warnings", {"command": "tsc"}),
 }
 
 

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from litellm_benchrouter.config.base import Block
+from litellm_benchrouter.conversation.failures import SIGNS, Sign
 from litellm_benchrouter.costs.policy import RANGES, SPELLING, Policy
 
 _ANY = (0.0, math.inf)
@@ -50,6 +51,22 @@ class BreakerConfig(Block):
 
     failures: int = Field(default=5, ge=1)
     seconds: float = Field(default=10.0, gt=0)
+
+
+class EscalateConfig(Block):
+    """When a conversation leaves its model for the next better one (docs/policies.md).
+
+    Attributes
+    ----------
+    after_failures : int
+        So many failures since it came to its model; at most 20.
+    signs : list of str
+        What counts as one: `tool`, a call of a tool that failed; `json`, an answer that is not the
+        JSON asked for; `refusal`; `empty` and `cut`, of answers; `complaint`, by a person.
+    """
+
+    after_failures: int = Field(default=2, ge=1, le=20)
+    signs: list[Sign] = Field(default=list(SIGNS), min_length=1)
 
 
 class ServingConfig(Block):
@@ -91,6 +108,9 @@ class ServingConfig(Block):
     side : Policy, optional
         The policy of a client's own requests, such as titles and summaries, as `cheapest:0.7`;
         they then leave conversations aside. Default: as of other requests.
+    escalate : EscalateConfig, optional
+        When a conversation that fails leaves its model; with `stickiness: session` alone.
+        Default: never.
     """
 
     time_limit_ms: float = Field(default=200.0, gt=0)
@@ -106,6 +126,16 @@ class ServingConfig(Block):
     memory: Literal["auto", "worker"] = "auto"
     ask: Literal["ask", "last", "first"] = "ask"
     side: PolicyField | None = None
+    escalate: EscalateConfig | None = None
+
+    @model_validator(mode="after")
+    def _only_a_session_escalates(self) -> ServingConfig:
+        if self.escalate is not None and self.stickiness != "session":
+            raise ValueError(
+                f"escalate needs stickiness: session, got {self.stickiness}: only a conversation "
+                "that stays with a model can leave it. Set serving.stickiness to session"
+            )
+        return self
 
 
 def _or_groups_alone(schema: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ KINDS = frozenset(
         "unknown_task",  # the named task is not in the artifact; the prompt decided
         "only_one",  # one model on offer
         "session",  # the conversation stays with its model
+        "escalated",  # the conversation left its model after failures
         "time_limit",
         "error",
         "breaker",  # decisions failed one after another, so this one was not tried

@@ -72,6 +72,7 @@ class Call:
     session: str = ""  # the conversation's name, where conversations count
     conversation: Session | None = None
     turn: Ask | None = None  # what the request asks, once it was read
+    failures: int = 0  # in the conversation, that its model is not held against
     shadow: bool = False  # decisions are recorded only
     # no decision could be taken, and the configuration says to pass through then
     passed: bool = False

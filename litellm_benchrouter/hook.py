@@ -34,7 +34,7 @@ from litellm_benchrouter.proxy.groups import (
     rank_groups,
     rewritten,
 )
-from litellm_benchrouter.proxy.logs import join_proxy_log, start_line
+from litellm_benchrouter.proxy.logs import join_proxy_log, note_on_span, start_line
 from litellm_benchrouter.routing.deployments import ModelNames, group_of, id_of
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.call import Attempt, Call
@@ -150,6 +150,7 @@ class BenchRouterHook(CustomLogger):
                 kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
                 ours = call.as_log()
                 metadata["spend_logs_metadata"] = kept if ours is None else kept | {BLOCK: ours}
+                note_on_span(metadata, call.as_attributes())
         return None
 
     async def async_post_call_response_headers_hook(

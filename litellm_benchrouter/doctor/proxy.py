@@ -12,6 +12,7 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.proxy import redis
 from litellm_benchrouter.proxy.running import MAX_FALLBACKS, TEXT_MODES
 from litellm_benchrouter.routing.deployments import NAME, ModelNames
+from litellm_benchrouter.serving.capabilities import effort_in
 from litellm_benchrouter.views import Finding, fail, listed, ok, warn
 
 _UNASKED_STRATEGY = "usage-based-routing"
@@ -237,12 +238,33 @@ def _groups(
             )
         else:
             yield ok("groups", f"{group} offers {listed(known)}")
+        yield from _efforts(group, deployments, names)
         ordered = (part(entry, key).get("order") for entry in deployments for key in _HOLD_ORDER)
         if known and any(order is not None for order in ordered):
             yield warn(
                 "order",
                 f"the `order` of {group} comes before the ranks, which count within its levels",
                 "take it out to let the ranks decide among all its models",
+            )
+
+
+def _efforts(
+    group: str, deployments: Sequence[Mapping[str, Any]], names: ModelNames
+) -> Iterator[Finding]:
+    """Find models that are asked for several reasoning efforts under one name."""
+    efforts: dict[str, set[str]] = {}
+    for entry in deployments:
+        model = names.of(entry)
+        if model is not None:
+            effort = effort_in(part(entry, "litellm_params")) or "none named"
+            efforts.setdefault(model, set()).add(effort)
+    for model, named in efforts.items():
+        if len(named) > 1:
+            yield warn(
+                "efforts",
+                f"{model} of group {group} is asked for several efforts ({listed(sorted(named))}), "
+                "which rank alike",
+                f"measure each effort, and say which it is in model_info.{NAME}",
             )
 
 

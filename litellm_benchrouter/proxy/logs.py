@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import version
+from typing import Any
 
 from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.routing.router import BenchRouter
@@ -84,6 +85,15 @@ def start_line(
         adapter,
         memory,
     )
+
+
+def note_on_span(metadata: Mapping[str, Any], attributes: Mapping[str, str | float]) -> None:
+    """Put attributes `benchrouter.*` on LiteLLM's own OpenTelemetry span of a request, if any."""
+    span = metadata.get("litellm_parent_otel_span")
+    if span is None or not attributes or not span.is_recording():
+        return
+    for key, value in attributes.items():
+        span.set_attribute(f"benchrouter.{key}", value)
 
 
 def _proxy_level() -> int:

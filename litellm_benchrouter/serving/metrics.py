@@ -54,6 +54,9 @@ class Metrics:
     def followed(self, outcome: str) -> None:
         """Count an attempt by whether LiteLLM served what was ranked first, and if not, why."""
 
+    def escalated(self, sign: str) -> None:
+        """Count a conversation that left its model, by the newest of its failures."""
+
     def adapter(self, name: str) -> None:
         """Note the way in which preferences are stated; "" where LiteLLM follows none."""
 
@@ -142,6 +145,11 @@ class PrometheusMetrics(Metrics):
         )
         for outcome in (FOLLOWED, NOT_FOLLOWED):
             self._followed.labels(outcome)  # from 0 on, so that the first one is an increase
+        self._escalations = Counter(
+            "benchrouter_escalations_total",
+            "Conversations that left their model after failures, by the newest of these.",
+            ("sign",),
+        )
         self._adapter = Gauge(
             "benchrouter_adapter_info",
             "Workers by how they state preferences; `none` where LiteLLM follows none.",
@@ -223,6 +231,10 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def followed(self, outcome: str) -> None:
         self._followed.labels(outcome).inc()
+
+    @_never_raises
+    def escalated(self, sign: str) -> None:
+        self._escalations.labels(sign).inc()
 
     @_never_raises
     def adapter(self, name: str) -> None:

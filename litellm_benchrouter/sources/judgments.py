@@ -59,7 +59,7 @@ def mt_bench(
     files = marked_files(path, _ENDINGS, ('"judgment"',), "MT-Bench", collector.faults)
     rows = _judged(files, ("model", "score"), judge, collector)
     asked_of = _questions(path, questions, rows)
-    turns: defaultdict[str, set[object]] = defaultdict(set)
+    turns: defaultdict[str, set[str]] = defaultdict(set)
     for file, place, row in rows:
         with collector.faults.noted(file, place):
             if turn is not None and row.get("turn") != turn:
@@ -71,7 +71,7 @@ def mt_bench(
                 collector.dropped[_JUDGE_ERRORS if is_error else "ratings outside 1 to 10"] += 1
                 rating = None
             model = str(row["model"])
-            turns[model].add(row.get("turn"))
+            turns[model].add(str(row.get("turn")))
             sample = _sample(row, asked_of)
             collector.add(sample, model, None if rating is None else (rating - 1) / 9)
     table = collector.table("MT-Bench", "judge", judge)
@@ -125,13 +125,14 @@ def arena(
             for model in scores:
                 opponents[model] |= ({against} if against else {*scores}) - {model}
     table = collector.table("an arena", "judge", judge)
-    n_met = Counter({model: len(met) for model, met in opponents.items()})
-    others = {frozenset(met | {model}) for model, met in opponents.items() if met}
-    if len(others) > 1:
-        model, n = min(n_met.items(), key=lambda item: item[1])
+    met = {model: frozenset(others) for model, others in opponents.items() if others}
+    alike = len(set(met.values())), len({others | {model} for model, others in met.items()})
+    if met and min(alike) > 1:
+        fewest = min(met, key=lambda model: len(met[model]))
         table.warnings.append(
             "Models did not all meet the same opponents, so their shares of wins do not compare "
-            f"like with like; {model} met {n} of {len(n_met) - 1}."
+            f"like with like; {fewest} met {len(met[fewest])} of "
+            f"{len(frozenset().union(*met.values()) - {fewest})}."
         )
     return table
 

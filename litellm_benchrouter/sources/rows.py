@@ -187,7 +187,7 @@ def asked(value: object) -> str | None:
     held = unpacked(value)
     if isinstance(held, dict):
         fields = [held[name] for name in _ASKS if held.get(name)]
-        others = [field for field in held.values() if isinstance(field, str | list) and field]
+        others = [each for each in held.values() if each and isinstance(each, str | list | dict)]
         fields = fields[:1] or (others if len(others) == 1 else [])
         return asked(fields[0]) if fields else (value if isinstance(value, str) else None)
     if isinstance(held, list):

@@ -18,7 +18,9 @@ from litellm_benchrouter.sources.rows import (
     rows_in,
 )
 
-_BFCL = re.compile(r"(?:BFCL_v(\d+)|gorilla_openfunctions_v1_test)_(\w+?)(_score|_result)?\.json")
+_BFCL = re.compile(
+    r"(?:BFCL_v(\d+)_|gorilla_openfunctions_v1_test_)?(\w+?)(_score|_result)?\.json"
+)
 _BFCL_GROUPS = ("non_live", "live", "multi_turn", "agentic", "memory", "web_search", "format_")
 
 
@@ -100,7 +102,7 @@ def _bfcl_scores(
         path, ("_score.json", "_result.json"), marks, "BFCL", collector.faults
     ):
         name = _BFCL.fullmatch(file.name)
-        if not name or not name[3]:
+        if not name:
             collector.faults.add(file, "is not named as BFCL names its files")
             continue
         if name[2] == "format_sensitivity":
@@ -117,10 +119,13 @@ def _bfcl_scores(
                     run.total = pick(row, "total_count", int)
                     run.correct = pick(row, "correct_count", int)
                 elif row.get("valid") is False:
-                    key = str(look(row, "id", "prompt.id"))
+                    key = str(look(row, "prompt.id", "id"))
                     run.failed.add(key)
                     text = _bfcl_prompt(row.get("prompt"))
                     prompts.setdefault((name[2], key), text or "")
+        if not run.total:
+            collector.faults.add(file, "has no correct_count and total_count")
+            continue
         other = runs.setdefault((model, name[2]), run)
         if other is not run:
             collector.dropped["score files of which a newer version is there"] += 1
@@ -132,6 +137,9 @@ def _bfcl_scores(
                 "prompt_tokens": _total(row.get("input_token_count")),
                 "completion_tokens": _total(row.get("output_token_count")),
             }
+        if run.version == 1:  # which may count, from 1 on
+            numbers = {str(n): key for n, key in enumerate(run.answered, start=1)}
+            run.failed = {numbers.get(key, key) for key in run.failed}
     return runs, prompts
 
 

@@ -196,13 +196,13 @@ def _sample(row: Row, asked_of: dict[str, Row]) -> Sample:
     question = asked_of.get(key)
     if question is None:
         raise Fault(f"is about a question that question.jsonl does not have ({key})")
-    turns = look(question, "turns") or [question.get("prompt")]
-    text = asked(turns[0])
+    turns = look(question, "turns")
+    text = asked(turns[0] if isinstance(turns, list) else question.get("prompt"))
     if not text:
         raise Fault(f"is about a question without text ({key})")
     task = look_text(question, "category", "cluster") or look_text(row, "category") or "arena"
     reference = look(question, "reference")
-    first = reference[0] if isinstance(reference, list) else reference
+    first = reference[0] if isinstance(reference, list) and reference else reference
     return Sample(key, task, text, answer_text(first))
 
 

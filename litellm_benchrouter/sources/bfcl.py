@@ -18,9 +18,7 @@ from litellm_benchrouter.sources.rows import (
     rows_in,
 )
 
-_BFCL = re.compile(
-    r"(?:BFCL_v(\d+)_|gorilla_openfunctions_v1_test_)?(\w+?)(_score|_result)?\.json"
-)
+_BFCL = re.compile(r"(?:BFCL_v(\d+)_|gorilla_openfunctions_v1_test_)?(\w+?)(_score|_result)?\.json")
 _BFCL_GROUPS = ("non_live", "live", "multi_turn", "agentic", "memory", "web_search", "format_")
 
 

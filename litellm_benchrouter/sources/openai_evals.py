@@ -86,13 +86,13 @@ def _evals_run(file: Path, collector: Collector) -> tuple[str, str, dict[str, _E
                 one.prompt = asked(data.get("prompt"))
             elif kind == "error":
                 one.failed = True
-            for name, value in _evals_values(kind, data):
-                one.values.setdefault(name, []).append(value)
+            for metric, value in _evals_values(kind, data):
+                one.values.setdefault(metric, []).append(value)
             if kind == "match":
                 one.expected = answer_text(data.get("expected"))
     functions = spec.get("completion_fns") or lookup(spec, "model_names.completions")
     several = functions if isinstance(functions, list) else []
-    name = next(iter(several), spec.get("model_name"))
+    name: object = next(iter(several), spec.get("model_name"))
     task = look_text(spec, "eval_name", "base_eval")
     if not isinstance(name, str) or task is None:
         raise Fault("has no spec with completion_fns and eval_name")

@@ -41,6 +41,13 @@ def arena(model: str) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that went away."""
+
+
 class Hub:
     """Repositories, and what goes wrong with them."""
 
@@ -76,8 +83,7 @@ class Hub:
             def log_message(self, *_: Any) -> None:
                 """Print nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = _Quiet(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 

@@ -10,6 +10,8 @@ import tarfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,7 +57,9 @@ class Hub:
         self.files: dict[str, dict[str, bytes]] = {}  # repository or bucket -> path -> content
         self.licence: str | None = "mit"
         self.cut_at: dict[str, list[int]] = {}  # path -> bytes after which an answer ends, in turn
-        self.busy: dict[str, list[int | None]] = {}  # path -> Retry-After of answers 429, in turn
+        self.busy: dict[
+            str, list[int | str | None]
+        ] = {}  # path -> Retry-After of answers 429, in turn
         self.moved: dict[str, str] = {}  # path -> where it is now
         self.sent: dict[str, bytes] = {}  # path -> what is sent in the place of the content
         self.gone: set[str] = set()
@@ -368,6 +372,10 @@ def test_a_rate_limit_is_waited_for_as_the_server_asks(hub: Hub, waits: list[flo
     code, text = fetch("embedllm", "--yes")
     assert code == 1
     assert "answers 429 (Too Many Requests). Run the command again in 3600 s" in text
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
+    hub.busy["main"] = [date]
+    code, text = fetch("embedllm", "--yes")
+    assert (code, "Run the command again in 7" in text) == (1, True)
     hub.busy["main"] = [1] * 9
     code, text = fetch("embedllm", "--yes")
     assert (code, "Run the command again in 1 s" in text) == (1, True)
@@ -444,6 +452,41 @@ def test_for_takes_the_models_of_a_proxy_by_name_and_alias(hub: Hub, tmp_path: P
     assert set(read(source.kind, source.path, {}).scores["model"]) == set(found["models"])
     code, text = fetch("routerarena", "--for", config, "--models", "x")
     assert (code, "Use one of them" in text) == (2, True)
+
+
+def test_models_inside_the_files_are_found_out_after_the_download(hub: Hub, tmp_path: Path) -> None:
+    document = fetched("embedllm", "--models", "acme/ant,cat")
+    assert document["models"] == {"ant": "acme/ant"}
+    assert document["without_results"] == ["cat"]
+    assert document["warnings"] == [
+        "All models of embedllm are in the same files.",
+        "No public results in embedllm of: cat.",
+    ]
+
+
+def test_a_folder_that_cannot_be_written_and_an_odd_server_are_said_so(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    code, text = fetch("embedllm", "--yes", "--to", tmp_path / "taken" / "deep")
+    assert (code, "cannot be written" in text) == (1, True)
+    hub.files["RouteWorks/RouterArena"] = {}
+    code, text = fetch("routerarena", "--yes")
+    assert (code, "has no file named cached_results" in text) == (1, True)
+    monkeypatch.setattr(hub, "reply_tree", lambda request, path: hub.reply(request, 200, b"[1]"))
+    code, text = fetch("routerarena", "--yes")
+    assert (code, "\n" in text) == (1, False)
+    monkeypatch.setattr(
+        hub, "reply_tree", lambda request, path: hub.reply(request, 200, b'{"tree": [1]}')
+    )
+    code, text = fetch("routerarena", "--yes")
+    assert (code, "does not list files as it should" in text) == (1, True)
+    monkeypatch.setenv("GITHUB_API_URL", "localhost:1")
+    code, text = fetch("routerarena", "--yes")
+    assert (code, "Check the address" in text) == (1, True)
+    monkeypatch.setenv("HTTP_PROXY", "odd://x")
+    code, text = fetch("routerarena", "--yes")
+    assert (code, "HTTP_PROXY" in text) == (2, True)
 
 
 def test_size_and_licence_are_said_and_asked_about(hub: Hub, tmp_path: Path) -> None:

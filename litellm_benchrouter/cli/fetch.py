@@ -25,6 +25,7 @@ from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.deployments import ModelNames
+from litellm_benchrouter.sources import read
 from litellm_benchrouter.sources.catalogue import CatalogueEntry, WantedModels, read_catalogue
 from litellm_benchrouter.sources.fetch import Selection, select
 from litellm_benchrouter.sources.frames import listed
@@ -105,6 +106,13 @@ def fetch_command(
     hashes = {f.path: sha256_of(folder / f.path) for f in selection.files}
     for file in selection.files if entry.unpack else ():
         unpack(folder / file.path)
+    if wanted is not None and not selection.matched and not entry.files_tell_models:
+        there = read(entry.kind, folder / entry.path, entry.options).results["model"]
+        selection = selection.of_models(sorted(map(str, there.unique())), wanted)
+        found_out = _missing(entry, selection)
+        warnings += found_out
+        if not as_json:
+            print_warnings(out, found_out)
     _write_record(folder, entry, selection, hashes)
     block = _block(entry, selection, folder, for_config)
     if as_json:
@@ -162,17 +170,20 @@ def _wanted(models: str | None, for_config: Path | None) -> WantedModels | None:
 def _warnings(
     entry: CatalogueEntry, selection: Selection, wanted: WantedModels | None
 ) -> list[str]:
-    warnings = [entry.note] if entry.note else []
-    if selection.without_results:
-        missing = listed(list(selection.without_results))
-        warnings.append(f"No public results in {entry.name} of: {missing}.")
+    warnings = ([entry.note] if entry.note else []) + _missing(entry, selection)
     if wanted is not None and not entry.files_tell_models:
-        known = "" if isinstance(entry.models, list) else "; `check` shows of which models they are"
-        warnings.append(f"All models of {entry.name} are in the same files{known}.")
+        warnings.append(f"All models of {entry.name} are in the same files.")
     hub, ours = selection.licence, entry.licence
     if hub and ours and hub.lower() != ours.lower():
         warnings.append(f"The catalogue says that the licence is {ours}, the hub says {hub}.")
     return warnings
+
+
+def _missing(entry: CatalogueEntry, selection: Selection) -> list[str]:
+    missing = listed(list(selection.without_results))
+    return (
+        [f"No public results in {entry.name} of: {missing}."] if selection.without_results else []
+    )
 
 
 def _licence(entry: CatalogueEntry, selection: Selection) -> str | None:

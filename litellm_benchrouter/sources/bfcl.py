@@ -66,10 +66,8 @@ def read(path: Path, *, questions: str | None = None) -> SourceTable:
     for (model, category), run in runs.items():
         there = list(run.answered) or ids.get(category, [])
         if not there:
-            raise UndecidedError(
-                f"{run.file} lists failures only. Give the folder with `result` beside `score`, "
-                "or name BFCL's questions with options: {questions: FOLDER}."
-            )
+            collector.faults.add(run.file, "lists failures only")
+            continue
         if len(there) != run.total or len(set(there) - run.failed) != run.correct:
             collector.faults.add(
                 run.file,
@@ -84,6 +82,11 @@ def read(path: Path, *, questions: str | None = None) -> SourceTable:
                 continue
             sample = Sample(key if category in key else f"{category}/{key}", category, prompt)
             collector.add(sample, model, float(key not in run.failed), run.answered.get(key))
+    if not collector.has_scores and "lists failures only" in str(collector.faults):
+        raise UndecidedError(
+            f"{path}: its score files list failures only. Give the folder with `result` beside "
+            "`score`, or name BFCL's questions with options: {questions: FOLDER}."
+        )
     collector.dropped["questions whose prompt is in no file"] += len(unknown)
     return collector.table("BFCL")
 

@@ -77,10 +77,19 @@ def evalplus(
     collector = Collector(path)
     files = marked_files(path, ("eval_results.json",), ('"eval"',), "EvalPlus", collector.faults)
     solved: list[tuple[str, str, dict[str, float | None]]] = []
+    runs: dict[tuple[str, str], Path] = {}
     for file in files:
         with collector.faults.noted(file):
             name = model or _evalplus_model(file)
-            for task_id, solutions in pick(read_json(file), "eval", dict).items():
+            of_file = pick(read_json(file), "eval", dict)
+            for start in sorted({task_id.partition("/")[0] for task_id in of_file}):
+                other = runs.setdefault((name, start), file)
+                if other != file:
+                    raise UndecidedError(
+                        f"{path}: {other.name} and {file.name} are both of {name} on {start}. "
+                        "Keep one of them, or say options: {model: NAME} of each in a source."
+                    )
+            for task_id, solutions in of_file.items():
                 for passed in _evalplus_passed(solutions):
                     solved.append((task_id, name, passed))
     if not solved:

@@ -46,6 +46,12 @@ class Selection:
         sizes = [file.size for file in self.files]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
+    def of_models(self, published: Sequence[str], wanted: WantedModels) -> Selection:
+        """Return the same, with what was found out of its models."""
+        matched = {name: asked for name in published if (asked := wanted.of(name)) is not None}
+        missing = [asked for asked in wanted.names if asked not in matched.values()]
+        return replace(self, matched=matched, without_results=missing)
+
 
 def select(
     transfer: Transfer,
@@ -145,24 +151,26 @@ def _chosen(
 def _listed(transfer: Transfer, entry: CatalogueEntry) -> tuple[list[RemoteFile], str | None]:
     """Return all files below the prefix, with paths relative to it, and the licence."""
     licence = None
-    if entry.hub is not None:
-        files, licence = _hub(transfer, entry.hub, entry.revision)
-    elif entry.github is not None:
-        files = _github(transfer, entry.github, entry.revision)
-    else:
-        files = list(_bucket(transfer, str(entry.bucket), entry.prefix))
+    try:
+        if entry.hub is not None:
+            files, licence = _hub(transfer, entry.hub, entry.revision)
+        elif entry.github is not None:
+            files = _github(transfer, entry.github, entry.revision)
+        else:
+            files = list(_bucket(transfer, str(entry.bucket), entry.prefix))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FetchError(
+            f"{entry.name}: the server of {_place(entry)} does not list files as it should "
+            f"({type(error).__name__}: {error}). Check the address, and a proxy on the way."
+        ) from error
     prefix = f"{entry.prefix.strip('/')}/" if entry.prefix else ""
-    below = [
-        replace(
-            file,
-            path=_safe(file.path.removeprefix(prefix), entry.name),
-            digest=("sha256", entry.sha256[file.path])
-            if file.path in entry.sha256
-            else file.digest,
-        )
-        for file in files
-        if file.path.startswith(prefix)
-    ]
+    below = []
+    for file in files:
+        if file.path.startswith(prefix):
+            path = _safe(file.path.removeprefix(prefix), entry.name)
+            stated = entry.sha256.get(path)
+            digest = ("sha256", stated.lower()) if stated else file.digest
+            below.append(replace(file, path=path, digest=digest))
     return below, licence
 
 

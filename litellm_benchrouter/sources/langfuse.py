@@ -52,7 +52,7 @@ def _metrics(row: Row) -> Mapping[str, float | None]:
         if isinstance(each, dict) and isinstance(each.get("name"), str):
             metrics[each["name"]] = as_number(each.get("value"))
     for name, value in row.items():
-        values = unpacked(value)
+        values = unpacked(value) if name not in ("input", "output", "metadata") else None
         if isinstance(values, list) and values:
             numbers = [as_number(v) for v in values if not isinstance(v, dict | list | str)]
             stated = [n for n in numbers if n is not None]

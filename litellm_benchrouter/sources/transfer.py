@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
-from litellm_benchrouter.errors import FetchError
+from litellm_benchrouter.errors import ConfigError, FetchError
 from litellm_benchrouter.progress import Progress
 
 _ATTEMPTS = 5  # in a row that bring nothing
@@ -51,7 +53,10 @@ class Transfer:
     """
 
     def __init__(self) -> None:
-        self._client = httpx.Client(follow_redirects=True, timeout=_TIMEOUT)
+        try:
+            self._client = httpx.Client(follow_redirects=True, timeout=_TIMEOUT)
+        except (ValueError, httpx.InvalidURL) as error:
+            raise ConfigError(f"HTTP_PROXY or HTTPS_PROXY: {error}. Correct it.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +84,9 @@ class Transfer:
         """Wait after what may pass, the last time raise a FetchError."""
         try:
             yield
-        except (_BusyError, httpx.TransportError) as error:
+        except (httpx.TooManyRedirects, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise FetchError(f"{url}: {error}. Check the address.") from error
+        except (_BusyError, httpx.HTTPError) as error:
             pause = error.pause if isinstance(error, _BusyError) else None
             reason = str(error) or type(error).__name__
             if attempt + 1 >= _ATTEMPTS or (pause or 0) > _LONGEST_WAIT:
@@ -102,11 +109,14 @@ class Transfer:
         ) as step:
             for file in files:
                 target = folder / file.path
-                if not is_there(file, target):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    self._download(file, target, step)
-                else:
-                    step((file.size or 0) >> 10)
+                try:
+                    if not is_there(file, target):
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        self._download(file, target, step)
+                    else:
+                        step((file.size or 0) >> 10)
+                except OSError as error:
+                    raise FetchError(f"{target}: cannot be written ({error.strerror}).") from error
 
     def _download(self, file: RemoteFile, target: Path, step: Callable[[int], None]) -> None:
         mark = hashlib.sha256(file.url.encode()).hexdigest()[:8]
@@ -183,8 +193,7 @@ def _raise_for(response: httpx.Response, url: str) -> None:
     """Raise what an answer's status means; nothing where it is well."""
     status = response.status_code
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= 500:
-        stated = response.headers.get("retry-after", "")
-        pause = float(stated) if stated.strip().isdigit() else None
+        pause = _seconds(response.headers.get("retry-after", "").strip())
         raise _BusyError(f"answers {status} ({response.reason_phrase})", pause)
     if status in (404, 410):
         raise MovedError(
@@ -198,6 +207,16 @@ def _raise_for(response: httpx.Response, url: str) -> None:
         )
     if status >= 400:
         raise FetchError(f"{url}: answers {status} ({response.reason_phrase}).")
+
+
+def _seconds(stated: str) -> float | None:
+    """Return for how long Retry-After asks to wait: seconds, or a date."""
+    if stated.isdigit():
+        return float(stated)
+    try:
+        return max(0.0, parsedate_to_datetime(stated).timestamp() - datetime.now(UTC).timestamp())
+    except (TypeError, ValueError):
+        return None
 
 
 def is_there(file: RemoteFile, target: Path) -> bool:

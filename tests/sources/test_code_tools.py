@@ -32,6 +32,14 @@ def test_evalplus_counts_base_tests_and_several_solutions(tmp_path: Path) -> Non
     assert table.dropped["results without plus tests"] == 1
 
 
+def test_two_runs_of_a_model_with_evalplus_are_asked_about(tmp_path: Path) -> None:
+    folder = WRITERS["evalplus"](tmp_path)
+    file = next(folder.glob("humaneval/acme*"))
+    put(file.with_name(file.name.replace("0.0", "0.8")), json.loads(file.read_text()))
+    with pytest.raises(UndecidedError, match=r"are both of acme/ant-7b on HumanEval\. Keep one"):
+        read("evalplus", folder, {})
+
+
 def test_evalplus_before_0_3_and_results_in_a_folder_of_the_model(tmp_path: Path) -> None:
     folder = WRITERS["evalplus"](tmp_path)
     for file in folder.rglob("*_eval_results.json"):
@@ -118,9 +126,7 @@ def test_passes_of_bfcl_come_from_the_questions_where_there_are_no_results(tmp_p
     assert means(read("bfcl", folder, {})) == MEANS["bfcl"]
     for file in folder.glob("data/*.json"):
         file.unlink()
-    with pytest.raises(
-        UndecidedError, match=r"lists failures only\. Give the folder with `result`"
-    ):
+    with pytest.raises(UndecidedError, match=r"list failures only\. Give the folder with `result`"):
         read("bfcl", folder, {})
 
 

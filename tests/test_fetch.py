@@ -65,6 +65,7 @@ class Hub:
         self.gone: set[str] = set()
         self.ignores_ranges = False
         self.page = 1_000
+        self.absent = 404
         self.asked: Counter[str] = Counter()
         self.ranges: list[str | None] = []
         self.tokens: set[str | None] = set()
@@ -121,7 +122,7 @@ class Hub:
         repo, _, rest = path.removeprefix("/api/datasets/").partition("/revision/")
         if rest:
             about = {"id": repo, "sha": "c0ffee", "cardData": {"license": self.licence}}
-            status = 200 if repo in self.files else 404
+            status = 200 if repo in self.files else self.absent
             self.reply(request, status, json.dumps(about).encode())
             return
         repo, _, _ = path.removeprefix("/api/datasets/").partition("/tree/")
@@ -535,10 +536,16 @@ def test_a_set_with_a_repository_a_model_needs_names(hub: Hub) -> None:
     }
     code, text = fetch("open-llm-leaderboard")
     assert (code, "Name some with --models OWNER/NAME" in text) == (2, True)
+    hub.absent = 401  # as the hub answers for a repository that does not exist
     names = "Qwen/Qwen2.5-7B,meta-llama/Llama-9"
     document = fetched("open-llm-leaderboard", "--models", names)
     assert len(document["files"]) == 2
     assert document["without_results"] == ["meta-llama/Llama-9"]
+    code, text = fetch("open-llm-leaderboard", "--models", "a/b", "--yes")
+    assert (code, "has no results of a/b" in text) == (2, True)
+    hub.absent = 403
+    code, text = fetch("open-llm-leaderboard", "--models", "a/b", "--yes")
+    assert (code, "Accept the terms on its page, and set HF_TOKEN" in text) == (1, True)
 
 
 def test_an_archive_is_unpacked_and_may_not_lead_out(hub: Hub) -> None:

@@ -102,17 +102,17 @@ def fetch_command(
             print_warnings(out, warnings)
         _ask(entry, selection, sum(f.size or 0 for f in lacking), yes=yes or not lacking)
         with bars() as progress:
-            transfer.download(name, selection.files, folder, progress)
+            transfer.download(name, lacking, folder, progress)
     hashes = {f.path: sha256_of(folder / f.path) for f in selection.files}
     for file in selection.files if entry.unpack else ():
         unpack(folder / file.path)
     if wanted is not None and not selection.matched and not entry.files_tell_models:
         there = read(entry.kind, folder / entry.path, entry.options).results["model"]
         selection = selection.of_models(sorted(map(str, there.unique())), wanted)
-        found_out = _missing(entry, selection)
-        warnings += found_out
+        late = _missing(entry, selection)
+        warnings += late
         if not as_json:
-            print_warnings(out, found_out)
+            print_warnings(out, late)
     _write_record(folder, entry, selection, hashes)
     block = _block(entry, selection, folder, for_config)
     if as_json:

@@ -67,12 +67,12 @@ class CatalogueEntry(Block):
 
     @property
     def is_open(self) -> bool:
-        """Whether the licence is known, and asks for no more than a mention."""
+        """Say whether the licence is known, and asks for no more than a mention."""
         return bool(self.licence) and str(self.licence).lower().startswith(_OPEN_LICENCES)
 
     @property
     def files_tell_models(self) -> bool:
-        """Whether a model's results are in files of their own."""
+        """Say whether a model's results are in files of their own."""
         return any("{model}" in pattern for pattern in [*self.files, self.hub or ""])
 
     def matches(self, paths: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -81,13 +81,13 @@ class CatalogueEntry(Block):
         Paths are relative to `prefix`.
         """
         patterns = [re.compile(_regex(pattern)) for pattern in self.files]
-        found = {}
+        matching = {}
         for path in paths:
             match = next((m for p in patterns if (m := p.fullmatch(path))), None)
             if match is not None:
-                said = {k: v.strip(":,_") for k, v in match.groupdict().items() if v}
-                found[path] = said
-        return found
+                groups = {k: v.strip(":,_") for k, v in match.groupdict().items() if v}
+                matching[path] = groups
+        return matching
 
 
 def _regex(pattern: str) -> str:

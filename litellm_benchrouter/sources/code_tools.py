@@ -34,18 +34,18 @@ def _prompts(
     collector: Collector,
 ) -> dict[str, str]:
     """Return the prompts of a benchmark's problems by their id; raises UndecidedError."""
-    found = {}
+    prompts = {}
     for file in question_files(path, given, *patterns):
         for _, row, _ in rows_in(file, collector.faults):
             text = asked(look(row, prompt))
             if text is not None and look(row, key) is not None:
-                found[str(look(row, key))] = text
-    if not found:
+                prompts[str(look(row, key))] = text
+    if not prompts:
         raise UndecidedError(
             f"{path}: the results hold no prompts. Put {what} beside them, or name it with "
             "options: {questions: FILE}."
         )
-    return found
+    return prompts
 
 
 def evalplus(

@@ -87,13 +87,14 @@ def _select_repositories(
     for asked, names in models.names.items():
         published = [n for n in names if n.count("/") == 1 and "*" not in n]
         for name in published:
-            hub = (entry.hub or "").replace("{model}", name.replace("/", "__"))
+            folder = name.replace("/", "__")
+            hub = (entry.hub or "").replace("{model}", folder)
             try:
                 listed, licence = _listed(transfer, entry.model_copy(update={"hub": hub}))
             except MovedError:
                 continue
             chosen = _chosen(entry, listed, licence, None, tasks)
-            files += [replace(f, model=name) for f in chosen.files]
+            files += [replace(f, path=f"{folder}/{f.path}", model=name) for f in chosen.files]
             matched[name] = asked
             break
         else:
@@ -113,11 +114,11 @@ def _chosen(
     models: WantedModels | None,
     tasks: Sequence[str] | None,
 ) -> Selection:
-    said = entry.matches(file.path for file in listed)
+    groups = entry.matches(file.path for file in listed)
     files = [
-        replace(file, model=said[file.path].get("model"), task=said[file.path].get("task"))
+        replace(file, model=groups[file.path].get("model"), task=groups[file.path].get("task"))
         for file in listed
-        if file.path in said
+        if file.path in groups
     ]
     if not files:
         raise FetchError(
@@ -132,20 +133,21 @@ def _chosen(
             )
         files = [f for f in files if f.task is None or wanted_task(f.task, tasks)]
         if not any(file.task for file in files):
-            raise ConfigError(f"{entry.name}: has none of these tasks; it has "
-                              f"{shown(there)}.")  # fmt: skip
+            raise ConfigError(f"{entry.name}: has none of these tasks; it has {shown(there)}.")
     if models is None:
         return Selection(files, licence=licence)
     there = sorted({file.model for file in files if file.model})
     if not there and isinstance(entry.models, list):
         there = sorted(entry.models)
-    matched = {name: asked for name in there if (asked := models.of(name)) is not None}
-    missing = [asked for asked in models.names if asked not in matched.values()]
-    if there and not matched:
-        raise ConfigError(f"{entry.name}: has no results of {shown(missing)}; it has "
-                          f"{shown(there)}.")  # fmt: skip
-    files = [f for f in files if f.model is None or f.model in matched]
-    return Selection(files, matched, missing if there else (), licence)
+    selection = Selection(files, licence=licence)
+    if not there:  # the names are inside the files
+        return selection
+    selection = selection.of_models(there, models)
+    if not selection.matched:
+        missing = shown(list(selection.without_results))
+        raise ConfigError(f"{entry.name}: has no results of {missing}; it has {shown(there)}.")
+    of_these = [f for f in files if f.model is None or f.model in selection.matched]
+    return replace(selection, files=of_these)
 
 
 def _listed(transfer: Transfer, entry: CatalogueEntry) -> tuple[list[RemoteFile], str | None]:

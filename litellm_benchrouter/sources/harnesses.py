@@ -205,13 +205,13 @@ def opencompass(path: Path) -> SourceTable:
 
 
 def _correct(detail: object) -> float | None:
-    """Return whether an answer is right, the mean of repeated runs; None where it is not said."""
+    """Return whether an answer is right, the mean of repeated runs; None where it is not stated."""
     for name in ("correct", "is_correct", "cascade_correct"):
         value = lookup(detail, name)
         values = [as_number(each) for each in (value if isinstance(value, list) else [value])]
-        said = [each for each in values if each is not None]
-        if said:
-            return sum(said) / len(said)
+        stated = [each for each in values if each is not None]
+        if stated:
+            return sum(stated) / len(stated)
     return None
 
 

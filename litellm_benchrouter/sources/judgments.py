@@ -178,17 +178,17 @@ def _key(row: Row) -> str:
 def _questions(path: Path, given: str | None, rows: list[tuple[Path, str, Row]]) -> dict[str, Row]:
     files = question_files(path, given, "question.jsonl")
     collector = Collector(path)
-    found = {
+    by_id = {
         str(look(row, "question_id", "uid")): row
         for file in files
         for _, row, _ in rows_in(file, collector.faults)
     }
-    if rows and not found:
+    if rows and not by_id:
         raise UndecidedError(
             f"{path}: judgments hold no prompts, and no question.jsonl is here or up to three "
             "folders above. Name it with options: {questions: FILE}."
         )
-    return found
+    return by_id
 
 
 def _sample(row: Row, asked_of: dict[str, Row]) -> Sample:

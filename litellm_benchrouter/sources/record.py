@@ -146,7 +146,7 @@ class Collector:
 
     @property
     def has_scores(self) -> bool:
-        """Whether any result has a score."""
+        """Say whether any result has a score."""
         return any(not math.isnan(score) for score in self._numbers["score"])
 
     def table(

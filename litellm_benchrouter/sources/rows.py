@@ -246,9 +246,9 @@ def chosen_metric(
     short = {name.partition(" [")[0].lower(): name for name in reversed(names)}
     if asked_for is not None:
         return asked_for if asked_for in names else short.get(asked_for.lower())
-    known = next((short[name] for name in usual if name in short), None)
-    if known is not None or len(names) <= 1:
-        return known or next(iter(names), None)
+    usual_one = next((short[name] for name in usual if name in short), None)
+    if usual_one is not None or len(names) <= 1:
+        return usual_one or next(iter(names), None)
     raise UndecidedError(
         f"{path} has several metrics ({listed(names)}). Choose one with metric: NAME."
     )

@@ -200,10 +200,15 @@ def _raise_for(response: httpx.Response, url: str) -> None:
             f"{url}: is not there ({status}). It may have moved; see the page of the set, and "
             "correct the catalogue with --catalogue."
         )
-    if status in (401, 403):
+    if status == 403 or response.headers.get("x-error-code") == "GatedRepo":
         raise FetchError(
             f"{url}: may not be read ({status}). Accept the terms on its page, and set HF_TOKEN "
             "or GITHUB_TOKEN."
+        )
+    if status == 401:  # which the hub answers for what does not exist, too
+        raise MovedError(
+            f"{url}: is not there, or not for everybody (401). See the page of the set, and set "
+            "HF_TOKEN or GITHUB_TOKEN."
         )
     if status >= 400:
         raise FetchError(f"{url}: answers {status} ({response.reason_phrase}).")

@@ -17,7 +17,6 @@ from litellm_benchrouter.cli.options import (
     console,
     json_option,
     print_json,
-    print_tables,
     print_warnings,
 )
 from litellm_benchrouter.config import BLOCK, load_config
@@ -30,7 +29,6 @@ from litellm_benchrouter.sources.catalogue import CatalogueEntry, WantedModels, 
 from litellm_benchrouter.sources.fetch import Selection, select
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.transfer import Transfer, is_there, sha256_of, unpack
-from litellm_benchrouter.views import UNKNOWN, Table
 
 RECORD = "fetched.yaml"
 """Beside the files: where they came from, when, their licence, and the SHA-256 of each."""
@@ -259,22 +257,21 @@ def _show_sets(sets: Sequence[CatalogueEntry], as_json: bool) -> None:
         print_json([entry.model_dump(exclude_none=True) for entry in sets])
         return
 
-    def count(value: int | list[str] | None) -> str:
-        return UNKNOWN if value is None else f"{len(value) if isinstance(value, list) else value:,}"
-
-    rows = [
-        [
-            entry.name,
-            entry.title,
-            entry.kind,
-            entry.licence or UNKNOWN,
-            entry.changed or UNKNOWN,
-            count(entry.models),
-            count(entry.tasks),
-            count(entry.samples),
-            UNKNOWN if entry.size_mb is None else f"{entry.size_mb:,.0f} MB",
+    out = console()
+    for entry in sets:
+        out.print(f"{entry.name}: {entry.title}", style="bold")
+        facts = [
+            f"kind {entry.kind}",
+            *(_counted(getattr(entry, name), name) for name in ("models", "tasks", "samples")),
+            f"{entry.size_mb:,.0f} MB" if entry.size_mb is not None else "",
+            f"licence {entry.licence}" if entry.licence else "no licence known",
+            f"changed {entry.changed}" if entry.changed else "",
         ]
-        for entry in sets
-    ]
-    columns = ("Set", "What", "Kind", "Licence", "Changed", "Models", "Tasks", "Samples", "Size")
-    print_tables(console(), Table("Public benchmarks", columns, rows, n_text=5))
+        for line in ("; ".join(filter(None, facts)), entry.note, entry.url):
+            if line:
+                out.print(f"    {line}")
+
+
+def _counted(value: int | list[str] | None, name: str) -> str:
+    number = len(value) if isinstance(value, list) else value
+    return "" if number is None else f"{number:,} {name}"

@@ -72,7 +72,7 @@ def fetch_command(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Download the public benchmark NAME, and print the block of YAML that reads it.
+    """Download the public benchmark NAME, and print the YAML that reads it.
 
     What is there already is checked and not downloaded again; what was cut off is resumed.
     """

@@ -6,6 +6,7 @@
     ├── ConfigError      the `benchrouter:` block or a command's options are wrong    exit code 2
     ├── SourceError      a benchmark's files cannot be used                           exit code 2
     ├── LabellingError   answers or labels cannot be obtained or kept                 exit code 1
+    ├── FetchError       a public benchmark cannot be downloaded                       exit code 1
     ├── EmbedderError    an embedder is missing, wrong, or failed                     exit code 1
     │   └── EmbedderUnavailableError   a hosted one did not answer in time
     ├── EngineError      the machines that should do the work cannot                  exit code 1
@@ -43,6 +44,10 @@ class SourceError(BenchRouterError):
 
 class LabellingError(BenchRouterError):
     """Answers or labels cannot be had, or cannot be kept."""
+
+
+class FetchError(BenchRouterError):
+    """A public benchmark cannot be downloaded now, or is not what it was."""
 
 
 class EmbedderError(BenchRouterError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.proxy import redis
 from litellm_benchrouter.proxy.running import MAX_FALLBACKS, TEXT_MODES
 from litellm_benchrouter.routing.deployments import NAME, ModelNames
 from litellm_benchrouter.serving.capabilities import effort_in
@@ -38,6 +39,8 @@ def check_settings(config: BenchRouterConfig, proxy: Mapping[str, Any]) -> Itera
     yield _retries(proxy)
     yield from _pins_and_tags(config, proxy)
     yield from _mode(config)
+    if config.serving.stickiness == "session":
+        yield _memory(config, proxy)
     if "prometheus" in callbacks(proxy):
         yield _multiprocess()
 
@@ -98,6 +101,24 @@ def _mode(config: BenchRouterConfig) -> Iterator[Finding]:
     elif serving.mode == "canary":
         percent = serving.canary_percent
         yield warn("mode", f"canary: {percent:g} % are routed", "say mode: active to route all")
+
+
+def _memory(config: BenchRouterConfig, proxy: Mapping[str, Any]) -> Finding:
+    """Say where conversations are remembered, and whether the proxy's Redis answers."""
+    if config.serving.memory == "worker":
+        return ok("memory", "each worker remembers its own conversations, by serving.memory")
+    place = redis.of_yaml(proxy)
+    if place is None:
+        return ok("memory", "each worker remembers its own conversations: the proxy has no Redis")
+    trouble = redis.trouble_with(place[0])
+    if trouble:
+        return warn(
+            "memory",
+            f"Redis does not answer within 5 ms ({trouble}), so each worker remembers its own "
+            "conversations",
+            "look at litellm_settings.cache_params, router_settings.redis_* or REDIS_URL",
+        )
+    return ok("memory", "workers share their conversations in Redis, which answers")
 
 
 def _multiprocess() -> Finding:

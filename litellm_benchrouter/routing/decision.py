@@ -53,6 +53,8 @@ class Decision:
         Expected cost of this request to each model, where it is known in USD.
     kind : str
         The reason in one word, of `KINDS`.
+    probability : mapping of str to float, or None
+        P(success) of each model, as policies weigh it against cost.
     distance : float or None
         Mean cosine distance, in [0, 2], of the prompt to the benchmark samples that decided.
     embedder : str or None
@@ -72,6 +74,7 @@ class Decision:
     policy: str = "quality"
     costs_usd: Mapping[str, float] | None = None
     kind: str = "routed"
+    probability: Mapping[str, float] | None = field(default=None, compare=False)
     embedder: str | None = field(default=None, compare=False)
     distance: float | None = field(default=None, compare=False)
     embed_seconds: float | None = field(default=None, compare=False)

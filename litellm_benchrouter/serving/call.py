@@ -130,6 +130,19 @@ class Call:
             "seconds": _rounded(decision.seconds, 6),
         }
 
+    def as_attributes(self) -> dict[str, str | float]:
+        """Return what a span of the request gets; none where the decision is not followed."""
+        fields = None if self.mode else self.as_log()
+        if fields is None or self.outcome == "other_group":
+            return {}
+        decision, answered_by = self.decisions[self.group], self.answered_by or ""
+        attributes = {key: fields[key] for key in ("model", "method", "kind", "policy")} | {
+            "version": decision.artifact,
+            "expected_probability": (decision.probability or {}).get(answered_by),
+            "expected_cost_usd": fields["expected_cost_usd"],
+        }
+        return {key: value for key, value in attributes.items() if value is not None}
+
     def as_headers(self, prefix: str) -> dict[str, str]:
         """Return the response headers; none where the decision is not followed."""
         fields = {} if self.mode else self.as_log() or {}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("litellm_benchrouter")
 
 LOAD_RESULTS = ("loaded", "refused", "missing", "unavailable")
+MEMORY_OUTCOMES = ("answered", "late", "failed", "skipped")
 
 FOLLOWED, NOT_FOLLOWED = "followed", "not_followed"
 NONE = "none"
@@ -77,6 +78,9 @@ class Metrics:
 
     def shadowed(self, group: str, *, agrees: bool) -> None:
         """Count a decision that changed nothing, by whether it chose what was asked anyway."""
+
+    def memory_read(self, outcome: str) -> None:
+        """Count a look into the workers' shared memory, by one of `MEMORY_OUTCOMES`."""
 
 
 def _never_raises(
@@ -171,6 +175,13 @@ class PrometheusMetrics(Metrics):
             "Decisions that changed nothing, by whether they chose what was asked anyway.",
             ("group", "agrees"),
         )
+        self._memory = Counter(
+            "benchrouter_memory_reads_total",
+            "Looks into the memory that workers share in Redis, by how they ended.",
+            ("outcome",),
+        )
+        for outcome in MEMORY_OUTCOMES:
+            self._memory.labels(outcome)  # from 0 on, so that the first failure is an increase
         # Among several workers: how many serve each version; the worst of the others.
         self._info = Gauge(
             "benchrouter_artifact_info",
@@ -268,6 +279,10 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def shadowed(self, group: str, *, agrees: bool) -> None:
         self._shadow.labels(self._group(group), str(agrees).lower()).inc()
+
+    @_never_raises
+    def memory_read(self, outcome: str) -> None:
+        self._memory.labels(outcome).inc()
 
     def _group(self, name: str) -> str:
         """Keep the number of groups bounded, whatever names requests come with."""

@@ -27,6 +27,7 @@ def test_the_demo_routes_real_requests_and_stops_by_itself() -> None:
     assert picks["Write"] in ("coder-14b", "atlas-70b")
     assert picks["Amira"] == "mathsmith-8b"
     assert picks["Translate"] == "polyglot-12b"
+    assert picks["List"] == "spark-3b-high", "a model at another reasoning effort"
     for answer in answers:
         assert answer["text"] == f"{answer['headers']['model']} answers"
         assert answer["pick"] == answer["headers"]["model"]

@@ -30,6 +30,12 @@ from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import UNKNOWN, Table
 
 _FILES = ("benchmark.csv", "config.yaml", "report-queries.txt")
+_EFFORT = """\
+  - model_name: smart
+    litellm_params: {model: openai/spark-3b, reasoning_effort: high, api_key: none,
+      allowed_openai_params: [reasoning_effort], mock_response: "spark-3b-high answers"}
+    model_info: {id: spark-high, benchrouter_model: spark-3b-high}
+"""
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 10.0
 _LOADED_SECONDS = 30.0
@@ -40,6 +46,7 @@ PROMPTS: tuple[tuple[str, str | None, bool], ...] = (
     ("Translate into Dutch: the tickets arrive on Monday morning.", None, False),
     ("Write a one-line headline for this article about the harbour.", None, True),
     ("Give me three ideas for a rainy afternoon near a garden.", None, False),
+    ("List with SQL the cities of all customers with an open order.", None, False),
     ("Which customers did not pay?", "report-queries", False),
     ("Which customers did not pay?", "a-task-nobody-named", False),
 )
@@ -74,7 +81,24 @@ def copy_files(folder: Path) -> None:
 def prepare(folder: Path, progress: Progress) -> Built:
     """Copy the demo's files to a folder and build its artifact there."""
     copy_files(folder)
+    _add_effort(folder)
     return build(load_config(folder / "config.yaml"), progress=progress)
+
+
+def _add_effort(folder: Path) -> None:
+    """Add a model at a high reasoning effort: a column of scores, and a deployment.
+
+    It solves what the same model solves as it is, which is the last column, and all that is SQL.
+    """
+    table, config = folder / "benchmark.csv", folder / "config.yaml"
+    header, *rows = table.read_text(encoding="utf-8").splitlines()
+    solved = (int(row.startswith("sql") or row.endswith(",1")) for row in rows)
+    lines = [f"{header},spark-3b-high", *map("{},{}".format, rows, solved)]
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    model_list, separator, rest = config.read_text(encoding="utf-8").partition(
+        "\nlitellm_settings:"
+    )
+    config.write_text(model_list + _EFFORT + separator + rest, encoding="utf-8")
 
 
 @contextmanager

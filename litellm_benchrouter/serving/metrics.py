@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
+from litellm_benchrouter.conversation.failures import SIGNS
 from litellm_benchrouter.routing.decision import KINDS, Decision
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ class PrometheusMetrics(Metrics):
             "Conversations that left their model after failures, by the newest of these.",
             ("sign",),
         )
+        for sign in SIGNS:
+            self._escalations.labels(sign)  # from 0 on, so that the first one is an increase
         self._adapter = Gauge(
             "benchrouter_adapter_info",
             "Workers by how they state preferences; `none` where LiteLLM follows none.",

@@ -21,10 +21,7 @@ from litellm_benchrouter.conversation.state import (
     read_session,
     share_of,
 )
-from litellm_benchrouter.conversation.text import (
-    asked_policy,
-    named_task,
-)
+from litellm_benchrouter.conversation.text import asked_policy, named_task
 from litellm_benchrouter.conversation.turns import is_bound
 from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Prices
 from litellm_benchrouter.costs.policy import QUALITY, Policy, Terms
@@ -46,7 +43,6 @@ PriceList = Callable[[Sequence[Any], Sequence[str | None]], tuple[tuple[str, Pri
 
 AbilitiesOf = Callable[[Any, str | None], Mapping[str, Any]]
 """What a deployment can take besides text: (deployment, its benchmark model)."""
-
 
 _GROUPS = 256  # groups, and parts of groups, whose facts are remembered
 _FACTS_SECONDS = 60.0  # prices and abilities may change while we run
@@ -127,7 +123,6 @@ class RoutingService:
 
         Parameters
         ----------
-        deployments : sequence of dict
         models : sequence of str or None
             The benchmark model of each.
         messages, request
@@ -173,7 +168,6 @@ class RoutingService:
         ----------
         router : BenchRouter
             It knows the models on offer.
-        call : Call
         group : str
             Its policy holds.
         offer : DeploymentGroup
@@ -203,7 +197,7 @@ class RoutingService:
             call.failures = len(self._failures(call, messages, request).signs)
         else:
             decision = await self._stay_or_leave(
-                router, call, held, decision, names, terms, messages, request
+                router, call, held, decision, terms, messages, request
             )
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)
@@ -255,14 +249,13 @@ class RoutingService:
         call: Call,
         held: Held,
         stay: Decision,
-        names: list[str],
         terms: Terms,
         messages: object,
         request: Mapping[str, Any],
     ) -> Decision:
         """Return the decision for a conversation that is held: it stays, escalates, or moves."""
         failures, escalate = self._failures(call, messages, request), self._config.serving.escalate
-        number = len(failures.signs)
+        number, names = len(failures.signs), sorted(stay.ranking)
         call.failures = min(held.failures, number)  # what was over is not new again
         after = None if escalate is None else escalate.after_failures
         trouble = trouble_in(failures, call.failures, after)

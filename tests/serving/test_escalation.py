@@ -213,3 +213,13 @@ def test_it_needs_conversations_that_stay() -> None:
         ServingConfig.model_validate({"stickiness": "session", "escalate": {"signs": ["sulks"]}})
     made = ServingConfig.model_validate({"stickiness": "session", "escalate": {}})
     assert made.escalate is not None and made.escalate.after_failures == 2
+
+
+async def test_what_was_dealt_with_is_remembered_with_the_response_too(agent: Agent) -> None:
+    await agent.go(*FAILS)
+    agent.turns += FAILS
+    call, left = await agent(agent.turns, metadata=SESSION)
+    assert left.method == "escalated"
+    agent.service.answered(call, "resp_1")
+    stays = await agent.go(*FAILS)
+    assert stays.reason == f"the conversation stays with {left.pick}"

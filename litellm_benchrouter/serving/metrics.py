@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("litellm_benchrouter")
 
 LOAD_RESULTS = ("loaded", "refused", "missing", "unavailable")
+COLLECT_RESULTS = ("stored", "dropped", "refused", "failed")
 
 FOLLOWED, NOT_FOLLOWED = "followed", "not_followed"
 NONE = "none"
@@ -73,6 +74,9 @@ class Metrics:
 
     def shadowed(self, group: str, *, agrees: bool) -> None:
         """Count a decision that changed nothing, by whether it chose what was asked anyway."""
+
+    def collected(self, result: str, n: int) -> None:
+        """Count prompts that were drawn to be kept, by what became of them."""
 
 
 def _never_raises(
@@ -160,6 +164,13 @@ class PrometheusMetrics(Metrics):
             "Decisions that changed nothing, by whether they chose what was asked anyway.",
             ("group", "agrees"),
         )
+        self._collected = Counter(
+            "benchrouter_collected_prompts_total",
+            "Prompts of own traffic that were drawn to be kept, by what became of them.",
+            ("result",),
+        )
+        for result in COLLECT_RESULTS:
+            self._collected.labels(result)
         # Among several workers: how many serve each version; the worst of the others.
         self._info = Gauge(
             "benchrouter_artifact_info",
@@ -253,6 +264,10 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def shadowed(self, group: str, *, agrees: bool) -> None:
         self._shadow.labels(self._group(group), str(agrees).lower()).inc()
+
+    @_never_raises
+    def collected(self, result: str, n: int) -> None:
+        self._collected.labels(result).inc(n)
 
     def _group(self, name: str) -> str:
         """Keep the number of groups bounded, whatever names requests come with."""

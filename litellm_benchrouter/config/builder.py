@@ -189,7 +189,7 @@ class CollectConfig(Block):
     share: Annotated[float, Field(gt=0, le=1)] = 0.01
     to: str = "router_traffic"
     most: int = Field(default=10_000, ge=1)
-    keep_days: int = Field(default=30, ge=1)
+    keep_days: int = Field(default=30, ge=1, le=36_500)
     redact: list[str] = Field(default=list(REDACTED))
 
     @field_validator("to")

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from litellm_benchrouter.config import CollectConfig, is_url
+from litellm_benchrouter.config import BenchRouterConfig, CollectConfig, is_url
 from litellm_benchrouter.sources.json_files import json_object
 from litellm_benchrouter.store.remote import Remote
 
@@ -127,6 +127,11 @@ class PromptStore:
         """The place, for people."""
         return self._files.name
 
+    @property
+    def holds_parts(self) -> bool:
+        """Whether any prompts were kept here."""
+        return bool(self._parts())
+
     def add(self, lines: Sequence[bytes]) -> int:
         """Write some of the lines, the first, and return how many."""
         now = datetime.fromtimestamp(self._clock(), UTC)
@@ -209,6 +214,20 @@ class PromptStore:
 
     def _fresh(self, when: str) -> str:
         return f"{when}-{self._process}-{secrets.token_hex(4)}.jsonl"
+
+
+def store_of(config: BenchRouterConfig) -> PromptStore | None:
+    """Return the store that the configuration names, by `collect` or as a folder under `from`."""
+    traffic = config.traffic
+    collect = None if traffic is None else traffic.collect
+    origin = None if traffic is None else traffic.origin
+    if collect is not None:
+        return PromptStore(collect, config.storage_options)
+    if origin is None or not (is_url(origin) or Path(origin).is_dir()):
+        return None
+    left_behind = CollectConfig(to=origin, most=10**9, keep_days=36_500)  # only read and erased
+    store = PromptStore(left_behind, config.storage_options)
+    return store if store.holds_parts else None
 
 
 def _split(content: bytes, is_meant: Callable[[Row], bool]) -> tuple[list[bytes], list[Row | None]]:

@@ -140,7 +140,7 @@ def _of_payload(
     logged = metadata.get("spend_logs_metadata") or {}
     ours = logged.get(BLOCK) if isinstance(logged, dict) else None
     ours = ours if isinstance(ours, dict) else {}
-    start, end = _seconds(fields.get("startTime")), _seconds(fields.get("endTime"))
+    start, end = seconds_of(fields.get("startTime")), seconds_of(fields.get("endTime"))
     is_failure = fields.get("status") == "failure"
     yield {
         "text": text,
@@ -162,7 +162,7 @@ def _of_body(
     text = _ask(fields, choice)
     if text is not None:
         yield {"text": text, "model": model_of(fields.get("model")),
-               "time": _seconds(fields.get("time"))}  # fmt: skip
+               "time": seconds_of(fields.get("time"))}  # fmt: skip
 
 
 def _ask(body: Fields, choice: str) -> str | None:
@@ -233,7 +233,7 @@ def _objects(content: bytes, name: str) -> list[Fields]:
     return [item for item in texts if isinstance(item, dict)]
 
 
-def _seconds(value: object) -> float | None:
+def seconds_of(value: object) -> float | None:
     """Return a time in seconds since 1970, from a number, a text or a moment without a zone."""
     with suppress(TypeError, ValueError, OverflowError):
         if isinstance(value, str):

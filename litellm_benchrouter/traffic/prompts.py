@@ -48,7 +48,7 @@ SCHEMA = {
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz")
 _READERS = 4
 _REDACTED = re.compile(r"\s*redacted-by-litellm|\s*\Z", re.IGNORECASE)
-_CUT = re.compile(r"\.\.\. \(litellm_truncated skipped \d+ chars\.[^)]{0,400}\) \.\.\.")
+_CUT = re.compile(r"\.\.\. \(litellm_truncated skipped \d+ chars\..{0,600}?\) \.\.\.")
 
 Fields = Mapping[str, Any]
 

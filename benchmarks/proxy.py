@@ -2,11 +2,11 @@
 
 Four proxies serve the same deployments of a fake provider on loopback: one without a callback, one
 with a callback that does nothing, which shows what LiteLLM itself spends on having one, one with
-the hook, and one with the hook that keeps every prompt. They are asked in short turns, there and back (A B C C B A ...), and compared within
-each round, so that whatever else the machine does slows all of them. And they are started several
-times: of the same proxy, two processes differ by some percent for as long as they live. The
-processor time of a proxy's process, which says how many requests a core can serve, is disturbed
-less than the clock.
+the hook, and one with the hook that keeps every prompt. They are asked in short turns, there and
+back (A B C D D C B A ...), and compared within each round, so that whatever else the machine does
+slows all of them. And they are started several times: of the same proxy, two processes differ by
+some percent for as long as they live. The processor time of a proxy's process, which says how many
+requests a core can serve, is disturbed less than the clock.
 """
 
 from __future__ import annotations

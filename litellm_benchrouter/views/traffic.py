@@ -48,6 +48,14 @@ def facts(document: Document) -> Iterator[tuple[str, str]]:
     yield "Routed by", ", ".join(f"{name} {n:,}" for name, n in routing["methods"].items())
     yield "To the best on average", f"{PERCENT.value(routing['bma_share'])}, {routing['bma']}"
     yield "Drift", _drift(document["drift"])
+    alarm = document["alarm"]
+    if alarm is not None:
+        last = f", the last at {_moment(alarm['time'])} UTC" if alarm["alarms"] else ""
+        yield (
+            "Unlike the labelled prompts",
+            f"{count(alarm['alarms'], 'alarm')}{last}; the sum is {alarm['sum']:.1f} of "
+            f"{alarm['threshold']:g}",
+        )
 
 
 def tables(document: Document) -> Iterator[Table]:

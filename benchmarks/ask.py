@@ -1,4 +1,4 @@
-"""How long it takes to read what a request asks: `python benchmarks/ask.py`.
+"""How long it takes to read what a request asks, and what failed: `python benchmarks/ask.py`.
 
 Prints CPU microseconds a request, the best of five runs, for the shapes that gateways carry.
 """
@@ -6,14 +6,18 @@ Prints CPU microseconds a request, the best of five runs, for the shapes that ga
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from litellm_benchrouter.conversation.ask import read_ask
+from litellm_benchrouter.conversation.failures import read_failures
 
 ASK = "Find out why the tide gauge reports the same minute twice and write a test."
 NOTE = {"type": "text", "text": f"<system-reminder>\n{'note ' * 400}</system-reminder>"}
 HEADERS = {f"x-header-{number}": "value" for number in range(12)}
 CALL = [{"type": "text", "text": "I look."}, {"type": "tool_use", "id": "t"}]
+FAILURE = [{"type": "tool_result", "tool_use_id": "t", "content": f"Exit code 1\n{'x' * 10_000}"}]
 RESULT = [{"type": "tool_result", "tool_use_id": "t", "content": "x" * 10_000}]
 
 
@@ -34,6 +38,11 @@ SHAPES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], int]] = {
         {"tools": [{}]},
         100,
     ),
+    "200 turns of tools that fail, 1 MB": (
+        [FIRST, *[turn for _ in range(100) for turn in (answer(CALL), user(FAILURE))]],
+        {"tools": [{}]},
+        100,
+    ),
     "200 turns of chat, 1 MB": (
         [*[turn for _ in range(100) for turn in (user("word " * 1_000), answer("word " * 1_000))],
          user("yes")],
@@ -46,21 +55,27 @@ SHAPES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], int]] = {
 }  # fmt: skip
 
 
-def microseconds(messages: list[dict[str, Any]], request: dict[str, Any], repeats: int) -> float:
+def microseconds(read: Callable[[], object], repeats: int) -> float:
     """Return the CPU time of one reading, the best of five runs."""
     best = float("inf")
     for _ in range(5):
         started = time.process_time()
         for _ in range(repeats):
-            read_ask(messages, request, HEADERS)
+            read()
         best = min(best, (time.process_time() - started) / repeats)
     return best * 1e6
 
 
 def main() -> None:
     """Print a line for each shape."""
+    print(f"{'':36} {'what is asked':>16} {'what failed':>16}")
     for name, (messages, request, repeats) in SHAPES.items():
-        print(f"{name:30} {microseconds(messages, request, repeats):8.1f} us")
+        reads = (
+            partial(read_ask, messages, request, HEADERS),
+            partial(read_failures, messages, request),
+        )
+        asked, failed = (microseconds(read, repeats) for read in reads)
+        print(f"{name:36} {asked:13.1f} us {failed:13.1f} us")
 
 
 if __name__ == "__main__":

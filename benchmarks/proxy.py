@@ -7,6 +7,9 @@ back (A B C D D C B A ...), and compared within each round, so that whatever els
 slows all of them. And they are started several times: of the same proxy, two processes differ by
 some percent for as long as they live. The processor time of a proxy's process, which says how many
 requests a core can serve, is disturbed less than the clock.
+
+With `--stickiness` the requests are the turns of eight conversations, which the hook keeps with
+their models: by its worker's own memory, or by a Redis that all proxies have.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from support.proxies import (
     deployment,
     eventually,
     provider,
+    redis_server,
 )
 from support.timing import spread
 
@@ -49,39 +53,50 @@ from litellm.integrations.custom_logger import CustomLogger
 handler = CustomLogger()
 """
 _WARM_UP = 100
+_CONVERSATIONS = 8
 
 
 @click.command()
+@click.option("--stickiness", type=click.Choice(("none", "worker", "redis")), default="none")
 @click.option("--concurrency", multiple=True, type=int, default=(1, 8, 32), show_default=True)
 @click.option("--starts", default=4, show_default=True, help="Of every proxy.")
 @click.option("--rounds", default=8, show_default=True, help="Turns of each proxy and start.")
 @click.option("--requests", default=64, show_default=True, help="Of each proxy and round.")
-def main(concurrency: tuple[int, ...], starts: int, rounds: int, requests: int) -> None:
+def main(
+    stickiness: str, concurrency: tuple[int, ...], starts: int, rounds: int, requests: int
+) -> None:
     """Ask all proxies, with several requests at once, and compare them."""
-    Console().print(f"LiteLLM {version('litellm')}", highlight=False)
+    Console().print(f"LiteLLM {version('litellm')}; stickiness: {stickiness}", highlight=False)
     measured: Measured = {}
     for _ in range(starts):
-        for key, turns in _measure(concurrency, rounds, requests).items():
+        for key, turns in _measure(stickiness, concurrency, rounds, requests).items():
             measured.setdefault(key, []).extend(turns)
     _show(measured)
 
 
-def _measure(concurrency: tuple[int, ...], rounds: int, requests: int) -> Measured:
+def _measure(stickiness: str, concurrency: tuple[int, ...], rounds: int, requests: int) -> Measured:
     """Start the proxies, and ask them."""
+    asked = body if stickiness == "none" else _turn
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchrouter-proxy-")))
         api_base = stack.enter_context(provider())
+        env = {}
+        if stickiness == "redis":
+            env["REDIS_URL"] = stack.enter_context(redis_server()).url
+        folders = {name: root / name.replace(" ", "-") for name in _CALLBACKS}
         proxies = {
-            name: stack.enter_context(_proxy(root / name.replace(" ", "-"), api_base, name))
-            for name in _CALLBACKS
+            name: stack.enter_context(_proxy(folder, api_base, name, stickiness, env))
+            for name, folder in folders.items()
         }
         return ask_in_turns(
-            proxies, body, concurrency=concurrency, rounds=rounds, requests=requests
+            proxies, asked, concurrency=concurrency, rounds=rounds, requests=requests
         )
 
 
 @contextmanager
-def _proxy(folder: Path, api_base: str, name: str) -> Iterator[ProxyProcess]:
+def _proxy(
+    folder: Path, api_base: str, name: str, stickiness: str, env: dict[str, str]
+) -> Iterator[ProxyProcess]:
     callback = _CALLBACKS[name]
     folder.mkdir()
     copy_files(folder)
@@ -94,16 +109,32 @@ def _proxy(folder: Path, api_base: str, name: str) -> Iterator[ProxyProcess]:
     }
     if name == _COLLECTING:
         config["benchrouter"]["traffic"] = {"collect": {"share": 1.0}}
+    if stickiness != "none":
+        config["benchrouter"]["serving"] = {"stickiness": "session"}
     if callback is not None:
         config["litellm_settings"] = {"callbacks": [callback]}
-    proxy = ProxyProcess(config, folder)
+    proxy = ProxyProcess(config, folder, env=env)
     build(load_config(folder / "config.yaml"))
     with proxy:
         for _ in range(_WARM_UP):
             _one(proxy)
         if callback == _HOOK:
             eventually(lambda: "x-benchrouter-artifact" in _one(proxy))
+            if stickiness != "none":
+                eventually(lambda: f"; memory: {stickiness}\n" in proxy.log)
         yield proxy
+
+
+def _turn(number: int) -> dict[str, Any]:
+    """Return the n-th request: a turn of one of the conversations, which grow in turn."""
+    conversation, turns = number % _CONVERSATIONS, number // _CONVERSATIONS
+    request = body(conversation)
+    for _ in range(turns):
+        request["messages"] += [
+            {"role": "assistant", "content": "Done; shall I go on?"},
+            {"role": "user", "content": "yes"},
+        ]
+    return request | {"metadata": {"session_id": f"conversation-{conversation}"}}
 
 
 def _one(proxy: ProxyProcess) -> httpx.Headers:

@@ -24,7 +24,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm_benchrouter.config import BLOCK, load_config
 from litellm_benchrouter.conversation.text import asks_for_text, metadata_of, turns_of
 from litellm_benchrouter.errors import BenchRouterError
-from litellm_benchrouter.proxy import access, attempts, preference, running
+from litellm_benchrouter.proxy import access, attempts, preference, redis, running
 from litellm_benchrouter.proxy.canary import Adapters
 from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.proxy.groups import (
@@ -34,13 +34,19 @@ from litellm_benchrouter.proxy.groups import (
     rank_groups,
     rewritten,
 )
-from litellm_benchrouter.proxy.logs import join_proxy_log, start_line, warn_of_unknown
+from litellm_benchrouter.proxy.logs import (
+    join_proxy_log,
+    note_on_span,
+    start_line,
+    warn_of_unknown,
+)
 from litellm_benchrouter.proxy.samples import Samples
 from litellm_benchrouter.routing.deployments import ModelNames, group_of, id_of
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.call import Attempt, Call
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
+from litellm_benchrouter.serving.memory import RedisMemory
 from litellm_benchrouter.serving.metrics import FOLLOWED, NONE, process_metrics
 from litellm_benchrouter.serving.service import RoutingService
 
@@ -68,6 +74,8 @@ class BenchRouterHook(CustomLogger):
         self._named: BenchRouter | None = None
         self._warned: set[str] = set()
         self._told = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._memory: RedisMemory | None = None
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
         self._metrics = process_metrics()
         self._adapters = Adapters(self, running.router, self._metrics.adapter)
@@ -79,6 +87,8 @@ class BenchRouterHook(CustomLogger):
         with self._lock:
             if not self._started:
                 self._started = True
+                with contextlib.suppress(RuntimeError):  # where no loop runs
+                    self._loop = asyncio.get_running_loop()
                 threading.Thread(target=self._load, name="benchrouter-start", daemon=True).start()
 
     async def async_pre_call_hook(
@@ -147,6 +157,7 @@ class BenchRouterHook(CustomLogger):
                 kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
                 ours = call.as_log()
                 metadata["spend_logs_metadata"] = kept if ours is None else kept | {BLOCK: ours}
+                note_on_span(metadata, call.as_attributes())
         return None
 
     async def async_post_call_response_headers_hook(
@@ -194,6 +205,7 @@ class BenchRouterHook(CustomLogger):
             router = self._service.router if self._service else None
             if self._service is not None and router is not None and any(groups.models):
                 turns = turns_of(data)
+                await self._service.recall(data)
                 self._service.begin(call, turns, data)
                 self._samples.begin(call, data)
                 offer = self._service.group(groups.deployments, groups.models, turns, data)
@@ -243,6 +255,7 @@ class BenchRouterHook(CustomLogger):
         warn_of_unknown(deployments, models, self._names, self._warned)
         if call is None:
             call = self._calls[request["litellm_logging_obj"]] = Call()
+            await self._service.recall(request)
             self._service.begin(call, messages, request)
             self._samples.begin(call, request)
         group = group_of(deployments, asked)
@@ -303,6 +316,10 @@ class BenchRouterHook(CustomLogger):
         names = ModelNames(self._names.aliases, frozenset(router.models))
         self._warned = set()
         running.wait_for_router()
+        if self._memory is None and self._service is not None and self._service.wants_memory:
+            self._memory = redis.open_memory(self._loop, self._metrics)
+            if self._memory is not None:
+                self._service.share(self._memory)
         if self._adapters.current is None:
             self._adapters.choose()
         index = self._virtual.index(names)
@@ -316,7 +333,8 @@ class BenchRouterHook(CustomLogger):
                 offers.append(sorted(known))
         if running.is_here() and not self._told:
             self._told = True
-            start_line(router, offers, getattr(self._adapters.current, "name", NONE))
+            adapter, memory = self._adapters.current, redis.state_of(self._memory)
+            start_line(router, offers, getattr(adapter, "name", NONE), memory)
         return offers
 
 

@@ -56,6 +56,37 @@ def test_what_nobody_denies_is_given() -> None:
     assert lacking({"max_input_tokens": 9}, needs) == "10 tokens"
 
 
+@pytest.mark.parametrize(
+    ("request_", "effort"),
+    [
+        ({"reasoning_effort": "high"}, "high"),
+        ({"reasoning_effort": {"effort": "low", "summary": "auto"}}, "low"),
+        ({"reasoning": {"effort": "minimal"}}, "minimal"),
+        ({"output_config": {"effort": "max"}}, "max"),
+        ({"reasoning": {"summary": "auto"}}, None),
+        ({"reasoning_effort": "a word of the client's"}, None),
+        ({"reasoning_effort": 3, "reasoning": "high"}, "high"),
+        ({}, None),
+    ],
+)
+def test_an_effort_is_read_from_every_endpoints_form(
+    request_: dict[str, Any], effort: str | None
+) -> None:
+    assert needs_of("text", request_).effort == effort
+
+
+def test_a_deployment_of_another_effort_cannot_give_the_one_asked_for() -> None:
+    facts = DeploymentFacts()
+    params = {"model": "openai/my-own", "reasoning_effort": "high"}
+    high = facts.abilities({"litellm_params": params, "model_info": {"id": "h"}}, "own-high")
+    plain = facts.abilities({"litellm_params": {"model": "openai/my-own"}, "model_info": {}}, "own")
+    asked = needs_of("text", {"reasoning_effort": "low"})
+    assert lacking(high, asked) == "the effort low"
+    assert lacking(plain, asked) is None, "nobody says what it runs at"
+    assert lacking(high, needs_of("text", {"reasoning_effort": "high"})) is None
+    assert lacking(high, needs_of("text", {})) is None
+
+
 # What is known of a deployment
 
 TOOLS = {"supports_function_calling": True}

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import yaml
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
+from litellm_benchrouter.cli import cli
 from litellm_benchrouter.config import base, load_config, parse_config
+from litellm_benchrouter.config.schema import FILE, proxy_schema
 from litellm_benchrouter.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse(block: object) -> Any:
@@ -322,3 +329,72 @@ def test_what_is_wrong_with_a_virtual_model_is_said_in_one_sentence(block, said)
     with pytest.raises(ConfigError) as refused:
         parse(block)
     assert said in str(refused.value)
+
+
+def schema_errors(document: object) -> list[str]:
+    return [error.message for error in Draft202012Validator(proxy_schema()).iter_errors(document)]
+
+
+@pytest.mark.parametrize("file", ["config.example.yaml", "deploy/config.yaml"])
+def test_the_examples_follow_the_schema(file):
+    document = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
+    assert "benchrouter" in document
+    assert schema_errors(document) == []
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        None,
+        {"policy": "balanced:0.1"},
+        {"request_policies": {"quality": True, "cheapest": [0.5, 1], "within": False}},
+        {"mode": "groups", "virtual_models": {"a": ["x", "y"], "b": "*", "c": {"groups": "*"}}},
+        {"sources": [{"path": "a.csv", "options": {"anything": 1}}], "artifacts": "s3://bucket/a"},
+        {"serving": {"side": "cheapest:0.7", "breaker": {"failures": 1}}},
+    ],
+)
+def test_what_is_read_follows_the_schema(block):
+    parse(block)
+    assert schema_errors({"benchrouter": block, "model_list": [1]}) == []
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"sorces": []},
+        {"policy": "chepest:1"},
+        {"embedder": {"kind": "best"}},
+        {"request_policies": {"cheapest": [0.5]}},
+        {"serving": {"breaker": {"failures": 0}}},
+        {"virtual_models": {"a": {"groups": 3}}, "mode": "groups"},
+    ],
+)
+def test_what_is_refused_breaks_the_schema(block):
+    with pytest.raises(ConfigError):
+        parse(block)
+    assert schema_errors({"benchrouter": block})
+
+
+def test_the_shipped_schema_is_that_of_the_code():
+    shipped = json.loads(FILE.read_text(encoding="utf-8"))
+    made = proxy_schema()
+    assert shipped["$defs"].keys() == made["$defs"].keys()
+    for name, block in made["$defs"].items():
+        assert shipped["$defs"][name].get("properties") == block.get("properties"), (
+            f"{name}: run `benchrouter schema > {FILE.relative_to(ROOT)}`"
+        )
+
+
+def test_keys_are_described_in_the_schema():
+    serving = proxy_schema()["$defs"]["ServingConfig"]
+    assert "Attributes" not in serving["description"]
+    assert (
+        "Longest that a decision may hold" in serving["properties"]["time_limit_ms"]["description"]
+    )
+    missing = [key for key, each in serving["properties"].items() if "description" not in each]
+    assert missing == []
+
+
+def test_the_command_prints_the_schema():
+    done = CliRunner().invoke(cli, ["schema"])
+    assert json.loads(done.output) == proxy_schema()

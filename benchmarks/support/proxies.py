@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
+from redis_server import redis_server
 from rich.progress import Progress
 
 from litellm_benchrouter.cli.demo import PROMPTS
@@ -35,6 +36,7 @@ __all__ = [
     "deployment",
     "eventually",
     "provider",
+    "redis_server",
 ]
 
 MODELS = ("atlas-70b", "coder-14b", "mathsmith-8b", "polyglot-12b", "spark-3b")

@@ -220,9 +220,9 @@ class TrafficConfig(Block):
     labels : Path, optional
         Prompts with scores of models (.jsonl); a relative path starts at the folder of the
         configuration.
-    origin : str, optional
-        `from`, where prompts are read: `spend_logs` for LiteLLM's own, or files: a path, a pattern,
-        a folder or a URL. Default: what `collect` keeps.
+    from : str, optional
+        Where prompts are read, here `origin`: `spend_logs` for LiteLLM's own, or files: a path, a
+        pattern, a folder or a URL. Default: what `collect` keeps.
     most : int
         Prompts that are read, the newest.
     database_url : str, optional

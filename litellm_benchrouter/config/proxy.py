@@ -6,9 +6,17 @@ import math
 import reprlib
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from litellm_benchrouter.config.base import Block
+from litellm_benchrouter.conversation.failures import SIGNS, Sign
 from litellm_benchrouter.costs.policy import RANGES, SPELLING, Policy
 
 _ANY = (0.0, math.inf)
@@ -22,7 +30,12 @@ def _policy(value: Any) -> Policy:
     return Policy.parse(value)
 
 
-PolicyField = Annotated[Policy, PlainValidator(_policy)]
+_POLICY_SCHEMA = {
+    "type": "string",
+    "pattern": r"^\s*(quality|(balanced|cheapest|within)\s*:.*)$",
+    "description": SPELLING,
+}
+PolicyField = Annotated[Policy, PlainValidator(_policy), WithJsonSchema(_POLICY_SCHEMA)]
 
 
 class BreakerConfig(Block):
@@ -40,6 +53,22 @@ class BreakerConfig(Block):
     seconds: float = Field(default=10.0, gt=0)
 
 
+class EscalateConfig(Block):
+    """When a conversation leaves its model for the next better one (docs/policies.md).
+
+    Attributes
+    ----------
+    after_failures : int
+        So many failures since it came to its model; at most 20.
+    signs : list of str
+        What counts as one: `tool`, a call of a tool that failed; `json`, an answer that is not the
+        JSON asked for; `refusal`; `empty` and `cut`, of answers; `complaint`, by a person.
+    """
+
+    after_failures: int = Field(default=2, ge=1, le=20)
+    signs: list[Sign] = Field(default=list(SIGNS), min_length=1)
+
+
 class ServingConfig(Block):
     """How the hook behaves in the proxy.
 
@@ -53,6 +82,7 @@ class ServingConfig(Block):
         What happens to a request whose decision failed or took too long: the best on average goes
         first, or LiteLLM routes it as if the plugin were not there.
     breaker : BreakerConfig
+        When decisions are no longer tried for a while.
     log_level : str, optional
         From which level on the plugin's own messages are written; `debug` adds one line of JSON
         for each decision. Default: as the proxy's logging is set up.
@@ -66,6 +96,11 @@ class ServingConfig(Block):
     stickiness : {"none", "session"}
         Whether a conversation stays with the model that answered it, so that its prompt cache is
         of use, until that model fails or the conversation rests for `session_seconds`.
+    session_seconds : float
+        How long a conversation without requests is held.
+    memory : {"auto", "worker"}
+        Where conversations are remembered: in the proxy's Redis, where it has one, so that all
+        workers know them; or in each worker.
     ask : {"ask", "last", "first"}
         What a request is routed on: what a person asks, without what clients put around it; the
         last user turn as it stands; or the conversation's first ask. The header
@@ -73,6 +108,9 @@ class ServingConfig(Block):
     side : Policy, optional
         The policy of a client's own requests, such as titles and summaries, as `cheapest:0.7`;
         they then leave conversations aside. Default: as of other requests.
+    escalate : EscalateConfig, optional
+        When a conversation that fails leaves its model; with `stickiness: session` alone.
+        Default: never.
     """
 
     time_limit_ms: float = Field(default=200.0, gt=0)
@@ -85,8 +123,26 @@ class ServingConfig(Block):
     canary_percent: float = Field(default=10.0, ge=0, le=100)
     stickiness: Literal["none", "session"] = "none"
     session_seconds: float = Field(default=3600.0, gt=0)
+    memory: Literal["auto", "worker"] = "auto"
     ask: Literal["ask", "last", "first"] = "ask"
     side: PolicyField | None = None
+    escalate: EscalateConfig | None = None
+
+    @model_validator(mode="after")
+    def _only_a_session_escalates(self) -> ServingConfig:
+        if self.escalate is not None and self.stickiness != "session":
+            raise ValueError(
+                f"escalate needs stickiness: session, got {self.stickiness}: only a conversation "
+                "that stays with a model can leave it. Set serving.stickiness to session"
+            )
+        return self
+
+
+def _or_groups_alone(schema: dict[str, Any]) -> None:
+    """Let the groups stand for the whole block, as its validator does."""
+    block = dict(schema)
+    schema.clear()
+    schema |= {"anyOf": [block, block["properties"]["groups"]]}
 
 
 class VirtualModel(Block):
@@ -101,6 +157,8 @@ class VirtualModel(Block):
         Whether who may use the virtual model may use every group through it. By default a caller
         reaches only the groups that it may use by themselves.
     """
+
+    model_config = ConfigDict(json_schema_extra=_or_groups_alone)
 
     groups: list[str] | Literal["*"]
     grants_access: bool = False
@@ -131,7 +189,9 @@ def _range(value: Any) -> tuple[float, float] | None:
     return float(numbers[0]), float(numbers[1])
 
 
-Range = Annotated[tuple[float, float] | None, PlainValidator(_range)]
+_PAIR = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+_RANGE_SCHEMA = {"anyOf": [_PAIR, {"type": ["boolean", "null"]}]}
+Range = Annotated[tuple[float, float] | None, PlainValidator(_range), WithJsonSchema(_RANGE_SCHEMA)]
 
 
 class PolicyLimits(Block):

@@ -1,10 +1,13 @@
-"""Follow-ups: texts so short that they only make sense after the answer before them."""
+"""Follow-ups: short texts that only make sense after the answer before them."""
 
 from __future__ import annotations
 
 import re
 
+from litellm_benchrouter.conversation.wording import is_complaint
+
 _LONGEST = 42  # characters of a text that only reacts to the answer before it
+_LONGEST_REACTION = 100  # ... of one that says the answer is wrong
 _REACTION = 12  # ... although it asks: "why?"
 _FEWEST_WORDS = 3  # of a task that stands by itself
 _QUESTION = re.compile("[?\uff1f\u061f\u037e\u2e2e\u055e\u1367]")
@@ -56,7 +59,7 @@ _POINTS_BACK = re.compile(
 def is_follow_up(text: str) -> bool:
     """Say whether a text reacts to the answer before it and asks for nothing of its own."""
     if len(text) > _LONGEST or "\n" in text:
-        return False
+        return len(text) <= _LONGEST_REACTION and "\n" not in text and is_complaint(text)
     length = len(text) + 2 * len(_WIDE.findall(text))
     if _QUESTION.search(text):
         return length <= _REACTION and not any(character.isdigit() for character in text)

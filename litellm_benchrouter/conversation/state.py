@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from litellm_benchrouter.conversation.ask import first_ask, typed_text
 from litellm_benchrouter.conversation.text import metadata_of
 from litellm_benchrouter.conversation.turns import read_turns
 
 _KEPT = 50_000  # conversations; the oldest are forgotten first
+_JUST_NOW = 5.0  # seconds
 _LONGEST_TURN = 4_000  # characters that tell conversations apart
 _LONGEST_ID = 500
 _MARK = 200  # characters of a turn, beside its length
@@ -28,6 +30,11 @@ _ORDER = ("session", "conversation", "chat", "thread")
 _BODY = ("session_id", "conversation_id", "chat_id", "thread_id")
 _GENERATED = re.compile(r"(?=.*\d)[\w.:-]{16,}")
 _SESSION_OF_USER = re.compile(r"_session_([\w.:-]{8,200})$")
+_CONVERSATION = "benchrouter:session:v1:"
+_ANSWER = "benchrouter:response:v1:"
+_NAME = re.compile(rb"[0-9a-f]{32}")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -208,26 +215,47 @@ class Held:
     failures: int = 0
 
 
+class SharedMemory(Protocol):
+    """Memory that several workers share. It never raises, and may forget at any time."""
+
+    async def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return what stands under some keys; None where nothing does, or none can say."""
+
+    def write(self, key: str, value: str, seconds: float) -> None:
+        """Put a value under a key for so long, soon."""
+
+
 class Sessions:
-    """The model that answered each conversation last, for a while. Of one process.
+    """The model that answered each conversation last, for a while.
+
+    Each worker has its own; those that have a `shared` memory, which may be given later, know of
+    each other's conversations, and go by what was noted last.
 
     Parameters
     ----------
     seconds : float
         How long a conversation without requests is held.
     clock : callable
-        Seconds.
+        Seconds, by a clock that all workers have.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.time) -> None:
         self._seconds = seconds
         self._clock = clock
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._responses: OrderedDict[str, str] = OrderedDict()
+        self.shared: SharedMemory | None = None
 
     async def held(self, session: Session) -> Held | None:
         """Return who holds a conversation, or None."""
-        known = (self._held.get(name) for name in (session.now, session.before))
+        names = list(dict.fromkeys(filter(None, (session.now, session.before))))
+        if self.shared is not None:
+            values = await self.shared.read([_CONVERSATION + name for name in names])
+            for name, value in zip(names, values, strict=True):
+                theirs, ours = _held_in(value, self._clock()), self._held.get(name)
+                if theirs is not None and (ours is None or theirs.at > ours.at):
+                    _keep(self._held, name, theirs)
+        known = map(self._held.get, names)
         return next((held for held in known if held and self.rested(held) < self._seconds), None)
 
     def rested(self, held: Held) -> float:
@@ -235,18 +263,55 @@ class Sessions:
         return self._clock() - held.at
 
     def hold(self, session: str, model: str, failures: int = 0) -> None:
-        """Note who answered, and begin the time anew."""
-        self._held[session] = Held(model, self._clock(), failures)
-        self._held.move_to_end(session)
-        while len(self._held) > _KEPT:
-            self._held.popitem(last=False)
+        """Note who answered, and begin the time anew; not where it has just begun with the same."""
+        held, before = Held(model, self._clock(), failures), self._held.get(session)
+        seconds = math.inf if before is None else held.at - before.at
+        same = before is not None and replace(before, at=held.at) == held
+        if same and 0 <= seconds < min(_JUST_NOW, self._seconds / 100):
+            return
+        _keep(self._held, session, held)
+        if self.shared is not None:
+            value = json.dumps(asdict(held), separators=(",", ":"))
+            self.shared.write(_CONVERSATION + session, value, self._seconds)
 
     def of_response(self, response_id: str) -> str | None:
         """Return the name of the conversation that a response was an answer in, or None."""
         return self._responses.get(_hash(response_id))
 
+    async def recall(self, response_id: str) -> None:
+        """Ask the shared memory for the conversation of a response that another worker gave."""
+        response = _hash(response_id)
+        if self.shared is None or response in self._responses:
+            return
+        (value,) = await self.shared.read([_ANSWER + response])
+        if value is not None and _NAME.fullmatch(value):
+            _keep(self._responses, response, value.decode())
+
     def note_response(self, response_id: str, session: str) -> None:
         """Note which conversation a response was an answer in."""
-        self._responses[_hash(response_id)] = session
-        while len(self._responses) > _KEPT:
-            self._responses.popitem(last=False)
+        response = _hash(response_id)
+        _keep(self._responses, response, session)
+        if self.shared is not None:
+            self.shared.write(_ANSWER + response, session, self._seconds)
+
+
+def _keep(memory: OrderedDict[str, T], key: str, value: T) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    while len(memory) > _KEPT:
+        memory.popitem(last=False)
+
+
+def _held_in(value: bytes | None, now: float) -> Held | None:
+    """Return what a worker, of whatever version, noted; None where that is nothing of ours.
+
+    Another machine's clock may be ahead, but no conversation went on later than now.
+    """
+    try:
+        noted = json.loads(value or "null")
+    except (ValueError, RecursionError):
+        return None
+    match noted:
+        case {"model": str(model), "at": int() | float() as at, "failures": int(failures)}:
+            return Held(model, min(at, now), failures)
+    return None

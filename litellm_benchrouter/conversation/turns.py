@@ -66,18 +66,23 @@ def read_turns(messages: object, request: Mapping[str, Any]) -> list[Turn]:
     request : mapping
         The rest of the request: `input` of responses, `contents` of generateContent, `prompt`.
     """
+    turns = map(read_turn, newest_items(messages, request))
+    return [turn for turn in turns if turn is not None]
+
+
+def newest_items(messages: object, request: Mapping[str, Any]) -> list[object]:
+    """Return the newest turns of a request as the client sent them, the newest first."""
     places = (messages, request.get("input"), request.get("contents"), request.get("prompt"))
     for place in places:
         if not place:
             continue
         if isinstance(place, str):
             if place.strip():
-                return [Turn("user", place)]
+                return [place]
             continue
-        turns = [place] if isinstance(place, _MAPPINGS) else place
-        if isinstance(turns, list | tuple):
-            newest = map(_turn, islice(reversed(turns), MOST_TURNS))
-            return [turn for turn in newest if turn is not None]
+        items = [place] if isinstance(place, _MAPPINGS) else place
+        if isinstance(items, list | tuple):
+            return list(islice(reversed(items), MOST_TURNS))
     return []
 
 
@@ -135,6 +140,7 @@ def schema_of(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for place in (
         ("response_format", "json_schema", "schema"),
         ("output_config", "format", "schema"),
+        ("output_format", "schema"),
         ("text", "format", "schema"),
         ("generationConfig", "responseSchema"),
         ("generationConfig", "responseJsonSchema"),
@@ -149,7 +155,8 @@ def schema_of(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
-def _turn(item: object) -> Turn | None:
+def read_turn(item: object) -> Turn | None:
+    """Return a turn as a client sent it; None for what is none."""
     if isinstance(item, str):
         return Turn("user", item)
     if not isinstance(item, _MAPPINGS):

@@ -76,12 +76,17 @@ def unwrap(text: str) -> str:
     """Return what a person wrote, without the blocks that a client put around it.
 
     A block is taken off at the edges of a text. A tag that is not closed, or that stands within a
-    line, is the person's own. Of material with a question, the question stays.
+    line, is the person's own. Of material with a question, the question stays. Quotes around all of
+    it are a command line's.
     """
     text = text.strip()
     if "<" in text:
         question = _without_material(_without_blocks(text))
         text = _without_blocks(question)
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        inner = text[1:-1]
+        if '"' not in inner.replace('\\"', ""):
+            text = inner.replace('\\"', '"').strip() or text
     # "[Request interrupted ...]"
     return "" if _MARKER.fullmatch(text) else text
 

@@ -50,8 +50,9 @@ index.knn_query(numpy.ones((1, 64), dtype="float32"), 3)
 def diagnose(path: Path) -> Iterator[Finding]:
     """Check an installation by the proxy's YAML; findings come one by one, as some take seconds.
 
-    Nothing is changed or downloaded, no provider is called, and no secret is read. Raises
-    ConfigError where the YAML cannot be read, or its `benchrouter:` block is wrong.
+    Nothing is changed or downloaded, no provider is called, and no secret is read but those of a
+    Redis that is asked for an answer. Raises ConfigError where the YAML cannot be read, or its
+    `benchrouter:` block is wrong.
     """
     config, settings = load_config(path), read_proxy_yaml(path)
     yield from check_libraries(config)

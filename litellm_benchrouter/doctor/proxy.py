@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.proxy import redis
 from litellm_benchrouter.proxy.running import MAX_FALLBACKS, TEXT_MODES
 from litellm_benchrouter.routing.deployments import NAME, ModelNames
+from litellm_benchrouter.serving.capabilities import effort_in
 from litellm_benchrouter.views import Finding, fail, listed, ok, warn
 
 _UNASKED_STRATEGY = "usage-based-routing"
@@ -37,6 +39,8 @@ def check_settings(config: BenchRouterConfig, proxy: Mapping[str, Any]) -> Itera
     yield _retries(proxy)
     yield from _pins_and_tags(config, proxy)
     yield from _mode(config)
+    if config.serving.stickiness == "session":
+        yield _memory(config, proxy)
     if "prometheus" in callbacks(proxy):
         yield _multiprocess()
 
@@ -97,6 +101,24 @@ def _mode(config: BenchRouterConfig) -> Iterator[Finding]:
     elif serving.mode == "canary":
         percent = serving.canary_percent
         yield warn("mode", f"canary: {percent:g} % are routed", "say mode: active to route all")
+
+
+def _memory(config: BenchRouterConfig, proxy: Mapping[str, Any]) -> Finding:
+    """Say where conversations are remembered, and whether the proxy's Redis answers."""
+    if config.serving.memory == "worker":
+        return ok("memory", "each worker remembers its own conversations, by serving.memory")
+    place = redis.of_yaml(proxy)
+    if place is None:
+        return ok("memory", "each worker remembers its own conversations: the proxy has no Redis")
+    trouble = redis.trouble_with(place[0])
+    if trouble:
+        return warn(
+            "memory",
+            f"Redis does not answer within 5 ms ({trouble}), so each worker remembers its own "
+            "conversations",
+            "look at litellm_settings.cache_params, router_settings.redis_* or REDIS_URL",
+        )
+    return ok("memory", "workers share their conversations in Redis, which answers")
 
 
 def _multiprocess() -> Finding:
@@ -216,12 +238,33 @@ def _groups(
             )
         else:
             yield ok("groups", f"{group} offers {listed(known)}")
+        yield from _efforts(group, deployments, names)
         ordered = (part(entry, key).get("order") for entry in deployments for key in _HOLD_ORDER)
         if known and any(order is not None for order in ordered):
             yield warn(
                 "order",
                 f"the `order` of {group} comes before the ranks, which count within its levels",
                 "take it out to let the ranks decide among all its models",
+            )
+
+
+def _efforts(
+    group: str, deployments: Sequence[Mapping[str, Any]], names: ModelNames
+) -> Iterator[Finding]:
+    """Find models that are asked for several reasoning efforts under one name."""
+    efforts: dict[str, set[str]] = {}
+    for entry in deployments:
+        model = names.of(entry)
+        if model is not None:
+            effort = effort_in(part(entry, "litellm_params")) or "none named"
+            efforts.setdefault(model, set()).add(effort)
+    for model, named in efforts.items():
+        if len(named) > 1:
+            yield warn(
+                "efforts",
+                f"{model} of group {group} is asked for several efforts ({listed(sorted(named))}), "
+                "which rank alike",
+                f"measure each effort, and say which it is in model_info.{NAME}",
             )
 
 

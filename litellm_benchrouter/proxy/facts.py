@@ -16,7 +16,7 @@ import litellm
 from litellm_benchrouter.costs import Prices, entries_in_cost_map
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.routing.deployments import id_of
-from litellm_benchrouter.serving.capabilities import ABILITIES, INPUT_LIMIT
+from litellm_benchrouter.serving.capabilities import ABILITIES, EFFORT, INPUT_LIMIT, effort_in
 
 OfModels = tuple[tuple[str, Prices], ...]
 
@@ -59,7 +59,8 @@ class DeploymentFacts:
         """Return LiteLLM's names of abilities with what is known of each.
 
         The deployment's own `model_info` comes first, then the configuration's `models`, then
-        LiteLLM's list of models; what nobody states is left out.
+        LiteLLM's list of models; what nobody states is left out. With them is the reasoning effort
+        that the deployment asks for.
         """
         key = (id_of(deployment), model)
         abilities = self._abilities.get(key)
@@ -68,6 +69,9 @@ class DeploymentFacts:
             sources = (_listed_abilities(deployment), stated, _part(deployment, "model_info"))
             named = ((key, source.get(key)) for source in sources for key in _KEYS)
             abilities = {key: value for key, value in named if value is not None}
+            effort = effort_in(_part(deployment, "litellm_params"))
+            if effort is not None:
+                abilities[EFFORT] = effort
             if key[0] is not None:
                 self._abilities.put(key, abilities)
         return abilities

@@ -61,11 +61,13 @@ def join_proxy_log(level: str | None) -> None:
         logger.propagate = False
 
 
-def start_line(router: BenchRouter, groups: Iterable[Collection[str]], adapter: str) -> None:
+def start_line(
+    router: BenchRouter, groups: Iterable[Collection[str]], adapter: str, memory: str
+) -> None:
     """Say in one line that requests are routed, at a level that the proxy shows.
 
     `groups` are the benchmark models on offer in each group; `adapter` is how LiteLLM is told which
-    deployment is preferred.
+    deployment is preferred; `memory` is where conversations are remembered.
     """
     manifest, offers = router.artifact.manifest, list(groups)
     models = {model for offer in offers for model in offer}
@@ -73,7 +75,7 @@ def start_line(router: BenchRouter, groups: Iterable[Collection[str]], adapter: 
     logger.log(
         min(_proxy_level(), logging.WARNING),
         "benchrouter: litellm-benchrouter %s routes by version %s; method: %s; proof: %s; groups: "
-        "%d; models: %d of the benchmark's %d; adapter: %s",
+        "%d; models: %d of the benchmark's %d; adapter: %s; memory: %s",
         version("litellm-benchrouter"),
         manifest.version,
         manifest.parameters.get("method"),
@@ -82,7 +84,17 @@ def start_line(router: BenchRouter, groups: Iterable[Collection[str]], adapter: 
         len(models),
         len(router.models),
         adapter,
+        memory,
     )
+
+
+def note_on_span(metadata: Mapping[str, Any], attributes: Mapping[str, str | float]) -> None:
+    """Put attributes `benchrouter.*` on LiteLLM's own OpenTelemetry span of a request, if any."""
+    span = metadata.get("litellm_parent_otel_span")
+    if span is None or not attributes or not span.is_recording():
+        return
+    for key, value in attributes.items():
+        span.set_attribute(f"benchrouter.{key}", value)
 
 
 def _proxy_level() -> int:

@@ -19,6 +19,7 @@ KINDS = frozenset(
         "unknown_task",  # the named task is not in the artifact; the prompt decided
         "only_one",  # one model on offer
         "session",  # the conversation stays with its model
+        "escalated",  # the conversation left its model after failures
         "time_limit",
         "error",
         "breaker",  # decisions failed one after another, so this one was not tried
@@ -55,6 +56,8 @@ class Decision:
         Expected cost of this request to each model, where it is known in USD.
     kind : str
         The reason in one word, of `KINDS`.
+    probability : mapping of str to float, or None
+        P(success) of each model, as policies weigh it against cost.
     distance : float or None
         Mean cosine distance, in [0, 2], of the prompt to the benchmark samples that decided.
     embedder : str or None
@@ -76,6 +79,7 @@ class Decision:
     policy: str = "quality"
     costs_usd: Mapping[str, float] | None = None
     kind: str = "routed"
+    probability: Mapping[str, float] | None = field(default=None, compare=False)
     embedder: str | None = field(default=None, compare=False)
     distance: float | None = field(default=None, compare=False)
     embed_seconds: float | None = field(default=None, compare=False)

@@ -309,6 +309,7 @@ class Weighing:
             reason=f"{terms.note}; {reason}" if terms.note else reason,
             task=task,
             scores=dict(zip(offer.models, scores.values.tolist(), strict=True)),
+            probability=dict(zip(offer.models, estimate.probability.values.tolist(), strict=True)),
             artifact=self._version,
             kind=scores.kind,
             distance=look_up.distance,

@@ -72,6 +72,7 @@ class Call:
     session: str = ""  # the conversation's name, where conversations count
     conversation: Session | None = None
     turn: Ask | None = None  # what the request asks, once it was read
+    failures: int = 0  # in the conversation, that its model is not held against
     shadow: bool = False  # decisions are recorded only
     # no decision could be taken, and the configuration says to pass through then
     passed: bool = False
@@ -128,6 +129,19 @@ class Call:
             "distance": _rounded(decision.distance, 4),
             "seconds": _rounded(decision.seconds, 6),
         }
+
+    def as_attributes(self) -> dict[str, str | float]:
+        """Return what a span of the request gets; none where the decision is not followed."""
+        fields = None if self.mode else self.as_log()
+        if fields is None or self.outcome == "other_group":
+            return {}
+        decision, answered_by = self.decisions[self.group], self.answered_by or ""
+        attributes = {key: fields[key] for key in ("model", "method", "kind", "policy")} | {
+            "version": decision.artifact,
+            "expected_probability": (decision.probability or {}).get(answered_by),
+            "expected_cost_usd": fields["expected_cost_usd"],
+        }
+        return {key: value for key, value in attributes.items() if value is not None}
 
     def as_headers(self, prefix: str) -> dict[str, str]:
         """Return the response headers; none where the decision is not followed."""

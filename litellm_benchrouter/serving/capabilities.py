@@ -30,14 +30,18 @@ ABILITIES = {
 }
 """Need -> LiteLLM's name of the ability, in `model_info` and in its cost map."""
 INPUT_LIMIT = "max_input_tokens"
+EFFORT = "reasoning_effort"
+"""Of a deployment: the effort that it asks its model for; a request's own would outrank it."""
+_EFFORTS = frozenset(("none", "minimal", "low", "medium", "high", "xhigh", "max"))
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a request needs: keys of `ABILITIES`, and room for the characters of its text."""
+    """What a request needs: keys of `ABILITIES`, room for the characters of its text, an effort."""
 
     kinds: frozenset[str]
     characters: int
+    effort: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -61,7 +65,14 @@ def needs_of(messages: object, request: Mapping[str, Any]) -> Needs:
         isinstance(gemini, MAPPINGS) and not gemini.keys().isdisjoint(_GEMINI_SCHEMAS)
     ):
         kinds.add("a response schema")
-    return Needs(frozenset(kinds), characters(messages, request))
+    return Needs(frozenset(kinds), characters(messages, request), effort_in(request))
+
+
+def effort_in(params: Mapping[str, Any]) -> str | None:
+    """Return the reasoning effort that a request or a deployment names; None where it does not."""
+    places = (params.get(EFFORT), params.get("reasoning"), params.get("output_config"))
+    named = (_part(place, "effort") if isinstance(place, MAPPINGS) else place for place in places)
+    return next((each for each in named if isinstance(each, str) and each in _EFFORTS), None)
 
 
 def lacking(abilities: Mapping[str, Any], needs: Needs) -> str | None:
@@ -72,6 +83,9 @@ def lacking(abilities: Mapping[str, Any], needs: Needs) -> str | None:
     for kind in sorted(needs.kinds):
         if abilities.get(ABILITIES[kind]) is False:
             return kind
+    own = abilities.get(EFFORT)
+    if needs.effort is not None and own is not None and own != needs.effort:
+        return f"the effort {needs.effort}"
     limit = abilities.get(INPUT_LIMIT)
     if isinstance(limit, int | float) and not isinstance(limit, bool) and needs.tokens > limit > 0:
         return f"{needs.tokens} tokens"

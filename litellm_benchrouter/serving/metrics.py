@@ -23,6 +23,7 @@ logger = logging.getLogger("litellm_benchrouter")
 
 LOAD_RESULTS = ("loaded", "refused", "missing", "unavailable")
 COLLECT_RESULTS = ("stored", "dropped", "refused", "failed")
+MEMORY_OUTCOMES = ("answered", "late", "failed", "skipped")
 
 FOLLOWED, NOT_FOLLOWED = "followed", "not_followed"
 NONE = "none"
@@ -54,6 +55,9 @@ class Metrics:
     def followed(self, outcome: str) -> None:
         """Count an attempt by whether LiteLLM served what was ranked first, and if not, why."""
 
+    def escalated(self, sign: str) -> None:
+        """Count a conversation that left its model, by the newest of its failures."""
+
     def adapter(self, name: str) -> None:
         """Note the way in which preferences are stated; "" where LiteLLM follows none."""
 
@@ -77,6 +81,9 @@ class Metrics:
 
     def collected(self, result: str, n: int) -> None:
         """Count prompts that were drawn to be kept, by what became of them."""
+
+    def memory_read(self, outcome: str) -> None:
+        """Count a look into the workers' shared memory, by one of `MEMORY_OUTCOMES`."""
 
 
 def _never_raises(
@@ -142,6 +149,11 @@ class PrometheusMetrics(Metrics):
         )
         for outcome in (FOLLOWED, NOT_FOLLOWED):
             self._followed.labels(outcome)  # from 0 on, so that the first one is an increase
+        self._escalations = Counter(
+            "benchrouter_escalations_total",
+            "Conversations that left their model after failures, by the newest of these.",
+            ("sign",),
+        )
         self._adapter = Gauge(
             "benchrouter_adapter_info",
             "Workers by how they state preferences; `none` where LiteLLM follows none.",
@@ -171,6 +183,13 @@ class PrometheusMetrics(Metrics):
         )
         for result in COLLECT_RESULTS:
             self._collected.labels(result)
+        self._memory = Counter(
+            "benchrouter_memory_reads_total",
+            "Looks into the memory that workers share in Redis, by how they ended.",
+            ("outcome",),
+        )
+        for outcome in MEMORY_OUTCOMES:
+            self._memory.labels(outcome)  # from 0 on, so that the first failure is an increase
         # Among several workers: how many serve each version; the worst of the others.
         self._info = Gauge(
             "benchrouter_artifact_info",
@@ -225,6 +244,10 @@ class PrometheusMetrics(Metrics):
         self._followed.labels(outcome).inc()
 
     @_never_raises
+    def escalated(self, sign: str) -> None:
+        self._escalations.labels(sign).inc()
+
+    @_never_raises
     def adapter(self, name: str) -> None:
         self._adapters.add(name or NONE)
         for each in self._adapters:
@@ -268,6 +291,10 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def collected(self, result: str, n: int) -> None:
         self._collected.labels(result).inc(n)
+
+    @_never_raises
+    def memory_read(self, outcome: str) -> None:
+        self._memory.labels(outcome).inc()
 
     def _group(self, name: str) -> str:
         """Keep the number of groups bounded, whatever names requests come with."""

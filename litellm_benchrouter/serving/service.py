@@ -13,7 +13,14 @@ from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.conversation.ask import Ask, ask_to_route_on, first_ask, text_choice
-from litellm_benchrouter.conversation.state import Held, Sessions, read_session, share_of
+from litellm_benchrouter.conversation.failures import Failures, read_failures
+from litellm_benchrouter.conversation.state import (
+    Held,
+    Sessions,
+    SharedMemory,
+    read_session,
+    share_of,
+)
 from litellm_benchrouter.conversation.text import (
     asked_policy,
     named_task,
@@ -28,6 +35,7 @@ from litellm_benchrouter.routing.deployments import id_of
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.call import Call
 from litellm_benchrouter.serving.capabilities import lacking, needs_of
+from litellm_benchrouter.serving.escalation import despite, next_better, trouble_in
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
 from litellm_benchrouter.serving.metrics import Metrics, log_decision
@@ -78,6 +86,22 @@ class RoutingService:
         """Stop looking for versions, and end the threads that decide."""
         self._loader.stop()
         self._executor.stop()
+
+    @property
+    def wants_memory(self) -> bool:
+        """Whether conversations are to be remembered where all workers do."""
+        serving = self._config.serving
+        return serving.stickiness == "session" and serving.memory == "auto"
+
+    def share(self, memory: SharedMemory) -> None:
+        """Keep conversations in a memory of all workers, besides this one's own."""
+        self._sessions.shared = memory
+
+    async def recall(self, request: Mapping[str, Any]) -> None:
+        """Ask the other workers' memory for the response that a request continues, if it does."""
+        previous = request.get("previous_response_id")
+        if self._config.serving.stickiness == "session" and isinstance(previous, str) and previous:
+            await self._sessions.recall(previous)
 
     def begin(self, call: Call, messages: object, request: Mapping[str, Any]) -> None:
         """Note what a call asks, its conversation, and whether its decision is followed."""
@@ -174,14 +198,13 @@ class RoutingService:
         task = named_task(request)
         held = await self._held(call)
         decision = self._sticky_decision(held, router, names, terms)
-        if (
-            decision is not None
-            and held is not None
-            and len(names) > 1
-            and self._may_move(turn, terms, task, messages, request)
-        ):
-            asked = await self._executor.run(router, turn.text or "", None, names, terms)
-            decision = self._moved(held, decision, asked, terms)
+        if decision is None or held is None:
+            # No failure so far is of a model that is asked now.
+            call.failures = len(self._failures(call, messages, request).signs)
+        else:
+            decision = await self._stay_or_leave(
+                router, call, held, decision, names, terms, messages, request
+            )
         if decision is None and len(names) == 1:
             decision = router.the_only(names[0], terms)
         if decision is None:
@@ -210,10 +233,10 @@ class RoutingService:
         self._metrics.answered(call.group, call.answered_by, call.outcome)
         conversation = call.conversation
         if conversation and self._is_sticky(call) and call.answered_by and not call.is_side:
-            self._sessions.hold(conversation.now, call.answered_by)
+            self._sessions.hold(conversation.now, call.answered_by, call.failures)
             if response_id:
                 self._sessions.note_response(response_id, conversation.name)
-                self._sessions.hold(conversation.name, call.answered_by)
+                self._sessions.hold(conversation.name, call.answered_by, call.failures)
 
     def _is_sticky(self, call: Call) -> bool:
         serving = self._config.serving
@@ -228,19 +251,52 @@ class RoutingService:
             return side, "the client's own request, not a person's"
         return self._config.policy_of(group, asked)
 
-    def _may_move(
+    async def _stay_or_leave(
         self,
-        turn: Ask,
+        router: BenchRouter,
+        call: Call,
+        held: Held,
+        stay: Decision,
+        names: list[str],
         terms: Terms,
-        task: str | None,
         messages: object,
         request: Mapping[str, Any],
-    ) -> bool:
-        """Say whether a conversation may leave its model: with a new ask that others can read."""
+    ) -> Decision:
+        """Return the decision for a conversation that is held: it stays, escalates, or moves."""
+        failures, escalate = self._failures(call, messages, request), self._config.serving.escalate
+        number = len(failures.signs)
+        call.failures = min(held.failures, number)  # what was over is not new again
+        after = None if escalate is None else escalate.after_failures
+        trouble = trouble_in(failures, call.failures, after)
+        turn, task = call.turn or Ask("none", ""), named_task(request)
+        may_move = self._may_move(turn, terms, task)
+        if not trouble and not may_move:
+            return stay
+        if len(names) == 1 or is_bound(messages, request):
+            why = "no other model is on offer" if len(names) == 1 else "no other can read it"
+            return despite(trouble, stay, why) if trouble else stay
+        asked = await self._executor.run(router, turn.text or "", task, names, terms)
+        decision = next_better(trouble, stay, asked) if trouble else stay
+        if decision.kind == "escalated":
+            self._metrics.escalated(failures.signs[0])
+        elif may_move:
+            decision = self._moved(held, decision, asked, terms)
+        if decision.pick != held.model or (trouble and asked.kind not in GIVEN_UP):
+            call.failures = number  # they are dealt with, moved or not
+        return decision
+
+    def _failures(self, call: Call, messages: object, request: Mapping[str, Any]) -> Failures:
+        """Return what went wrong in a conversation that may leave its model for it."""
+        escalate = self._config.serving.escalate
+        if escalate is None or call.is_side or not self._is_sticky(call):
+            return Failures()
+        return read_failures(messages, request, escalate.signs)
+
+    def _may_move(self, turn: Ask, terms: Terms, task: str | None) -> bool:
+        """Say whether a conversation may leave its model where that pays: with a new ask."""
         policy = terms.policy
-        if turn.kind != "ask" or task or policy.kind != "balanced" or not policy.value:
-            return False
-        return bool(terms.prices) and not is_bound(messages, request)
+        is_new = turn.kind == "ask" and not task
+        return is_new and policy.kind == "balanced" and bool(policy.value and terms.prices)
 
     def _moved(self, held: Held, stay: Decision, asked: Decision, terms: Terms) -> Decision:
         """Return the decision to move where that pays, else the one to stay; docs/policies.md."""

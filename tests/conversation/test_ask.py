@@ -57,6 +57,7 @@ WRAPPED = {
     "a typed block with attributes": [user(f'<user_input mode="act">\n{ASK}\n</user_input>')],
     "names in camel case": [user(f"<environmentDetails>\ncwd: /srv\n</environmentDetails>\n{ASK}")],
     "shouted": [user("# RULES.md for /srv\n\n<RULES>\nUse tabs.\n</RULES>"), user(ASK)],
+    "in a command line's quotes": [user(f'"{ASK}"')],
     "a command": [
         user(
             "<command-message>steady runs</command-message>\n<command-name>/steady</command-name>"

@@ -224,6 +224,20 @@ def test_orders_of_the_yaml_come_before_the_ranks_in_routed_groups_alone() -> No
     assert bad(checked(entry("g", "ant"), entry("g", "bee"), entry("h", "x", order=1))) == []
 
 
+def test_several_efforts_of_one_model_need_names_of_their_own() -> None:
+    low, high, plain = entry("g", "ant"), entry("g", "ant"), entry("g", "ant")
+    low["litellm_params"]["reasoning_effort"] = "low"
+    high["litellm_params"]["reasoning_effort"] = {"effort": "high", "summary": "auto"}
+    other = entry("g", "bee")
+    assert bad(checked(low, low, other)) == []
+    for pair, named in (((low, high), "high and low"), ((low, plain), "low and none named")):
+        found = checked(*pair, other)
+        assert bad(found) == [("efforts", "warn")]
+        assert f"several efforts ({named})" in next(f for f in found if f.check == "efforts").found
+    high["model_info"]["benchrouter_model"] = "cat"
+    assert bad(checked(low, high, other)) == []
+
+
 def test_names_of_groups_that_are_not_there() -> None:
     routed = entry("g", "ant"), entry("g", "bee")
     assert bad(checked(*routed, groups={"h": {"policy": "quality"}})) == [("policies", "warn")]

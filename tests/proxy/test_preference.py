@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_server import redis_server
 
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
 from proxy.conftest import ask, routed_config
-from proxy.harness import ProxyProcess, deployment, eventually, reserved_port
+from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.test_routing import CODE, ours
 from proxy.upstream import BROKEN, FakeUpstream
 
@@ -179,7 +178,7 @@ def test_what_a_cooldown_in_redis_takes_out_another_proxy_does_not_ask(
     run: Run, upstream: FakeUpstream
 ) -> None:
     with ExitStack() as stack:
-        port = stack.enter_context(_redis())
+        port = stack.enter_context(redis_server()).port
         settings = {
             "disable_cooldowns": False, "allowed_fails": 0, "cooldown_time": 300,
             "redis_host": "127.0.0.1", "redis_port": port, "redis_password": "",
@@ -203,20 +202,6 @@ def test_what_a_cooldown_in_redis_takes_out_another_proxy_does_not_ask(
             for _ in range(5):
                 assert ask(proxy, CODE).status_code == 200
         assert "coder" not in upstream.models
-
-
-@contextmanager
-def _redis() -> Iterator[int]:
-    """Run a Redis server of this test's own; yields its port."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("needs redis-server, which Debian has as a package")
-    with reserved_port() as port, ExitStack() as stack:
-        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        stack.callback(server.wait)
-        stack.callback(server.terminate)
-        yield port
 
 
 def _holds_its_limit(proxy: ProxyProcess, group: str) -> bool:

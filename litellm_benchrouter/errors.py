@@ -7,6 +7,7 @@
     ├── SourceError      a benchmark's files cannot be used                           exit code 2
     ├── TrafficError     prompts of own traffic cannot be read or erased              exit code 1
     ├── LabellingError   answers or labels cannot be obtained or kept                 exit code 1
+    ├── FetchError       a public benchmark cannot be downloaded                       exit code 1
     ├── EmbedderError    an embedder is missing, wrong, or failed                     exit code 1
     │   └── EmbedderUnavailableError   a hosted one did not answer in time
     ├── EngineError      the machines that should do the work cannot                  exit code 1
@@ -48,6 +49,10 @@ class TrafficError(BenchRouterError):
 
 class LabellingError(BenchRouterError):
     """Answers or labels cannot be had, or cannot be kept."""
+
+
+class FetchError(BenchRouterError):
+    """A public benchmark cannot be downloaded now, or is not what it was."""
 
 
 class EmbedderError(BenchRouterError):

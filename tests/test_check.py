@@ -89,7 +89,7 @@ def test_what_a_build_refuses_is_said_with_exit_code_2(tmp_path: Path, wide: Pat
     (tmp_path / "empty").mkdir()
     code, text = run(tmp_path / "empty")
     assert code == 2
-    assert "none of the formats (helm," in text
+    assert "none of the formats (alpaca-eval," in text
 
 
 @pytest.mark.parametrize("option", ["words", "=1", "words={"])

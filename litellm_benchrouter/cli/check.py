@@ -29,6 +29,7 @@ from litellm_benchrouter.sources import READERS, SourceTable, read
 from litellm_benchrouter.sources.frames import scan
 from litellm_benchrouter.sources.json_files import Faults
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
+from litellm_benchrouter.sources.rows import UndecidedError
 from litellm_benchrouter.sources.tidy import SAMPLE, is_number
 from litellm_benchrouter.views import UNKNOWN, Table, number
 
@@ -172,14 +173,21 @@ def check(
         Of the reader.
     """
     checked = Checked(path)
-    found, problems = {}, {}
+    found, problems, undecided = {}, {}, {}
     for name in [kind] if kind is not None else READERS:
         try:
             found[name] = read(name, path, options)
+        except UndecidedError as error:
+            problems[name] = undecided[name] = str(error)
         except BenchRouterError as error:
             problems[name] = str(error)
     if not found:
-        checked.problem = problems[kind or "table"]
+        # A format that is known, but for an option, says more than what a table lacks.
+        checked.kind = next(iter(undecided), "")
+        checked.problem = problems[kind or checked.kind or "table"]
+        if undecided:
+            checked.options = dict(options)
+            return checked
         if kind is None and path.is_dir():
             names = ", ".join(READERS)
             checked.problem = (

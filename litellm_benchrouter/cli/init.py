@@ -50,7 +50,7 @@ def init_command(
         if _write_example_of(path):
             return
         raise ConfigError(f"{path}: has a `{BLOCK}:` block. Use --force to replace it.")
-    deployments = _text_deployments(proxy)
+    deployments = text_deployments(proxy)
     if not deployments:
         raise ConfigError(
             f"{path}: model_list has no deployment that answers text. Add the models first."
@@ -76,7 +76,7 @@ def init_command(
     click.echo(f"Now run: benchrouter build --config {path}")
 
 
-def _text_deployments(proxy: Mapping[str, Any]) -> list[dict[str, Any]]:
+def text_deployments(proxy: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the deployments that name a model and answer text."""
     listed = proxy.get("model_list")
     listed = listed if isinstance(listed, list) else []
@@ -88,6 +88,13 @@ def _text_deployments(proxy: Mapping[str, Any]) -> list[dict[str, Any]]:
         if name and "*" not in name and not is_embedding:
             found.append(entry)
     return found
+
+
+def likely_names(deployment: Mapping[str, Any]) -> list[str]:
+    """Return the names under which a benchmark may know a deployment's model, the surest first."""
+    said = (deployment.get("model_info") or {}).get("benchrouter_model")
+    parts = str(said or deployment["litellm_params"]["model"]).split("/")
+    return ["/".join(parts[i:]) for i in range(len(parts))]
 
 
 def _tail(deployment: Mapping[str, Any]) -> str:
@@ -189,7 +196,7 @@ def _write_example_of(path: Path) -> bool:
     file = path.parent / EXAMPLE
     if file not in named or file.exists():
         return False
-    _write_example(file, sorted(set(map(_tail, _text_deployments(read_proxy_yaml(path))))))
+    _write_example(file, sorted(set(map(_tail, text_deployments(read_proxy_yaml(path))))))
     click.echo(f"Now run: benchrouter build --config {path}")
     return True
 

@@ -1,4 +1,4 @@
-"""Benchmark results in the formats that tools write, one module a format, read by `kind`."""
+"""Benchmark results in the formats that tools write, read by `kind`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,32 @@ from litellm_benchrouter.sources.record import SourceTable
 __all__ = ["READERS", "SourceTable", "read"]
 
 READERS: dict[str, str] = {
-    "helm": "helm",
-    "inspect": "inspect_ai",
-    "lm-eval": "lm_eval",
-    "mixinstruct": "mixinstruct",
-    "promptfoo": "promptfoo",
-    "routerbench": "routerbench",
-    "table": "table",
+    "alpaca-eval": "judgments.alpaca_eval",
+    "arena": "judgments.arena",
+    "bfcl": "bfcl.read",
+    "braintrust": "tracing.braintrust",
+    "deepeval": "evaluators.deepeval",
+    "embedllm": "routing_sets.embedllm",
+    "evalplus": "code_tools.evalplus",
+    "helm": "helm.read",
+    "inspect": "inspect_ai.read",
+    "langfuse": "langfuse.read",
+    "langsmith": "tracing.langsmith",
+    "lighteval": "harnesses.lighteval",
+    "llmrouterbench": "routing_sets.llmrouterbench",
+    "lm-eval": "lm_eval.read",
+    "mixinstruct": "mixinstruct.read",
+    "mt-bench": "judgments.mt_bench",
+    "openai-evals": "openai_evals.read",
+    "opencompass": "harnesses.opencompass",
+    "promptfoo": "promptfoo.read",
+    "ragas": "evaluators.ragas",
+    "routerarena": "routing_sets.routerarena",
+    "routerbench": "routerbench.read",
+    "swe-bench": "code_tools.swe_bench",
+    "table": "table.read",
 }
-"""Kind of source -> the module here whose `read(path, *, ...)` reads it; imported when needed."""
+"""Kind of source -> the module and function here that reads it; imported when needed."""
 
 
 def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
@@ -36,7 +53,8 @@ def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
         raise ConfigError(
             f'{path}: "{kind}" is not a kind of source. Use one of {", ".join(sorted(READERS))}.'
         )
-    reader = import_module(f"{__name__}.{READERS[kind]}").read
+    module, _, function = READERS[kind].partition(".")
+    reader = getattr(import_module(f"{__name__}.{module}"), function)
     options_of_reader = {
         name: parameter
         for name, parameter in signature(reader, eval_str=True).parameters.items()

@@ -82,8 +82,9 @@ def read(
     if prompt not in ("input", "request") and not prompt.startswith("doc."):
         raise SourceError(f'prompt is "{prompt}"; choose among input, request and doc.FIELD.')
     collector = Collector(path)
-    files = files_in(path, ".jsonl")
+    files = files_in(path, ".jsonl", ".json")  # the Open LLM Leaderboard's are named .json
     named = [file for file in files if file.name.startswith("samples_")]
+    files = [file for file in files if file.suffix == ".jsonl"]
     runs: dict[tuple[str, str], _Run] = {}
     for file in named or files:
         with collector.faults.noted(file):

@@ -144,6 +144,11 @@ class Collector:
             column.extend([_NAN] * (n_before - len(column)))
             column.append(_NAN if value is None else value)
 
+    @property
+    def has_scores(self) -> bool:
+        """Say whether any result has a score."""
+        return any(not math.isnan(score) for score in self._numbers["score"])
+
     def table(
         self, tool: str, option: str = "metric", asked: str | Sequence[str] | None = None
     ) -> SourceTable:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.sources.json_files import Fault, files_in
-from litellm_benchrouter.sources.record import Collector, Sample, SourceTable, number
+from litellm_benchrouter.sources.record import Collector, Sample, SourceTable
+from litellm_benchrouter.sources.rows import as_number
 
 _COST, _RESPONSE = "|total_cost", "|model_response"
 _NEEDED = ("sample_id", "prompt", "eval_name")
@@ -63,12 +64,12 @@ def _add(file: Path, seen: set[str], collector: Collector) -> None:
         seen.add(sample_id)
         sample = Sample(sample_id, row["eval_name"], _joined(row["prompt"]))
         for model in models:
-            score = _number(row[model])
+            score = as_number(row[model])
             if score is None:
                 empty = not row[model].strip()
                 collector.dropped["empty scores" if empty else "scores that are not numbers"] += 1
             collector.add(
-                sample, model, score, {"cost_usd": _number(row.get(f"{model}{_COST}", ""))}
+                sample, model, score, {"cost_usd": as_number(row.get(f"{model}{_COST}", ""))}
             )
 
 
@@ -102,10 +103,3 @@ def _joined(prompt: str) -> str:
     if isinstance(turns, list) and turns and all(isinstance(turn, str) for turn in turns):
         return "\n".join(turns)
     return prompt
-
-
-def _number(value: str) -> float | None:
-    try:
-        return number(float(value))
-    except ValueError:
-        return {"true": 1.0, "false": 0.0}.get(value.strip().lower())

@@ -273,3 +273,11 @@ def test_of_a_chat_that_a_template_made_one_text_the_question_alone_is_the_promp
     ]
     sent = changed[0]["arguments"][0][0]
     assert prompts(read(tmp_path, prompt="request"))["t/0"] == sent
+
+
+def test_samples_that_are_named_json_are_read_alike(shared: Path, tmp_path: Path) -> None:
+    original = shared / "raw" / "lm-eval" / "results"
+    folder = copied(original, tmp_path / "results")
+    for file in sorted(folder.rglob("samples_*.jsonl")):  # as the Open LLM Leaderboard names them
+        file.rename(file.with_suffix(".json"))
+    assert means(read(folder)) == means(read(original))

@@ -56,7 +56,7 @@ def test_a_table_becomes_a_benchmark(shared: Path, kind: str) -> None:
     np.testing.assert_allclose(np.nansum(benchmark.scores), scored["score"].sum(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [*RAW, "mixinstruct"])
+@pytest.mark.parametrize("kind", sorted({*sources.READERS} - {"table"}))
 def test_an_unknown_option_and_a_missing_path_are_refused(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigError, match='no option "colour"'):
         sources.read(kind, tmp_path, {"colour": "red"})

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 from reading import means, prompts
 
-from litellm_benchrouter.sources import helm, inspect_ai, lm_eval, promptfoo
+from litellm_benchrouter.sources import (
+    evaluators,
+    helm,
+    inspect_ai,
+    lm_eval,
+    promptfoo,
+    tracing,
+)
 
 
 def tool(name: str, install: str) -> str:
@@ -152,3 +159,52 @@ def test_promptfoo(tmp_path: Path) -> None:
     # Two of the tests have the same prompt and variables: they are repetitions of one sample.
     assert means(table) == {("sums", "parrot"): 0.75}
     assert set(prompts(table).values()) == {"Say 2 + 2", "Say 4"}
+
+
+def written_by(name: str, folder: Path, program: str, **settings: str) -> None:
+    """Run a program on the Python that a tool's command belongs to, or skip the test."""
+    python = Path(tool(name, f"pip install {name}")).with_name("python")
+    run(folder, str(python), "-c", program, **settings)
+
+
+def test_deepeval(tmp_path: Path) -> None:
+    program = """
+from deepeval.test_run.api import LLMApiTestCase
+from deepeval.test_run.test_run import TestRun
+from deepeval.tracing.api import MetricData
+run = TestRun(testFile="t.py", hyperparameters={"model": "ant"})
+for i in range(5):
+    case = LLMApiTestCase(name=f"case {i}", input=f"What is {i} + 1?", expectedOutput=str(i + 1))
+    score = {"name": "Correctness [GEval]", "threshold": 0.5, "success": i > 1, "score": i / 4}
+    case.update_metric_data(MetricData(**score))
+    run.add_test_case(case)
+run.calculate_test_passes_and_fails()
+with open("run.json", "w") as file:
+    run.save(file)
+"""
+    written_by("deepeval", tmp_path, program, DEEPEVAL_TELEMETRY_OPT_OUT="YES")
+    own = json.loads((tmp_path / "run.json").read_bytes())
+    table = evaluators.deepeval(tmp_path / "run.json", task="sums")
+    share = own["testPassed"] / (own["testPassed"] + own["testFailed"])
+    assert means(table) == {("sums", "ant"): pytest.approx(share)}
+    assert share == pytest.approx(3 / 5)
+    graded = evaluators.deepeval(tmp_path / "run.json", task="sums", metric="Correctness")
+    assert means(graded) == {("sums", "ant"): pytest.approx(0.5)}
+
+
+def test_braintrust(tmp_path: Path) -> None:
+    program = """
+from braintrust import Eval
+data = [{"input": f"What is {i} + 1?", "expected": str(i + 1), "metadata": {"model": "ant"}}
+        for i in range(4)]
+def score(input, output, expected):
+    return {"name": "Match", "score": output == expected}
+result = Eval("sums", data=data, task=lambda _: "3", no_send_logs=True, scores=[score])
+open("result.json", "w").write(result.as_json())
+"""
+    written_by("braintrust", tmp_path, program)
+    own = json.loads((tmp_path / "result.json").read_bytes())
+    stated = own["summary"]["comparison"]["scores"]["Match"]["score"]
+    table = tracing.braintrust(tmp_path / "result.json")
+    assert means(table) == {("result", "ant"): pytest.approx(stated)}
+    assert stated == pytest.approx(1 / 4)

@@ -508,7 +508,9 @@ def test_the_frame_of_a_csv_is_text(tmp_path: Path) -> None:
 def test_a_source_is_read_by_kind_with_options_checked(tmp_path: Path) -> None:
     path = csv(tmp_path, "task,prompt,a\nt,p,1\nu,q,0\n")
     assert sources.read("table", path, {"tasks": ["t"]}).samples.height == 1
-    with pytest.raises(ConfigError, match=r'"tabel" is not a kind of source\. Use one of helm'):
+    with pytest.raises(
+        ConfigError, match=r'"tabel" is not a kind of source\. Use one of alpaca-eval'
+    ):
         sources.read("tabel", path, {})
     with pytest.raises(
         ConfigError, match='no option "metrics"; it has columns, encoding, metric, model, models'

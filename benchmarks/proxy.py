@@ -1,12 +1,12 @@
 """Latency and throughput of the real LiteLLM proxy with the hook and without it, in one run.
 
-Three proxies serve the same deployments of a fake provider on loopback: one without a callback, one
-with a callback that does nothing, which shows what LiteLLM itself spends on having one, and one
-with the hook. They are asked in short turns, there and back (A B C C B A ...), and compared within
-each round, so that whatever else the machine does slows all of them. And they are started several
-times: of the same proxy, two processes differ by some percent for as long as they live. The
-processor time of a proxy's process, which says how many requests a core can serve, is disturbed
-less than the clock.
+Four proxies serve the same deployments of a fake provider on loopback: one without a callback, one
+with a callback that does nothing, which shows what LiteLLM itself spends on having one, one with
+the hook, and one with the hook that keeps every prompt. They are asked in short turns, there and
+back (A B C D D C B A ...), and compared within each round, so that whatever else the machine does
+slows all of them. And they are started several times: of the same proxy, two processes differ by
+some percent for as long as they live. The processor time of a proxy's process, which says how many
+requests a core can serve, is disturbed less than the clock.
 
 With `--stickiness` the requests are the turns of eight conversations, which the hook keeps with
 their models: by its worker's own memory, or by a Redis that all proxies have.
@@ -45,7 +45,8 @@ from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
 
 _HOOK = "litellm_benchrouter.hook.handler"
-_CALLBACKS = {"none": None, "empty": "empty.handler", "the hook": _HOOK}
+_COLLECTING = "the hook, collecting"
+_CALLBACKS = {"none": None, "empty": "empty.handler", "the hook": _HOOK, _COLLECTING: _HOOK}
 _EMPTY = """
 from litellm.integrations.custom_logger import CustomLogger
 
@@ -106,6 +107,8 @@ def _proxy(
         ],
         "benchrouter": {"sources": [{"path": "benchmark.csv"}]},
     }
+    if name == _COLLECTING:
+        config["benchrouter"]["traffic"] = {"collect": {"share": 1.0}}
     if stickiness != "none":
         config["benchrouter"]["serving"] = {"stickiness": "session"}
     if callback is not None:

@@ -5,6 +5,7 @@
     BenchRouterError
     ├── ConfigError      the `benchrouter:` block or a command's options are wrong    exit code 2
     ├── SourceError      a benchmark's files cannot be used                           exit code 2
+    ├── TrafficError     prompts of own traffic cannot be read or erased              exit code 1
     ├── LabellingError   answers or labels cannot be obtained or kept                 exit code 1
     ├── FetchError       a public benchmark cannot be downloaded                       exit code 1
     ├── EmbedderError    an embedder is missing, wrong, or failed                     exit code 1
@@ -40,6 +41,10 @@ class SourceError(BenchRouterError):
     """A benchmark's files cannot be used."""
 
     exit_code = 2
+
+
+class TrafficError(BenchRouterError):
+    """Prompts of own traffic cannot be read or erased."""
 
 
 class LabellingError(BenchRouterError):

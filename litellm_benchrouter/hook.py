@@ -34,7 +34,13 @@ from litellm_benchrouter.proxy.groups import (
     rank_groups,
     rewritten,
 )
-from litellm_benchrouter.proxy.logs import join_proxy_log, note_on_span, start_line
+from litellm_benchrouter.proxy.logs import (
+    join_proxy_log,
+    note_on_span,
+    start_line,
+    warn_of_unknown,
+)
+from litellm_benchrouter.proxy.samples import Samples
 from litellm_benchrouter.routing.deployments import ModelNames, group_of, id_of
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.call import Attempt, Call
@@ -63,6 +69,7 @@ class BenchRouterHook(CustomLogger):
         self._configured = threading.Event()
         self._virtual = VirtualModels({})
         self._service: RoutingService | None = None
+        self._samples = Samples()
         self._names = ModelNames({}, frozenset())
         self._named: BenchRouter | None = None
         self._warned: set[str] = set()
@@ -171,6 +178,22 @@ class BenchRouterHook(CustomLogger):
                 return call.as_headers(HEADER_PREFIX)
         return None
 
+    async def async_log_success_event(
+        self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
+        """Keep the prompt of a call that was drawn, with who answered."""
+        self._samples.answered(kwargs, start_time, end_time)
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: dict[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: Any,
+        traceback_str: str | None = None,
+    ) -> None:
+        """Keep the prompt of a call that was drawn and that nobody answered."""
+        self._samples.failed(request_data)
+
     async def _rank_groups(self, name: str, groups: Groups, data: dict[str, Any]) -> list[str]:
         """Return the groups behind a virtual model, best first."""
         if not asks_for_text(data):
@@ -184,6 +207,7 @@ class BenchRouterHook(CustomLogger):
                 turns = turns_of(data)
                 await self._service.recall(data)
                 self._service.begin(call, turns, data)
+                self._samples.begin(call, data)
                 offer = self._service.group(groups.deployments, groups.models, turns, data)
                 decision = await self._service.rank(router, call, name, offer, turns, data)
                 call.decisions |= {g: decision for g, known in groups.known.items() if known}
@@ -228,11 +252,12 @@ class BenchRouterHook(CustomLogger):
         models = [names.of(deployment) for deployment in deployments]
         if not any(models):
             return deployments
-        self._warn_of_unknown(deployments, models)
+        warn_of_unknown(deployments, models, self._names, self._warned)
         if call is None:
             call = self._calls[request["litellm_logging_obj"]] = Call()
             await self._service.recall(request)
             self._service.begin(call, messages, request)
+            self._samples.begin(call, request)
         group = group_of(deployments, asked)
         offer = self._service.group(deployments, models, messages, request)
         decision = call.decision_for(group, offer.able.names)
@@ -276,6 +301,7 @@ class BenchRouterHook(CustomLogger):
             self._service = RoutingService(
                 config, loader, executor, facts.prices, facts.abilities, self._metrics
             )
+            self._samples = Samples.of(config, loader, self._metrics)
             self._service.start()
         except Exception as error:
             if running.is_here():
@@ -302,27 +328,14 @@ class BenchRouterHook(CustomLogger):
         for group, known in groups.known.items():
             if known:
                 deployments = list(groups[group])
-                self._warn_of_unknown(deployments, list(map(names.of, deployments)))
+                models = list(map(names.of, deployments))
+                warn_of_unknown(deployments, models, names, self._warned)
                 offers.append(sorted(known))
         if running.is_here() and not self._told:
             self._told = True
             adapter, memory = self._adapters.current, redis.state_of(self._memory)
             start_line(router, offers, getattr(adapter, "name", NONE), memory)
         return offers
-
-    def _warn_of_unknown(self, deployments: list[Any], models: list[str | None]) -> None:
-        """Say once for each deployment that the benchmark cannot rank it."""
-        for deployment, model in zip(deployments, models, strict=True):
-            if model is None:
-                name = self._names.said(deployment)
-                if name not in self._warned:
-                    self._warned.add(name)
-                    logger.warning(
-                        "benchrouter: the benchmark does not know %s of group %s; it ranks last. "
-                        "Name its benchmark model in model_info.benchrouter_model.",
-                        name,
-                        deployment.get("model_name"),
-                    )
 
 
 handler = BenchRouterHook()

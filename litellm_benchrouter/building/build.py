@@ -107,8 +107,8 @@ def _build(
     inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
     given = read_task_labels(config, inputs, benchmark.models, report.warnings)
     traffic = None
-    if config.traffic is not None:
-        path = config.traffic.labels
+    path = None if config.traffic is None else config.traffic.labels
+    if path is not None:
         traffic = read_traffic_labels(path, benchmark.models, config.aliases, report.warnings)
     store = open_store(config)
     with store.building() as folder:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "rollback": ("versions", "Return to the version that served before."),
     "schema": ("schema", "Print the JSON schema of the configuration, for editors and checkers."),
     "serve": ("inspect", "Show decisions, the version and its history as a page."),
+    "traffic": ("traffic", "Show what prompts of your own traffic are like, or erase some."),
     "verify": ("versions", "Check the files of a version as the proxy does."),
     "versions": ("versions", "List the versions, the last built or published first."),
 }

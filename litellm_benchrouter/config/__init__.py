@@ -26,6 +26,7 @@ from litellm_benchrouter.config.base import (
     without_retired,
 )
 from litellm_benchrouter.config.builder import (
+    CollectConfig,
     EmbedderConfig,
     EmbedderKind,
     IndexConfig,
@@ -52,6 +53,7 @@ from litellm_benchrouter.errors import ConfigError
 __all__ = [
     "BLOCK",
     "BenchRouterConfig",
+    "CollectConfig",
     "EmbedderConfig",
     "EmbedderKind",
     "GroupConfig",
@@ -315,7 +317,7 @@ def parse_config(
                 )
                 for name, task in config.tasks.items()
             },
-            "traffic": config.traffic and TrafficConfig(labels=folder / config.traffic.labels),
+            "traffic": config.traffic and config.traffic.at(folder),
         }
     )
 

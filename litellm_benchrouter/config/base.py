@@ -139,7 +139,7 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     for part in location:
         inner = getattr(block, "__args__", ())  # of list[X] and dict[str, X]
         block = inner[-1] if inner else _without_none(block.model_fields[part].annotation)
-    return ", ".join(sorted(block.model_fields))
+    return ", ".join(sorted(key.alias or name for name, key in block.model_fields.items()))
 
 
 def _without_none(annotation: Any) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from litellm_benchrouter.config.base import Block, Probability
+from litellm_benchrouter.config.base import Block, Probability, is_url
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.paper.smoother import ALPHAS
@@ -17,6 +18,11 @@ from litellm_benchrouter.paper.smoother import ALPHAS
 EmbedderKind = Literal[
     "lexical", "litellm", "onnx", "precomputed", "sentence-transformers", "static"
 ]
+
+SPEND_LOGS = "spend_logs"
+"""The `from` of prompts in LiteLLM's own spend logs."""
+REDACTED = ("email", "card", "key")
+"""What `redact` knows by name."""
 
 
 class SourceConfig(Block):
@@ -162,17 +168,87 @@ class TaskConfig(Block):
     metric: str | None = None
 
 
+class CollectConfig(Block):
+    """Which prompts the proxy keeps, and where; docs/traffic.md.
+
+    Attributes
+    ----------
+    share : float
+        Of the requests that are routed, drawn at random.
+    to : str
+        A folder, or a URL as `s3://bucket/prefix`, with `storage_options` of the block.
+    most : int
+        Prompts that are kept; the oldest go first.
+    keep_days : int
+        Days that they are kept.
+    redact : list of str
+        What is taken out before anything is written: `email`, `card`, `key`, a regular expression,
+        or a function of the operator's, `module:function`.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    to: str = "router_traffic"
+    most: int = Field(default=10_000, ge=1)
+    keep_days: int = Field(default=30, ge=1, le=36_500)
+    redact: list[str] = Field(default=list(REDACTED))
+
+    @field_validator("to")
+    @classmethod
+    def _is_a_place(cls, place: str) -> str:
+        if not place.strip() or "*" in place:
+            raise ValueError(f"{place!r} is not a folder or a URL; write one such as s3://bucket/x")
+        return place
+
+    @field_validator("redact")
+    @classmethod
+    def _patterns_are_valid(cls, entries: list[str]) -> list[str]:
+        for entry in entries:
+            try:
+                re.compile(entry)
+            except re.error as error:
+                raise ValueError(f"{entry!r} is no regular expression ({error})") from error
+            if re.search(entry, "") and entry not in REDACTED:
+                raise ValueError(f"{entry!r} matches an empty text, so it says nothing")
+        return entries
+
+
 class TrafficConfig(Block):
     """Own traffic; docs/traffic.md.
 
     Attributes
     ----------
-    labels : Path
+    labels : Path, optional
         Prompts with scores of models (.jsonl); a relative path starts at the folder of the
         configuration.
+    from : str, optional
+        Where prompts are read, here `origin`: `spend_logs` for LiteLLM's own, or files: a path, a
+        pattern, a folder or a URL. Default: what `collect` keeps.
+    most : int
+        Prompts that are read, the newest.
+    database_url : str, optional
+        LiteLLM's; default: what the proxy's YAML or `DATABASE_URL` says.
+    collect : CollectConfig, optional
+        Without it nothing is kept.
     """
 
-    labels: Path
+    labels: Path | None = None
+    origin: str | None = Field(default=None, alias="from", min_length=1)
+    most: int = Field(default=10_000, ge=1)
+    database_url: str | None = Field(default=None, repr=False)
+    collect: CollectConfig | None = None
+
+    def at(self, folder: Path) -> Self:
+        """Return the same with places that start at a folder."""
+
+        def place(given: str) -> str:
+            return given if is_url(given) else str(folder / given)
+
+        changed: dict[str, Any] = {"labels": self.labels and folder / self.labels}
+        if self.origin not in (None, SPEND_LOGS):
+            changed["origin"] = place(str(self.origin))
+        if self.collect is not None:
+            changed["collect"] = self.collect.model_copy(update={"to": place(self.collect.to)})
+        return self.model_copy(update=changed)
 
 
 def family_of(families: Mapping[str, Sequence[str]], tasks: Sequence[str]) -> dict[int, str]:

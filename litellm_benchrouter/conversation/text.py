@@ -21,7 +21,7 @@ _LONGEST_TEXT = 32_768
 _LONGEST_NAME = 200
 _COUNTED = ("input", "contents", "instructions", "system", "systemInstruction")
 _TURNS = ("messages", "prompt", "input", "contents")
-_TEXT_CALLS = frozenset(
+TEXT_CALLS = frozenset(
     {
         *("completion", "acompletion", "text_completion", "atext_completion"),
         *("responses", "aresponses", "anthropic_messages"),
@@ -29,6 +29,7 @@ _TEXT_CALLS = frozenset(
         *("generate_content_stream", "agenerate_content_stream"),
     }
 )
+"""LiteLLM's names of the calls that answer text."""
 
 
 def metadata_of(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def asks_for_text(request: Mapping[str, Any]) -> bool:
     The shape of the request does not tell: an image's prompt comes as a chat message too.
     """
     call_type = getattr(request.get("litellm_logging_obj"), "call_type", None)
-    return isinstance(call_type, str) and call_type in _TEXT_CALLS
+    return isinstance(call_type, str) and call_type in TEXT_CALLS
 
 
 def turns_of(request: Mapping[str, Any]) -> object:

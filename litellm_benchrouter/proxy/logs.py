@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from litellm_benchrouter.artifact.verdict import sentence
+from litellm_benchrouter.routing.deployments import ModelNames
 from litellm_benchrouter.routing.router import BenchRouter
 
 logger = logging.getLogger("litellm_benchrouter")
@@ -98,3 +99,22 @@ def note_on_span(metadata: Mapping[str, Any], attributes: Mapping[str, str | flo
 
 def _proxy_level() -> int:
     return max(logging.INFO, logging.getLogger(_PROXY).getEffectiveLevel())
+
+
+def warn_of_unknown(
+    deployments: Sequence[Mapping[str, Any]],
+    models: Sequence[str | None],
+    names: ModelNames,
+    warned: set[str],
+) -> None:
+    """Say once for each deployment that the benchmark cannot rank it; `warned` grows."""
+    for deployment, model in zip(deployments, models, strict=True):
+        name = names.said(deployment) if model is None else ""
+        if name and name not in warned:
+            warned.add(name)
+            logger.warning(
+                "benchrouter: the benchmark does not know %s of group %s; it ranks last. "
+                "Name its benchmark model in model_info.benchrouter_model.",
+                name,
+                deployment.get("model_name"),
+            )

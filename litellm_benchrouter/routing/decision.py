@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 KINDS = frozenset(
     {
         "routed",  # the scores decided
@@ -63,6 +66,8 @@ class Decision:
         What the embedder took.
     seconds : float or None
         What the request waited for the decision; the proxy's side fills it in.
+    vector : ndarray of float32, shape (1, d), or None
+        The prompt's, where the embedder was asked.
     """
 
     ranking: tuple[str, ...]
@@ -79,6 +84,7 @@ class Decision:
     distance: float | None = field(default=None, compare=False)
     embed_seconds: float | None = field(default=None, compare=False)
     seconds: float | None = field(default=None, compare=False)
+    vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     @property
     def pick(self) -> str:

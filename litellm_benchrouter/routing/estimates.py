@@ -69,6 +69,7 @@ class LookUp:
     embedder: str | None = None
     embed_seconds: float | None = None
     distance: float | None = None
+    vector: NDArray[np.float32] | None = None
 
 
 NONE = LookUp()

@@ -216,12 +216,12 @@ class BenchRouter:
         started = time.perf_counter()
         if vector is None:
             vector = self.artifact.embedder.embed([prompt])
-        look_up = LookUp(self.artifact.embedder.kind, time.perf_counter() - started)
+        kind, seconds = self.artifact.embedder.kind, time.perf_counter() - started
         query = vector[0]
         total = float(query.sum())  # not finite where any of them is not
         if not math.isfinite(total) or (total == 0.0 and not query.any()):
             reason = "the embedder found nothing that it knows in the text"
-            return Estimate.by_average(offer, reason, "no_text"), look_up, None
+            return Estimate.by_average(offer, reason, "no_text"), LookUp(kind, seconds), None
         found = self._search(vector, self._n_neighbors)
         rows = found.index[0]
         # numpy.mean takes ten times as long on so few numbers
@@ -233,8 +233,7 @@ class BenchRouter:
         else:
             values = "score" if self._on_scores else "correctness"
             estimate = by_s1(self._g(found, offer), values, len(rows), distance, offer)
-        look_up = LookUp(look_up.embedder, look_up.embed_seconds, distance)
-        return estimate, look_up, found
+        return estimate, LookUp(kind, seconds, distance, vector), found
 
     def _g(self, neighbors: Neighbors, offer: Candidates) -> NDArray[np.float64]:
         """Mean correctness over the neighbours (eq. 7), of the models on offer."""
@@ -316,6 +315,7 @@ class Weighing:
             distance=look_up.distance,
             embed_seconds=look_up.embed_seconds,
             embedder=look_up.embedder,
+            vector=look_up.vector,
             policy=str(policy),
             costs_usd=dict(zip(offer.models, expected.tolist(), strict=True))
             if expected is not None and costs is not None and costs.in_usd

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("litellm_benchrouter")
 
 LOAD_RESULTS = ("loaded", "refused", "missing", "unavailable")
+COLLECT_RESULTS = ("stored", "dropped", "refused", "failed")
 MEMORY_OUTCOMES = ("answered", "late", "failed", "skipped")
 
 FOLLOWED, NOT_FOLLOWED = "followed", "not_followed"
@@ -78,6 +79,9 @@ class Metrics:
 
     def shadowed(self, group: str, *, agrees: bool) -> None:
         """Count a decision that changed nothing, by whether it chose what was asked anyway."""
+
+    def collected(self, result: str, n: int) -> None:
+        """Count prompts that were drawn to be kept, by what became of them."""
 
     def memory_read(self, outcome: str) -> None:
         """Count a look into the workers' shared memory, by one of `MEMORY_OUTCOMES`."""
@@ -175,6 +179,13 @@ class PrometheusMetrics(Metrics):
             "Decisions that changed nothing, by whether they chose what was asked anyway.",
             ("group", "agrees"),
         )
+        self._collected = Counter(
+            "benchrouter_collected_prompts_total",
+            "Prompts of own traffic that were drawn to be kept, by what became of them.",
+            ("result",),
+        )
+        for result in COLLECT_RESULTS:
+            self._collected.labels(result)
         self._memory = Counter(
             "benchrouter_memory_reads_total",
             "Looks into the memory that workers share in Redis, by how they ended.",
@@ -279,6 +290,10 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def shadowed(self, group: str, *, agrees: bool) -> None:
         self._shadow.labels(self._group(group), str(agrees).lower()).inc()
+
+    @_never_raises
+    def collected(self, result: str, n: int) -> None:
+        self._collected.labels(result).inc(n)
 
     @_never_raises
     def memory_read(self, outcome: str) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
@@ -233,11 +234,16 @@ def saying(text: str, **more: Any) -> Answer:
     return Answer(text=text, **more)
 
 
+def _chat_id() -> str:
+    """Return an id of its own: by it LiteLLM's spend logs tell answers apart."""
+    return f"chatcmpl-{uuid.uuid4().hex}"
+
+
 def _chat(model: str, answer: Answer) -> dict[str, Any]:
     text = answer_text(model) if answer.text is None else answer.text
     message = {"role": "assistant", "content": text}
     return {
-        "id": "chatcmpl-fake",
+        "id": _chat_id(),
         "object": "chat.completion",
         "created": 1,
         "model": model,
@@ -247,7 +253,7 @@ def _chat(model: str, answer: Answer) -> dict[str, Any]:
 
 
 def _chat_events(model: str) -> Iterator[str]:
-    head = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1, "model": model}
+    head = {"id": _chat_id(), "object": "chat.completion.chunk", "created": 1, "model": model}
     deltas = [{"role": "assistant", "content": ""}] + [
         {"content": piece} for piece in _pieces(answer_text(model))
     ]

@@ -1,0 +1,170 @@
+"""`benchrouter traffic`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from litellm_benchrouter.artifact.version import read_artifact
+from litellm_benchrouter.cli.options import (
+    artifacts_option,
+    asked_for,
+    config_option,
+    console,
+    json_option,
+    open_store,
+    print_facts,
+    print_json,
+    print_tables,
+    required_config,
+)
+from litellm_benchrouter.config import BenchRouterConfig, load_config
+from litellm_benchrouter.config.builder import SPEND_LOGS
+from litellm_benchrouter.costs.policy import Terms
+from litellm_benchrouter.errors import ConfigError, TrafficError
+from litellm_benchrouter.progress import bars
+from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.traffic.collect import user_hash
+from litellm_benchrouter.traffic.figures import describe
+from litellm_benchrouter.traffic.parts import store_of
+from litellm_benchrouter.traffic.prompts import origin_of, read_prompts, seconds_of
+from litellm_benchrouter.traffic.spend_logs import SpendLogs
+from litellm_benchrouter.views.traffic import facts, masked, tables
+
+_BY_LITELLM = (
+    "LiteLLM erases its spend logs by general_settings.maximum_spend_logs_retention_period; "
+    "--spend-logs empties the prompts and answers now, and keeps what they cost"
+)
+
+
+@click.command("traffic")
+@config_option
+@artifacts_option
+@click.option("--show", is_flag=True, help="Show the text of examples; default: their lengths.")
+@json_option
+@click.option("--erase", is_flag=True, help="Erase prompts: all that the next options say.")
+@click.option("--key", metavar="HASH", help="Of this key, as LiteLLM hashes it, or the key.")
+@click.option("--user", metavar="ID", help="Of this user, of the key or of the request.")
+@click.option("--before", metavar="DATE", help="From before this date or time, in UTC.")
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--spend-logs", "in_database", is_flag=True,
+              help="Empty LiteLLM's spend logs as well; what was spent stays.")  # fmt: skip
+def traffic_command(
+    config_path: Path | None,
+    artifacts: str | None,
+    show: bool,
+    as_json: bool,
+    erase: bool,
+    key: str | None,
+    user: str | None,
+    before: str | None,
+    everything: bool,
+    in_database: bool,
+) -> None:
+    """Show how much own traffic there is, what it is like, and how it is routed now.
+
+    Nobody is asked. With --erase prompts are erased instead; --key, --user and --before have to
+    hold together. Exit code 2: the configuration or an option is wrong; 1: prompts could not be
+    read or erased.
+    """
+    config = load_config(required_config(config_path))
+    chosen = key is not None or user is not None or before is not None
+    if not erase:
+        if chosen or everything or in_database:
+            raise ConfigError("--erase is missing. Add it, or leave out what it would erase.")
+        _show(config, config_path, artifacts, show, as_json)
+        return
+    if chosen == everything:
+        raise ConfigError("--erase needs --key, --user or --before, or --all alone. Add one.")
+    _erase(config, _hashed(key), user, _moment(before), in_database, as_json)
+
+
+def _show(
+    config: BenchRouterConfig,
+    config_path: Path | None,
+    artifacts: str | None,
+    show: bool,
+    as_json: bool,
+) -> None:
+    prompts = read_prompts(config)
+    store, router = open_store(config_path, artifacts), None
+    if store.current() is not None:
+        folder = store.fetch(asked_for(store, None))
+        router = BenchRouter(read_artifact(folder, config=config.embedder))
+    with bars() as progress:
+        document = describe(prompts, router, Terms(config.policy), progress, seed=config.seed)
+    document = {"from": origin_of(config)} | (document if show else masked(document))
+    if as_json:
+        print_json(document)
+        return
+    out = console()
+    print_facts(out, [("From", document["from"]), *facts(document)])
+    print_tables(out, *tables(document))
+
+
+def _erase(
+    config: BenchRouterConfig,
+    key: str | None,
+    user: str | None,
+    before: float | None,
+    in_database: bool,
+    as_json: bool,
+) -> None:
+    erased: dict[str, int] = {}
+    store = store_of(config)
+    if store is None and not in_database:
+        where = origin_of(config)
+        raise ConfigError(
+            f"{_BY_LITELLM}."
+            if where == SPEND_LOGS
+            else f"{where}: these files are not the plugin's own. Erase where they are made."
+        )
+    if store is not None:
+        try:
+            erased[store.name] = store.erase(_is_meant(key, user_hash(user), before))
+        except OSError as error:
+            raise TrafficError(
+                f"{store.name}: not all prompts could be erased ({error.strerror}). Try again."
+            ) from error
+    if in_database:
+        logs = SpendLogs.of(config)
+        erased[logs.name] = logs.erase(key, user, before)
+    if as_json:
+        print_json({"erased": erased})
+        return
+    for place, n in erased.items():
+        click.echo(f"{place}: {n:,} erased")
+    if not in_database and config.traffic is not None and config.traffic.origin == SPEND_LOGS:
+        click.echo(f"{_BY_LITELLM}.")
+
+
+def _is_meant(
+    key: str | None, user: str | None, before: float | None
+) -> Callable[[Mapping[str, Any]], bool]:
+    def is_meant(row: Mapping[str, Any]) -> bool:
+        at = row.get("time")
+        return (
+            (key is None or row.get("key") == key)
+            and (user is None or user in (row.get("user"), row.get("end_user")))
+            and (before is None or not isinstance(at, int | float) or at < before)
+        )
+
+    return is_meant
+
+
+def _hashed(key: str | None) -> str | None:
+    """Return LiteLLM's hash of a key; one that is hashed already stays."""
+    if key is None or not key.startswith("sk-"):
+        return key
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _moment(before: str | None) -> float | None:
+    seconds = None if before is None else seconds_of(before)
+    if before is not None and seconds is None:
+        raise ConfigError(f"--before: {before!r} is no date. Write it as 2026-11-29.")
+    return seconds

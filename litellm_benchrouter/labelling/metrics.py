@@ -2,6 +2,7 @@
 
     exact               equal after normalisation
     contains            holds the reference as whole words
+    number              its last number is the reference, by value
     f1                  token F1 as in SQuAD
     regex:PATTERN       group 1 of the last match equals the reference; without a group: matches
     json:FIELD.PATH     a field of the answer's JSON equals the reference
@@ -26,6 +27,9 @@ from litellm_benchrouter.errors import ConfigError
 
 _OPENING = "\"'`*_“”‘’«»„([{"
 _CLOSING = "\"'`*_“”‘’«»„)]}.,;:!?。，！？"
+# "1,250.00", "-3", and "12,5" as much of Europe writes it; no digit of "m2"
+_NUMBERS = re.compile(r"(?<![A-Za-z\d.,])-?\d+(?:,\d{3}(?!\d))*(?:[.,]\d+)?")
+_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
@@ -82,7 +86,7 @@ def _joins(character: str) -> bool:
     return character.isdigit() or character.lower() != character.upper()
 
 
-METRICS = "exact, contains, f1, regex:PATTERN, json:FIELD.PATH, judge:MODEL"
+METRICS = "exact, contains, number, f1, regex:PATTERN, json:FIELD.PATH, judge:MODEL"
 _ABSENT = object()
 
 
@@ -155,6 +159,16 @@ def _contains(answer: str, reference: Any) -> float:
     return _any(reference, lambda text: holds(normal(answer), normal(text)))
 
 
+def _last_number(answer: str, reference: Any) -> float:
+    numbers = _NUMBERS.findall(unicodedata.normalize("NFKC", answer).replace("−", "-"))
+    if not numbers:
+        return 0.0
+    value = _number(_THOUSANDS.sub("", numbers[-1]).replace(",", "."))
+    options = reference if isinstance(reference, list) else [reference]
+    wanted = [number for option in options if (number := _number(option)) is not None]
+    return float(value is not None and any(math.isclose(value, n, rel_tol=1e-9) for n in wanted))
+
+
 def _f1(answer: str, reference: Any) -> float:
     return _any(reference, lambda text: _token_f1(tokens(answer), tokens(text)))
 
@@ -162,6 +176,7 @@ def _f1(answer: str, reference: Any) -> float:
 _SIMPLE: dict[str, Callable[[str, Any], float]] = {
     "exact": _exact,
     "contains": _contains,
+    "number": _last_number,
     "f1": _f1,
 }
 

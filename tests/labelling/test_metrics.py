@@ -66,6 +66,28 @@ def test_contains_finds_whole_words_and_numbers(answer, reference, expected):
     assert score("contains", answer, reference) == expected
 
 
+@pytest.mark.parametrize(
+    ("answer", "reference", "expected"),
+    [
+        ("It costs **$1,250.00**.", 1250, 1),
+        ("12 of 30, so 40 %", 40, 1),
+        ("40, of 30", 40, 0),  # the last one counts
+        ("−3", -3, 1),
+        ("3", -3, 0),
+        ("588 m2", 588, 1),
+        ("zusammen 20,00 Euro", 20, 1),
+        ("1,234,567", 1234567, 1),
+        ("共78页", 78, 1),
+        ("४५", 45, 1),
+        ("0.1", ["1/10", "0.10"], 1),
+        ("none", 0, 0),
+        ("7", "seven", 0),
+    ],
+)
+def test_number_compares_the_last_number_by_value(answer, reference, expected):
+    assert score("number", answer, reference) == expected
+
+
 def test_f1_is_that_of_squad():
     assert score("f1", "The cat sat on the mat", "a cat on mat") == pytest.approx(6 / 7)
     assert score("f1", "cat cat", "cat") == pytest.approx(2 / 3)
@@ -113,7 +135,7 @@ def test_json_compares_one_field_by_value(answer, reference, expected):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("rouge", "--metric is 'rouge', which is not a metric. Use one of exact, contains, f1"),
+        ("rouge", "--metric is 'rouge', which is not a metric. Use one of exact, contains, number"),
         ("exact:5", "which is not a metric"),
         ("regex:", "lacks what follows the colon"),
         ("judge", "lacks what follows the colon"),

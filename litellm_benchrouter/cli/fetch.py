@@ -12,7 +12,6 @@ from typing import Any
 import click
 import yaml
 
-from litellm_benchrouter.cli.init import likely_names, text_deployments
 from litellm_benchrouter.cli.options import (
     console,
     json_option,
@@ -23,7 +22,7 @@ from litellm_benchrouter.config import BLOCK, load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.progress import bars
-from litellm_benchrouter.routing.deployments import ModelNames
+from litellm_benchrouter.routing.deployments import ModelNames, likely_names, text_deployments
 from litellm_benchrouter.sources import read
 from litellm_benchrouter.sources.catalogue import CatalogueEntry, WantedModels, read_catalogue
 from litellm_benchrouter.sources.fetch import Selection, select

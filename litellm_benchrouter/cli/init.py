@@ -17,8 +17,7 @@ from litellm_benchrouter.cli.options import config_option, required_config
 from litellm_benchrouter.config import BLOCK, load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.proxy.running import TEXT_MODES
-from litellm_benchrouter.routing.deployments import ModelNames
+from litellm_benchrouter.routing.deployments import ModelNames, short_name, text_deployments
 from litellm_benchrouter.sources import READERS, read
 
 EXAMPLE = Path("benchmarks/example.csv")
@@ -55,7 +54,7 @@ def init_command(
         raise ConfigError(
             f"{path}: model_list has no deployment that answers text. Add the models first."
         )
-    models = sorted({_tail(deployment) for deployment in deployments})
+    models = sorted({short_name(deployment) for deployment in deployments})
     if source is not None:
         benchmark = _models_of(source, kind)
         place = os.path.relpath(source.resolve(), path.parent)
@@ -76,33 +75,6 @@ def init_command(
     click.echo(f"Now run: benchrouter build --config {path}")
 
 
-def text_deployments(proxy: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the deployments that name a model and answer text."""
-    listed = proxy.get("model_list")
-    listed = listed if isinstance(listed, list) else []
-    found = []
-    for entry in filter(lambda entry: isinstance(entry, dict), listed):
-        params, info = (entry.get(key) or {} for key in ("litellm_params", "model_info"))
-        name = str(params.get("model") or "")
-        is_embedding = info.get("mode") not in TEXT_MODES or "embedding" in name
-        if name and "*" not in name and not is_embedding:
-            found.append(entry)
-    return found
-
-
-def likely_names(deployment: Mapping[str, Any]) -> list[str]:
-    """Return the names under which a benchmark may know a deployment's model, the surest first."""
-    said = (deployment.get("model_info") or {}).get("benchrouter_model")
-    parts = str(said or deployment["litellm_params"]["model"]).split("/")
-    return ["/".join(parts[i:]) for i in range(len(parts))]
-
-
-def _tail(deployment: Mapping[str, Any]) -> str:
-    """Return the name under which a benchmark is likely to know a deployment's model."""
-    said = (deployment.get("model_info") or {}).get("benchrouter_model")
-    return str(said or str(deployment["litellm_params"]["model"]).rpartition("/")[2])
-
-
 def _models_of(source: Path, kind: str) -> list[str]:
     table = read(kind, source, {})
     return sorted(map(str, table.scores["model"].unique()))
@@ -117,7 +89,7 @@ def _likely(deployments: Sequence[Mapping[str, Any]], models: Sequence[str]) -> 
                f"{len(deployments)} deployments that answer text.")  # fmt: skip
     found = {}
     for deployment in unknown:
-        name, near = names.said(deployment), get_close_matches(_tail(deployment), models, n=1)
+        name, near = names.said(deployment), get_close_matches(short_name(deployment), models, n=1)
         found[name] = near[0] if near else "NAME-IN-THE-BENCHMARK"
     return found
 
@@ -196,7 +168,7 @@ def _write_example_of(path: Path) -> bool:
     file = path.parent / EXAMPLE
     if file not in named or file.exists():
         return False
-    _write_example(file, sorted(set(map(_tail, text_deployments(read_proxy_yaml(path))))))
+    _write_example(file, sorted(set(map(short_name, text_deployments(read_proxy_yaml(path))))))
     click.echo(f"Now run: benchrouter build --config {path}")
     return True
 

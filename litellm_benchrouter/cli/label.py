@@ -25,6 +25,13 @@ from litellm_benchrouter.labelling.journal import Imported, Journal, import_labe
 from litellm_benchrouter.labelling.models import CallOptions, models_named, read_proxy
 from litellm_benchrouter.labelling.plan import Plan
 from litellm_benchrouter.labelling.run import AskOptions, Run, do_run, plan_run, summary
+from litellm_benchrouter.labelling.starter import (
+    CHECKS,
+    RESULTS,
+    plan_starter,
+    starter_task,
+    write_results,
+)
 from litellm_benchrouter.labelling.task import (
     LabelTask,
     benchmark_models,
@@ -39,7 +46,9 @@ _INTERRUPTED = 130
 
 @click.command("label")
 @config_option
-@click.option("--task", "task_name", required=True, help="A task of the configuration, or new.")
+@click.option("--task", "task_name", help="A task of the configuration, or new.")
+@click.option("--starter", is_flag=True, help="Ask all models the prompts that come with this "
+              "package, and write a benchmark to benchmarks/starter.jsonl.")  # fmt: skip
 @click.option(
     "--inputs",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -48,9 +57,8 @@ _INTERRUPTED = 130
 @click.option(
     "--n",
     type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Inputs that are to have labels, those of earlier runs included.",
+    help="Inputs that are to have labels, those of earlier runs included; default: 10, of the "
+    "starter set all.",
 )
 @click.option(
     "--metric",
@@ -74,9 +82,10 @@ _INTERRUPTED = 130
 @json_option
 def label_command(
     config_path: Path | None,
-    task_name: str,
+    task_name: str | None,
+    starter: bool,
     inputs: Path | None,
-    n: int,
+    n: int | None,
     metric: str | None,
     models: str | None,
     labels: Path | None,
@@ -100,21 +109,21 @@ def label_command(
     path = required_config(config_path)
     config = load_config(path)
     proxy = read_proxy(path)
-    task = open_task(config, task_name, inputs)
+    if starter and (task_name or inputs or metric or labels):
+        raise ConfigError("--starter brings tasks, inputs and checks; give none of your own.")
+    if not starter and not task_name:
+        raise ConfigError("--task or --starter is required: which inputs are to have labels?")
+    task = starter_task(config) if starter else open_task(config, task_name or "", inputs)
     if labels is not None:
         models_known = benchmark_models(config, proxy) | models_named(config, proxy)
-        with writing(task.path, config.aliases) as journal:
-            _note_mended(journal, task)
-            keys = {question.key for question in task.questions}
-            done = import_labels(labels, journal, keys, models_known, config.aliases)
-        _show_import(task, done, as_json)
+        _import(labels, task, models_known, config.aliases, as_json)
         return
     named = [name for part in (models or "").split(",") if (name := part.strip())]
     options = AskOptions(
-        n, named or None, rescore, concurrency, retries,
+        n or (len(task.questions) if starter else 10), named or None, rescore, concurrency, retries,
         CallOptions(max_tokens, temperature, timeout), limit_usd,
     )  # fmt: skip
-    chosen_metric = metric_of(config, task_name, metric)
+    chosen_metric = CHECKS if starter else metric_of(config, task.name, metric)
     with (
         nullcontext(Journal(task.path, config.aliases))
         if dry_run
@@ -122,7 +131,8 @@ def label_command(
     ):
         if not dry_run:
             _note_mended(journal, task)
-        run = plan_run(config, proxy, task, chosen_metric, journal, options)
+        planned = plan_starter if starter else plan_run
+        run = planned(config, proxy, task, chosen_metric, journal, options)
         if not as_json:
             _show_plan(run)
         if dry_run:
@@ -132,13 +142,18 @@ def label_command(
         _agree(run.plan, limit_usd, yes)
         with bars() as progress:
             asking = asyncio.run(do_run(run, progress, lambda text: click.echo(text, err=True)))
-        document = summary(run, asking)
+        results = write_results(run, path.parent / RESULTS) if starter else None
+        document = summary(run, asking) | ({"results": results} if results else {})
     if as_json:
         print_json(document | {"plan": _plan_document(run)})
     else:
         _show_labels(document, task)
     if document["stopped"] == "interrupted":
         sys.exit(_INTERRUPTED)
+    _require_labels(run, document)
+
+
+def _require_labels(run: Run, document: dict[str, Any]) -> None:
     if run.plan.jobs and not _n_labels_now(document):
         why = "; ".join(
             f"{entry['model']}: {entry['given_up']}"
@@ -147,9 +162,19 @@ def label_command(
         )
         raise LabellingError(
             f"no label came of {run.plan.n_calls} questions"
-            + (f" ({why})" if why else f"; {task.path} has the reasons")
+            + (f" ({why})" if why else f"; {run.task.path} has the reasons")
             + "."
         )
+
+
+def _import(
+    labels: Path, task: LabelTask, models: set[str], aliases: dict[str, str], as_json: bool
+) -> None:
+    with writing(task.path, aliases) as journal:
+        _note_mended(journal, task)
+        keys = {question.key for question in task.questions}
+        done = import_labels(labels, journal, keys, models, aliases)
+    _show_import(task, done, as_json)
 
 
 def _n_labels_now(document: dict[str, Any]) -> int:
@@ -283,6 +308,9 @@ def _closing(document: dict[str, Any], task: LabelTask) -> list[str]:
             lines.append("Stopped: the judge cannot be asked; answers are kept for the next run.")
         case "interrupted":
             lines.append("Interrupted; what was answered is kept. Run it again to go on.")
+    if results := document.get("results"):
+        lines.append(f"{results['file']} has {results['prompts']} prompts with the scores of "
+                     f"{len(results['models'])} models.")  # fmt: skip
     lines.append(
         f"Spent ${document['spent_usd_now']:.4f}. {document['inputs']['labelled']} of "
         f"{document['inputs']['all']} inputs have labels: {document['labels_file']}"

@@ -10,8 +10,8 @@ from typing import Any
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.proxy import redis
-from litellm_benchrouter.proxy.running import MAX_FALLBACKS, TEXT_MODES
-from litellm_benchrouter.routing.deployments import NAME, ModelNames
+from litellm_benchrouter.proxy.running import MAX_FALLBACKS
+from litellm_benchrouter.routing.deployments import NAME, TEXT_MODES, ModelNames
 from litellm_benchrouter.serving.capabilities import effort_in
 from litellm_benchrouter.views import Finding, fail, listed, ok, warn
 

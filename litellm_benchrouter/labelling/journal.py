@@ -39,7 +39,9 @@ class Cell:
     score: float | None = None
     metric: str | None = None  # what the score was made by; None for a label that was given
     answer: str | None = None
+    prompt_tokens: int | None = None
     completion_tokens: int | None = None  # of the answer
+    cost_usd: float | None = None  # of the answer
     error: str | None = None  # why there is no answer, or no score
 
     @property
@@ -114,7 +116,9 @@ class Journal:
         cell.score = score
         cell.metric, cell.error = line.get("metric"), line.get("error")
         if event == ANSWER:
-            cell.answer, cell.completion_tokens = line["answer"], line.get("completion_tokens")
+            cell.answer, cell.cost_usd = line["answer"], line.get("cost_usd")
+            cell.prompt_tokens = line.get("prompt_tokens")
+            cell.completion_tokens = line.get("completion_tokens")
 
     def open(self) -> None:
         """Open the file for writing, after cutting off what a killed run left unfinished."""

@@ -14,10 +14,9 @@ from typing import Any
 from litellm_benchrouter import upstream
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.routing.deployments import NAME, ModelNames, deployments_of
+from litellm_benchrouter.routing.deployments import NAME, TEXT_MODES, ModelNames, deployments_of
 from litellm_benchrouter.upstream import CallError, Proxy, import_litellm, open_router
 
-_CHAT_MODES = (None, "chat", "completion", "responses")
 _ENVIRONMENT = "os.environ/"
 # Of router_settings; retries are ours, and a fallback would let another model answer.
 _SETTINGS = (
@@ -46,7 +45,7 @@ def read_proxy(path: Path) -> Proxy:
     proxy = upstream.read_proxy(path)
     modes = [(entry.get("model_info") or {}).get("mode") for entry in proxy.deployments]
     answer_text = [
-        entry for entry, mode in zip(proxy.deployments, modes, strict=True) if mode in _CHAT_MODES
+        entry for entry, mode in zip(proxy.deployments, modes, strict=True) if mode in TEXT_MODES
     ]
     return replace(proxy, deployments=answer_text)
 

@@ -69,9 +69,14 @@ def plan_run(
     metric: Metric,
     journal: Journal,
     options: AskOptions,
+    *,
+    known: set[str] | None = None,
+    order: list[Question] | None = None,
 ) -> Run:
     """Find out whom to ask what, and what that costs; nothing is asked yet.
 
+    `known` are the models to ask, for those that the benchmark knows; of `order` the first come
+    first, for a choice by `choose_questions`.
     Raises ConfigError where there is nothing to ask, nobody to ask, or no price where a limit needs
     one, and LabellingError where no candidate can be asked.
     """
@@ -83,8 +88,8 @@ def plan_run(
         raise ConfigError(f"{task.path} has no answers to score again; run it without --rescore.")
     if not options.rescore:
         _same_metric(journal, questions, metric)
-        benchmarked = benchmark_models(config, proxy)
-        candidates = find_candidates(config, proxy, benchmarked, options.models)
+        known = benchmark_models(config, proxy) if known is None else known
+        candidates = find_candidates(config, proxy, known, options.models)
     asked = [*candidates, *([judge] if judge else [])]
     provider = Provider(config, proxy, asked) if asked else None
     unusable = {}
@@ -102,7 +107,9 @@ def plan_run(
         reasons = "; ".join(f"{model}: {why}" for model, why in unusable.items())
         raise LabellingError(f"no candidate can be asked: {reasons}.")
     chosen = questions
-    if not options.rescore:
+    if order is not None:
+        chosen = order[: options.n]
+    elif not options.rescore:
         chosen = choose_questions(config, task, questions, journal, options.n)
     plan = Plan([], [])
     if provider is not None:

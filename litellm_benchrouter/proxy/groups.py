@@ -21,7 +21,12 @@ from litellm_benchrouter.config import VirtualModel
 from litellm_benchrouter.limits import Memory
 from litellm_benchrouter.proxy import access, running
 from litellm_benchrouter.routing.decision import Decision
-from litellm_benchrouter.routing.deployments import ModelNames, deployments_of, id_of
+from litellm_benchrouter.routing.deployments import (
+    TEXT_MODES,
+    ModelNames,
+    deployments_of,
+    id_of,
+)
 from litellm_benchrouter.serving.call import Call
 
 logger = logging.getLogger("litellm_benchrouter")
@@ -144,7 +149,7 @@ class ModelIndex:
     def _text(self, group: str) -> bool:
         """Say whether a deployment of the group answers text."""
         infos = (deployment.get("model_info") or {} for deployment in self.groups[group])
-        return any(info.get("mode") in running.TEXT_MODES for info in infos)
+        return any(info.get("mode") in TEXT_MODES for info in infos)
 
 
 class VirtualModels:

@@ -12,8 +12,6 @@ from litellm_benchrouter.errors import BenchRouterError
 
 MAX_FALLBACKS = 5
 """LiteLLM's own limit of fallbacks for a request (`ROUTER_MAX_FALLBACKS`)."""
-TEXT_MODES = (None, "chat", "completion", "responses")
-"""`model_info.mode` of deployments that answer text."""
 
 ROUTER_WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.2

@@ -9,6 +9,9 @@ from typing import Any
 NAME = "benchrouter_model"
 """Key of `model_info` in which a deployment says which benchmark model it is."""
 
+TEXT_MODES = (None, "chat", "completion", "responses")
+"""`model_info.mode` of deployments that answer text."""
+
 MAPPINGS = (dict, Mapping)  # dict first: to ask for a Mapping takes ten times as long
 
 
@@ -39,14 +42,44 @@ class ModelNames:
 
     def said(self, deployment: Mapping[str, Any]) -> str:
         """Return how the deployment names itself, for a warning."""
-        name = part(deployment, "model_info").get(NAME)
-        return str(name or part(deployment, "litellm_params").get("model"))
+        return str(_said(deployment))
 
     def _known(self, name: object) -> str | None:
         if not isinstance(name, str):
             return None
         name = self.aliases.get(name, name)
         return name if name in self.known else None
+
+
+def text_deployments(proxy: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries of `model_list` that name a model, no wildcard, and answer text."""
+    listed = proxy.get("model_list")
+    deployments = []
+    for entry in listed if isinstance(listed, list | tuple) else ():
+        if not isinstance(entry, dict):
+            continue
+        model = str(part(entry, "litellm_params").get("model") or "")
+        is_text = part(entry, "model_info").get("mode") in TEXT_MODES and "embedding" not in model
+        if model and "*" not in model and is_text:
+            deployments.append(entry)
+    return deployments
+
+
+def likely_names(deployment: Mapping[str, Any]) -> list[str]:
+    """Return the names under which a benchmark may know a deployment's model, the surest first."""
+    parts = str(_said(deployment)).split("/")
+    return ["/".join(parts[i:]) for i in range(len(parts))]
+
+
+def short_name(deployment: Mapping[str, Any]) -> str:
+    """Return the name that a benchmark of one's own gives a deployment's model."""
+    said = part(deployment, "model_info").get(NAME)
+    return str(said or str(_said(deployment)).rpartition("/")[2])
+
+
+def _said(deployment: Mapping[str, Any]) -> object:
+    said = part(deployment, "model_info").get(NAME)
+    return said or part(deployment, "litellm_params").get("model")
 
 
 def id_of(deployment: object) -> str | None:

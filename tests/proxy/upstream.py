@@ -71,6 +71,7 @@ class _Plan:
 @dataclass
 class _State:
     embed: Callable[[str], list[float]]
+    speak: Callable[[str, str], str] | None = None
     requests: list[Request] = field(default_factory=list)
     plans: dict[str, _Plan] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -84,6 +85,8 @@ class FakeUpstream:
     ----------
     embed : callable
         Returns the vector of a text.
+    speak : callable, optional
+        Returns what a model says to a prompt, where it was told nothing else.
 
     Attributes
     ----------
@@ -91,8 +94,12 @@ class FakeUpstream:
         What a deployment's `api_base` has to be.
     """
 
-    def __init__(self, embed: Callable[[str], list[float]] = embedding) -> None:
-        self._state = _State(embed)
+    def __init__(
+        self,
+        embed: Callable[[str], list[float]] = embedding,
+        speak: Callable[[str, str], str] | None = None,
+    ) -> None:
+        self._state = _State(embed, speak)
         self._server = _Server(self._state)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
@@ -180,6 +187,10 @@ class _Handler(BaseHTTPRequestHandler):
             state.requests.append(Request(model, self.path, body, headers))
             plan = state.plans.get(model)
             if plan is None or plan.times == 0:
+                messages = body.get("messages")
+                if state.speak is not None and messages:
+                    text = state.speak(model, str(messages[-1]["content"]))
+                    return replace(OK, text=text), state.released
                 return OK, state.released
             if plan.after > 0:
                 plan.after -= 1

@@ -32,18 +32,32 @@ def written(folder: Path, more: str = "") -> Path:
     return path
 
 
-def test_the_block_of_a_proxys_own_models_can_be_built(tmp_path, benchrouter):
+def test_the_block_names_the_results_to_come_and_the_ways_to_them_are_said(tmp_path, benchrouter):
     path = written(tmp_path)
     ended = benchrouter("init", "--config", path)
     assert (ended.code, ended.err) == (0, "")
     assert path.read_text().startswith(MODELS), "comments and all"
     config = load_config(path)
-    assert config.serving.mode == "shadow", "nothing is routed by invented results"
-    header = config.sources[0].path.read_text().splitlines()[0]
-    assert header == "task,prompt,gpt-4o,llama-3,phi-4"
-    assert benchrouter("build", "--config", path).code == 0
-    found = benchrouter("inspect", "--config", path, "--json").document["models"]
-    assert {model["name"] for model in found} == {"gpt-4o", "llama-3", "phi-4"}
+    assert config.serving.mode == "active"
+    source = config.sources[0].path
+    assert source == tmp_path / "benchmarks" / "starter.jsonl"
+    assert not source.exists(), "nothing is invented"
+    for model in ("gpt-4o", "llama-3", "phi-4"):
+        assert f"Public results of {model}: in no set that lists its models here." in ended.out
+    assert "text-embedding" not in ended.out
+    assert f"benchrouter label --starter --limit-usd 5 --config {path}" in ended.out
+    assert f"benchrouter fetch NAME --for {path}" in ended.out
+    built = benchrouter("build", "--config", path)
+    assert built.code in (1, 2)
+    assert "benchrouter label --starter" in built.err
+
+
+def test_public_results_of_a_model_are_said_by_any_of_its_names(tmp_path, benchrouter):
+    path = tmp_path / "proxy.yaml"
+    models = "model_list:\n  - model_name: small\n    litellm_params: "
+    path.write_text(models + "{model: together_ai/lmsys/vicuna-13b-1.1}\n")
+    ended = benchrouter("init", "--config", path)
+    assert "Public results of vicuna-13b-1.1: in mixinstruct." in ended.out
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,18 @@ from litellm_benchrouter.cli.options import config_option, required_config
 from litellm_benchrouter.config import BLOCK, load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.routing.deployments import ModelNames, short_name, text_deployments
+from litellm_benchrouter.labelling.starter import RESULTS
+from litellm_benchrouter.routing.deployments import (
+    ModelNames,
+    likely_names,
+    short_name,
+    text_deployments,
+)
 from litellm_benchrouter.sources import READERS, read
+from litellm_benchrouter.sources.catalogue import WantedModels, read_catalogue
 
 EXAMPLE = Path("benchmarks/example.csv")
-"""Invented results, beside the configuration, to try the first build with."""
+"""Invented results that config.example.yaml names, to try a build with."""
 
 _HANDLER = "litellm_benchrouter.hook.handler"
 _CALLBACKS = f'callbacks: ["{_HANDLER}"]'
@@ -33,7 +40,7 @@ _TOP_LEVEL = re.compile(r"^(?=\S)(?!#)", re.MULTILINE)
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
-    help="Your benchmark results; without it invented ones are written, and nothing is routed yet.",
+    help="Your benchmark results; default: those that `benchrouter label --starter` will write.",
 )
 @click.option("--kind", type=click.Choice(sorted(READERS)), default="table", show_default=True,
               help="The format of --source.")  # fmt: skip
@@ -54,13 +61,12 @@ def init_command(
         raise ConfigError(
             f"{path}: model_list has no deployment that answers text. Add the models first."
         )
-    models = sorted({short_name(deployment) for deployment in deployments})
     if source is not None:
         benchmark = _models_of(source, kind)
         place = os.path.relpath(source.resolve(), path.parent)
-        block = _block(place, kind, _likely(deployments, benchmark), example=False)
+        block = _block(place, kind, _likely(deployments, benchmark))
     else:
-        block = _block(str(EXAMPLE), "table", {}, example=True)
+        block = _block(RESULTS.as_posix(), "table", {}, _STARTER)
     if print_only:
         click.echo(f"litellm_settings:\n  {_CALLBACKS}\n\n{block}", nl=False)
         return
@@ -71,8 +77,33 @@ def init_command(
     partial.replace(path)
     click.echo(f"Wrote the `{BLOCK}:` block and the callback to {path}.")
     if source is None:
-        _write_example(path.parent / EXAMPLE, models)
+        _show_ways(deployments, path)
     click.echo(f"Now run: benchrouter build --config {path}")
+
+
+_STARTER = (
+    "Written by `benchrouter label --starter --limit-usd 5`, which asks your own models.",
+    "Public results of them: `benchrouter fetch --list` (docs/fetch.md). Sources merge.",
+)
+
+
+def _show_ways(deployments: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Say which public sets name the chat models, and the two ways to results."""
+    sets = read_catalogue(None).values()
+    wanted = WantedModels({short_name(d): likely_names(d) for d in deployments})
+    listing = [each for each in sets if isinstance(each.models, list)]
+    others = ", ".join(each.name for each in sets if each not in listing)
+    for model in sorted(wanted.names):
+        one = WantedModels({model: wanted.names[model]})
+        named = [s.name for s in listing if any(one.of(name) for name in s.models or ())]
+        where = f"in {', '.join(named)}" if named else "in no set that lists its models here"
+        click.echo(f"Public results of {model}: {where}.")
+    click.echo(
+        f"The models of {others} are looked up when one is fetched.\n"
+        f"Get results, in one way or in both:\n"
+        f"  benchrouter label --starter --limit-usd 5 --config {path}\n"
+        f"  benchrouter fetch NAME --for {path}"
+    )
 
 
 def _models_of(source: Path, kind: str) -> list[str]:
@@ -94,11 +125,10 @@ def _likely(deployments: Sequence[Mapping[str, Any]], models: Sequence[str]) -> 
     return found
 
 
-def _block(place: str, kind: str, likely: Mapping[str, str], *, example: bool) -> str:
+def _block(place: str, kind: str, likely: Mapping[str, str], comments: Sequence[str] = ()) -> str:
     """Return the text of the block; guesses are comments, for only a person can know."""
     lines = [f"{BLOCK}:", "  sources: # benchmark results, sample by sample (docs/readers.md)"]
-    if example:
-        lines.append("    # Invented, to try a build with. Put your own results here.")
+    lines += [f"    # {comment}" for comment in comments]
     lines += [f"    - kind: {kind}", f"      path: {yaml.safe_dump(place).splitlines()[0]}"]
     if likely:
         lines.append("  # The benchmark does not know these deployments; they rank last. If one is")
@@ -107,10 +137,7 @@ def _block(place: str, kind: str, likely: Mapping[str, str], *, example: bool) -
         lines += [f"  #   {model}: {{ aliases: [{name}] }}" for name, model in likely.items()]
     lines += ["  embedder:", "    kind: lexical # no download; docs/embedders.md has better ones"]
     lines.append("  serving:")
-    if example:
-        lines.append("    mode: shadow # decide and record, route nothing; with results: active")
-    else:
-        lines.append("    mode: active # or shadow: decide, record, and route nothing")
+    lines.append("    mode: active # or shadow: decide, record, and route nothing")
     return "\n".join(lines) + "\n"
 
 

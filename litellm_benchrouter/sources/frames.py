@@ -137,7 +137,10 @@ def file_in(folder: Path, stem: str) -> Path:
 def format_of(path: Path) -> str:
     """Return which of `FORMATS` a file has; raise SourceError where it is missing or has none."""
     if not path.exists():
-        raise SourceError(f"{path} does not exist; give a file or folder with results.")
+        raise SourceError(
+            f"{path} does not exist; give a file or folder with results, "
+            "or make one with benchrouter label --starter or benchrouter fetch."
+        )
     form = FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
     if form is None or (path.suffix.lower() == ".gz" and form != "CSV"):
         way_out = "save the sheet as CSV" if path.suffix.lower() in (".xlsx", ".xls") else "convert"

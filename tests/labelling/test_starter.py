@@ -79,6 +79,7 @@ def test_no_two_prompts_are_near_duplicates():
 
 LEVELS = {"ant": {1, 2, 3}, "bee": {1, 2}, "cow": {1}}
 """The levels that a model has right, but for translations and puzzles, which only cow knows."""
+N_FIRST = 100
 PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-5}
 
 
@@ -188,3 +189,22 @@ def test_inputs_of_ones_own_do_not_go_with_the_starter_set(label, benchrouter, p
     ended = benchrouter("label", "--config", proxy)
     assert ended.code == 2
     assert "--starter" in ended.err
+
+
+def test_from_nothing_to_a_first_artifact_that_routes(proxy, benchrouter, oracle):
+    """By the commands of README.md, with some of the prompts."""
+    started = benchrouter("init", "--config", proxy)
+    assert (started.code, started.err) == (0, "")
+    labelled = benchrouter(
+        "label", "--config", proxy, "--starter", "--limit-usd", 5, "--yes", "--n", N_FIRST
+    )
+    assert labelled.code == 0, labelled.err
+    assert f"{N_FIRST} prompts with the scores of 3 models" in " ".join(labelled.out.split())
+    built = benchrouter("build", "--config", proxy)
+    assert built.code == 0, built.err
+    inspected = benchrouter("inspect", "--config", proxy, "--json").document
+    assert {model["name"] for model in inspected["models"]} == set(LEVELS)
+    explained = benchrouter("explain", "--config", proxy, 'Translate "good day" into Dutch.',
+                            "--json").document  # fmt: skip
+    assert explained["pick"] == "ant", "best on average"
+    assert set(explained["ranking"]) == set(LEVELS)

@@ -91,11 +91,11 @@ def _show_ways(deployments: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Say which public sets name the chat models, and the two ways to results."""
     sets = read_catalogue(None).values()
     wanted = WantedModels({short_name(d): likely_names(d) for d in deployments})
-    listing = [each for each in sets if isinstance(each.models, list)]
-    others = ", ".join(each.name for each in sets if each not in listing)
+    listing = {each.name: each.models for each in sets if isinstance(each.models, list)}
+    others = ", ".join(each.name for each in sets if each.name not in listing)
     for model in sorted(wanted.names):
         one = WantedModels({model: wanted.names[model]})
-        named = [s.name for s in listing if any(one.of(name) for name in s.models or ())]
+        named = [name for name, models in listing.items() if any(map(one.of, models))]
         where = f"in {', '.join(named)}" if named else "in no set that lists its models here"
         click.echo(f"Public results of {model}: {where}.")
     click.echo(

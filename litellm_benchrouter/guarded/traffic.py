@@ -3,14 +3,15 @@
 `estimate_level` says how the models do on the traffic as a whole (steps 1 and 2 of
 docs/traffic.md), `fit_traffic` adds how single prompts deviate (3 and 4): by the nearest own
 labels, by a ridge regression on them, and by the benchmark's score S. A prompt that is like the
-benchmark is decided by S as well (`TrafficModel.blend`, step 5). `models_to_ask` races for labels.
+benchmark is decided by S as well (`TrafficModel.blend`, step 5). `race` says who is to be
+asked for more.
 
 Empirical Bayes: Efron and Morris (1973); stacking: Breiman (1996); racing: Maron and Moore (1994).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -311,6 +312,29 @@ def _fit_stack(
     design = np.vstack([np.stack([contrast(p) for p in parts], axis=1), held * np.eye(len(parts))])
     solution: Floats = nnls(design, np.concatenate([contrast(target), held * np.array(STACK)]))[0]
     return solution
+
+
+def race(
+    given: Labels, prior: BenchmarkPrior, seed: Sequence[int], answers: int | None = None
+) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+    """Race for labels: yield the rows of a batch and the models, shape (M,), to ask on them.
+
+    Parameters
+    ----------
+    given : ndarray of float, shape (n, M)
+        Whoever asks fills in the labels of the rows before the next are yielded; NaN is missing.
+    answers : int, optional
+        Most that are asked for; default: all.
+    """
+    n, n_models = given.shape
+    active, start = np.ones(n_models, dtype=bool), 0
+    left = given.size if answers is None else answers
+    while start < n and left >= active.sum():
+        stop = min(start + BATCH, n, start + left // int(active.sum()))
+        yield slice(start, stop), active
+        left -= (stop - start) * int(active.sum())
+        start = stop
+        active = models_to_ask(estimate_level(given[:start], prior), (*seed, start))
 
 
 def models_to_ask(level: Level, seed: int | Sequence[int] = 0) -> NDArray[np.bool_]:

@@ -16,12 +16,8 @@ from litellm_benchrouter.evaluation.task import describe
 from litellm_benchrouter.guarded.fit import fit_request, neighbors_of_each
 from litellm_benchrouter.guarded.formulas import K
 from litellm_benchrouter.guarded.impute import TaskAccuracies
-from litellm_benchrouter.guarded.traffic import (
-    BATCH,
-    BenchmarkPrior,
-    fit_traffic,
-    race,
-)
+from litellm_benchrouter.guarded.racing import BATCH, race
+from litellm_benchrouter.guarded.traffic import BenchmarkPrior, fit_traffic
 from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.paper.neighbors import nearest
 from litellm_benchrouter.progress import Progress

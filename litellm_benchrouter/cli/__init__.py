@@ -24,9 +24,9 @@ _COMMANDS = {
     "prune": ("versions", "Remove all but the versions that were built or published last."),
     "publish": ("versions", "Make VERSION serve, after verifying its files."),
     "rollback": ("versions", "Return to the version that served before."),
-    "schema": ("schema", "Print the JSON schema of the configuration, for editors and checkers."),
+    "schema": ("schema", "Print the JSON schema of the configuration."),
     "serve": ("inspect", "Show decisions, the version and its history as a page."),
-    "traffic": ("traffic", "Show what prompts of your own traffic are like, or erase some."),
+    "traffic": ("traffic", "Show how much own traffic there is, and what it is like."),
     "verify": ("versions", "Check the files of a version as the proxy does."),
     "versions": ("versions", "List the versions, the last built or published first."),
 }

@@ -66,7 +66,7 @@ def traffic_command(
     everything: bool,
     in_database: bool,
 ) -> None:
-    """Show how much own traffic there is, what it is like, and how it is routed now.
+    """Show how much own traffic there is, and what it is like.
 
     Nobody is asked. With --erase prompts are erased instead; --key, --user and --before have to
     hold together. Exit code 2: the configuration or an option is wrong; 1: prompts could not be

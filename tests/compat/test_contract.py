@@ -49,6 +49,13 @@ HOOKS = {
         "request_headers",
         "litellm_call_info",
     ],
+    "async_log_success_event": ["kwargs", "response_obj", "start_time", "end_time"],
+    "async_post_call_failure_hook": [
+        "request_data",
+        "original_exception",
+        "user_api_key_dict",
+        "traceback_str",
+    ],
 }
 
 

@@ -29,8 +29,8 @@ from litellm_benchrouter.labelling.own_traffic import (
     agreement,
     journal_of,
     metric_of_traffic,
-    recipients,
 )
+from litellm_benchrouter.labelling.privacy import recipients
 from litellm_benchrouter.labelling.run import AskOptions, Run, do_run, plan_run, summary
 from litellm_benchrouter.labelling.task import benchmark_models
 from litellm_benchrouter.progress import bars

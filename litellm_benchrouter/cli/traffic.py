@@ -26,7 +26,7 @@ from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.config.builder import SPEND_LOGS
 from litellm_benchrouter.costs.policy import Terms
 from litellm_benchrouter.errors import ConfigError, TrafficError
-from litellm_benchrouter.labelling.own_traffic import erase_labels
+from litellm_benchrouter.labelling.privacy import erase_labels
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.traffic.collect import user_hash

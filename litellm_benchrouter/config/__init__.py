@@ -198,8 +198,11 @@ class BenchRouterConfig(Block):
 
     @property
     def traffic_labels(self) -> Path | None:
-        """The file with labels of own traffic; None where no traffic is configured."""
-        if self.traffic is None:
+        """The file with labels of own traffic; None where no traffic is configured.
+
+        The default is also that of a task named `traffic`, which comes first.
+        """
+        if self.traffic is None or (self.traffic.labels is None and "traffic" in self.tasks):
             return None
         return self.traffic.labels or self.labels_home / "labels" / "traffic.jsonl"
 

@@ -1,33 +1,32 @@
-"""Prompts of own traffic to label: which, whom to ask on each, and what labels say of a judge."""
+"""Prompts of own traffic to label: which, whom to ask on each, and how far a judge is right."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import polars as pl
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.building.embed import load_benchmark
 from litellm_benchrouter.config import BLOCK, BenchRouterConfig
-from litellm_benchrouter.errors import ConfigError, LabellingError, SourceError
+from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.guarded.fit import neighbors_of_each
 from litellm_benchrouter.guarded.impute import TaskAccuracies, served_average
 from litellm_benchrouter.guarded.racing import FEWEST_ASKED, race
 from litellm_benchrouter.guarded.traffic import BenchmarkPrior
-from litellm_benchrouter.labelling.journal import Journal, prompt_of
+from litellm_benchrouter.labelling.journal import Journal
 from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric, without_references
 from litellm_benchrouter.labelling.plan import Job
+from litellm_benchrouter.labelling.privacy import ERASED_BY
 from litellm_benchrouter.labelling.run import Run
 from litellm_benchrouter.labelling.task import LabelTask, Question
 from litellm_benchrouter.paper.benchmark import labels
@@ -35,19 +34,16 @@ from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.tasks import prompt_key
 from litellm_benchrouter.store import open_store
 from litellm_benchrouter.traffic.figures import vectors_of
-from litellm_benchrouter.traffic.parts import Folder, split_rows
 from litellm_benchrouter.traffic.prompts import SCHEMA, origin_of, read_prompts
-from litellm_benchrouter.upstream import import_litellm
 from litellm_benchrouter.validation.groups import find_groups
 
 N = 100
 """Prompts that are labelled unless `--n` says otherwise."""
 
 _TASK = "traffic"
-_ERASED_BY = ("key", "user", "end_user")
-_NOTED = ("prompt", *_ERASED_BY, "time", "reference", "group")
+_NOTED = ("prompt", *ERASED_BY, "time", "reference", "group")
 _LOOKED_AT = 3  # times as many prompts are looked at for near-duplicates as are to be labelled
-_LIKELIEST_WRONG = 0.5  # a score above it counts as correct
+_CORRECT = 0.5  # above it a score counts as correct
 
 
 def journal_of(config: BenchRouterConfig) -> Path:
@@ -56,14 +52,15 @@ def journal_of(config: BenchRouterConfig) -> Path:
     Raises ConfigError where there is no `traffic:`, or it would be that of a task.
     """
     path = config.traffic_labels
-    if path is None:
+    if config.traffic is None:
         raise ConfigError(
             f"`{BLOCK}.traffic` is missing. Set `from: spend_logs`, a path or a URL, or "
             f"`collect: {{}}` to let the proxy keep prompts."
         )
-    if _TASK in config.tasks and config.traffic is not None and config.traffic.labels is None:
+    if path is None:
         raise ConfigError(
-            f"{path} is the file of the task {_TASK!r}. Set `{BLOCK}.traffic.labels` to another."
+            f"a task is named {_TASK!r}, and labels/traffic.jsonl is its own file. Set "
+            f"`{BLOCK}.traffic.labels` to another."
         )
     return path
 
@@ -111,7 +108,7 @@ class OwnTraffic:
         questions = {key: _question(line, origin) for key, line in journal.noted.items()}
         equal = {_plain(question.prompt) for question in questions.values()}
         for row in prompts.iter_rows(named=True):
-            fields = {"prompt": row["text"], **{name: row[name] for name in _ERASED_BY}}
+            fields = {"prompt": row["text"], **{name: row[name] for name in ERASED_BY}}
             reference = None if row["reference"] is None else json.loads(row["reference"])
             fields |= {"time": row["time"], "reference": reference}
             key = prompt_key(row["text"])
@@ -229,7 +226,7 @@ class OwnTraffic:
         if self.artifact is None or len(several) < 2:
             return list(fresh)
         rows = {text: row for row, text in enumerate(self.prompts["text"])}
-        prompts = self.prompts.select(SCHEMA)
+        prompts = self.prompts.select(list(SCHEMA))
         frame = pl.concat([
             prompts[rows[q.prompt]] if q.prompt in rows
             else pl.DataFrame([{"text": q.prompt}], schema=SCHEMA)
@@ -251,38 +248,6 @@ class OwnTraffic:
         return different
 
 
-def recipients(run: Run) -> dict[str, dict[str, Any]]:
-    """Say to whom prompts go, by provider or the host of an own one: models, and how many."""
-    keys: dict[str, set[str]] = {}
-    for job in run.plan.jobs:
-        if not job.is_answered:
-            keys.setdefault(job.model, set()).add(job.question.key)
-        if run.judge is not None:
-            keys.setdefault(run.judge, set()).add(job.question.key)
-    places: dict[str, tuple[set[str], set[str]]] = {}
-    for model in run.asked:
-        for entry in model.deployments if model.name in keys else []:
-            names, prompts = places.setdefault(_provider(entry["litellm_params"]), (set(), set()))
-            names.add(model.name)
-            prompts |= keys[model.name]
-    return {
-        place: {"models": sorted(names), "prompts": len(prompts)}
-        for place, (names, prompts) in sorted(places.items())
-    }
-
-
-def _provider(params: Mapping[str, Any]) -> str:
-    base = params.get("api_base") or params.get("base_url")
-    host = urlsplit(base).netloc.rpartition("@")[2] if isinstance(base, str) else ""
-    if host:
-        return host
-    try:
-        provider = import_litellm().get_llm_provider(model=params["model"])[1]
-    except Exception:  # of a model that it cannot place
-        provider = params["model"].partition("/")[0]
-    return str(params.get("custom_llm_provider") or provider)
-
-
 def agreement(journal: Journal) -> dict[str, Any]:
     """Compare a judge with people where both scored an answer.
 
@@ -299,7 +264,7 @@ def agreement(journal: Journal) -> dict[str, Any]:
         for cell, each in gold.items()
         if each.verdict is not None and each.score is not None
     }
-    right = [(a > _LIKELIEST_WRONG) == (b > _LIKELIEST_WRONG) for a, b in both.values()]
+    right = [(a > _CORRECT) == (b > _CORRECT) for a, b in both.values()]
     by_model: dict[str, list[float]] = {}
     for (_, model), (judged, score) in both.items():
         by_model.setdefault(model, []).append(judged - score)
@@ -312,45 +277,6 @@ def agreement(journal: Journal) -> dict[str, Any]:
             for model, differences in sorted(by_model.items())
         ],
     }
-
-
-def erase_labels(
-    config: BenchRouterConfig,
-    is_meant: Callable[[Mapping[str, Any]], bool],
-    texts: Collection[str],
-) -> tuple[str, int] | None:
-    """Remove the labels and answers of erased prompts; return the file, and how many prompts.
-
-    Meant are lines of these texts, and those that say whose prompt it is or were written by a run.
-    None where there is no file.
-    """
-    path = config.traffic_labels
-    if path is None or not path.exists():
-        return None
-    gone: set[str] = set()
-
-    def goes(line: Mapping[str, Any]) -> bool:
-        prompt = prompt_of(line)
-        says_whose = not {"event", *_ERASED_BY}.isdisjoint(line)
-        is_one = prompt in texts or (says_whose and is_meant(line))
-        if is_one:
-            gone.add(prompt)
-        return is_one
-
-    try:
-        with FileLock(path.with_name(f".{path.name}.lock"), mode=0o600).acquire(timeout=0):
-            rest, lines = split_rows(path.read_bytes(), goes)
-            if lines:
-                Folder(path.parent).write(path.name, b"".join(rest))
-    except Timeout as error:
-        raise LabellingError(
-            f"another run is writing to {path}; wait for it to end and erase again."
-        ) from error
-    except OSError as error:
-        raise LabellingError(
-            f"{path}: labels could not be erased ({error.strerror}). Try again."
-        ) from error
-    return str(path), len(gone)
 
 
 def _question(line: Mapping[str, Any], place: str) -> Question:

@@ -77,7 +77,7 @@ def read_prompts(config: BenchRouterConfig, *, references: bool = False) -> pl.D
     )
     # UTF-8 cannot hold half a surrogate pair, which JSON can.
     clean = [row | {"text": row["text"].encode("utf-8", "replace").decode()} for row in rows]
-    frame = pl.DataFrame(clean, schema=SCHEMA | (REFERENCE if references else {}))
+    frame = pl.DataFrame(clean, schema={**SCHEMA, **(REFERENCE if references else {})})
     return frame.reverse().sort("time", nulls_last=False, maintain_order=True)
 
 

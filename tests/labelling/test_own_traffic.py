@@ -257,6 +257,17 @@ def test_without_traffic_in_the_configuration_the_way_out_is_said(lab: Lab):
     assert lab.run_here("label", "--config", str(lab.config)).code == 2
 
 
+def test_the_file_of_a_task_of_that_name_is_not_touched(own, label, benchrouter):
+    task = {"inputs": "new.txt", "embeddings": "new.npy"}
+    own.configure(tasks={"traffic": task}, traffic={"collect": {"to": "kept"}, "metric": "exact"})
+    ended = label("--yes")
+    assert (ended.code, "a task is named 'traffic'" in ended.err) == (2, True)
+    labels_file(own).parent.mkdir(parents=True)
+    line = {"prompt_sha256": prompt_key("Who is number 1?"), "model": "ant", "score": 1}
+    labels_file(own).write_text(json.dumps(line) + "\n")
+    assert benchrouter("build", "--config", own.config).code == 0
+
+
 def test_nothing_leaves_before_it_is_said_and_agreed_to(own, label):
     ended = label("--n", 5)
     assert (ended.code, own.upstream.requests) == (2, [])
@@ -305,6 +316,8 @@ def test_what_is_erased_is_gone_from_every_file(own, label, benchrouter):
     lines = map(json.loads, labels_file(own).read_text().splitlines())
     assert {line["user"] for line in lines} == {user_hash("amira"), user_hash("bo")}
     assert benchrouter("build", "--config", own.config).code == 0
+    cut = labels_file(own).with_name(".traffic.jsonl.0123abcd")  # of a command that was killed
+    cut.write_bytes(labels_file(own).read_bytes())
     ended = benchrouter("traffic", "--config", own.config, "--erase", "--user", "amira", "--json")
     assert ended.code == 0
     assert sorted(ended.document["erased"].values()) == [20, 20]

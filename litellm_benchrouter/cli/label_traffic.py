@@ -92,19 +92,20 @@ def label_traffic(
 def _recipients(run: Run, places: dict[str, dict[str, Any]], *, racing: bool) -> str:
     """Say where prompts go, before anything is asked."""
     if not places:
-        return "No prompt has to leave: nothing is missing."
+        return "No prompt is sent out: nothing is missing."
     each = "; ".join(
         f"{place}: {of['prompts']} ({', '.join(of['models'])})" for place, of in places.items()
     )
     n = len({job.question.key for job in run.plan.jobs})
     race = " A race usually asks about half of the calls." if racing else ""
-    return f"{n} prompts of own traffic leave this machine, at most so many to {each}.{race}"
+    return f"{n} prompts of own traffic are sent out, at most so many to {each}.{race}"
 
 
 def _show(
     document: dict[str, Any] | None, own: OwnTraffic, taken: Imported | None, *, as_json: bool
 ) -> None:
-    people = agreement(own.journal)
+    paid = sum(own.journal.paid_usd.values())
+    people = agreement(own.journal) | {"paid_usd": paid}
     if taken is not None:
         people |= {"added": taken.added, "replaced": taken.replaced, "left_out": taken.strangers}
     if as_json:
@@ -128,6 +129,7 @@ def _show(
         print_tables(out, Table(title, ("Model", "Compared", "Judge's bias"), rows))
     if document is None:
         print_warnings(out, own.task.warnings)
+        out.print(f"Answers and verdicts cost ${paid:.4f} so far.")
         out.print("Run benchrouter build to take them in.")
     else:
         show_labels(document, own.task)

@@ -73,7 +73,7 @@ def test_random_prompts_are_asked_scored_and_read_by_the_next_build(own, label, 
         "ant": 1, "bee": 0, "cat": 0, "dog": 0
     }  # fmt: skip
     assert document["calls"] == {"made": 48, "planned": 48}
-    assert "12 prompts of own traffic leave this machine" in ended.err
+    assert "12 prompts of own traffic are sent out" in ended.err
     assert document["plan"]["recipients"]["127.0.0.1:" + own.upstream.base_url[17:-3]] == {
         "models": list(tiny.MODELS), "prompts": 12
     }  # fmt: skip
@@ -218,6 +218,7 @@ def test_people_stand_in_place_of_a_judge_and_show_its_bias(own, label):
     people = ended.document["people"]
     assert (people["gold"], people["compared"], people["left_out"]) == (12, 12, 1)
     assert people["agreement"] == pytest.approx(0.75)
+    assert people["paid_usd"] == pytest.approx(32 * (7e-6 + 3e-5))
     bias = {each["model"]: (each["compared"], each["bias"]) for each in people["bias"]}
     assert bias == {"ant": (3, 0.0), "bee": (3, 0.0), "cat": (3, 1.0), "dog": (3, 0.0)}
     found = read_traffic_labels(path, tiny.MODELS, {}, [])
@@ -271,7 +272,7 @@ def test_the_file_of_a_task_of_that_name_is_not_touched(own, label, benchrouter)
 def test_nothing_leaves_before_it_is_said_and_agreed_to(own, label):
     ended = label("--n", 5)
     assert (ended.code, own.upstream.requests) == (2, [])
-    assert "5 prompts of own traffic leave this machine" in ended.err
+    assert "5 prompts of own traffic are sent out" in ended.err
     assert "--yes is required" in ended.err
     shown = label("--n", 5, "--dry-run", "--json")
     assert (shown.code, shown.document["inputs"]) == (0, 5)

@@ -103,7 +103,9 @@ def label_command(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Ask the models a few inputs of a task or prompts of own traffic, and keep the scored answers.
+    """Ask the models a few inputs of a task, and keep the scored answers.
+
+    With --traffic they are prompts of own traffic, drawn at random.
 
     Nothing is asked before the cost is shown and agreed to. Every answer is on the disk before the
     next step: run it again after a failure, and only what is missing is asked. Exit code 2: the

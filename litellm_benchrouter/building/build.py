@@ -106,9 +106,8 @@ def _build(
     benchmark, report = load_benchmark(config, progress, engine)
     inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
     given = read_task_labels(config, inputs, benchmark.models, report.warnings)
-    traffic = None
-    path = None if config.traffic is None else config.traffic.labels
-    if path is not None:
+    traffic, path = None, config.traffic_labels
+    if path is not None and (path.exists() or (config.traffic and config.traffic.labels)):
         traffic = read_traffic_labels(path, benchmark.models, config.aliases, report.warnings)
     store = open_store(config)
     with store.building() as folder:

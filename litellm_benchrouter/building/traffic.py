@@ -64,7 +64,11 @@ def learn_traffic(
         return None, _unproven(verdict, "the method guarded is needed, and was not fitted")
     if embedded.embedder.kind == PrecomputedEmbedder.kind:
         return None, _unproven(verdict, "vectors were given without what embeds prompts")
-    vectors, _ = embed_with_cache(embedded.embedder, given.prompts, embedded.cache)
+    if len(given.prompts) < FEWEST_GROUPS:
+        found = f"{FEWEST_GROUPS} labelled prompts of own traffic are needed, there are"
+        return None, _unproven(verdict, f"{found} {len(given.prompts)}")
+    # No cache on disk: what is erased must be gone.
+    vectors, _ = embed_with_cache(embedded.embedder, given.prompts, None)
     usable = np.flatnonzero(vectors.any(axis=1))  # the embedder knows nothing of the others
     vectors, n = vectors[usable], len(usable)
     prompts = [given.prompts[i] for i in usable]

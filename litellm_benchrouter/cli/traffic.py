@@ -26,6 +26,7 @@ from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.config.builder import SPEND_LOGS
 from litellm_benchrouter.costs.policy import Terms
 from litellm_benchrouter.errors import ConfigError, TrafficError
+from litellm_benchrouter.labelling.privacy import erase_labels
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.traffic.collect import user_hash
@@ -115,8 +116,18 @@ def _erase(
     as_json: bool,
 ) -> None:
     erased: dict[str, int] = {}
+    texts: set[str] = set()
+    is_meant = _is_meant(key, user_hash(user), before)
+
+    def is_one(row: Mapping[str, Any]) -> bool:
+        if not is_meant(row):
+            return False
+        texts.add(str(row.get("text")))
+        return True
+
     store = store_of(config)
-    if store is None and not in_database:
+    has_labels = config.traffic_labels is not None and config.traffic_labels.exists()
+    if store is None and not in_database and not has_labels:
         where = origin_of(config)
         raise ConfigError(
             f"{_BY_LITELLM}."
@@ -125,7 +136,7 @@ def _erase(
         )
     if store is not None:
         try:
-            erased[store.name] = store.erase(_is_meant(key, user_hash(user), before))
+            erased[store.name] = store.erase(is_one)
         except OSError as error:
             raise TrafficError(
                 f"{store.name}: not all prompts could be erased ({error.strerror}). Try again."
@@ -133,12 +144,20 @@ def _erase(
     if in_database:
         logs = SpendLogs.of(config)
         erased[logs.name] = logs.erase(key, user, before)
+    of_labels = erase_labels(config, is_meant, texts)
+    if of_labels is not None:
+        erased[of_labels[0]] = of_labels[1]
     if as_json:
         print_json({"erased": erased})
         return
     for place, n in erased.items():
         click.echo(f"{place}: {n:,} erased")
-    if not in_database and config.traffic is not None and config.traffic.origin == SPEND_LOGS:
+    if of_labels is not None and of_labels[1]:
+        click.echo("The next benchrouter build leaves these labels out.")
+    origin = None if config.traffic is None else config.traffic.origin
+    if store is None and origin not in (None, SPEND_LOGS):
+        click.echo(f"{origin}: these files are not the plugin's own and stay.")
+    if not in_database and origin == SPEND_LOGS:
         click.echo(f"{_BY_LITELLM}.")
 
 
@@ -146,11 +165,11 @@ def _is_meant(
     key: str | None, user: str | None, before: float | None
 ) -> Callable[[Mapping[str, Any]], bool]:
     def is_meant(row: Mapping[str, Any]) -> bool:
-        at = row.get("time")
+        at = seconds_of(row.get("time"))
         return (
             (key is None or row.get("key") == key)
             and (user is None or user in (row.get("user"), row.get("end_user")))
-            and (before is None or not isinstance(at, int | float) or at < before)
+            and (before is None or at is None or at < before)
         )
 
     return is_meant

@@ -196,6 +196,16 @@ class BenchRouterConfig(Block):
         """The directory beside which labels are kept: never among copies that may be removed."""
         return self.artifacts if self._url is None else self._folder / DIRECTORY
 
+    @property
+    def traffic_labels(self) -> Path | None:
+        """The file with labels of own traffic; None where no traffic is configured.
+
+        The default is also that of a task named `traffic`, which comes first.
+        """
+        if self.traffic is None or (self.traffic.labels is None and "traffic" in self.tasks):
+            return None
+        return self.traffic.labels or self.labels_home / "labels" / "traffic.jsonl"
+
     def at(self, artifacts: str, folder: Path) -> Self:
         """Return the configuration with other artifacts; a relative path starts at `folder`.
 

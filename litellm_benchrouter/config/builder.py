@@ -219,7 +219,11 @@ class TrafficConfig(Block):
     ----------
     labels : Path, optional
         Prompts with scores of models (.jsonl); a relative path starts at the folder of the
-        configuration.
+        configuration. Default: `labels/traffic.jsonl` beside the artifacts, where it exists.
+    metric : str, optional
+        How `benchrouter label --traffic` scores answers (docs/labelling.md).
+    rubric : str, optional
+        What a judge goes by where a prompt has no reference.
     from : str, optional
         Where prompts are read, here `origin`: `spend_logs` for LiteLLM's own, or files: a path, a
         pattern, a folder or a URL. Default: what `collect` keeps.
@@ -232,6 +236,8 @@ class TrafficConfig(Block):
     """
 
     labels: Path | None = None
+    metric: str | None = None
+    rubric: str | None = Field(default=None, min_length=1)
     origin: str | None = Field(default=None, alias="from", min_length=1)
     most: int = Field(default=10_000, ge=1)
     database_url: str | None = Field(default=None, repr=False)

@@ -16,13 +16,8 @@ from litellm_benchrouter.evaluation.task import describe
 from litellm_benchrouter.guarded.fit import fit_request, neighbors_of_each
 from litellm_benchrouter.guarded.formulas import K
 from litellm_benchrouter.guarded.impute import TaskAccuracies
-from litellm_benchrouter.guarded.traffic import (
-    BATCH,
-    BenchmarkPrior,
-    estimate_level,
-    fit_traffic,
-    models_to_ask,
-)
+from litellm_benchrouter.guarded.racing import BATCH, race
+from litellm_benchrouter.guarded.traffic import BenchmarkPrior, fit_traffic
 from litellm_benchrouter.paper.benchmark import mean
 from litellm_benchrouter.paper.neighbors import nearest
 from litellm_benchrouter.progress import Progress
@@ -271,15 +266,10 @@ class _Split:
         n_models = self.labels.shape[1]
         most = max(int((1 - _RESERVED) * len(self.labels)), 1)
         given = np.full((most, n_models), np.float32("nan"))
-        active, left, start = np.ones(n_models, bool), n * n_models, 0
-        while start < most and left >= active.sum():
-            stop = min(start + BATCH, most, start + left // int(active.sum()))
-            given[start:stop, active] = self.labels[start:stop, active]
-            left -= (stop - start) * int(active.sum())
-            start = stop
-            level = estimate_level(given[:start], self.prior)
-            active = models_to_ask(level, (*self.seed, start))
-        return given[:start]
+        rows = slice(0, 0)
+        for rows, active in race(given, self.prior, self.seed, n * n_models):
+            given[rows, active] = self.labels[rows][:, active]
+        return given[: rows.stop]
 
 
 @dataclass(frozen=True)

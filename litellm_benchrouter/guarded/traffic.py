@@ -3,9 +3,9 @@
 `estimate_level` says how the models do on the traffic as a whole (steps 1 and 2 of
 docs/traffic.md), `fit_traffic` adds how single prompts deviate (3 and 4): by the nearest own
 labels, by a ridge regression on them, and by the benchmark's score S. A prompt that is like the
-benchmark is decided by S as well (`TrafficModel.blend`, step 5). `models_to_ask` races for labels.
+benchmark is decided by S as well (`TrafficModel.blend`, step 5).
 
-Empirical Bayes: Efron and Morris (1973); stacking: Breiman (1996); racing: Maron and Moore (1994).
+Empirical Bayes: Efron and Morris (1973); stacking: Breiman (1996).
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ K, MASS = 20, 20.0  # nearest own labels of a prompt, and labels that a prior is
 CAUTION = 1.0  # standard deviations of the difference to BMA that are taken off
 SCALES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # of the traffic's contrasts, in those of tasks
 STACK, STACK_PENALTY = (0.3, 0.3, 0.5), 5.0  # weights of the deviations, and how firmly held
-BATCH, FEWEST_ASKED = 10, 3  # prompts between decisions of a race, and models that stay
-CLOSE, PLAUSIBLE, DRAWS = 0.03, 0.1, 400  # who stays: close in more than a share of the draws
 
 _ROUNDS = 8
 _LEAST_NOISE, _LEAST_VARIANCE = 0.02, 1e-5
@@ -311,18 +309,3 @@ def _fit_stack(
     design = np.vstack([np.stack([contrast(p) for p in parts], axis=1), held * np.eye(len(parts))])
     solution: Floats = nnls(design, np.concatenate([contrast(target), held * np.array(STACK)]))[0]
     return solution
-
-
-def models_to_ask(level: Level, seed: int | Sequence[int] = 0) -> NDArray[np.bool_]:
-    """Choose the models that are worth more labels, shape (M,): the next batch of a race.
-
-    A model stays while it is within `CLOSE` of the best with a probability above `PLAUSIBLE`;
-    `FEWEST_ASKED` stay in any case, and BMA.
-    """
-    generator = np.random.default_rng(seed)
-    drawn = generator.multivariate_normal(level.mean, level.covariance, DRAWS, method="eigh")
-    share = (drawn >= drawn.max(axis=1, keepdims=True) - CLOSE).mean(axis=0)
-    asked = np.asarray(share > PLAUSIBLE)
-    asked[np.argsort(-share, kind="stable")[:FEWEST_ASKED]] = True
-    asked[level.best] = True
-    return asked

@@ -54,6 +54,7 @@ class Asking:
         self.spent: dict[str, float] = {}
         self.given_up: dict[str, str] = dict(given_up or {})
         self.stopped: str | None = None
+        self.n_jobs = 0
         self._stop = asyncio.Event()
         self._in_a_row: Counter[str] = Counter()
         self._say = say
@@ -63,6 +64,7 @@ class Asking:
     ) -> None:
         """Do the jobs, so many at a time, until they are done or something stops the run."""
         waiting = iter(jobs)
+        self.n_jobs += len(jobs)
 
         async def worker() -> None:
             for job in waiting:
@@ -132,9 +134,10 @@ class Asking:
             score, cost = None, 0.0
             noted: dict[str, Any] = {"judge": self.judge}
             try:
-                reply = await self._ask(
-                    self.judge, judge_messages(job.question.asked, job.question.reference, answer)
+                messages = judge_messages(
+                    job.question.asked, job.question.reference, answer, self.metric.rubric
                 )
+                reply = await self._ask(self.judge, messages)
                 if reply is None:
                     return
                 cost = reply.cost_usd or 0.0
@@ -228,6 +231,7 @@ def _line(
 ) -> dict[str, Any]:
     return {
         "prompt_sha256": question.key,
+        **question.noted,
         "model": model,
         "score": score,
         "event": event,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,12 +24,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from litellm_benchrouter.conversation.text import last_user_turn
 from litellm_benchrouter.errors import ConfigError, LabellingError, SourceError
 from litellm_benchrouter.sources.frames import listed, read_frame
 from litellm_benchrouter.sources.json_files import json_object
 from litellm_benchrouter.sources.tasks import JSON_LINES, parse_label
 
 ANSWER, FAILURE, SCORE, GIVEN = "answer", "failure", "score", "given"
+JUDGE = "judge:"
+"""What the metric of a judge's score begins with."""
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Cell:
     completion_tokens: int | None = None  # of the answer
     cost_usd: float | None = None  # of the answer
     error: str | None = None  # why there is no answer, or no score
+    verdict: float | None = None  # a judge's last score, also where a label was given since
 
     @property
     def is_unscored(self) -> bool:
@@ -55,13 +59,15 @@ class Journal:
 
     `cells` are by the prompt's SHA-256 and the model's canonical name; `paid_usd` is by model over
     all lines, a judge's part with the model that was judged; `mended` counts the bytes of a line
-    that a killed run left unfinished, which are cut off before the next one.
+    that a killed run left unfinished, which are cut off before the next one. `noted` has, by the
+    prompt's SHA-256, a line's fields where it holds the prompt, as labels of own traffic do.
     """
 
     def __init__(self, path: Path, aliases: Mapping[str, str] | None = None) -> None:
         self.path, self._aliases = path, aliases or {}
         self.cells: dict[tuple[str, str], Cell] = {}
         self.paid_usd: dict[str, float] = {}
+        self.noted: dict[str, Mapping[str, Any]] = {}
         self.mended = 0
         self._descriptor: int | None = None
         self._read()
@@ -109,12 +115,24 @@ class Journal:
                 self._take(_checked(text, place), place)
 
     def _take(self, line: Mapping[str, Any], place: str = "") -> None:
+        scores = line.get("scores")
+        if isinstance(scores, dict):  # made elsewhere, of several models
+            for model, score in scores.items():
+                each = {"scores": None, "model": model, "score": score}
+                self._take({**line, **each}, place)
+            return
         event = line.get("event", GIVEN)
+        if prompt := prompt_of(line):
+            line = {**line, "prompt": prompt}
         key, model, score = parse_label(line, place or str(self.path), self._aliases)
         cell = self.cells.setdefault((key, model), Cell())
         self.paid_usd[model] = self.paid_usd.get(model, 0.0) + (line.get("cost_usd") or 0.0)
         cell.score = score
         cell.metric, cell.error = line.get("metric"), line.get("error")
+        if "prompt" in line:
+            self.noted.setdefault(key, line)
+        if event == SCORE and score is not None and (cell.metric or "").startswith(JUDGE):
+            cell.verdict = score
         if event == ANSWER:
             cell.answer, cell.cost_usd = line["answer"], line.get("cost_usd")
             cell.prompt_tokens = line.get("prompt_tokens")
@@ -149,7 +167,7 @@ def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Jo
     if path.suffix.lower() not in JSON_LINES:
         raise ConfigError(
             f"the labels go to {path}, but only .jsonl can be added to line by line; name such a "
-            f"file in `labels:` of the task."
+            f"file in `labels:`."
         )
     lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o600)
     with ExitStack() as stack:
@@ -168,6 +186,12 @@ def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Jo
                 f"cannot write the labels {path} ({error.strerror}); make the folder writable."
             ) from error
         yield journal
+
+
+def prompt_of(line: Mapping[str, Any]) -> str:
+    """Return the prompt that a line holds, of a conversation the last user turn, or no text."""
+    prompt = line.get("prompt", line.get("input"))
+    return prompt if isinstance(prompt, str) else last_user_turn(line.get("messages"), {})
 
 
 def _checked(text: bytes, place: str) -> dict[str, Any]:
@@ -195,8 +219,12 @@ def import_labels(
     inputs: Collection[str],
     models: set[str],
     aliases: Mapping[str, str],
+    noted: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> Imported:
     """Add a file's labels to the journal; what it has already is not added again.
+
+    `noted` gives what lines of a prompt hold besides, and makes labels stand in place of scores
+    that a metric gave, also of equal ones.
 
     The file is JSONL, CSV or Parquet with `prompt` or `prompt_sha256`, `model` and `score`. Raises
     SourceError where a row is wrong, or none is of the task's inputs; nothing has been added then.
@@ -235,10 +263,18 @@ def import_labels(
             f"prompt has to be the same to the letter. Give the inputs with --inputs."
         )
     before = {cell: journal.cells[cell].score for cell in labels if cell in journal.cells}
-    new = {cell: score for cell, (score, _) in labels.items() if before.get(cell) != score}
+    by_metric = {cell for cell in before if noted and journal.cells[cell].metric}
+    new = {
+        cell: score
+        for cell, (score, _) in labels.items()
+        if before.get(cell) != score or cell in by_metric
+    }
     journal.append(
         *(
-            {"prompt_sha256": key, "model": m, "score": score, "event": GIVEN, "file": path.name}
+            {
+                **{"prompt_sha256": key, **(noted(key) if noted else {})},
+                **{"model": m, "score": score, "event": GIVEN, "file": path.name},
+            }
             for (key, m), score in new.items()
         )
     )

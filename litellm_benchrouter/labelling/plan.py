@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -96,10 +96,12 @@ def make_plan(
     options: CallOptions,
     *,
     ask: bool = True,
+    skip: Collection[tuple[str, str]] = (),
 ) -> Plan:
     """Find what is missing, and estimate what it costs.
 
     `judge` is the provider's name of the judge; without `ask` only what is answered is graded.
+    Nothing is asked for the cells to `skip`.
     """
     length_of = _answer_lengths(journal)
     lines = {model: Line(model, provider.price(model)) for model in models if ask}
@@ -110,10 +112,14 @@ def make_plan(
         tokens = provider.count_tokens(question.messages)
         frame = 0
         if judge:
-            frame = provider.count_tokens(judge_messages(question.asked, question.reference, ""))
+            frame = provider.count_tokens(
+                judge_messages(question.asked, question.reference, "", metric.rubric)
+            )
         for model in models:
             cell = journal.cells.get((question.key, model), _NOTHING)
             is_answered = cell.answer is not None
+            if not is_answered and (question.key, model) in skip:
+                continue
             if is_scored(cell, metric) or not (judge if is_answered else ask):
                 continue
             longest = options.max_tokens

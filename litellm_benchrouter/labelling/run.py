@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -13,12 +13,13 @@ from litellm_benchrouter.labelling.asking import Asking, score_line
 from litellm_benchrouter.labelling.journal import Journal
 from litellm_benchrouter.labelling.metrics import Metric
 from litellm_benchrouter.labelling.models import (
+    AskedModel,
     CallOptions,
     Provider,
     find_candidates,
     find_judge,
 )
-from litellm_benchrouter.labelling.plan import Budget, Plan, is_scored, make_plan
+from litellm_benchrouter.labelling.plan import Budget, Job, Plan, is_scored, make_plan
 from litellm_benchrouter.labelling.task import (
     LabelTask,
     Question,
@@ -43,6 +44,13 @@ class AskOptions:
     limit_usd: float | None
 
 
+Choose = Callable[[list[Question], Sequence[str]], tuple[list[Question], set[tuple[str, str]]]]
+"""Chooses the inputs to label, and the cells, by key and model, that need no label."""
+
+Batches = Callable[["Run", Callable[[int], None]], Iterator[Sequence[Job]]]
+"""Yields a run's jobs, each batch after the one before is done; counts those that it drops."""
+
+
 @dataclass
 class Run:
     """A run that is planned, and then done."""
@@ -57,6 +65,7 @@ class Run:
     judge: str | None
     options: AskOptions
     models: list[str]  # candidates; of `rescore` those with answers
+    asked: Sequence[AskedModel]  # the candidates and the judge
     # candidates that cannot be asked, and why
     unusable: dict[str, str] = field(default_factory=dict)
     rescored: int = 0  # answers that got another score without asking anybody
@@ -69,14 +78,13 @@ def plan_run(
     metric: Metric,
     journal: Journal,
     options: AskOptions,
-    *,
+    choose: Choose | None = None,
     known: set[str] | None = None,
-    order: list[Question] | None = None,
 ) -> Run:
     """Find out whom to ask what, and what that costs; nothing is asked yet.
 
-    `known` are the models to ask, for those that the benchmark knows; of `order` the first come
-    first, for a choice by `choose_questions`.
+    `choose` stands in place of `choose_questions`, `known` of the models of the benchmark.
+
     Raises ConfigError where there is nothing to ask, nobody to ask, or no price where a limit needs
     one, and LabellingError where no candidate can be asked.
     """
@@ -106,16 +114,16 @@ def plan_run(
     if models and not usable:
         reasons = "; ".join(f"{model}: {why}" for model, why in unusable.items())
         raise LabellingError(f"no candidate can be asked: {reasons}.")
-    chosen = questions
-    if order is not None:
-        chosen = order[: options.n]
+    chosen, skip = questions, set[tuple[str, str]]()
+    if choose is not None and not options.rescore:
+        chosen, skip = choose(questions, usable)
     elif not options.rescore:
         chosen = choose_questions(config, task, questions, journal, options.n)
     plan = Plan([], [])
     if provider is not None:
         plan = make_plan(
             provider, journal, chosen, usable, metric, judge.name if judge else None,
-            options.call, ask=not options.rescore,
+            options.call, ask=not options.rescore, skip=skip,
         )  # fmt: skip
     if options.limit_usd is not None and plan.unpriced:
         raise ConfigError(
@@ -125,11 +133,13 @@ def plan_run(
         )
     return Run(
         task, metric, questions, chosen, journal, plan, provider, judge.name if judge else None,
-        options, models, unusable,
+        options, models, asked, unusable,
     )  # fmt: skip
 
 
-async def do_run(run: Run, progress: Progress, say: Callable[[str], None]) -> Asking | None:
+async def do_run(
+    run: Run, progress: Progress, say: Callable[[str], None], batches: Batches | None = None
+) -> Asking | None:
     """Score what is stored, and ask what is missing; None where nobody had to be asked.
 
     `say` tells whoever interrupts the run what happens then.
@@ -147,7 +157,10 @@ async def do_run(run: Run, progress: Progress, say: Callable[[str], None]) -> As
     )  # fmt: skip
     try:
         with progress.stage("asking", len(run.plan.jobs)) as advance:
-            await asking.run(run.plan.jobs, run.options.concurrency, advance)
+            for jobs in [run.plan.jobs] if batches is None else batches(run, advance):
+                await asking.run(jobs, run.options.concurrency, advance)
+                if asking.stopped:
+                    break
     finally:
         await run.provider.close()
     return asking

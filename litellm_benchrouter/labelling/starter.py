@@ -72,9 +72,9 @@ def plan_starter(
     `plan_run` does.
     """
     shuffled = np.random.default_rng(config.seed).permutation(len(task.questions))
-    order = [task.questions[i] for i in shuffled]
+    order = [task.questions[i] for i in shuffled][: options.n]
     known = _own_models(config, proxy)
-    run = plan_run(config, proxy, task, metric, journal, options, known=known, order=order)
+    run = plan_run(config, proxy, task, metric, journal, options, lambda *_: (order, set()), known)
     if options.limit_usd is None or run.provider is None or not run.plan.n_calls:
         return run
     provider, chosen = run.provider, run.chosen

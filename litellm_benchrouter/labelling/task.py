@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Question:
     messages: tuple[dict[str, Any], ...]  # what is sent
     reference: Any  # a text, a list of which any will do, or another JSON value; None where unknown
     place: str  # where it was read, for messages to the user
+    # what each of its lines in the journal holds besides
+    noted: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -96,7 +98,7 @@ class LabelTask:
     name: str
     questions: Sequence[Question]
     path: Path  # the journal
-    inputs: Path  # where the questions were read
+    inputs: Path | str  # where the questions were read
     is_configured: bool  # whether a build knows the task
     warnings: list[str] = field(default_factory=list)
 

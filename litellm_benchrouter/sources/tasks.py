@@ -174,11 +174,12 @@ class Entry(NamedTuple):
     fields: Mapping[str, Any]
 
 
-def read_entries(path: Path, where: str) -> list[Entry]:
+def read_entries(path: Path, where: str, *, is_journal: bool = False) -> list[Entry]:
     """Read example inputs: JSONL with `prompt` (or strings), or text with one input a line.
 
     Of a line with `messages` the last user turn counts, as in a request. `where` is the option or
-    key that names the file. Raises ConfigError where it is missing or holds no input.
+    key that names the file. Raises ConfigError where it is missing or holds no input; a journal may
+    be empty, and what a killed run left unfinished at its end is passed over.
     """
     try:
         # Not splitlines, which would also end a line at a U+2028 within an input.
@@ -188,13 +189,15 @@ def read_entries(path: Path, where: str) -> list[Entry]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{where}: {path} is not UTF-8 text. Save it as UTF-8.") from error
     is_json = path.suffix.lower() in JSON_LINES
+    if is_journal and json_object(lines[-1].encode()) is None:
+        lines.pop()
     entries = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
             place = f"{path}, line {number}"
             entries.append(_entry(place, line) if is_json else Entry(place, line, {"prompt": line}))
     entries = [entry for entry in entries if entry.prompt.strip()]
-    if not entries:
+    if not entries and not is_journal:
         raise ConfigError(f"{where}: {path} holds no inputs. Give one a line.")
     return entries
 

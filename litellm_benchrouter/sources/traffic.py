@@ -43,7 +43,8 @@ def read_traffic_labels(
     """Read JSONL with a `prompt` (or `messages`) and `scores` by model, or one `model` and `score`.
 
     `time` (ISO 8601, or seconds since 1970) and `group` are optional. A prompt that comes again
-    adds to its labels; the last score of a model counts, also where it takes one back (null).
+    adds to its labels; the last score of a model counts, also where it takes one back (null). A
+    last line that was cut off is passed over, as by `read_labels`.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def read_traffic_labels(
     column = {model: m for m, model in enumerate(models)}
     rows: dict[str, dict[str, Any]] = {}
     strangers: set[str] = set()
-    for place, prompt, fields in read_entries(path, "benchrouter.traffic.labels"):
+    for place, prompt, fields in read_entries(path, "benchrouter.traffic.labels", is_journal=True):
         scores = fields.get("scores", {fields.get("model"): fields.get("score")})
         if not isinstance(scores, dict):
             raise SourceError(f'{place}: "scores" is {scores!r}. Give {{"MODEL": score, ...}}.')

@@ -195,14 +195,14 @@ class PromptStore:
 
     def _erase(self, part: str, is_meant: Callable[[Row], bool]) -> int:
         content = self._files.read(part) or b""
-        if not _split(content, is_meant)[1]:
+        if not split_rows(content, is_meant)[1]:
             return 0
         if isinstance(self._files, Folder):
             # What is appended from now on goes to a new file under the old name.
             moved = self._fresh(part.partition("-")[0])
             self._files.rename(part, moved)
             part, content = moved, self._files.read(moved) or b""
-        rest, gone = _split(content, is_meant)
+        rest, gone = split_rows(content, is_meant)
         if rest:
             self._files.write(part, b"".join(rest))
         else:
@@ -230,7 +230,9 @@ def store_of(config: BenchRouterConfig) -> PromptStore | None:
     return store if store.holds_parts else None
 
 
-def _split(content: bytes, is_meant: Callable[[Row], bool]) -> tuple[list[bytes], list[Row | None]]:
+def split_rows(
+    content: bytes, is_meant: Callable[[Row], bool]
+) -> tuple[list[bytes], list[Row | None]]:
     """Return the lines that stay, and what goes: rows that are meant, None for what is no row."""
     rest: list[bytes] = []
     gone: list[Row | None] = []

@@ -7,6 +7,7 @@ prompts or request bodies, and what our own collector keeps. Only what a person 
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,8 @@ SCHEMA = {
     "time": pl.Float64,  # seconds since 1970
 }
 """Columns of prompts; null is not known."""
+REFERENCE = {"reference": pl.String}
+"""Right answers, as JSON, where files have them."""
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz")
 _READERS = 4
@@ -53,13 +56,13 @@ _CUT = re.compile(r"\.\.\. \(litellm_truncated skipped \d+ chars\..{0,600}?\) \.
 Fields = Mapping[str, Any]
 
 
-def read_prompts(config: BenchRouterConfig) -> pl.DataFrame:
+def read_prompts(config: BenchRouterConfig, *, references: bool = False) -> pl.DataFrame:
     """Read the newest prompts of own traffic, the oldest first.
 
     Returns
     -------
     DataFrame
-        Of `SCHEMA`; at most `traffic.most` rows.
+        Of `SCHEMA`, and `REFERENCE` where it is asked for; at most `traffic.most` rows.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def read_prompts(config: BenchRouterConfig) -> pl.DataFrame:
     )
     # UTF-8 cannot hold half a surrogate pair, which JSON can.
     clean = [row | {"text": row["text"].encode("utf-8", "replace").decode()} for row in rows]
-    frame = pl.DataFrame(clean, schema=SCHEMA)
+    frame = pl.DataFrame(clean, schema={**SCHEMA, **(REFERENCE if references else {})})
     return frame.reverse().sort("time", nulls_last=False, maintain_order=True)
 
 
@@ -120,7 +123,8 @@ def _rows(config: BenchRouterConfig, traffic: TrafficConfig) -> Iterator[dict[st
 def _of_store(fields: Fields) -> dict[str, Any]:
     """Return a row as the collector wrote it."""
     row = {name: _typed(fields.get(name), kind) for name, kind in SCHEMA.items()}
-    return row | {"text": str(fields.get("text") or ""), "vector": vector_of(fields)}
+    return row | {"text": str(fields.get("text") or ""), "vector": vector_of(fields),
+                  "reference": _json(fields.get("reference"))}  # fmt: skip
 
 
 def _of_payload(
@@ -162,7 +166,8 @@ def _of_body(
     text = _ask(fields, choice)
     if text is not None:
         yield {"text": text, "model": model_of(fields.get("model")),
-               "time": seconds_of(fields.get("time"))}  # fmt: skip
+               "time": seconds_of(fields.get("time")),
+               "reference": _json(fields.get("reference"))}  # fmt: skip
 
 
 def _ask(body: Fields, choice: str) -> str | None:
@@ -242,6 +247,10 @@ def seconds_of(value: object) -> float | None:
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
         return float(value)  # type: ignore[arg-type]
     return None
+
+
+def _json(reference: object) -> str | None:
+    return None if reference in (None, "", [], {}) else json.dumps(reference)
 
 
 def _typed(value: object, kind: object) -> Any:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from litellm_benchrouter.guarded.racing import FEWEST_ASKED, models_to_ask
 from litellm_benchrouter.guarded.traffic import (
-    FEWEST_ASKED,
     BenchmarkPrior,
     TrafficModel,
     estimate_level,
     fit_traffic,
-    models_to_ask,
     spread,
     weights_by_age,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.conftest import routed_proxy
+from proxy.conftest import ask, routed_proxy
 from proxy.harness import ProxyProcess, eventually
 from proxy.test_routing import CODE, MATH, TRANSLATION, ours, record
 from proxy.upstream import FakeUpstream
@@ -121,3 +121,26 @@ def test_a_header_says_which_text_to_route_on(agents: ProxyProcess, upstream: Fa
         body = {"model": "smart", "messages": turns}
         response = agents.http.post("/v1/chat/completions", json=body, headers=headers)
         assert ours(response)["model"] == model
+
+
+@pytest.mark.parametrize(
+    ("weight", "model", "reason"),
+    [
+        ("0.05", "mathsmith-8b", "the conversation leaves coder-14b: "),
+        ("50", "coder-14b", "not pay"),
+    ],
+)
+def test_a_conversation_moves_for_a_new_ask_where_that_pays(
+    agents: ProxyProcess, upstream: FakeUpstream, weight: str, model: str, reason: str
+) -> None:
+    headers = {"x-session-id": f"moves-{weight}", "x-benchrouter-policy": f"balanced:{weight}"}
+    first = {"role": "user", "content": CODE}
+    assert ours(ask(agents, CODE, model="priced", headers=headers))["model"] == "coder-14b"
+    turns = [first, {"role": "assistant", "content": "Done."}, {"role": "user", "content": MATH}]
+    second = ours(ask(agents, None, model="priced", headers=headers, messages=turns))
+    assert second["turn"] == "ask"
+    assert second["model"] == model
+    assert reason in second["reason"]
+    turns += [{"role": "assistant", "content": "102."}, {"role": "user", "content": "yes"}]
+    third = ours(ask(agents, None, model="priced", headers=headers, messages=turns))
+    assert (third["turn"], third["model"]) == ("keep", model)

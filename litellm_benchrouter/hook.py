@@ -157,7 +157,7 @@ class BenchRouterHook(CustomLogger):
                 kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
                 ours = call.as_log()
                 metadata["spend_logs_metadata"] = kept if ours is None else kept | {BLOCK: ours}
-                note_on_span(metadata, call.as_attributes())
+                note_on_span(metadata, call)
         return None
 
     async def async_post_call_response_headers_hook(

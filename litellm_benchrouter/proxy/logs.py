@@ -10,6 +10,7 @@ from typing import Any
 from litellm_benchrouter.artifact.verdict import sentence
 from litellm_benchrouter.routing.deployments import ModelNames
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.serving.call import Call
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -88,12 +89,12 @@ def start_line(
     )
 
 
-def note_on_span(metadata: Mapping[str, Any], attributes: Mapping[str, str | float]) -> None:
+def note_on_span(metadata: Mapping[str, Any], call: Call) -> None:
     """Put attributes `benchrouter.*` on LiteLLM's own OpenTelemetry span of a request, if any."""
     span = metadata.get("litellm_parent_otel_span")
-    if span is None or not attributes or not span.is_recording():
+    if span is None or not span.is_recording():
         return
-    for key, value in attributes.items():
+    for key, value in call.as_attributes().items():
         span.set_attribute(f"benchrouter.{key}", value)
 
 

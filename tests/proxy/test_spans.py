@@ -14,6 +14,8 @@ from litellm_benchrouter.building.build import build
 from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.proxy.logs import note_on_span
+from litellm_benchrouter.routing.decision import Decision
+from litellm_benchrouter.serving.call import Call
 from proxy.conftest import ask, routed_config
 from proxy.harness import ProxyProcess, eventually
 from proxy.upstream import FakeUpstream
@@ -67,14 +69,20 @@ def test_the_last_attempt_counts_and_an_ended_span_is_left_alone() -> None:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     span = provider.get_tracer("tests").start_span("request")
     metadata = {"litellm_parent_otel_span": span}
-    note_on_span(metadata, {"model": "a", "expected_probability": 0.5})
-    note_on_span(metadata, {"model": "b"})
-    note_on_span(metadata, {})
+
+    def note(model: str, probability: float | None) -> None:
+        likely = None if probability is None else {model: probability}
+        decision = Decision((model,), "s1", "because", probability=likely)
+        call = Call("g", decisions={"g": decision}, models={"id": model}, tried=["id"])
+        note_on_span(metadata, call)
+
+    note("a", 0.5)
+    note("b", None)
+    note_on_span(metadata, Call("g"))
     span.end()
-    note_on_span(metadata, {"model": "c"})
-    note_on_span({}, {"model": "c"})
+    note("c", 0.25)
+    note_on_span({}, Call("g"))
     (exported,) = exporter.get_finished_spans()
-    assert exported.attributes == {
-        "benchrouter.model": "b",
-        "benchrouter.expected_probability": 0.5,
-    }
+    attributes = dict(exported.attributes or {})
+    assert attributes["benchrouter.model"] == "b"
+    assert attributes["benchrouter.expected_probability"] == 0.5

@@ -11,9 +11,11 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.limits import DaemonThreads
 from litellm_benchrouter.verifiers.agreement import agreement
 from litellm_benchrouter.verifiers.answer import answer_quality
 from litellm_benchrouter.verifiers.judge import judged
@@ -22,7 +24,7 @@ from litellm_benchrouter.verifiers.schema import validity
 
 Chat = Mapping[str, Any]
 Ask = Callable[[Chat], Awaitable[Chat]]
-"""Asks a model: (request) -> answer. A request without a `model` is for another cheap one."""
+"""Asks: (request) -> answer. The same request is for another cheap model, else for its `model`."""
 
 OFFLINE: Mapping[str, Callable[[Chat, Chat], float | None]] = {
     "answer": answer_quality,
@@ -30,6 +32,8 @@ OFFLINE: Mapping[str, Callable[[Chat, Chat], float | None]] = {
     "logprobs": mean_probability,
 }
 """Those that need nothing but the request and its answer."""
+
+_threads = DaemonThreads(2, "benchrouter-verify")  # one may hang without stopping the other
 
 NAMES = "answer, schema, agreement, logprobs, judge:MODEL_GROUP or MODULE.FUNCTION"
 
@@ -54,7 +58,8 @@ class Verifier:
             return None if ask is None else _checked(await self.check(request, answer, ask))
         if inspect.iscoroutinefunction(self.check):
             return _checked(await self.check(request, answer))
-        return _checked(await asyncio.to_thread(self.check, request, answer))
+        work = _threads.submit(partial(self.check, request, answer))
+        return _checked(await asyncio.wrap_future(work))
 
 
 def verifier(name: str) -> Verifier:

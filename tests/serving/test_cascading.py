@@ -68,7 +68,7 @@ def cascade(
     *,
     check: Verifier | Callable[[Any, Any], float | None] = right_by_text,
     limits: Limits = NO_LIMITS,
-    price: float = 3.0,
+    price: float = 1.0,
     costs: Mapping[str, float] = COSTS,
 ) -> tuple[Outcome, Asked]:
     asked = Asked(answers)
@@ -83,7 +83,7 @@ def cascade(
 
 
 def test_an_answer_that_holds_is_given_without_another_call() -> None:
-    outcome, asked = cascade("4", {})
+    outcome, asked = cascade("4", {}, price=8.0)
     assert (outcome.is_first, outcome.ended, asked.models) == (True, "enough", [])
     assert outcome.posterior["small"] == pytest.approx(0.93, abs=0.01)
 

@@ -26,6 +26,7 @@ from litellm_benchrouter.conversation.text import asks_for_text, metadata_of, tu
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.proxy import access, attempts, preference, redis, running
 from litellm_benchrouter.proxy.canary import Adapters
+from litellm_benchrouter.proxy.cascades import Cascades
 from litellm_benchrouter.proxy.facts import DeploymentFacts
 from litellm_benchrouter.proxy.groups import (
     Groups,
@@ -78,6 +79,7 @@ class BenchRouterHook(CustomLogger):
         self._memory: RedisMemory | None = None
         self._calls: WeakKeyDictionary[Any, Call] = WeakKeyDictionary()
         self._metrics = process_metrics()
+        self._cascades = Cascades(self._calls, self._metrics)
         self._adapters = Adapters(self, running.router, self._metrics.adapter)
 
     def start(self) -> None:
@@ -102,8 +104,9 @@ class BenchRouterHook(CustomLogger):
         if not self._configured.is_set():  # in the first moments: we do not know the names yet
             await asyncio.to_thread(self._configured.wait, running.ROUTER_WAIT_SECONDS)
         name = str(data.get("model"))
-        if name not in self._virtual:
-            return None
+        entered = self._cascades.enter(data)
+        if entered is not None or name not in self._virtual:
+            return entered
         try:
             names = self._names_of(self._service.router if self._service else None)
             index = self._virtual.index(names)
@@ -212,6 +215,7 @@ class BenchRouterHook(CustomLogger):
                 decision = await self._service.rank(router, call, name, offer, turns, data)
                 call.decisions |= {g: decision for g, known in groups.known.items() if known}
                 call.models |= groups.by_id
+                self._cascades.plan(call, decision, data, groups)
                 decision = None if call.mode else decision
         except Exception as error:
             self._not_routed("groups were taken as they are listed", error)
@@ -264,6 +268,7 @@ class BenchRouterHook(CustomLogger):
         if decision is None:
             decision = await self._service.rank(router, call, group, offer, messages, request)
         call.group, call.decisions[group] = group, decision
+        self._cascades.plan(call, decision, request)
         call.models |= {str(id_of(d)): m for d, m in zip(deployments, models, strict=True)}
         if call.mode:
             return deployments

@@ -12,11 +12,12 @@ from dataclasses import asdict
 from typing import Any
 
 from litellm_benchrouter.labelling.journal import ANSWER, FAILURE, SCORE, Journal
-from litellm_benchrouter.labelling.metrics import Metric, judge_messages, read_verdict
+from litellm_benchrouter.labelling.metrics import Metric
 from litellm_benchrouter.labelling.models import CallOptions, Provider, Reply
 from litellm_benchrouter.labelling.plan import Budget, Job
 from litellm_benchrouter.labelling.task import Question
 from litellm_benchrouter.upstream import CallError
+from litellm_benchrouter.verifiers.judge import judge_messages, read_verdict
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0

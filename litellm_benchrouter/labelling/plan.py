@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from litellm_benchrouter.labelling.journal import Cell, Journal
-from litellm_benchrouter.labelling.metrics import Metric, judge_messages
+from litellm_benchrouter.labelling.metrics import Metric
 from litellm_benchrouter.labelling.models import CallOptions, Price, Provider
 from litellm_benchrouter.labelling.task import Question
+from litellm_benchrouter.verifiers.judge import judge_messages
 
 EXPECTED_TOKENS = 300
 """Length of an answer, where none is known yet."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from litellm_benchrouter.costs.cascade import Cascade
+
 KINDS = frozenset(
     {
         "routed",  # the scores decided
@@ -68,6 +70,8 @@ class Decision:
         What the request waited for the decision; the proxy's side fills it in.
     vector : ndarray of float32, shape (1, d), or None
         The prompt's, where the embedder was asked.
+    cascade : Cascade or None
+        Decides whether to ask on once an answer is there, where the policy is a cascade.
     """
 
     ranking: tuple[str, ...]
@@ -85,6 +89,7 @@ class Decision:
     embed_seconds: float | None = field(default=None, compare=False)
     seconds: float | None = field(default=None, compare=False)
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    cascade: Cascade | None = field(default=None, compare=False, repr=False)
 
     @property
     def pick(self) -> str:

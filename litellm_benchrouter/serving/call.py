@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from litellm_benchrouter.conversation.ask import Ask
 from litellm_benchrouter.conversation.state import Session
 from litellm_benchrouter.routing.decision import Decision
+from litellm_benchrouter.serving.cascading import Outcome, Plan
 
 # What an answer costs is not every client's business.
 _HEADERS = (
@@ -23,6 +24,7 @@ _HEADERS = (
     "policy",
     "embedder",
     "turn",
+    "cascade",
 )
 _HEADER_LENGTH = 300
 _UNPRINTABLE = re.compile(r"[^ -~]")
@@ -74,6 +76,10 @@ class Call:
     turn: Ask | None = None  # what the request asks, once it was read
     failures: int = 0  # in the conversation, that its model is not held against
     shadow: bool = False  # decisions are recorded only
+    plan: Plan | None = None  # where it may become a cascade
+    single: str = ""  # why it may not, where its policy is a cascade
+    cascade: Outcome | None = None  # once that has ended
+    step: Mapping[str, Any] | None = None  # of a call that a cascade makes: its number, and whose
     # no decision could be taken, and the configuration says to pass through then
     passed: bool = False
 
@@ -110,12 +116,15 @@ class Call:
         of_mode = {"mode": self.mode} if self.mode else {}
         of_turn = {"turn": self.turn.kind} if self.turn else {}
         of_session = {"session": self.session} if self.session else {}
+        cascade = str(self.cascade) if self.cascade else self.step
+        of_cascade = {"cascade": cascade} if cascade else {}
         answered_by = self.answered_by
         return {
             **of_group,
             **of_mode,
             **of_turn,
             **of_session,
+            **of_cascade,
             "model": answered_by,
             "pick": decision.pick,
             "method": decision.method,
@@ -150,15 +159,19 @@ class Call:
 
     @property
     def answered_by(self) -> str | None:
-        """The benchmark model that was asked last; None where it is none of the benchmark's."""
+        """The benchmark model that answers; None where it is none of the benchmark's."""
+        if self.cascade is not None:
+            return self.cascade.answer.model
         return self.models.get(self.tried[-1]) if self.tried else None
 
     @property
     def outcome(self) -> str:
-        """Who was asked last: `pick`, why another (`pick_failed`, ...), or `other_group`."""
+        """Who answers: `pick`, why another (`pick_failed`, `cascade`, ...), or `other_group`."""
         decision = self.decisions.get(self.group)
         if decision is None or not self.tried or self.tried[-1] not in self.models:
             return "other_group"
+        if self.cascade is not None and not self.cascade.is_first:
+            return "cascade"
         if self.answered_by == decision.pick:
             return "pick"
         failed = {self.models.get(deployment_id) for deployment_id in self.tried[:-1]}
@@ -173,9 +186,12 @@ class Call:
         return _ALL_FAILED.format(models=", ".join(failed)) if failed else _NONE_LEFT
 
     def _reason(self, decision: Decision, outcome: str) -> str:
+        reason = decision.reason
+        if self.single:
+            reason = f"no cascade, as {self.single}; {reason}"
         if self.mode or outcome not in ("pick_failed", "pick_unavailable"):
-            return decision.reason
-        return f"{decision.pick} {_WHY_NOT_PICK[self._why_not(decision.pick)]}; {decision.reason}"
+            return reason
+        return f"{decision.pick} {_WHY_NOT_PICK[self._why_not(decision.pick)]}; {reason}"
 
     def _why_not(self, pick: str) -> str:
         """Why another model than the pick was asked last."""

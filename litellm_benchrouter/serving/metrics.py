@@ -80,6 +80,9 @@ class Metrics:
     def shadowed(self, group: str, *, agrees: bool) -> None:
         """Count a decision that changed nothing, by whether it chose what was asked anyway."""
 
+    def cascaded(self, ended: str, more: int, *, first: bool) -> None:
+        """Count a cascade by why it ended, and the calls after its first."""
+
     def collected(self, result: str, n: int) -> None:
         """Count prompts that were drawn to be kept, by what became of them."""
 
@@ -178,6 +181,14 @@ class PrometheusMetrics(Metrics):
             "benchrouter_shadow_decisions_total",
             "Decisions that changed nothing, by whether they chose what was asked anyway.",
             ("group", "agrees"),
+        )
+        self._cascades = Counter(
+            "benchrouter_cascades_total",
+            "Cascades, by why they ended and whether their first answer was given.",
+            ("ended", "answer"),
+        )
+        self._cascade_calls = Counter(
+            "benchrouter_cascade_calls_total", "Calls that cascades made after their first."
         )
         self._collected = Counter(
             "benchrouter_collected_prompts_total",
@@ -290,6 +301,11 @@ class PrometheusMetrics(Metrics):
     @_never_raises
     def shadowed(self, group: str, *, agrees: bool) -> None:
         self._shadow.labels(self._group(group), str(agrees).lower()).inc()
+
+    @_never_raises
+    def cascaded(self, ended: str, more: int, *, first: bool) -> None:
+        self._cascades.labels(ended, "first" if first else "later").inc()
+        self._cascade_calls.inc(more)
 
     @_never_raises
     def collected(self, result: str, n: int) -> None:

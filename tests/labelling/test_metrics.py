@@ -7,13 +7,8 @@ import json
 import pytest
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.labelling.metrics import (
-    json_in,
-    judge_messages,
-    normal,
-    parse_metric,
-    read_verdict,
-)
+from litellm_benchrouter.labelling.metrics import normal, parse_metric
+from litellm_benchrouter.verifiers.judge import json_in, judge_messages, read_verdict
 
 
 def score(metric: str, answer: str, reference: object) -> float:

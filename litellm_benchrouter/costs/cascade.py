@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -83,6 +83,20 @@ class Cascade:
             top=np.array([int(before.argmax())]),
         )[0]
         return None if picked == STOP else names[int(picked)]
+
+    def order(
+        self, probability: Floats, cost: Floats, preferred: Ints, names: Sequence[str]
+    ) -> Ints:
+        """Order the models on offer: the one to ask first, then the others by P - price * cost.
+
+        As `Policy.order`; costs are in USD.
+        """
+        value = np.where(np.isnan(probability), 0.0, probability) - self.price * cost
+        order = preferred[np.argsort(-value[preferred], kind="stable")]
+        chances = {names[m]: float(probability[m]) for m in order}
+        first = self.next_model(chances, {names[m]: float(cost[m]) for m in order}, {})
+        is_first = np.array([names[m] == first for m in order])
+        return np.concatenate([order[is_first], order[~is_first]])
 
     def posterior(
         self, probability: Mapping[str, float], answers: Mapping[str, float]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from litellm_benchrouter.views import PERCENT, RAW, Table, number
+from litellm_benchrouter.views.cascade import cascade_table
 from litellm_benchrouter.views.cost import cost_table
 from litellm_benchrouter.views.evaluation import task_gain
 from litellm_benchrouter.views.protocols import (
@@ -316,6 +317,7 @@ _TABLES: dict[str, Callable[[Document], Table]] = {
     "mlp": _methods,
     "request": _request,
     "cost": cost_table,
+    "cascade": cascade_table,
     "few-labels": _few_labels,
     "labels": _labels,
     "distance": _distance,

@@ -175,7 +175,7 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(data.get("litellm_logging_obj"))
             if call is not None:
-                if response is not None and not call.counted and self._service is not None:
+                if response is not None and not call.is_open and self._service is not None:
                     call.counted = True
                     self._service.answered(call, attempts.plain_response_id(response))
                 return call.as_headers(HEADER_PREFIX)

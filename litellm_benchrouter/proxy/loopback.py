@@ -34,6 +34,8 @@ _DROPPED = frozenset(
     }
 )
 
+_MOVED = ("guardrails", "guardrail_config")  # by LiteLLM, from the body into its metadata
+
 
 @dataclass
 class Step:
@@ -78,6 +80,7 @@ class Caller:
         if not own and metadata is not data.get("metadata"):
             own = body.get("metadata")
         kept = {k: v for k, v in body.items() if k not in _DROPPED and not k.startswith("_")}
+        kept |= {key: metadata[key] for key in _MOVED if key in metadata}
         address = metadata.get("requester_ip_address") or "127.0.0.1"
         return cls(
             str(received.get("url")),

@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/embeddings":
             self._json(200, _embeddings(model, body, self.server.state.embed))
         elif self.path == "/v1/chat/completions" and body.get("stream"):
-            self._events(_chat_events(model))
+            self._events(_chat_events(model, answer))
         elif self.path == "/v1/chat/completions":
             self._json(200, _chat(model, answer))
         elif self.path == "/v1/completions":
@@ -263,10 +263,11 @@ def _chat(model: str, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _chat_events(model: str) -> Iterator[str]:
+def _chat_events(model: str, answer: Answer) -> Iterator[str]:
+    text = answer_text(model) if answer.text is None else answer.text
     head = {"id": _chat_id(), "object": "chat.completion.chunk", "created": 1, "model": model}
     deltas = [{"role": "assistant", "content": ""}] + [
-        {"content": piece} for piece in _pieces(answer_text(model))
+        {"content": piece} for piece in _pieces(text)
     ]
     for delta in deltas:
         choice = {"index": 0, "delta": delta, "finish_reason": None}

@@ -234,7 +234,7 @@ def test_everything_is_allowed_by_everything():
         ("request_policies: {cheapest: 0.5}", "cheapest`: 0.5 is not a range; write [LOW, HIGH]"),
         ("request_policies: {within: [0.2, 0.1]}", "0 <= LOW <= HIGH <= 1 must hold"),
         ("groups: {smart: {request_policies: {best: true}}}",
-         "known here: balanced, cheapest, quality, within"),
+         "known here: balanced, cascade, cheapest, quality, within"),
         ("groups: {smart: {polcy: quality}}", "known here: policy, request_policies"),
     ],
 )  # fmt: skip

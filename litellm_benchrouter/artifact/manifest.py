@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from litellm_benchrouter.errors import ArtifactError, VersionError
 from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts, average_accuracy
@@ -23,7 +30,7 @@ MANIFEST = "manifest.json"
 VERSION_ID = re.compile(r"[0-9a-f]{16}")
 _DECIDING = (
     *("schema_version", "files", "embedder", "parameters", "models", "tasks"),
-    *("named_tasks", "index", "second"),
+    *("named_tasks", "index", "second", "cascade"),
 )
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*")
 
@@ -67,11 +74,71 @@ class TaskRecord(_Record):
     family: str | None = None
 
 
+class EvidenceRecord(_Record):
+    """What a verifier's scores are worth; see `costs.evidence.Evidence`."""
+
+    scores: list[float]
+    values: list[float]
+    atoms: list[float]
+    right: list[float]
+    wrong: list[float]
+
+    @model_validator(mode="after")
+    def _fits(self) -> EvidenceRecord:
+        knots, atoms = len(self.scores), len(self.atoms)
+        lengths = [knots, len(self.values), atoms, len(self.right), len(self.wrong)]
+        if lengths != [knots] * 2 + [atoms] * 3 or not knots or not atoms:
+            raise ValueError("knots or atoms do not fit one another")
+        if self.scores != sorted(self.scores):
+            raise ValueError("the scores do not ascend")
+        return self
+
+
+class VerifierRecord(_Record):
+    """A verifier: its evidence, and the labelled answers that it was learned from."""
+
+    evidence: EvidenceRecord
+    answers: int
+    auc: float | None
+
+
+class CascadeQuality(_Record):
+    """A quality that a cascade holds, and what it does then, on held-out answers.
+
+    `quality` is the share of the best single model's that the price was chosen for; `reached` the
+    share that it had. `keep` is the least P(right) of an answer that is kept.
+    """
+
+    quality: float
+    price: float
+    keep: float
+    reached: float
+    saved_beside_routing: float | None
+    saved_beside_bma: float | None
+    calls: float
+    kept: float
+    kept_and_wrong: float
+    kept_and_wrong_bound: float
+
+
+class CascadeRecord(_Record):
+    """What policies `cascade:QUALITY` decide by (docs/cascades.md)."""
+
+    alpha: float
+    confidence: float
+    steps: int
+    prompts: int  # held-out ones, that prices and bounds were measured on
+    verifiers: dict[str, VerifierRecord]
+    together: dict[str, dict[str, float]]
+    qualities: list[CascadeQuality] = Field(min_length=1)
+
+
 class Manifest(_Record):
     """The whole of `manifest.json`; `router_artifacts/README.md` specifies it.
 
     `version` is the first 16 hex digits of the SHA-256 over everything that decides: files,
-    embedder, parameters, models, tasks and verdict, so the same input and seed give the same one.
+    embedder, parameters, models, tasks, cascade and verdict, so the same input and seed give the
+    same one.
     `digest` is the SHA-256 of this manifest with `digest` empty, so that no byte can change unseen.
     `embedder_measured` decides nothing: another machine may measure a little otherwise, and the
     fingerprint in `embedder` tells embedders apart. `second`, of earlier releases, is hashed and
@@ -96,6 +163,7 @@ class Manifest(_Record):
     verdict: dict[str, Any] | None = None
     embedder_measured: dict[str, Any] | None = None
     second: dict[str, Any] | None = None
+    cascade: CascadeRecord | None = None
     libraries: dict[str, str]
     build_seconds: dict[str, float]
 

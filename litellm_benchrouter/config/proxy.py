@@ -17,7 +17,7 @@ from pydantic import (
 
 from litellm_benchrouter.config.base import Block
 from litellm_benchrouter.conversation.failures import SIGNS, Sign
-from litellm_benchrouter.costs.policy import RANGES, SPELLING, Policy
+from litellm_benchrouter.costs.policy import KINDS, RANGES, SPELLING, Policy
 
 _ANY = (0.0, math.inf)
 
@@ -32,7 +32,7 @@ def _policy(value: Any) -> Policy:
 
 _POLICY_SCHEMA = {
     "type": "string",
-    "pattern": r"^\s*(quality|(balanced|cheapest|within)\s*:.*)$",
+    "pattern": r"^\s*(quality|(balanced|cheapest|within|cascade)\s*:.*)$",
     "description": SPELLING,
 }
 PolicyField = Annotated[Policy, PlainValidator(_policy), WithJsonSchema(_POLICY_SCHEMA)]
@@ -200,7 +200,7 @@ class PolicyLimits(Block):
     Attributes
     ----------
     quality : bool
-    balanced, cheapest, within : [LOW, HIGH], true or false
+    balanced, cheapest, within, cascade : [LOW, HIGH], true or false
         Both ends are allowed; what is not named is not.
     """
 
@@ -208,13 +208,14 @@ class PolicyLimits(Block):
     balanced: Range = None
     cheapest: Range = None
     within: Range = None
+    cascade: Range = None
 
     @model_validator(mode="after")
     def _ranges_are_possible(self) -> PolicyLimits:
-        for kind in ("balanced", "cheapest", "within"):
+        for kind in (kind for kind in KINDS if kind != "quality"):
             asked, (least, most) = getattr(self, kind), RANGES[kind]
             if asked not in (None, _ANY) and not least <= asked[0] <= asked[1] <= most:
-                wanted = "0 <= LOW <= HIGH" + ("" if math.isinf(most) else " <= 1")
+                wanted = "0 <= LOW <= HIGH" + ("" if math.isinf(most) else f" <= {most:g}")
                 raise ValueError(f"the range of {kind} is {list(asked)}, but {wanted} must hold")
         return self
 
@@ -226,8 +227,54 @@ class PolicyLimits(Block):
         return asked is not None and asked[0] <= policy.value <= asked[1]
 
 
-EVERYTHING = PolicyLimits(quality=True, balanced=_ANY, cheapest=_ANY, within=_ANY)
+EVERYTHING = PolicyLimits(quality=True, balanced=_ANY, cheapest=_ANY, within=_ANY, cascade=_ANY)
 NOTHING = PolicyLimits()
+
+
+class CascadeConfig(Block):
+    """How cascades check answers, and what they may take (docs/cascades.md).
+
+    Attributes
+    ----------
+    verifiers : list of str
+        What checks an answer, in this order: `answer`, `schema`, `agreement`, `logprobs`,
+        `judge:MODEL_GROUP`, or a function of one's own, `my_package.check`.
+    alpha : float
+        At most so many requests get an answer that was kept and is wrong.
+    confidence : float
+        How sure that is, on the labelled answers.
+    most_seconds : float
+        How long a whole cascade may take; then the best answer that there is, is given.
+    most_usd : float, optional
+        What the calls of one request may cost together.
+    buffer_characters : int
+        Of a streamed answer so much is held back while it is checked; 0: streamed requests are
+        routed without a cascade.
+    """
+
+    verifiers: list[str] = Field(default=["answer", "schema"], min_length=1)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    most_seconds: float = Field(default=30.0, gt=0)
+    most_usd: float | None = Field(default=None, gt=0)
+    buffer_characters: int = Field(default=0, ge=0)
+
+    @field_validator("verifiers")
+    @classmethod
+    def _are_verifiers(cls, names: list[str]) -> list[str]:
+        for name in names:
+            kind, _, argument = name.partition(":")
+            own = all(part.isidentifier() for part in name.replace(":", ".").split("."))
+            if not (name in VERIFIERS or (kind == "judge" and argument) or (own and "." in name)):
+                raise ValueError(
+                    f"{name!r} is not a verifier; write {', '.join(VERIFIERS)}, judge:MODEL_GROUP "
+                    "or the path of a function, my_package.check"
+                )
+        return names
+
+
+VERIFIERS = ("answer", "schema", "agreement", "logprobs")
+"""Verifiers by name; the others are a judge model's and one's own."""
 
 
 class GroupConfig(Block):
@@ -236,7 +283,7 @@ class GroupConfig(Block):
     Attributes
     ----------
     policy : Policy or None
-        `quality`, `balanced:WEIGHT`, `cheapest:TARGET` or `within:EPSILON`.
+        `quality`, `balanced:WEIGHT`, `cheapest:TARGET`, `within:EPSILON` or `cascade:QUALITY`.
     request_policies : PolicyLimits or None
         What the header `x-benchrouter-policy` may ask for.
     """

@@ -52,7 +52,12 @@ class Evidence:
 
     def of(self, score: float) -> float:
         """Return the log likelihood ratio of a score; 0 where it is not a number."""
-        return 0.0 if math.isnan(score) else float(np.interp(score, self.scores, self.values))
+        return float(self.of_each(np.array([score]))[0])
+
+    def of_each(self, scores: Floats) -> Floats:
+        """Return the log likelihood ratios of many scores, in their shape."""
+        ratios = np.interp(scores, self.scores, self.values)
+        return np.where(np.isnan(scores), 0.0, ratios)
 
     @classmethod
     def fit(cls, scores: Floats, is_right: Floats, probability: Floats | None = None) -> Self:

@@ -16,7 +16,7 @@ from litellm_benchrouter.paper.scores import DIGITS, rank_with
 Floats = NDArray[np.float64]
 Order = NDArray[np.intp]
 
-Kind = Literal["quality", "balanced", "cheapest", "within"]
+Kind = Literal["quality", "balanced", "cheapest", "within", "cascade"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 RANGES: dict[Kind, tuple[float, float]] = {
@@ -24,10 +24,11 @@ RANGES: dict[Kind, tuple[float, float]] = {
     "balanced": (0.0, math.inf),
     "cheapest": (0.0, 1.0),
     "within": (0.0, 1.0),
+    "cascade": (0.0, 2.0),
 }
 """The values that each kind can have; `quality` has none but 0."""
 
-SPELLING = "quality, balanced:WEIGHT, cheapest:TARGET or within:EPSILON"
+SPELLING = "quality, balanced:WEIGHT, cheapest:TARGET, within:EPSILON or cascade:QUALITY"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Policy:
     cost / cost of the dearest model on offer; the WEIGHT in [0, inf) is what that cost is worth, in
     probability. `cheapest`: the cheapest model with P(success) >= value; the most probable if none
     has it. `within`: the cheapest model whose P(success) is at most value below the best. TARGET
-    and EPSILON are probabilities.
+    and EPSILON are probabilities. `cascade`: ask a cheap model first, and a better one where its
+    answer does not hold, at the price that holds value times the quality of the best single model;
+    the artifact has that price (`costs.cascade`), and without one it is `quality`.
     """
 
     kind: Kind = "quality"
@@ -46,7 +49,7 @@ class Policy:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read one spelling: `quality`, `balanced:0.1`, `cheapest:0.7` or `within:0.02`.
+        """Read one spelling: `quality`, `balanced:0.1`, `cheapest:0.7`, `within:0.02`, `cascade:1`.
 
         Raises ValueError in one sentence, without a full stop.
         """
@@ -62,7 +65,7 @@ class Policy:
         except ValueError:
             value = math.nan
         if not (low <= value <= high and math.isfinite(value)):
-            wanted = "a number from 0" if math.isinf(high) else "a number from 0 to 1"
+            wanted = "a number from 0" + ("" if math.isinf(high) else f" to {high:g}")
             raise ValueError(f"{_shown(text)} needs {wanted} after `{kind}:`")
         return cls(kind, value)
 
@@ -80,7 +83,7 @@ class Policy:
         P(success) that is NaN ranks last; costs are in one unit and at least 0; `preferred` is the
         order in which those that tie are taken.
         """
-        if self.kind == "quality":
+        if self.kind in ("quality", "cascade"):
             return rank_with(probability, preferred)
         if self.kind == "balanced":
             return rank_with(balanced(probability, cost, self.value), preferred)
@@ -111,16 +114,19 @@ class Policy:
         likely = f"P = {probability[pick]:.2f}"
         saved = "" if pick == best else _saved(float(cost[pick]), float(cost[best]))
         n = int(self.allowed(probability).sum())
+        if self.kind == "cascade":
+            return f"asked first ({likely}){saved}; its answer decides whether another is asked"
         if self.kind == "balanced":
-            if pick == best:
-                return f"most probable ({likely}), and no cheaper one pays at weight {self.value:g}"
-            behind = 100 * (probability[best] - probability[pick])
-            beside = f"{behind:.1f} points below {names[best]} ({likely}){saved}"
-            return f"{beside}, which pays at weight {self.value:g}"
+            why = f"most probable ({likely}), and no cheaper one pays at weight {self.value:g}"
+            if pick != best:
+                behind = 100 * (probability[best] - probability[pick])
+                beside = f"{behind:.1f} points below {names[best]} ({likely}){saved}"
+                why = f"{beside}, which pays at weight {self.value:g}"
+            return why
         if self.kind == "cheapest":
+            which = "the only model" if n == 1 else f"cheapest of {n} models"
             if n == 0:
                 return f"no model has P >= {self.value:g}; the most probable ({likely})"
-            which = "the only model" if n == 1 else f"cheapest of {n} models"
             return f"{which} with P >= {self.value:g} ({likely}){saved}"
         points = f"within {100 * self.value:g} points of {names[best]}"
         if pick == best:

@@ -93,13 +93,13 @@ def run_cost(
             model: {"cost": float(single_cost[m]), "quality": float(single_quality[m])}
             for m, model in enumerate(models)
         },
-        "bma": _mean_point([run.always(run.known.best, run.split.test) for run in done]),
-        "oracle": _mean_point([run.point(run.split.test, run.oracle) for run in done]),
+        "bma": mean_point([run.always(run.known.best, run.split.test) for run in done]),
+        "oracle": mean_point([run.point(run.split.test, run.oracle) for run in done]),
         "zero_router": {
             "aiq": float(zero.mean()),
-            "hull": _points(*non_decreasing_hull(single_cost, single_quality)),
+            "hull": points(*non_decreasing_hull(single_cost, single_quality)),
             "hindsight": {
-                name: _mean([_zero_saved(run, share) for run in done])
+                name: mean_of([_zero_saved(run, share) for run in done])
                 for name, share in TARGETS.items()
             },
         },
@@ -208,7 +208,7 @@ def _method(runs: Sequence[MeasuredRun], curves: Sequence[Curves], zero: Array) 
     """Describe one predictor: means over the runs of what each run measures."""
     seed = runs[0].prepared.seed
     found = [run.metrics(*one) for run, one in zip(runs, curves, strict=True)]
-    means = {name: _mean([one[name] for one in found]) for name in found[0]}
+    means = {name: mean_of([one[name] for one in found]) for name in found[0]}
     gain, *interval = bootstrap_mean(np.array([one["aiq"] for one in found]) - zero, seed=seed)
     cost = np.mean([test.cost for _, _, test in curves], axis=0)
     quality = np.mean([test.quality for _, _, test in curves], axis=0)
@@ -218,9 +218,9 @@ def _method(runs: Sequence[MeasuredRun], curves: Sequence[Curves], zero: Array) 
         "aiq_gain_over_runs_95": interval if len(runs) > 1 else [float("nan")] * 2,
         "curve": [
             {"lambda": float(price), **point}
-            for price, point in zip(runs[0].lambdas, _points(cost, quality), strict=True)
+            for price, point in zip(runs[0].lambdas, points(cost, quality), strict=True)
         ],
-        "hull": _points(*non_decreasing_hull(cost, quality)),
+        "hull": points(*non_decreasing_hull(cost, quality)),
         "tuned": {name: tuned_saving(runs, curves, share) for name, share in TARGETS.items()},
         "hindsight": {
             name: {
@@ -260,16 +260,16 @@ def _zero_saved(run: MeasuredRun, share: float) -> float:
     return 1.0 - needed / cost if cost > 0 else float("nan")
 
 
-def _points(cost: Array, quality: Array) -> list[dict[str, float]]:
+def points(cost: Array, quality: Array) -> list[dict[str, float]]:
     return [{"cost": float(c), "quality": float(q)} for c, q in zip(cost, quality, strict=True)]
 
 
-def _mean_point(points: Sequence[tuple[float, float]]) -> dict[str, float]:
+def mean_point(points: Sequence[tuple[float, float]]) -> dict[str, float]:
     cost, quality = mean(np.array(points))
     return {"cost": float(cost), "quality": float(quality)}
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_of(values: Sequence[float]) -> float:
     return float(mean(np.array(values, dtype=np.float64)))
 
 

@@ -20,6 +20,7 @@ from litellm_benchrouter.conversation.ask import prompt_text
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.evaluation.cascade import run_cascades
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.distance import run_distance
 from litellm_benchrouter.evaluation.few_labels import run_few_labels
@@ -44,7 +45,7 @@ from litellm_benchrouter.validation.subset import TrainingSubset
 
 PROTOCOLS = (
     *("task", "request", "cost", "labels", "distance", "few-labels", "mlp", "robustness"),
-    *("proof", "traffic"),
+    *("proof", "traffic", "cascade"),
 )
 DEFAULT_PROTOCOLS = ("task", "request", "cost", "robustness")
 
@@ -188,6 +189,14 @@ def _run(
             test_share=options.test_share,
             runs=splits,
             predictors={DEFAULT: request_scores},
+            engine=engine,
+        ),
+        "cascade": lambda: run_cascades(
+            prepared,
+            progress,
+            predictor=request_scores,
+            test_share=options.test_share,
+            runs=splits,
             engine=engine,
         ),
         "labels": labelled,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.conversation.ask import prompt_text
-from litellm_benchrouter.costs import CostModel, Lengths, Prices, cost_model
+from litellm_benchrouter.costs.cascade import Cascade
 from litellm_benchrouter.costs.policy import PLAIN, QUALITY, Terms
 from litellm_benchrouter.paper.neighbors import Neighbors, nearest
-from litellm_benchrouter.paper.scores import correctness_predictor, rank_with
+from litellm_benchrouter.paper.scores import correctness_predictor
 from litellm_benchrouter.routing.decision import Decision, Explanation
 from litellm_benchrouter.routing.estimates import (
     NONE,
@@ -28,11 +28,10 @@ from litellm_benchrouter.routing.estimates import (
     cached_method,
 )
 from litellm_benchrouter.routing.named_tasks import TOO_SMALL, NamedTasks
+from litellm_benchrouter.routing.weighing import OFFERS, Weighing
 
 MOST_TASKS = 4096
 """Named tasks, over the models on offer, whose estimates are remembered."""
-
-_OFFERS = 1024  # sets of models, and of their prices
 
 
 class BenchRouter:
@@ -58,13 +57,17 @@ class BenchRouter:
             self._n_neighbors = max(self._k, self._guarded.n_neighbors)
         self._tasks = NamedTasks(artifact)
         self._weighing = Weighing(artifact)
-        self._offer = cached_method(self._make_offer, _OFFERS)
+        self._offer = cached_method(self._make_offer, OFFERS)
         self._task = cached_method(self._estimate_task, MOST_TASKS)
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models that the benchmark knows."""
         return self.artifact.models
+
+    def cascade(self, quality: float) -> Cascade | None:
+        """Return what decides policy `cascade:QUALITY`; None where the version has nothing to."""
+        return self._weighing.cascade(quality)
 
     def knows_task(self, task: str) -> bool:
         """Say whether a name is a task of the configuration or of the benchmark."""
@@ -258,77 +261,3 @@ class BenchRouter:
 
     def _make_offer(self, models: tuple[str, ...]) -> Candidates:
         return Candidates.of(self.artifact, models)
-
-
-_TIE = 1e-12  # sums of the same labels in another order differ in the last bits
-
-_OfModels = tuple[tuple[str, Prices], ...]
-
-
-class Weighing:
-    """The policy and the costs that turn estimates into a decision.
-
-    `costs(models, prices)` is None where nothing covers all of the models.
-    """
-
-    costs: Callable[[tuple[str, ...], _OfModels], CostModel | None]
-
-    def __init__(self, artifact: Artifact) -> None:
-        self._version = artifact.manifest.version
-        self._facts = dict(zip(artifact.models, artifact.facts, strict=True))
-        self._lengths = Lengths.of(artifact.facts)
-        self.costs = cached_method(self._cost_model, _OFFERS)
-
-    def decide(
-        self,
-        offer: Candidates,
-        estimate: Estimate,
-        terms: Terms,
-        task: str | None = None,
-        look_up: LookUp = NONE,
-    ) -> Decision:
-        """Weigh what is expected against what it costs."""
-        costs = self.costs(offer.models, terms.prices)
-        expected = None if costs is None else costs.of(terms.characters or 0)
-        policy, scores = terms.policy, estimate.quality
-        if policy.saves and costs is not None and expected is not None:
-            scores = estimate.probability
-            order = policy.order(scores.values, expected, offer.preferred)
-            why = policy.explain(order, scores.values, expected, offer.preferred, offer.models)
-            reason = f"{why}; {costs.basis}; {scores.reason}"
-        else:
-            ready = scores.order
-            order = rank_with(scores.values, offer.preferred) if ready is None else ready
-            reason = scores.reason + _ties(scores, int(order[0]))
-            if policy.saves:
-                reason = f"nothing tells the costs of all models on offer; {reason}"
-                policy = QUALITY
-        return Decision(
-            ranking=tuple([offer.models[m] for m in order.tolist()]),
-            method=scores.method,
-            reason=f"{terms.note}; {reason}" if terms.note else reason,
-            task=task,
-            scores=dict(zip(offer.models, scores.values.tolist(), strict=True)),
-            probability=dict(zip(offer.models, estimate.probability.values.tolist(), strict=True)),
-            artifact=self._version,
-            kind=scores.kind,
-            distance=look_up.distance,
-            embed_seconds=look_up.embed_seconds,
-            embedder=look_up.embedder,
-            vector=look_up.vector,
-            policy=str(policy),
-            costs_usd=dict(zip(offer.models, expected.tolist(), strict=True))
-            if expected is not None and costs is not None and costs.in_usd
-            else None,
-        )
-
-    def _cost_model(self, models: tuple[str, ...], prices: _OfModels) -> CostModel | None:
-        return cost_model(self._facts, models, self._lengths, dict(prices))
-
-
-def _ties(scores: Scores, best: int) -> str:
-    if scores.method == "bma":
-        return ""
-    values = scores.values.tolist()
-    tied = sum(abs(value - values[best]) <= _TIE for value in values)
-    return f"; best on average of {tied} that tie" if tied > 1 else ""

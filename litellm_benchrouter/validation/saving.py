@@ -63,6 +63,11 @@ class Outcomes:
             np.stack([achieved(of, rows, column) for column in columns], axis=1)
             for of in (costs, values)
         )
+        return cls.beside_last(rows, cost, worth)
+
+    @classmethod
+    def beside_last(cls, rows: Rows, cost: Array, worth: Array) -> Outcomes:
+        """Compare with the last column, on the samples that have a label of both."""
         paired = ~np.isnan(worth + worth[:, -1:])
         worth, reference = (np.where(paired, value, 0.0) for value in (worth, worth[:, -1:]))
         return cls(rows, cost, worth, reference, paired.astype(np.float64))

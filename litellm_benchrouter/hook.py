@@ -306,6 +306,7 @@ class BenchRouterHook(CustomLogger):
             self._service = RoutingService(
                 config, loader, executor, facts.prices, facts.abilities, self._metrics
             )
+            self._cascades.configure(config.cascade, self._service.answered)
             self._samples = Samples.of(config, loader, self._metrics)
             self._service.start()
         except Exception as error:

@@ -34,7 +34,9 @@ def offers(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(probability), np.array(cost), np.array(preferred)
 
 
-@pytest.mark.parametrize("text", ["quality", "balanced:0.1", "cheapest:0.7", "within:0.02", "cascade:0.98"])
+@pytest.mark.parametrize(
+    "text", ["quality", "balanced:0.1", "cheapest:0.7", "within:0.02", "cascade:0.98"]
+)
 def test_a_policy_is_written_as_it_is_read(text: str):
     assert str(Policy.parse(text)) == text
     assert Policy.parse(f"  {text.upper()} ") == Policy.parse(text)

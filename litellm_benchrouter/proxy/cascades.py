@@ -7,7 +7,8 @@ others pay nothing for it. See docs/cascades.md for what is left alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping, Sequence
+import math
+from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ import httpx
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
+from litellm_benchrouter.config.proxy import CascadeConfig
 from litellm_benchrouter.proxy import access, shapes
 from litellm_benchrouter.proxy.groups import Groups, rewritten
 from litellm_benchrouter.proxy.loopback import STEP, Caller, ProxyError, Step
@@ -36,23 +38,21 @@ class Cascades(CustomLogger):
     def __init__(self, calls: MutableMapping[Any, Call], metrics: Metrics) -> None:
         super().__init__()
         self._calls, self._metrics = calls, metrics
-        self._names: Sequence[str] = ()
-        self._limits = Limits()
-        self._buffer = 0
+        self._config = CascadeConfig()
         self._streams = StreamedCascades(self)
         self.answered: Callable[[Call], None] = lambda call: None
 
-    def configure(self, names: Sequence[str], limits: Limits, buffer: int = 0) -> None:
-        """Take the configuration; verifiers are imported when the first cascade needs them.
+    def configure(self, config: CascadeConfig, answered: Callable[[Call], None]) -> None:
+        """Take the configuration, and who is told of a stream that has ended.
 
-        `buffer`: so many characters of a stream are held back to be verified.
+        Verifiers are imported when the first cascade needs them.
         """
-        self._names, self._limits, self._buffer = names, limits, buffer
+        self._config, self.answered = config, answered
 
     @cached_property
     def _verifiers(self) -> list[Verifier]:
         found = []
-        for name in self._names:
+        for name in self._config.verifiers:
             try:
                 found.append(verifier(name))
             except Exception as error:
@@ -81,7 +81,7 @@ class Cascades(CustomLogger):
         cascade = decision.cascade
         if cascade is None or call.plan is not None or STEP.get() is not None:
             return
-        call.single = _why_not(request, streams=self._buffer > 0)
+        call.single = _why_not(request, streams=self.buffer > 0)
         if call.single or call.mode or call.is_side:
             return
         of_model: dict[str, str] = {}
@@ -109,13 +109,14 @@ class Cascades(CustomLogger):
     @property
     def buffer(self) -> int:
         """How many characters of a stream are held back."""
-        return self._buffer
+        return self._config.buffer_characters
 
     async def better(self, call: Call, data: dict[str, Any], caller: Any, response: Any) -> Any:
         """Return a better answer than the one that is there; None where it is to be given."""
         try:
-            usd = min(self._limits.usd, access.usd_left(caller))
-            return await self._cascade(call, data, response, replace(self._limits, usd=usd))
+            usd = min(self._config.most_usd or math.inf, access.usd_left(caller))
+            limits = Limits(self._config.most_seconds, usd)
+            return await self._cascade(call, data, response, limits)
         except Exception as error:  # its message may quote an answer
             logger.warning("benchrouter: a cascade failed (%s)", type(error).__name__)
             self._metrics.failed()

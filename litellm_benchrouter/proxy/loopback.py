@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -61,8 +61,8 @@ class Caller:
     """Whom a request comes from, and what it asks: enough to ask in its name."""
 
     url: str
-    headers: Mapping[str, str]
-    body: Mapping[str, Any]  # without `stream`
+    headers: Mapping[str, str] = field(repr=False)  # with the caller's key
+    body: Mapping[str, Any] = field(repr=False)  # without `stream`
     address: str
 
     @classmethod

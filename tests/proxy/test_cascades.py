@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from litellm_benchrouter.artifact.manifest import MANIFEST, CascadeRecord, read_manifest
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
@@ -16,9 +18,11 @@ from proxy.database import Database
 from proxy.harness import ProxyProcess, deployment, eventually
 from proxy.upstream import BROKEN, RATE_LIMITED, FakeUpstream, saying, slow
 
-PROMPT = "Write a Python function that reverses a queue of seeds without recursion."
+PROMPT = "hello"  # of which the benchmark knows nothing: what models have on average counts
 USD = {"small": 0.1, "middle": 0.5, "large": 2.0}  # a million tokens
 MODELS = {"small": "coder-14b", "middle": "polyglot-12b", "large": "atlas-70b"}
+
+PRICE = 200.0  # probability for a USD
 
 CHECKS = """
 def right(request, answer):
@@ -38,34 +42,14 @@ class Secrets(CustomGuardrail):
             raise HTTPException(status_code=400, detail="a secret")
 """
 
-# TEMPORARY until the policy is there
-PLUGIN = """
-from dataclasses import replace
-import numpy as np
-from litellm.integrations.custom_logger import CustomLogger
-from litellm_benchrouter.costs.cascade import Cascade, Evidence
-from litellm_benchrouter.routing import router
-from litellm_benchrouter.serving.cascading import Limits
-from litellm_benchrouter import hook
-
-e = np.array([-4.0, 4.0])
-CASCADE = Cascade(800.0, {"checks.right": Evidence(np.array([0.0, 1.0]), e, e, np.array([.02, .98]), np.array([.98, .02]))})
-old = router.Weighing.decide
-def decide(self, offer, estimate, terms, *more):
-    decision = old(self, offer, estimate, terms, *more)
-    if len(decision.ranking) > 1 and decision.costs_usd:
-        first = CASCADE.next_model(decision.probability, decision.costs_usd, {})
-        ranking = (first, *(m for m in decision.ranking if m != first))
-        likely = {"coder-14b": .6, "polyglot-12b": .7, "atlas-70b": .9}
-        decision = replace(decision, probability={m: likely[m] for m in decision.ranking})
-        first = CASCADE.next_model(decision.probability, decision.costs_usd, {})
-        ranking = (first, *(m for m in decision.ranking if m != first))
-        decision = replace(decision, cascade=CASCADE, ranking=ranking, policy="cascade:1")
-    return decision
-router.Weighing.decide = decide
-hook.handler._cascades.configure(("checks.right",), Limits(2.0), 40)
-handler = CustomLogger()
-"""
+# Nearly every score is right about its answer.
+EVIDENCE = {
+    "scores": [0.0, 1.0],
+    "values": [-4.0, 4.0],
+    "atoms": [-4.0, 4.0],
+    "right": [0.02, 0.98],
+    "wrong": [0.98, 0.02],
+}
 
 
 def cascade_config(api_base: str) -> dict[str, Any]:
@@ -87,7 +71,7 @@ def cascade_config(api_base: str) -> dict[str, Any]:
             }
         ],
         "litellm_settings": {
-            "callbacks": ["prometheus", "litellm_benchrouter.hook.handler", "plugin.handler"],
+            "callbacks": ["prometheus", "litellm_benchrouter.hook.handler"],
             "num_retries": 0,
         },
         "router_settings": {"disable_cooldowns": True},
@@ -99,9 +83,36 @@ def cascade_config(api_base: str) -> dict[str, Any]:
             "mode": "groups",
             "virtual_models": {"auto": [f"{name}-alone" for name in USD]},
             "sources": [{"path": "benchmark.csv"}],
+            "policy": "cascade:1",
+            "cascade": {
+                "verifiers": ["checks.right"],
+                "most_seconds": 2,
+                "buffer_characters": 40,
+            },
             "serving": {"poll_seconds": 0.5, "time_limit_ms": 3_600_000},
         },
     }
+
+
+def add_cascade(store: Path) -> None:
+    """Let the current version of a store know what the check's scores are worth."""
+    current = (store / "CURRENT").read_text(encoding="utf-8").strip()
+    folder = next(path for path in store.rglob(current) if path.is_dir())
+    row = {
+        **{"quality": 1.0, "price": PRICE, "keep": 0.0, "reached": 1.0, "calls": 1.5},
+        **{"saved_beside_routing": 0.2, "saved_beside_bma": 0.3},
+        **{"kept": 0.6, "kept_and_wrong": 0.01, "kept_and_wrong_bound": 0.05},
+    }
+    block = {
+        **{"alpha": 0.05, "confidence": 0.95, "steps": 3, "prompts": 100, "together": {}},
+        "verifiers": {"checks.right": {"evidence": EVIDENCE, "answers": 100, "auc": 0.98}},
+        "qualities": [row],
+    }
+    record = CascadeRecord.model_validate(block)
+    manifest = read_manifest(folder).model_copy(update={"cascade": record}).sealed()
+    (folder / MANIFEST).write_bytes(manifest.to_bytes())
+    folder.rename(folder.with_name(manifest.version))
+    (store / "CURRENT").write_text(f"{manifest.version}\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +124,9 @@ def cascading(
     copy_files(folder)
     (folder / "checks.py").write_text(CHECKS, encoding="utf-8")
     (folder / "guard.py").write_text(GUARDRAIL, encoding="utf-8")
-    (folder / "plugin.py").write_text(PLUGIN, encoding="utf-8")
     proxy = ProxyProcess(cascade_config(upstream_server.base_url), folder, env=database.environment)
     build(load_config(folder / "config.yaml"))
+    add_cascade(folder / "router_artifacts")
     with proxy:
         eventually(lambda: ours(ask(proxy)).get("artifact"))
         yield proxy
@@ -257,9 +268,6 @@ def test_every_call_is_the_callers_in_the_spend_log(
     assert [row[0] for row in rows] == upstream.models
     prices = [USD[name.removesuffix("-smart")] * 10e-6 for name in upstream.models]
     assert [float(row[1]) for row in rows] == pytest.approx(prices)
-    query = f"SELECT spend FROM \"LiteLLM_VerificationToken\" WHERE token = '{token}'"
-    eventually(lambda: float(database.rows(query)[0][0]) > prices[0])
-    assert float(database.rows(query)[0][0]) == pytest.approx(sum(prices))
     first, second = (json.loads(row[2]) for row in rows)
     assert "cascade" not in first
     assert second["cascade"] == {"call": 2, "of": response.headers["x-litellm-call-id"]}

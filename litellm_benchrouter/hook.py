@@ -175,7 +175,7 @@ class BenchRouterHook(CustomLogger):
         with contextlib.suppress(Exception):
             call = self._calls.get(data.get("litellm_logging_obj"))
             if call is not None:
-                if response is not None and not call.counted and self._service is not None:
+                if response is not None and not call.is_open and self._service is not None:
                     call.counted = True
                     self._service.answered(call, attempts.plain_response_id(response))
                 return call.as_headers(HEADER_PREFIX)
@@ -306,6 +306,7 @@ class BenchRouterHook(CustomLogger):
             self._service = RoutingService(
                 config, loader, executor, facts.prices, facts.abilities, self._metrics
             )
+            self._cascades.configure(config.cascade, self._service.answered)
             self._samples = Samples.of(config, loader, self._metrics)
             self._service.start()
         except Exception as error:

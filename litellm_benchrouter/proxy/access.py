@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -124,6 +125,26 @@ async def over_budget(groups: Collection[str], caller: Any) -> dict[str, Excepti
         except Exception as error:
             spent[group] = error
     return spent
+
+
+_BUDGETS = (
+    ("spend", "max_budget"),
+    ("user_spend", "user_max_budget"),
+    ("team_spend", "team_max_budget"),
+    ("team_member_spend", "team_member_max_budget"),
+    ("end_user_spend", "end_user_max_budget"),
+    ("organization_spend", "organization_max_budget"),
+)
+
+
+def usd_left(caller: Any) -> float:
+    """Return what the budgets of a caller leave, as LiteLLM read them for this request."""
+    left = math.inf
+    for spend, budget in _BUDGETS:
+        most, spent = getattr(caller, budget, None), getattr(caller, spend, None)
+        if isinstance(most, int | float) and isinstance(spent, int | float):
+            left = min(left, most - spent)
+    return left
 
 
 def denial(asked: str, spent: Mapping[str, Exception]) -> Exception:

@@ -7,7 +7,8 @@ others pay nothing for it. See docs/cascades.md for what is left alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, MutableMapping
+import math
+from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,8 @@ import httpx
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_benchrouter.proxy import shapes
+from litellm_benchrouter.config.proxy import CascadeConfig
+from litellm_benchrouter.proxy import access, shapes
 from litellm_benchrouter.proxy.groups import Groups, rewritten
 from litellm_benchrouter.proxy.loopback import STEP, Caller, ProxyError, Step
 from litellm_benchrouter.routing.decision import Decision
@@ -36,17 +38,21 @@ class Cascades(CustomLogger):
     def __init__(self, calls: MutableMapping[Any, Call], metrics: Metrics) -> None:
         super().__init__()
         self._calls, self._metrics = calls, metrics
-        self._names: tuple[str, ...] = ()
-        self._limits = Limits()
+        self._config = CascadeConfig()
+        self._streams = StreamedCascades(self)
+        self.answered: Callable[[Call], None] = lambda call: None
 
-    def configure(self, names: tuple[str, ...], limits: Limits) -> None:
-        """Take the configuration; verifiers are imported when the first cascade needs them."""
-        self._names, self._limits = names, limits
+    def configure(self, config: CascadeConfig, answered: Callable[[Call], None]) -> None:
+        """Take the configuration, and who is told of a stream that has ended.
+
+        Verifiers are imported when the first cascade needs them.
+        """
+        self._config, self.answered = config, answered
 
     @cached_property
     def _verifiers(self) -> list[Verifier]:
         found = []
-        for name in self._names:
+        for name in self._config.verifiers:
             try:
                 found.append(verifier(name))
             except Exception as error:
@@ -58,7 +64,8 @@ class Cascades(CustomLogger):
         step = STEP.get()
         if step is None or step.call is None:
             return None
-        call = self._calls[data["litellm_logging_obj"]] = step.call
+        call, step.call = step.call, None  # tasks that outlive the request share its context
+        self._calls[data["litellm_logging_obj"]] = call
         if not call.virtual:
             return None
         return rewritten(data, [call.group])
@@ -74,52 +81,123 @@ class Cascades(CustomLogger):
         cascade = decision.cascade
         if cascade is None or call.plan is not None or STEP.get() is not None:
             return
-        call.single = _why_not(call, request)
+        call.single = _why_not(request, streams=self.buffer > 0)
         if call.single or call.mode or call.is_side:
             return
         of_model: dict[str, str] = {}
         for group, models in (groups.known if groups is not None else {}).items():
             of_model = dict.fromkeys(models, group) | of_model
-        call.plan = Plan(cascade, decision, of_model)
+        call.plan = Plan(cascade, decision, of_model, bool(request.get("stream")))
         if self not in litellm.callbacks:
             litellm.callbacks.append(self)
+        if call.plan.is_stream and self._streams not in litellm.callbacks:
+            # First: what checks or changes streams then sees the answer that is given.
+            litellm.callbacks.insert(0, self._streams)
 
     async def async_post_call_success_hook(
         self, data: dict[str, Any], user_api_key_dict: Any, response: Any
     ) -> Any:
         """Return the answer that the cascade gives; None for the one that is there."""
-        logging_obj = data.get("litellm_logging_obj")
-        call = self._calls.get(logging_obj)
-        if call is None or call.plan is None or call.cascade is not None:
-            return None
+        call = self.planned(data)
+        return None if call is None else await self.better(call, data, user_api_key_dict, response)
+
+    def planned(self, data: Mapping[str, Any]) -> Call | None:
+        """Return the call that may become a cascade, if it is one."""
+        call = self._calls.get(data.get("litellm_logging_obj"))
+        return None if call is None or call.plan is None or call.cascade is not None else call
+
+    @property
+    def buffer(self) -> int:
+        """How many characters of a stream are held back."""
+        return self._config.buffer_characters
+
+    async def better(self, call: Call, data: dict[str, Any], caller: Any, response: Any) -> Any:
+        """Return a better answer than the one that is there; None where it is to be given."""
         try:
-            return await self._cascade(call, call.plan, data, response, logging_obj)
+            usd = min(self._config.most_usd or math.inf, access.usd_left(caller))
+            limits = Limits(self._config.most_seconds, usd)
+            return await self._cascade(call, data, response, limits)
         except Exception as error:  # its message may quote an answer
             logger.warning("benchrouter: a cascade failed (%s)", type(error).__name__)
             self._metrics.failed()
         return None
 
     async def _cascade(
-        self, call: Call, plan: Plan, data: dict[str, Any], response: Any, logging_obj: Any
+        self, call: Call, data: dict[str, Any], response: Any, limits: Limits
     ) -> Any:
-        kind, model, caller = logging_obj.call_type, call.answered_by, Caller.of(data)
-        hidden = getattr(response, "_hidden_params", None) or {}
-        if caller is None or model is None or hidden.get("cache_hit"):
+        kind = data["litellm_logging_obj"].call_type
+        plan, model, caller = call.plan, call.answered_by, Caller.of(data)
+        hidden = shapes.hidden_of(response)
+        if plan is None or caller is None or model is None or hidden.get("cache_hit"):
             call.single = "the answer is not to be asked for again"
             return None
         asking = _Asking(call, plan, caller, kind, str(data.get("litellm_call_id")))
         request = shapes.chat_request(kind, caller.body)
-        run = Run(plan, request, self._verifiers, self._limits, asking.model, asking.group)
+        run = Run(plan, request, self._verifiers, limits, asking.model, asking.group)
         if not run.may_ask_on:
             return None
         chat = shapes.chat_answer(kind, shapes.as_dict(response))
-        first = Answer(model, chat, float(hidden.get("response_cost") or 0.0))
+        expected = (plan.decision.costs_usd or {}).get(model, 0.0)
+        first = Answer(model, chat, float(hidden.get("response_cost") or expected))
         outcome = await run.outcome(first)
         call.cascade = outcome
         if not outcome.is_first:
             call.group = plan.groups.get(outcome.answer.model, call.group)
         self._metrics.cascaded(outcome.ended, asking.number - 1, first=outcome.is_first)
         return outcome.answer.response
+
+
+class StreamedCascades(CustomLogger):
+    """Holds back the beginning of a chat's stream: a short answer is verified before it is given.
+
+    The response's headers have been sent by then, so that they name the first model.
+    """
+
+    def __init__(self, cascades: Cascades) -> None:
+        super().__init__()
+        self._cascades = cascades
+
+    async def async_post_call_streaming_iterator_hook(
+        self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """Yield the stream, or a better answer in its place."""
+        call = self._cascades.planned(request_data)
+        stream, held, room = aiter(response), [], self._cascades.buffer if call else -1
+        failure: Exception | None = None
+        ended = False
+        while room >= 0 and not ended and failure is None:
+            try:
+                held.append(await anext(stream))
+                room -= shapes.length(held[-1])
+            except StopAsyncIteration:
+                ended = True
+            except Exception as error:
+                failure = error  # after what came before it
+        better = None
+        if ended and call is not None:
+            better = await self._of_held(call, request_data, user_api_key_dict, held)
+        for chunk in held if better is None else better:
+            yield chunk
+        if failure is not None:
+            raise failure
+        if not ended:
+            async for chunk in stream:
+                yield chunk
+        if call is not None and not call.counted:
+            call.counted = True
+            self._cascades.answered(call)
+
+    async def _of_held(
+        self, call: Call, data: dict[str, Any], caller: Any, held: list[Any]
+    ) -> list[Any] | None:
+        try:
+            answer = await self._cascades.better(call, data, caller, shapes.of_chunks(held))
+            options = data.get("stream_options")
+            usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
+            return None if answer is None else list(shapes.as_chunks(answer, with_usage=usage))
+        except Exception as error:
+            logger.warning("benchrouter: a stream is passed on (%s)", type(error).__name__)
+            return None
 
 
 class _Asking:
@@ -174,13 +252,14 @@ class _Asking:
         )
 
 
-def _why_not(call: Call, request: Mapping[str, Any]) -> str:
+def _why_not(request: Mapping[str, Any], *, streams: bool) -> str:
     """Say why a request is no cascade, however it would pay; "" where it may be one."""
     if request.get("previous_response_id"):
         return "the request continues a response"
-    if request.get("stream"):
+    kind = getattr(request["litellm_logging_obj"], "call_type", None)
+    if request.get("stream") and not (streams and kind == shapes.CHAT):
         return "the answer is streamed"
-    if getattr(request["litellm_logging_obj"], "call_type", None) not in shapes.ENDPOINTS:
+    if kind not in shapes.ENDPOINTS:
         return "the endpoint has none"
     return "several answers are asked for" if (request.get("n") or 1) != 1 else ""
 

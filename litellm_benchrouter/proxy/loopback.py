@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -33,6 +33,8 @@ _DROPPED = frozenset(
         *("stream", "stream_options", "model_info"),
     }
 )
+
+_MOVED = ("guardrails", "guardrail_config")  # by LiteLLM, from the body into its metadata
 
 
 @dataclass
@@ -59,8 +61,8 @@ class Caller:
     """Whom a request comes from, and what it asks: enough to ask in its name."""
 
     url: str
-    headers: Mapping[str, str]
-    body: Mapping[str, Any]  # without `stream`
+    headers: Mapping[str, str] = field(repr=False)  # with the caller's key
+    body: Mapping[str, Any] = field(repr=False)  # without `stream`
     address: str
 
     @classmethod
@@ -78,6 +80,7 @@ class Caller:
         if not own and metadata is not data.get("metadata"):
             own = body.get("metadata")
         kept = {k: v for k, v in body.items() if k not in _DROPPED and not k.startswith("_")}
+        kept |= {key: metadata[key] for key in _MOVED if key in metadata}
         address = metadata.get("requester_ip_address") or "127.0.0.1"
         return cls(
             str(received.get("url")),

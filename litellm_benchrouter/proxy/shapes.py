@@ -26,6 +26,15 @@ def as_dict(response: Any) -> dict[str, Any]:
     return dumped
 
 
+def hidden_of(response: Any) -> Mapping[str, Any]:
+    """Return what LiteLLM knows of an answer besides what the caller gets."""
+    if isinstance(response, Mapping):
+        hidden = response.get("_hidden_params")
+    else:
+        hidden = getattr(response, "_hidden_params", None)
+    return hidden if isinstance(hidden, Mapping) else {}
+
+
 def native(kind: str, body: dict[str, Any]) -> Any:
     """Return an answer that the proxy gave as the object that LiteLLM goes on with.
 
@@ -40,6 +49,42 @@ def native(kind: str, body: dict[str, Any]) -> Any:
     response = ResponsesAPIResponse(**body)
     response.id = plain_response_id(response) or response.id
     return response
+
+
+def of_chunks(chunks: list[Any]) -> dict[str, Any]:
+    """Return the chat completion that a stream's chunks make."""
+    built = litellm.stream_chunk_builder(list(chunks))
+    if built is None:
+        raise ValueError("the stream holds no answer")
+    return as_dict(built)
+
+
+def as_chunks(answer: Any, *, with_usage: bool) -> Iterator[Any]:
+    """Yield a chat completion as the chunks of a stream."""
+    from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
+
+    body = as_dict(answer)
+    head = {"id": body["id"], "created": body["created"], "model": body["model"]}
+    for choice in body["choices"]:
+        calls = choice["message"].get("tool_calls") or ()
+        delta = {k: v for k, v in choice["message"].items() if v is not None} | (
+            {"tool_calls": [{"index": n, **call} for n, call in enumerate(calls)]} if calls else {}
+        )
+        for each, reason in ((Delta(**delta), None), (Delta(), choice["finish_reason"])):
+            part = StreamingChoices(index=choice["index"], delta=each, finish_reason=reason)
+            yield ModelResponseStream(**head, choices=[part])
+    if with_usage and body.get("usage"):
+        yield ModelResponseStream(**head, choices=[], usage=litellm.Usage(**body["usage"]))
+
+
+def length(chunk: Any) -> int:
+    """Return the characters of a chunk: text, reasoning, and calls of tools."""
+    deltas = [choice.delta for choice in getattr(chunk, "choices", None) or ()]
+    texts = [getattr(d, key, None) for d in deltas for key in ("content", "reasoning_content")]
+    calls = [c for delta in deltas for c in getattr(delta, "tool_calls", None) or ()]
+    return sum(map(len, filter(None, texts))) + sum(
+        len(call.function.arguments or "") for call in calls if call.function
+    )
 
 
 def chat_answer(kind: str, body: Json) -> dict[str, Any]:

@@ -89,6 +89,11 @@ class Call:
         return self.turn is not None and self.turn.kind == "side"
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is nothing to count: it was done, or a stream has yet to be verified."""
+        return self.counted or (self.plan is not None and self.plan.is_stream)
+
+    @property
     def mode(self) -> str:
         """Why the decision is not followed: `shadow`, `pass_through`; empty where it is."""
         return "shadow" if self.shadow else "pass_through" if self.passed else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +22,8 @@ ENDS: tuple[End, ...] = get_args(End)
 _SAID: Mapping[str, str] = {
     "enough": "no further call pays",
     "time_limit": "the time limit is reached",
-    "usd_limit": "the limit of USD is reached",
-    "refused": "a budget or a rate limit is reached",
+    "usd_limit": "the budget is reached",
+    "refused": "the proxy refused the next call, for a rate limit or a budget",
     "failed": "the next model failed",
     "verifier": "a verifier failed",
 }
@@ -48,6 +49,7 @@ class Plan:
     cascade: Cascade
     decision: Decision
     groups: Mapping[str, str] = field(default_factory=dict)
+    is_stream: bool = False
     started: float = field(default_factory=time.monotonic)
 
 
@@ -66,7 +68,7 @@ class Limits:
     """What a cascade may take of the caller's time, and of money for each request."""
 
     seconds: float = 30.0
-    usd: float | None = None
+    usd: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,7 @@ class Run:
         """Ask a model what the caller asked, once, within the limits."""
         if model in self._spare:
             return self._spare.pop(model)
-        most = self._limits.usd
-        if most is not None and self._usd + self._costs.get(model, 0.0) > most:
+        if self._usd + self._costs.get(model, 0.0) > self._limits.usd:
             raise _UsdError
         answer = await self._in_time(self._ask(model, self._posterior()))
         self._usd += answer.usd
@@ -210,8 +211,7 @@ class Run:
     async def _other(self, request: Chat) -> Chat:
         """Ask what a verifier wants to know: a model group, or another cheap model the same."""
         if request is not self._request:
-            most = self._limits.usd
-            if most is not None and self._usd >= most:
+            if self._usd >= self._limits.usd:
                 raise _UsdError
             reply, usd = await self._ask_group(request)
             self._usd += usd

@@ -81,6 +81,11 @@ class Database:
             "psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", given=statement.encode()
         )
 
+    def rows(self, query: str) -> list[list[str]]:
+        """Return the rows that a query finds, as text."""
+        done = self._client("psql", "-qAt", "-F", "\t", "-d", "postgres", given=query.encode())
+        return [line.split("\t") for line in done.stdout.decode().splitlines()]
+
     def _start(self) -> None:
         account = _account()
         shutil.chown(self._folder, account.get("user"), account.get("group"))

@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/embeddings":
             self._json(200, _embeddings(model, body, self.server.state.embed))
         elif self.path == "/v1/chat/completions" and body.get("stream"):
-            self._events(_chat_events(model))
+            self._events(_chat_events(model, answer))
         elif self.path == "/v1/chat/completions":
             self._json(200, _chat(model, answer))
         elif self.path == "/v1/completions":
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/responses" and body.get("stream"):
             self._events(_response_events(model))
         elif self.path == "/v1/responses":
-            self._json(200, _response(model))
+            self._json(200, _response(model, answer))
         else:
             self._json(404, {"error": {"message": f"the fake upstream has no {self.path}"}})
 
@@ -263,10 +263,11 @@ def _chat(model: str, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _chat_events(model: str) -> Iterator[str]:
+def _chat_events(model: str, answer: Answer) -> Iterator[str]:
+    text = answer_text(model) if answer.text is None else answer.text
     head = {"id": _chat_id(), "object": "chat.completion.chunk", "created": 1, "model": model}
     deltas = [{"role": "assistant", "content": ""}] + [
-        {"content": piece} for piece in _pieces(answer_text(model))
+        {"content": piece} for piece in _pieces(text)
     ]
     for delta in deltas:
         choice = {"index": 0, "delta": delta, "finish_reason": None}
@@ -313,15 +314,16 @@ def _message_item(text: str, status: str = "completed") -> dict[str, Any]:
     }
 
 
-def _response(model: str, status: str = "completed") -> dict[str, Any]:
+def _response(model: str, answer: Answer = OK, status: str = "completed") -> dict[str, Any]:
     done = status == "completed"
+    text = answer_text(model) if answer.text is None else answer.text
     return {
         "id": "resp_fake",
         "object": "response",
         "created_at": 1,
         "status": status,
         "model": model,
-        "output": [_message_item(answer_text(model))] if done else [],
+        "output": [_message_item(text)] if done else [],
         "parallel_tool_calls": True,
         "temperature": 1.0,
         "tool_choice": "auto",
@@ -337,7 +339,7 @@ def _response_events(model: str) -> Iterator[str]:
     place = {"item_id": "msg_fake", "output_index": 0, "content_index": 0}
     item = {"output_index": 0, "item": _message_item("", "in_progress")}
     events: list[tuple[str, dict[str, Any]]] = [
-        ("response.created", {"response": _response(model, "in_progress")}),
+        ("response.created", {"response": _response(model, status="in_progress")}),
         ("response.output_item.added", item),
         ("response.content_part.added", {**place, "part": {**part, "text": ""}}),
         *(("response.output_text.delta", {**place, "delta": piece}) for piece in _pieces(text)),

@@ -38,7 +38,10 @@ from litellm_benchrouter.conversation.text import characters
 from litellm_benchrouter.costs.policy import QUALITY, SPELLING, Policy, Terms
 from litellm_benchrouter.doctor import diagnose
 from litellm_benchrouter.errors import BenchRouterError, ConfigError
+from litellm_benchrouter.labelling.own_traffic import journal_of
+from litellm_benchrouter.labelling.people import Rater
 from litellm_benchrouter.page import Page
+from litellm_benchrouter.page.rate import RatingPage
 from litellm_benchrouter.page.server import PageServer, is_loopback
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import Finding, Status
@@ -177,6 +180,9 @@ def _policy(config_path: Path | None, wanted: str | None) -> Policy:
 @click.option(
     "--allow-host", "names", multiple=True, metavar="NAME", help="A name under which it is asked."
 )
+@click.option(
+    "--rate", is_flag=True, help="Rate answers to own traffic side by side, blind, instead."
+)
 def serve_command(
     config_path: Path | None,
     artifacts: str | None,
@@ -184,19 +190,25 @@ def serve_command(
     port: int,
     allow_remote: bool,
     names: tuple[str, ...],
+    rate: bool,
 ) -> None:
     """Show decisions, the version and its history as a page.
 
-    Ctrl-C ends it.
+    Ctrl-C ends it. With --rate, the page shows the answers that `label --traffic` has kept, and
+    what you call right, partly right or wrong becomes their label.
     """
     if not is_loopback(host) and not allow_remote:
         raise ConfigError(
             f"--host: {host} lets other machines ask, and the page has no passwords. Add "
             "--allow-remote if that is meant, or leave --host out."
         )
-    config = None if config_path is None else load_config(config_path)
-    store = open_store(config_path, artifacts)
-    page = Page(store, config_path=config_path, policy=QUALITY if config is None else config.policy)
+    page: Page | RatingPage
+    if rate:
+        own = load_config(required_config(config_path))
+        page = RatingPage(Rater(journal_of(own), own.aliases, own.seed))
+    else:
+        policy = QUALITY if config_path is None else load_config(config_path).policy
+        page = Page(open_store(config_path, artifacts), config_path=config_path, policy=policy)
     try:
         server = PageServer(page, host, port, (host, *names))
     except OSError as error:

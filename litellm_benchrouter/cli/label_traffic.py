@@ -26,10 +26,10 @@ from litellm_benchrouter.labelling.models import models_named
 from litellm_benchrouter.labelling.own_traffic import (
     N,
     OwnTraffic,
-    agreement,
     journal_of,
     metric_of_traffic,
 )
+from litellm_benchrouter.labelling.people import agreement
 from litellm_benchrouter.labelling.privacy import recipients
 from litellm_benchrouter.labelling.run import AskOptions, Run, do_run, plan_run, summary
 from litellm_benchrouter.labelling.task import benchmark_models

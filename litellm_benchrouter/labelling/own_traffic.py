@@ -1,4 +1,4 @@
-"""Prompts of own traffic to label: which, whom to ask on each, and how far a judge is right."""
+"""Prompts of own traffic to label: which, and whom to ask on each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from litellm_benchrouter.guarded.racing import FEWEST_ASKED, race
 from litellm_benchrouter.guarded.traffic import BenchmarkPrior
 from litellm_benchrouter.labelling.journal import Journal
 from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric, without_references
+from litellm_benchrouter.labelling.people import NOTED
 from litellm_benchrouter.labelling.plan import Job
 from litellm_benchrouter.labelling.privacy import ERASED_BY
 from litellm_benchrouter.labelling.run import Run
@@ -41,9 +41,7 @@ N = 100
 """Prompts that are labelled unless `--n` says otherwise."""
 
 _TASK = "traffic"
-_NOTED = ("prompt", *ERASED_BY, "time", "reference", "group")
 _LOOKED_AT = 3  # times as many prompts are looked at for near-duplicates as are to be labelled
-_CORRECT = 0.5  # above it a score counts as correct
 
 
 def journal_of(config: BenchRouterConfig) -> Path:
@@ -248,39 +246,8 @@ class OwnTraffic:
         return different
 
 
-def agreement(journal: Journal) -> dict[str, Any]:
-    """Compare a judge with people where both scored an answer.
-
-    Returns
-    -------
-    dict
-        `gold` labels, those `compared`, the share of `agreement` about what is correct, and by
-        model the `bias`: the mean of the judge's score less people's.
-    """
-    gold = {cell: each for cell, each in journal.cells.items()
-            if each.score is not None and each.metric is None}  # fmt: skip
-    both = {
-        cell: (each.verdict, each.score)
-        for cell, each in gold.items()
-        if each.verdict is not None and each.score is not None
-    }
-    right = [(a > _CORRECT) == (b > _CORRECT) for a, b in both.values()]
-    by_model: dict[str, list[float]] = {}
-    for (_, model), (judged, score) in both.items():
-        by_model.setdefault(model, []).append(judged - score)
-    return {
-        "gold": len(gold),
-        "compared": len(both),
-        "agreement": fmean(right) if right else None,
-        "bias": [
-            {"model": model, "compared": len(differences), "bias": fmean(differences)}
-            for model, differences in sorted(by_model.items())
-        ],
-    }
-
-
 def _question(line: Mapping[str, Any], place: str) -> Question:
-    noted = {name: line[name] for name in _NOTED if line.get(name) is not None}
+    noted = {name: line[name] for name in NOTED if line.get(name) is not None}
     text = str(noted.get("prompt") or "")
     return Question(
         text, ({"role": "user", "content": text},), noted.get("reference"), place, noted

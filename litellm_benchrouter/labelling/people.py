@@ -11,8 +11,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from litellm_benchrouter.config import BLOCK, BenchRouterConfig
+from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.labelling.journal import GIVEN, Cell, Journal, writing
 from litellm_benchrouter.labelling.privacy import ERASED_BY
+
+TASK = "traffic"
+"""The name that own traffic has as a task."""
 
 NOTED = ("prompt", *ERASED_BY, "time", "reference", "group")
 """What the line of a label says of its prompt."""
@@ -21,6 +26,25 @@ MOST_SIDE_BY_SIDE = 3
 _FEWEST = 2
 _CORRECT = 0.5  # above it a score counts as correct
 _FILE = "rated by people"
+
+
+def journal_of(config: BenchRouterConfig) -> Path:
+    """Return the file that labels of own traffic are written to.
+
+    Raises ConfigError where there is no `traffic:`, or it would be that of a task.
+    """
+    path = config.traffic_labels
+    if config.traffic is None:
+        raise ConfigError(
+            f"`{BLOCK}.traffic` is missing. Set `from: spend_logs`, a path or a URL, or "
+            f"`collect: {{}}` to let the proxy keep prompts."
+        )
+    if path is None:
+        raise ConfigError(
+            f"a task is named {TASK!r}, and labels/traffic.jsonl is its own file. Set "
+            f"`{BLOCK}.traffic.labels` to another."
+        )
+    return path
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.task import describe
+from litellm_benchrouter.evaluation.traffic_cost import FEWEST, TrafficCosts, summary_of
 from litellm_benchrouter.guarded.fit import fit_request, neighbors_of_each
 from litellm_benchrouter.guarded.formulas import K
 from litellm_benchrouter.guarded.impute import TaskAccuracies
@@ -107,6 +108,11 @@ def run_traffic(
                 for n in numbers
             }
             for name in methods
+        },
+        "trade_off": {
+            str(n): summary_of([one["trade_off"] for one in measured], n)
+            for n in numbers
+            if n >= FEWEST
         },
         "by_split": measured,
     }
@@ -207,7 +213,7 @@ class _Split:
     ) -> dict[str, Any]:
         """Gains over BMA on prompts without labels, by method and number of labels."""
         gain: dict[str, dict[str, float]] = {name: {} for name in methods}
-        asked = {}
+        asked, trade_offs = {}, {}
         for n in numbers:
             given = self._race(n) if racing else self.labels[:n]
             left = np.flatnonzero(~np.isin(self.group, self.group[: len(given)]))
@@ -216,6 +222,8 @@ class _Split:
             for name in methods:
                 value = self._gain(left, self._picks(name, given, left)) if enough else np.nan
                 gain[name][str(n)] = value
+            if n >= FEWEST and enough and not racing and DEFAULT in methods:
+                trade_offs[str(n)] = self.costs.measure(n, left)
         benchmark, task = self.whole.benchmark, self.whole.benchmark.task
         new = np.setdiff1d(task[self.traffic], task[self.known])
         return {
@@ -226,7 +234,17 @@ class _Split:
             "benchmark_routes": self.benchmark.routes,
             "asked": asked,
             "gain": gain,
+            "trade_off": trade_offs,
         }
+
+    @property
+    def costs(self) -> TrafficCosts:
+        """The traffic with what tells its costs."""
+        whole, prompts = self.whole, self.whole.benchmark.prompts
+        return TrafficCosts(
+            whole.benchmark, [prompts[i] for i in self.traffic], whole.embeddings[self.traffic],
+            self.labels, self.benchmark.scores, self.benchmark.percentile, self.group, self.prior,
+        )  # fmt: skip
 
     def _gain(self, left: Rows, picks: Rows) -> float:
         """Mean over the prompts on which the pick and BMA have labels."""

@@ -88,7 +88,7 @@ def test_labels_of_what_is_measured_change_nothing():
 
 
 def test_a_weight_of_cost_is_chosen_on_labels_and_tried_on_the_other_prompts():
-    """A model at a tenth of the price is as good as BMA on half of the tasks, which vectors tell."""
+    """A model at a tenth of the price is as good as BMA on half of the tasks, as vectors tell."""
     generator = np.random.default_rng(0)
     n = 1_200
     task = np.arange(n) % N_TASKS

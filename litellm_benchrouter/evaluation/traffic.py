@@ -123,7 +123,7 @@ class _Split:
     """Two parts of a benchmark: one is its benchmark, the other traffic in random order."""
 
     whole: TaskFolds
-    known: Rows
+    prior_rows: Rows
     traffic: Rows
     seed: tuple[int, int]
 
@@ -197,14 +197,14 @@ class _Split:
     @cached_property
     def benchmark(self) -> _Routed:
         """What the benchmark says of the traffic."""
-        task = self.whole.benchmark.task[self.known]
-        return self.route(self.known, self.whole.labels[self.known], task, self.traffic)
+        task = self.whole.benchmark.task[self.prior_rows]
+        return self.route(self.prior_rows, self.whole.labels[self.prior_rows], task, self.traffic)
 
     @cached_property
     def prior(self) -> BenchmarkPrior:
         """What the benchmark expects of traffic."""
-        _, task = np.unique(self.whole.benchmark.task[self.known], return_inverse=True)
-        cells = TaskAccuracies.of(self.whole.labels[self.known], task, int(task.max()) + 1)
+        _, task = np.unique(self.whole.benchmark.task[self.prior_rows], return_inverse=True)
+        cells = TaskAccuracies.of(self.whole.labels[self.prior_rows], task, int(task.max()) + 1)
         size, average = cells.count.mean(axis=1), self.benchmark.average
         return BenchmarkPrior.of(cells.imputed(), size, average, self.benchmark.best)
 
@@ -225,10 +225,10 @@ class _Split:
             if n >= FEWEST and enough and not racing and DEFAULT in methods:
                 trade_offs[str(n)] = self.costs.measure(n, left)
         benchmark, task = self.whole.benchmark, self.whole.benchmark.task
-        new = np.setdiff1d(task[self.traffic], task[self.known])
+        new = np.setdiff1d(task[self.traffic], task[self.prior_rows])
         return {
             "traffic": [benchmark.tasks[d] for d in new],
-            "n_benchmark": len(self.known),
+            "n_benchmark": len(self.prior_rows),
             "n_traffic": len(self.traffic),
             "bma": benchmark.models[self.benchmark.best],
             "benchmark_routes": self.benchmark.routes,
@@ -264,10 +264,10 @@ class _Split:
             return np.full(len(left), self.whole.order(score, self.prior.average)[0])
         vectors = self.whole.embeddings[self.traffic]
         if name == "as_task":
-            rows = np.concatenate([self.known, self.traffic[taken]])
-            labels = np.concatenate([self.whole.labels[self.known], given])
+            rows = np.concatenate([self.prior_rows, self.traffic[taken]])
+            labels = np.concatenate([self.whole.labels[self.prior_rows], given])
             task = self.whole.benchmark.task[rows]
-            task[len(self.known) :] = self.whole.n_tasks
+            task[len(self.prior_rows) :] = self.whole.n_tasks
             return self.route(rows, labels, task, self.traffic[left]).picks
         scores = benchmark.scores
         model = fit_traffic(
@@ -322,6 +322,6 @@ class _Routed:
 
 
 def _summary(gains: Sequence[float], seed: int) -> dict[str, Any]:
-    known = np.array(gains)[~np.isnan(gains)]
-    gain, low, high = bootstrap_mean(known, seed=seed) if len(known) else [float("nan")] * 3
+    measured = np.array(gains)[~np.isnan(gains)]
+    gain, low, high = bootstrap_mean(measured, seed=seed) if len(measured) else [float("nan")] * 3
     return {"gain": gain, "gain_over_splits_95": [low, high], "by_split": list(gains)}

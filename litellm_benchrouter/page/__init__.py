@@ -54,9 +54,9 @@ class Question:
         """Say whether nothing was asked."""
         return not self.prompt.strip() and not self.task
 
-    def offer(self, known: Sequence[str]) -> list[str]:
+    def offer(self, models: Sequence[str]) -> list[str]:
         """Return the models on offer: those ticked that the benchmark knows, else all."""
-        return [model for model in known if model in self.models] or list(known)
+        return [model for model in models if model in self.models] or list(models)
 
 
 def fields_of(body: bytes) -> list[tuple[str, str]]:

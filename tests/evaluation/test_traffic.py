@@ -128,8 +128,8 @@ def test_traffic_shares_no_group_and_no_task_with_the_benchmark():
     for seed in range(4):
         split = _Split.draw(prepared, seed, 0.0, 0.3)
         task, group = prepared.benchmark.task, prepared.sample_group
-        assert not set(task[split.known]) & set(task[split.traffic])
-        assert not set(group[split.known]) & set(group[split.traffic])
+        assert not set(task[split.prior_rows]) & set(task[split.traffic])
+        assert not set(group[split.prior_rows]) & set(group[split.traffic])
     assert (split.traffic != np.sort(split.traffic)).any()  # in random order
 
 
@@ -138,9 +138,9 @@ def test_a_share_of_the_traffic_is_like_the_benchmark(share):
     prepared = case()
     split = _Split.draw(prepared, 1, share, 0.4)
     task, group = prepared.benchmark.task, prepared.sample_group
-    like = np.isin(task[split.traffic], task[split.known])
+    like = np.isin(task[split.traffic], task[split.prior_rows])
     assert like.mean() == pytest.approx(share, abs=0.02)
-    assert not set(group[split.known]) & set(group[split.traffic])
+    assert not set(group[split.prior_rows]) & set(group[split.traffic])
 
 
 def test_a_race_pays_no_more_answers_than_asking_everybody():

@@ -35,6 +35,7 @@ from litellm_benchrouter.doctor import diagnose
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import Finding, Status
+from litellm_benchrouter.views.cascade import qualities_table
 from litellm_benchrouter.views.decision import (
     answer,
     describe_decision,
@@ -71,6 +72,8 @@ def inspect_command(
     print_tables(out, models_table(manifest), tasks_table(router))
     for name, task in named.items():
         print_tables(out, *named_task_tables(name, task))
+    if manifest.cascade is not None:
+        print_tables(out, qualities_table(manifest.cascade))
     print_verdict(out, manifest)
     print_warnings(out, manifest.warnings)
 

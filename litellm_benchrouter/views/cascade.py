@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from litellm_benchrouter.artifact.manifest import CascadeRecord
 from litellm_benchrouter.views import PERCENT, UNKNOWN, Table, number
 from litellm_benchrouter.views.charts import METHOD, OURS, Axis, Figure, Parts, named_chart
 from litellm_benchrouter.views.cost import curves_figure
@@ -89,6 +90,33 @@ def cascade_table(document: Document) -> Table:
         *("Quality, points", "95 %", "Calls", "Kept and wrong %"),
     )
     return Table(TITLES["cascade"], columns, rows, n_text=2)
+
+
+def qualities_table(record: CascadeRecord) -> Table:
+    """List what a version's cascades hold and save, as measured on held-out answers."""
+    rows = [
+        [
+            f"cascade:{row.quality:g}",
+            PERCENT.bare(row.reached),
+            PERCENT.bare(row.saved_beside_routing),
+            PERCENT.bare(row.saved_beside_bma),
+            number(row.calls, 2),
+            PERCENT.bare(row.kept),
+            PERCENT.bare(row.kept_and_wrong),
+            PERCENT.bare(row.kept_and_wrong_bound),
+        ]
+        for row in record.qualities
+    ]
+    checks = (
+        f"{name} (AUC {number(of.auc, 2)} on {of.answers:,} answers)"
+        for name, of in record.verifiers.items()
+    )
+    columns = (
+        *("Policy", "Quality %", "Saved beside routing %", "Beside BMA %", "Calls"),
+        *("Kept %", "Kept and wrong %", f"At most %, at {record.confidence:.0%}"),
+    )
+    title = f"Cascades, on {record.prompts:,} held-out prompts; {', '.join(checks)}"
+    return Table(title, columns, rows)
 
 
 def _between(bounds: object) -> str:

@@ -88,8 +88,9 @@ class Cascades(CustomLogger):
         for group, models in (groups.known if groups is not None else {}).items():
             of_model = dict.fromkeys(models, group) | of_model
         call.plan = Plan(cascade, decision, of_model, bool(request.get("stream")))
-        if self not in litellm.callbacks:
-            litellm.callbacks.append(self)
+        if litellm.callbacks[-1:] != [self]:
+            # Last: the others have seen a further answer already, when the proxy gave it to us.
+            litellm.callbacks[:] = [each for each in litellm.callbacks if each is not self] + [self]
         if call.plan.is_stream and self._streams not in litellm.callbacks:
             # First: what checks or changes streams then sees the answer that is given.
             litellm.callbacks.insert(0, self._streams)
@@ -197,6 +198,7 @@ class StreamedCascades(CustomLogger):
             return None if answer is None else list(shapes.as_chunks(answer, with_usage=usage))
         except Exception as error:
             logger.warning("benchrouter: a stream is passed on (%s)", type(error).__name__)
+            call.cascade = None
             return None
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.files import write_array, write_json
+from litellm_benchrouter.artifact.manifest import CascadeRecord
 from litellm_benchrouter.artifact.named_tasks import LabelledTask, to_json
 from litellm_benchrouter.embedders import Embedder
 from litellm_benchrouter.guarded.file import save_guarded
@@ -65,6 +66,8 @@ class Contents:
     # shape (D,): likewise of tasks that are variants of one another
     family: NDArray[np.intp] | None = None
     own_labels: OwnLabels | None = None  # labels of own traffic that decide requests
+    cascade: CascadeRecord | None = None  # for the manifest
+    warnings: list[str] = field(default_factory=list)
 
 
 def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Embedder) -> None:

@@ -147,14 +147,17 @@ def _build(
                 | _grouped_counts(contents),
                 index=measured,
                 sources=[source.as_dict() for source in report.sources],
-                warnings=[*report.warnings, *embedded.warnings, *coverage],
+                warnings=[*report.warnings, *embedded.warnings, *coverage, *contents.warnings],
                 guarded=contents.found,
                 verdict=contents.verdict,
                 embedder_measured=None,
                 libraries={name: version(name) for name in _LIBRARIES}
                 | {"python": platform.python_version()},
                 build_seconds={name: round(s, 3) for name, s in progress.seconds.items()},
-            ).sealed()
+            )
+            if contents.cascade is not None:  # a key that is not set is not written
+                manifest = manifest.model_copy(update={"cascade": contents.cascade})
+            manifest = manifest.sealed()
             (folder / MANIFEST).write_bytes(manifest.to_bytes())
             _check_index(read_artifact(folder).index, index, embedded.vectors)
             is_new = store.add(folder, manifest, progress)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.contents import Contents
 from litellm_benchrouter.artifact.verdict import BMA, Verdict
+from litellm_benchrouter.building.cascade import learn_cascade
 from litellm_benchrouter.building.embed import (
     EmbeddedBenchmark,
     embed_task_inputs,
@@ -83,6 +84,9 @@ def learn(
             own_labels, verdict = learn_traffic(
                 traffic, benchmark, embedded, index, prepared, fitted, verdict
             )
+    cascade, warnings = learn_cascade(
+        config, benchmark, embedded, index, inputs, fitted, prepared.best
+    )
     if fitted is not None and verdict.served["unseen"] == BMA:
         fitted = fitted.without_candidate()
     task_labels = TaskLabels(prepared, fitted, by_posterior=config.method == "guarded")
@@ -137,6 +141,8 @@ def learn(
         groups=groups.group.astype(np.int32),
         family=groups.family,
         own_labels=own_labels,
+        cascade=cascade,
+        warnings=warnings,
     )
 
 

@@ -87,8 +87,8 @@ class BenchRouterConfig(Block):
     for S1 and S3 with the paper's settings, taken literally. `policy` and `request_policies` hold
     for all groups but those that `groups` says otherwise of (docs/policies.md). `mode` is what is
     chosen: one of the deployments of the group that was asked for, or with `groups` also one of the
-    groups behind a virtual model (docs/groups.md). `cascade` is how policies `cascade:QUALITY` check
-    answers (docs/cascades.md).
+    groups behind a virtual model (docs/groups.md). `cascade` is how policies `cascade:QUALITY`
+    check answers (docs/cascades.md).
     `families` are tasks that are variants of one another, by name or pattern: they are held out
     together (docs/readers.md).
     `fit_samples` is how many samples are held out in turn and learned from at most (docs/large.md).

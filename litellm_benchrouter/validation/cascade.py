@@ -63,7 +63,7 @@ class Ran:
     belief : ndarray of float64
         P(right) of that answer.
     kept : ndarray of bool
-        Whether it is the answer of another model than the one most probable to be right.
+        Whether the model most probable to be right was not asked at all.
     """
 
     cost: Array
@@ -121,9 +121,8 @@ def run_cascade(
             evidence = np.nan_to_num(answered.evidence[live, model])
             now[live] = learned(now[live], model, evidence, together)
     pick = np.where(asked, now, -1.0).argmax(axis=1)
-    return Ran(
-        cost, answered.value[rows, pick], asked.sum(axis=1), pick, now[rows, pick], pick != top
-    )
+    kept = ~asked[rows, top]
+    return Ran(cost, answered.value[rows, pick], asked.sum(axis=1), pick, now[rows, pick], kept)
 
 
 def correlation(p: Array, value: Array) -> Array:

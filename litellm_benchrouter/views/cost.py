@@ -57,10 +57,10 @@ def cost_section(document: Document) -> Parts:
             f"All numbers here are of {models_of(document)}; the cost of the others is not known: "
             f"{', '.join(left_out)}."
         )
-    return words, [_curves(document), _savings(document)]
+    return words, [curves_figure(document), _savings(document)]
 
 
-def _curves(document: Document) -> Figure:
+def curves_figure(document: Document) -> Figure:
     """Draw the methods' curves above what single models and coins between them give."""
     factor = 1e3 if in_usd(document) else 1.0
 
@@ -78,7 +78,7 @@ def _curves(document: Document) -> Figure:
     for name in ordered(document["methods"]):
         rows += line(name, spots(document["methods"][name]["curve"]))
     return Figure(
-        "cost-curve",
+        f"{document['protocol']['name']}-curve",
         "What quality costs",
         [
             "Up is better, left is cheaper. Each square is a model used for everything; the dashed "

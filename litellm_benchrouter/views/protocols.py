@@ -16,6 +16,7 @@ Document = Mapping[str, Any]
 
 NAMES = {
     "default": "Default router",
+    "routing": "Routing alone",
     "s1": "S1",
     "s1_prior": "S1 with a prior",
     "s2": "S2",
@@ -56,6 +57,7 @@ TITLES = {
     "task": "On a new task",
     "request": "On requests like those in the benchmark",
     "cost": "Quality against cost",
+    "cascade": "When an answer may be checked and another model asked",
     "few-labels": "With a handful of labelled questions",
     "labels": "When part of the new task is labelled",
     "distance": "When to trust the router: near and far tasks",
@@ -70,6 +72,7 @@ TITLES = {
 GLOSSARY = {
     "default": "What the proxy does unless told otherwise: it leaves BMA only where the benchmark "
     "itself shows that this pays.",
+    "routing": "One model a question: the best predicted quality less its expected cost.",
     "s1": "Takes the model that answered the most similar questions of the benchmark best "
     "(equation 1 of the paper).",
     "s1_prior": "S1 over more questions, drawn towards each model's average.",
@@ -117,6 +120,8 @@ NEEDS_ANSWERS = frozenset(
 
 def name_of(method: str) -> str:
     """Return a method's name for people; a model or a ranker keeps its own."""
+    if method.startswith("cascade_"):
+        return f"Cascade, AUC {method.removeprefix('cascade_')}"
     return NAMES.get(method, method.removeprefix("ranker:"))
 
 

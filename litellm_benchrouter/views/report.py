@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from litellm_benchrouter.views import breakable, count, tight, without_nan
+from litellm_benchrouter.views.cascade import cascade_section
 from litellm_benchrouter.views.charts import draw, require_charts
 from litellm_benchrouter.views.cost import cost_section
 from litellm_benchrouter.views.curves import (
@@ -31,6 +32,7 @@ _SECTIONS = {
     "task": task_section,
     "request": request_section,
     "cost": cost_section,
+    "cascade": cascade_section,
     "few-labels": few_labels_section,
     "labels": labels_section,
     "distance": distance_section,

@@ -48,7 +48,7 @@ def test_every_protocol_gives_a_document_or_one_sentence(tmp_path, shape, gaps):
         assert len(refused) == len(PROTOCOLS) - 1
         return
     held_out = {"task", "few-labels"} if n_tasks < 3 else set()
-    learned = {"request", "cost"} if n < 3 else set()
+    learned = {"request", "cost", "cascade"} if n < 3 else set()
     learned |= {"proof", "traffic"}  # fewer than 50 samples prove nothing
     assert set(refused) == held_out | learned | ({"robustness"} if n < 2 else set())
     if n < 2:

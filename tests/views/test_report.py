@@ -45,6 +45,7 @@ FIGURES = {
     "mlp": {"mlp-methods", "mlp-reliability"},
     "request": {"request-methods", "request-distance", "request-reliability"},
     "cost": {"cost-curve", "cost-saved"},
+    "cascade": {"cascade-curve", "cascade-saved"},
     "labels": {"labels-curve"},
     "few-labels": {"few-labels-gain"},
     "distance": {"distance-correlation"},

@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 
 from litellm.integrations.custom_logger import CustomLogger
 
-from litellm_benchrouter.config import BLOCK, load_config
+from litellm_benchrouter.config import load_config
 from litellm_benchrouter.conversation.text import asks_for_text, metadata_of, turns_of
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.proxy import access, attempts, preference, redis, running
@@ -37,6 +37,7 @@ from litellm_benchrouter.proxy.groups import (
 )
 from litellm_benchrouter.proxy.logs import (
     join_proxy_log,
+    note_in_spend_log,
     note_on_span,
     start_line,
     warn_of_unknown,
@@ -155,11 +156,7 @@ class BenchRouterHook(CustomLogger):
                 if call.virtual:  # older releases do not ask about a lone deployment
                     said = metadata.get("model_group")
                     call.group = self._virtual.group_served(call, deployment_id, said)
-                logged = metadata.get("spend_logs_metadata")
-                kept = dict(logged) if isinstance(logged, Mapping) else {}
-                kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
-                ours = call.as_log()
-                metadata["spend_logs_metadata"] = kept if ours is None else kept | {BLOCK: ours}
+                note_in_spend_log(metadata, call)
                 note_on_span(metadata, call)
         return None
 
@@ -219,10 +216,8 @@ class BenchRouterHook(CustomLogger):
                 decision = None if call.mode else decision
         except Exception as error:
             self._not_routed("groups were taken as they are listed", error)
-        ranking, holder = rank_groups(groups.known, decision), None
-        with contextlib.suppress(Exception):
-            holder = attempts.holder_of_response(data.get("previous_response_id"), groups)
-        ranking.sort(key=lambda group: group != holder)
+        holder = attempts.holder_of_response(data.get("previous_response_id"), groups)
+        ranking = sorted(rank_groups(groups.known, decision), key=lambda group: group != holder)
         call.group = ranking[0]
         return ranking
 
@@ -330,13 +325,10 @@ class BenchRouterHook(CustomLogger):
             self._adapters.choose()
         index = self._virtual.index(names)
         groups = index.groups if index is not None else Groups({}, names)
-        offers = []
-        for group, known in groups.known.items():
-            if known:
-                deployments = list(groups[group])
-                models = list(map(names.of, deployments))
-                warn_of_unknown(deployments, models, names, self._warned)
-                offers.append(sorted(known))
+        offers = [sorted(known) for known in groups.known.values() if known]
+        for group in (group for group, known in groups.known.items() if known):
+            models = list(map(names.of, groups[group]))
+            warn_of_unknown(groups[group], models, names, self._warned)
         if running.is_here() and not self._told:
             self._told = True
             adapter, memory = self._adapters.current, redis.state_of(self._memory)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from litellm_benchrouter.routing.decision import Decision
 from litellm_benchrouter.routing.deployments import ModelNames, id_of
 from litellm_benchrouter.serving.call import Attempt, Call
+from litellm_benchrouter.serving.cascading import Answer, Outcome
 
 NAMES = ModelNames(
     aliases={"gpt-x": "ant", "meta/bee-8b": "bee"}, known=frozenset({"ant", "bee", "org/cat"})
@@ -189,3 +190,18 @@ def test_headers_are_one_line_of_visible_ascii_whatever_the_task_is_called(task)
         assert value == value.strip()
         assert len(value) <= 300
         assert all(" " <= character <= "~" for character in value)
+
+
+def test_who_answers_a_cascade_is_who_gave_the_answer():
+    call = Call(group="smart", decisions={"smart": DECISION}, models={"1": "ant"}, tried=["1"])
+    first = Answer("ant", {})
+    call.cascade = Outcome(first, "refused", {"ant": 0.4}, 0.001)
+    assert (call.answered_by, call.outcome) == ("ant", "pick")
+    later = Answer("bee", {}, response=object())
+    call.cascade = Outcome(later, "enough", {"ant": 0.4, "bee": 0.9}, 0.003)
+    assert (call.answered_by, call.outcome) == ("bee", "cascade")
+    headers = call.as_headers("x-")
+    assert headers["x-model"] == "bee"
+    assert headers["x-cascade"] == "P(right) ant 0.40, bee 0.90; no further call pays"
+    assert headers["x-reason"] == "they know best"
+    assert call.as_log()["expected_cost_usd"] == 0.001

@@ -123,12 +123,14 @@ def holder_of_response(response_id: object, groups: Groups) -> str | None:
     """
     if not isinstance(response_id, str):
         return None
-    from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
+    with contextlib.suppress(Exception):
+        from litellm.proxy.hooks.responses_id_security import ResponsesIDSecurity
 
-    # LiteLLM has yet to decrypt it, and to check whose it is
-    holder = deployment_of_response(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
-    owners = (group for group, each in groups.items() if holder in map(id_of, each))
-    return None if holder is None else next(owners, None)
+        # LiteLLM has yet to decrypt it, and to check whose it is
+        holder = deployment_of_response(ResponsesIDSecurity()._decrypt_response_id(response_id)[0])
+        owners = (group for group, each in groups.items() if holder in map(id_of, each))
+        return None if holder is None else next(owners, None)
+    return None
 
 
 def plain_response_id(response: object) -> str | None:

@@ -88,11 +88,22 @@ class Cascades(CustomLogger):
         for group, models in (groups.known if groups is not None else {}).items():
             of_model = dict.fromkeys(models, group) | of_model
         call.plan = Plan(cascade, decision, of_model, bool(request.get("stream")))
-        if self not in litellm.callbacks:
-            litellm.callbacks.append(self)
-        if call.plan.is_stream and self._streams not in litellm.callbacks:
-            # First: what checks or changes streams then sees the answer that is given.
-            litellm.callbacks.insert(0, self._streams)
+        if litellm.callbacks[-1:] != [self] or (call.plan.is_stream and not self._holds_streams):
+            self._join(streams=call.plan.is_stream or self._holds_streams)
+
+    @property
+    def _holds_streams(self) -> bool:
+        return litellm.callbacks[:1] == [self._streams]
+
+    def _join(self, *, streams: bool) -> None:
+        """Take our places among LiteLLM's callbacks.
+
+        Last: the others have seen a further answer already, when the proxy gave it to us. First for
+        streams, so that what checks or changes them sees the answer that is given. It is another
+        list, as somebody may be going through this one.
+        """
+        others = [each for each in litellm.callbacks if each not in (self, self._streams)]
+        litellm.callbacks = [*([self._streams] if streams else []), *others, self]
 
     async def async_post_call_success_hook(
         self, data: dict[str, Any], user_api_key_dict: Any, response: Any
@@ -197,6 +208,7 @@ class StreamedCascades(CustomLogger):
             return None if answer is None else list(shapes.as_chunks(answer, with_usage=usage))
         except Exception as error:
             logger.warning("benchrouter: a stream is passed on (%s)", type(error).__name__)
+            call.cascade = None
             return None
 
 

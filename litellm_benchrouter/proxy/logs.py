@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from litellm_benchrouter.artifact.verdict import sentence
+from litellm_benchrouter.config import BLOCK
 from litellm_benchrouter.routing.deployments import ModelNames
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.call import Call
@@ -46,6 +47,15 @@ class _Formatter(logging.Formatter):
         if record.levelno == logging.DEBUG:
             return record.getMessage()
         return super().format(record)
+
+
+def note_in_spend_log(metadata: dict[str, Any], call: Call) -> None:
+    """Write what a call says of itself beside what the client has put into the spend log."""
+    logged = metadata.get("spend_logs_metadata")
+    kept = dict(logged) if isinstance(logged, Mapping) else {}
+    kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
+    ours = call.as_log()
+    metadata["spend_logs_metadata"] = kept if ours is None else kept | {BLOCK: ours}
 
 
 def join_proxy_log(level: str | None) -> None:

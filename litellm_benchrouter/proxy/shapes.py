@@ -8,7 +8,6 @@ from typing import Any
 
 import litellm
 
-from litellm_benchrouter.proxy.attempts import plain_response_id
 from litellm_benchrouter.verifiers.parts import text_of
 
 CHAT, RESPONSES, MESSAGES = "acompletion", "aresponses", "anthropic_messages"
@@ -36,19 +35,14 @@ def hidden_of(response: Any) -> Mapping[str, Any]:
 
 
 def native(kind: str, body: dict[str, Any]) -> Any:
-    """Return an answer that the proxy gave as the object that LiteLLM goes on with.
-
-    The id of a response is as the provider's call has it, as LiteLLM has yet to encrypt it.
-    """
+    """Return an answer that the proxy gave as the object that LiteLLM goes on with."""
     if kind == CHAT:
         return litellm.ModelResponse(**body)
     if kind == MESSAGES:
         return body
     from litellm.types.llms.openai import ResponsesAPIResponse
 
-    response = ResponsesAPIResponse(**body)
-    response.id = plain_response_id(response) or response.id
-    return response
+    return ResponsesAPIResponse(**body)
 
 
 def of_chunks(chunks: list[Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterator
@@ -289,7 +290,9 @@ def test_other_endpoints_cascade_too(
     content = body["content"] if path == "messages" else body["output"][0]["content"]
     assert content[0]["text"] == f"This is {upstream.models[1]}."
     assert ours(response)["model"] == MODELS[upstream.models[1].removesuffix("-smart")]
-    if path == "responses":  # its id leads on to who answered, and what continues it stays there
+    if path == "responses":
+        plain = base64.urlsafe_b64decode(body["id"].removeprefix("resp_") + "==")
+        assert b"model_id" not in plain  # it is encrypted, like that of any response
         upstream.tell("small-smart", saying("WRONG"))
         again = ask(cascading, path=path, previous_response_id=body["id"])
         assert again.status_code == 200, again.text

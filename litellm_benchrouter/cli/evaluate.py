@@ -25,6 +25,7 @@ from litellm_benchrouter.config import (
     parse_config,
 )
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.evaluation.cascade import AUCS
 from litellm_benchrouter.evaluation.embedders import compare_embedders
 from litellm_benchrouter.evaluation.run import (
     DEFAULT_PROTOCOLS,
@@ -113,6 +114,15 @@ _WITH_EMBEDDERS = {
     help="Share of the traffic that is like the benchmark: held-out samples of its tasks.",
 )
 @click.option("--racing", is_flag=True, help="In traffic, stop asking models that fall behind.")
+@click.option(
+    "--auc",
+    "aucs",
+    type=click.FloatRange(0.5, 1, max_open=True),
+    multiple=True,
+    default=AUCS,
+    show_default=True,
+    help="Of the verifiers that the protocol cascade simulates; may be given several times.",
+)
 @click.option("-k", "k", type=click.IntRange(1), help="Neighbours of the predictors (eq. 7).")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random choice.")
 @click.option(
@@ -142,6 +152,7 @@ def evaluate_command(
     labels: str,
     share: float,
     racing: bool,
+    aucs: tuple[float, ...],
     k: int | None,
     seed: int | None,
     embedders: str | None,
@@ -178,6 +189,7 @@ def evaluate_command(
         labels=_sizes(labels, "--labels", "30,100"),
         share=share,
         racing=racing,
+        aucs=tuple(sorted(set(aucs))),
     )
     if html_path is not None:
         require_charts()

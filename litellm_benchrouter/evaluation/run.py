@@ -20,7 +20,7 @@ from litellm_benchrouter.conversation.ask import prompt_text
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.engine import Engine, open_engine
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.cascade import run_cascades
+from litellm_benchrouter.evaluation.cascade import AUCS, run_cascades
 from litellm_benchrouter.evaluation.cost import run_cost
 from litellm_benchrouter.evaluation.distance import run_distance
 from litellm_benchrouter.evaluation.few_labels import run_few_labels
@@ -74,6 +74,7 @@ class Options:
     labels: tuple[int, ...] = LABELS  # labelled prompts in `traffic`
     share: float = 0.0  # of the traffic in `traffic` that is like the benchmark
     racing: bool = False  # `traffic` stops asking models that fall behind
+    aucs: tuple[float, ...] = AUCS  # of the verifiers that `cascade` simulates
 
 
 def evaluate(
@@ -197,6 +198,7 @@ def _run(
             predictor=request_scores,
             test_share=options.test_share,
             runs=splits,
+            aucs=options.aucs,
             engine=engine,
         ),
         "labels": labelled,

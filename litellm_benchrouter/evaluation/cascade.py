@@ -159,7 +159,7 @@ def run_cascades(
             | {"tuned": {target: tuned[target][name] for target in TARGETS}}
             for name, found in swept.items()
         },
-        "break_even": {target: _break_even(tuned[target], aucs) for target in TARGETS},
+        "break_even": {target: break_even(tuned[target], aucs) for target in TARGETS},
         "by_run": [{"bma": models[run.known.best]} for run in done],
     }
 
@@ -289,10 +289,11 @@ def _at(swept: Sequence[Swept], columns: Sequence[Rows], lambdas: Array) -> dict
     }
 
 
-def _break_even(tuned: Mapping[str, Mapping[str, Any]], aucs: Sequence[float]) -> dict[str, Any]:
+def break_even(tuned: Mapping[str, Mapping[str, Any]], aucs: Sequence[float]) -> dict[str, Any]:
     """Return the AUC from which on cascades save more than routing, and surely so.
 
-    On the line between the tested AUCs that it lies between; None where the highest does not save.
+    The least tested AUC from which on all save; where the next lower one loses, the place between
+    the two on a straight line. None where the highest does not save.
     """
 
     def crossed(saved: Callable[[Mapping[str, Any]], float]) -> float | None:
@@ -300,7 +301,9 @@ def _break_even(tuned: Mapping[str, Mapping[str, Any]], aucs: Sequence[float]) -
         for auc in sorted(aucs, reverse=True):
             value = saved(tuned[f"cascade_{auc:g}"])
             if not value > 0:
-                return None if found is None else auc + (found - auc) * value / (value - above)
+                if found is None or value == 0:
+                    return found
+                return auc + (found - auc) * value / (value - above)
             found, above = auc, value
         return found
 

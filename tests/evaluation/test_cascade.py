@@ -10,7 +10,7 @@ import pytest
 from evaluation.cases import prepared_of
 from litellm_benchrouter.costs.cascade import OTHERS, Evidence
 from litellm_benchrouter.costs.evidence import area
-from litellm_benchrouter.evaluation.cascade import TARGETS, run_cascades
+from litellm_benchrouter.evaluation.cascade import TARGETS, break_even, run_cascades
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.cascade import (
     Answered,
@@ -64,7 +64,21 @@ def test_a_good_verifier_saves_where_routing_cannot(document):
     low, high = good["saved_beside_routing_over_samples_95"]
     assert 0 < low <= good["saved_beside_routing"] <= high
     assert 1 < good["calls"] < 2
-    assert 0.5 <= document["break_even"]["equal_quality"]["auc"] < 0.95
+    assert document["break_even"]["equal_quality"] == {"auc": 0.95, "surely": 0.95}
+
+
+def test_it_breaks_even_where_savings_cross_nothing():
+    tuned = {
+        f"cascade_{auc:g}": {
+            "saved_beside_routing": s,
+            "saved_beside_routing_over_samples_95": [s, s],
+        }
+        for auc, s in {0.5: 0.0, 0.6: -0.1, 0.8: 0.3, 0.9: 0.5}.items()
+    }
+    found = break_even(tuned, (0.5, 0.6, 0.8, 0.9))
+    assert found == {"auc": pytest.approx(0.65), "surely": pytest.approx(0.65)}
+    assert break_even(tuned, (0.5, 0.8, 0.9))["auc"] == 0.8
+    assert break_even(tuned, (0.5, 0.6))["auc"] is None
 
 
 def test_simulated_scores_have_their_area_and_are_the_seeds():

@@ -30,11 +30,12 @@ from litellm_benchrouter.labelling.privacy import erase_labels
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.traffic.collect import user_hash
+from litellm_benchrouter.traffic.feedback import FeedbackStore
 from litellm_benchrouter.traffic.figures import describe
 from litellm_benchrouter.traffic.parts import store_of
 from litellm_benchrouter.traffic.prompts import origin_of, read_prompts, seconds_of
 from litellm_benchrouter.traffic.spend_logs import SpendLogs
-from litellm_benchrouter.views.traffic import facts, masked, tables
+from litellm_benchrouter.views.traffic import facts, feedback_facts, masked, tables
 
 _BY_LITELLM = (
     "LiteLLM erases its spend logs by general_settings.maximum_spend_logs_retention_period; "
@@ -99,12 +100,24 @@ def _show(
     with bars() as progress:
         document = describe(prompts, router, Terms(config.policy), progress, seed=config.seed)
     document = {"from": origin_of(config)} | (document if show else masked(document))
+    document["feedback"] = _feedback(config, router)
     if as_json:
         print_json(document)
         return
     out = console()
-    print_facts(out, [("From", document["from"]), *facts(document)])
+    of_feedback = feedback_facts(document["feedback"])
+    print_facts(out, [("From", document["from"]), *facts(document), *of_feedback])
     print_tables(out, *tables(document))
+
+
+def _feedback(config: BenchRouterConfig, router: BenchRouter | None) -> dict[str, Any] | None:
+    """Describe the scores that callers gave, and the alarms over the calls of the version."""
+    store = FeedbackStore.of(config)
+    if store is None:
+        return None
+    version = None if router is None else router.artifact.manifest.version
+    alarms = None if version is None else store.alarms(version)
+    return {"store": store.name, **store.counts(), "alarms": alarms}
 
 
 def _erase(
@@ -127,7 +140,8 @@ def _erase(
 
     store = store_of(config)
     has_labels = config.traffic_labels is not None and config.traffic_labels.exists()
-    if store is None and not in_database and not has_labels:
+    has_others = in_database or has_labels or FeedbackStore.of(config) is not None
+    if store is None and not has_others:
         where = origin_of(config)
         raise ConfigError(
             f"{_BY_LITELLM}."
@@ -141,6 +155,9 @@ def _erase(
             raise TrafficError(
                 f"{store.name}: not all prompts could be erased ({error.strerror}). Try again."
             ) from error
+    feedback = FeedbackStore.of(config)
+    if feedback is not None:
+        erased[feedback.name] = feedback.erase(key, user_hash(user), before)
     if in_database:
         logs = SpendLogs.of(config)
         erased[logs.name] = logs.erase(key, user, before)

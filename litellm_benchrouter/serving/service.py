@@ -203,7 +203,7 @@ class RoutingService:
             decision = router.the_only(names[0], terms)
         if decision is None:
             decision = await self._executor.run(router, text, task, names, terms)
-            if by_first:  # the vector is not that of the ask
+            if by_first and text != turn.text:  # the vector is not that of the ask
                 decision = replace(decision, vector=None)
             passes = self._config.serving.on_error == "pass_through"
             call.passed = passes and decision.kind in GIVEN_UP

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import polars as pl
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.cli.options import (
@@ -33,7 +34,7 @@ from litellm_benchrouter.traffic.collect import user_hash
 from litellm_benchrouter.traffic.feedback import FeedbackStore
 from litellm_benchrouter.traffic.figures import describe
 from litellm_benchrouter.traffic.parts import store_of
-from litellm_benchrouter.traffic.prompts import origin_of, read_prompts, seconds_of
+from litellm_benchrouter.traffic.prompts import SCHEMA, origin_of, read_prompts, seconds_of
 from litellm_benchrouter.traffic.spend_logs import SpendLogs
 from litellm_benchrouter.views.traffic import facts, feedback_facts, masked, tables
 
@@ -92,29 +93,31 @@ def _show(
     show: bool,
     as_json: bool,
 ) -> None:
-    prompts = read_prompts(config)
+    traffic, of_feedback = config.traffic, FeedbackStore.of(config)
+    has_prompts = traffic is None or traffic.origin is not None or traffic.collect is not None
+    prompts = pl.DataFrame(schema=SCHEMA)
+    if has_prompts or of_feedback is None:
+        prompts = read_prompts(config)
     store, router = open_store(config_path, artifacts), None
     if store.current() is not None:
         folder = store.fetch(asked_for(store, None))
         router = BenchRouter(read_artifact(folder, config=config.embedder))
     with bars() as progress:
         document = describe(prompts, router, Terms(config.policy), progress, seed=config.seed)
-    document = {"from": origin_of(config)} | (document if show else masked(document))
-    document["feedback"] = _feedback(config, router)
+    origin = origin_of(config) if has_prompts or of_feedback is None else None
+    document = {"from": origin} | (document if show else masked(document))
+    document["feedback"] = None if of_feedback is None else _feedback(of_feedback, router)
     if as_json:
         print_json(document)
         return
     out = console()
-    of_feedback = feedback_facts(document["feedback"])
-    print_facts(out, [("From", document["from"]), *facts(document), *of_feedback])
+    place = [("From", document["from"])] if document["from"] else []
+    print_facts(out, [*place, *facts(document), *feedback_facts(document["feedback"])])
     print_tables(out, *tables(document))
 
 
-def _feedback(config: BenchRouterConfig, router: BenchRouter | None) -> dict[str, Any] | None:
+def _feedback(store: FeedbackStore, router: BenchRouter | None) -> dict[str, Any]:
     """Describe the scores that callers gave, and the alarms over the calls of the version."""
-    store = FeedbackStore.of(config)
-    if store is None:
-        return None
     version = None if router is None else router.artifact.manifest.version
     alarms = None if version is None else store.alarms(version)
     return {"store": store.name, **store.counts(), "alarms": alarms}
@@ -140,7 +143,8 @@ def _erase(
 
     store = store_of(config)
     has_labels = config.traffic_labels is not None and config.traffic_labels.exists()
-    has_others = in_database or has_labels or FeedbackStore.of(config) is not None
+    feedback = FeedbackStore.of(config)
+    has_others = in_database or has_labels or feedback is not None
     if store is None and not has_others:
         where = origin_of(config)
         raise ConfigError(
@@ -155,7 +159,6 @@ def _erase(
             raise TrafficError(
                 f"{store.name}: not all prompts could be erased ({error.strerror}). Try again."
             ) from error
-    feedback = FeedbackStore.of(config)
     if feedback is not None:
         erased[feedback.name] = feedback.erase(key, user_hash(user), before)
     if in_database:

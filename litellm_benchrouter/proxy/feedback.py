@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,12 @@ class Feedback:
             return cls()
         collect = config.traffic.collect
         entries = tuple(REDACTED if collect is None else collect.redact)
-        made = functools.cache(redactor)  # when it is needed: a function of the operator's may fail
-        feedback = cls(store, lambda text: made(entries)(text), router, process_drift_metrics())
+        made = functools.cache(redactor)
+
+        def redact(text: str) -> str:
+            return made(entries)(text)  # not before it is needed: an import of the operator's
+
+        feedback = cls(store, redact, router, process_drift_metrics())
         threading.Thread(target=feedback.run, name="benchrouter-answered", daemon=True).start()
         return feedback
 
@@ -98,7 +103,6 @@ class Feedback:
             decision, call_id = call.decisions.get(call.group), request.get("litellm_call_id")
             if decision is None or not isinstance(call_id, str) or not call.answered_by:
                 return
-            is_pick = call.outcome == "pick"
             of_prompt = decision.kind not in _NOT_OF_PROMPTS
             row = AnsweredCall(
                 call_id=call_id,
@@ -109,7 +113,7 @@ class Feedback:
                 model=call.answered_by,
                 version=decision.artifact,
                 expected=(decision.probability or {}).get(call.answered_by) if of_prompt else None,
-                propensity=decision.propensity if is_pick and not call.mode else None,
+                propensity=call.propensity,
                 unlike=None,
             )
             if len(self._queue) >= _LONGEST_QUEUE:
@@ -215,8 +219,9 @@ class Feedback:
         for row, vector in rows:
             if likeness is not None and vector is not None and row.version == version:
                 unlike = float(likeness.shortfall(normalize(vector))[0])
-                row = AnsweredCall(**{**row.__dict__, "unlike": unlike})
-            compared.append(row)
+                compared.append(replace(row, unlike=unlike))
+            else:
+                compared.append(row)
         return compared
 
     def _warn(self, what: str, error: Exception) -> None:
@@ -228,12 +233,7 @@ class Feedback:
 
 
 def serve_feedback(feedback: Callable[[], Feedback]) -> None:
-    """Add the endpoint to the running proxy, where there is one, for every key that may ask models.
-
-    LiteLLM refuses paths that it does not list to keys which are no administrator's: this one is
-    listed among those whose handlers look themselves at who asks, and among those of keys that may
-    call models only.
-    """
+    """Add the endpoint to the running proxy, where there is one, for keys that may ask models."""
     app = running.attribute("app")
     if app is None or any(getattr(route, "path", None) == PATH for route in app.routes):
         return
@@ -244,15 +244,26 @@ def serve_feedback(feedback: Callable[[], Feedback]) -> None:
         logger.warning("benchrouter: there is no %s (%s); requests are routed", PATH, kind)
 
 
-def _add_route(app: Any, feedback: Callable[[], Feedback]) -> None:
-    from fastapi import Depends, Request
+def open_to_keys() -> None:
+    """List the path among those that keys may call.
+
+    LiteLLM refuses paths that it does not list to keys which are no administrator's: this one is
+    listed among those whose handlers look themselves at who asks, and among those of keys that may
+    call models only.
+    """
     from litellm.proxy._types import LiteLLMRoutes
-    from litellm.proxy.auth.user_api_key_auth import user_api_key_auth
 
     for name in ("self_managed_routes", "llm_api_routes", "llm_api_routes_without_mcp"):
         listed = getattr(getattr(LiteLLMRoutes, name, None), "value", None)
         if isinstance(listed, list) and PATH not in listed:
             listed.append(PATH)
+
+
+def _add_route(app: Any, feedback: Callable[[], Feedback]) -> None:
+    from fastapi import Depends, Request
+    from litellm.proxy.auth.user_api_key_auth import user_api_key_auth
+
+    open_to_keys()
 
     async def give_feedback(request, caller=Depends(user_api_key_auth)):  # type: ignore[no-untyped-def]  # noqa: B008
         return await _answer(feedback(), await request.body(), caller)

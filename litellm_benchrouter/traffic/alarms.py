@@ -23,6 +23,9 @@ REFERENCE = 200
 LATEST = 1_000
 """Calls among which the proxy and `benchrouter traffic` count alarms."""
 
+ALERT = {"similarity": 3, "success": 4}
+"""Alarms among these from which `doctor` warns and deploy/prometheus-alerts.yaml alerts."""
+
 
 def cusum(shortfall: Sequence[float] | Floats, drift: float) -> dict[str, Any]:
     """Sum up by how much values fall short, less a drift that is allowed to each.

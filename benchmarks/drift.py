@@ -73,7 +73,8 @@ def main() -> None:
             similarity(split, generator, drawn["similarity"])
             success(split, generator, drawn["success"])
         for alarm, values in drawn.items():
-            tables[alarm].add_row(name, *row(values, ALERT[alarm]))
+            if values:
+                tables[alarm].add_row(name, *row(values, ALERT[alarm]))
     for table in tables.values():
         Console(width=130).print(table)
 
@@ -96,10 +97,10 @@ def similarity(split: _Split, generator: np.random.Generator, drawn: Drawn) -> N
     vectors = normalize(split.whole.embeddings[split.traffic])
     task = split.whole.benchmark.task[split.traffic]
     tasks = np.unique(task)
-    if len(tasks) < 2:
-        return
     old = np.isin(task, generator.permutation(tasks)[: (len(tasks) + 1) // 2])
     rows = generator.permutation(np.flatnonzero(old))
+    if len(rows) < 2 * LABELS or old.all():
+        return
     likeness = Likeness(vectors[rows[:LABELS]])
     like, new = likeness.shortfall(vectors[rows[LABELS:]]), likeness.shortfall(vectors[~old])
     for _ in range(DRAWS):

@@ -16,7 +16,7 @@ from litellm_benchrouter.conversation.text import named_task, refuses_exploratio
 from litellm_benchrouter.costs.policy import Policy
 from litellm_benchrouter.routing.decision import GIVEN_UP, Decision
 
-NEAR = 0.1
+NEAR = 0.2 + 1e-9
 """How much less than the pick a plausible model may be expected to succeed."""
 MOST = 5
 """Plausible models, the best of them."""

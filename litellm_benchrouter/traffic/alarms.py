@@ -23,7 +23,7 @@ REFERENCE = 200
 LATEST = 1_000
 """Calls among which the proxy and `benchrouter traffic` count alarms."""
 
-ALERT = {"similarity": 3, "success": 4}
+ALERT = {"similarity": 3, "success": 6}
 """Alarms among these from which `doctor` warns and deploy/prometheus-alerts.yaml alerts."""
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.sources.traffic import ExploredEvents
+from litellm_benchrouter.traffic.explored import read_explored
 from litellm_benchrouter.traffic.feedback import FILE, FeedbackStore
 from proxy.conftest import ask
 from proxy.database import Database
@@ -177,14 +179,41 @@ def test_it_is_counted_and_shown(proxy: ProxyProcess, benchrouter: Any, tmp_path
     assert store_of(proxy).latest(1, ("score",), "score") == [(0.5,)]
 
 
+def explore(proxy: ProxyProcess) -> None:
+    """Half of the requests are explored, and their scores come back with their prompts."""
+    expected = {}
+    for number in range(24):
+        refuses = {"x-benchrouter-explore": "no"} if number % 4 == 0 else {}
+        # Words of none of the samples: the demo's models are plausible as far as averages tell.
+        text = " ".join(["zebra"] * (number + 1))
+        response = ask(proxy, text, headers=refuses)
+        reason = response.headers["x-benchrouter-reason"]
+        if reason.startswith("explored: one of "):
+            assert not refuses
+            expected[text] = (response.headers["x-benchrouter-model"], number / 24)
+        assert give(proxy, response.headers["x-litellm-call-id"], number / 24).is_success
+    assert 2 <= len(expected) <= 18
+    assert len({model for model, _ in expected.values()}) > 1
+    config = load_config(proxy.folder / "config.yaml")
+
+    def read() -> ExploredEvents | None:
+        events = read_explored(config)
+        return events if events and len(events.prompts) >= len(expected) else None
+
+    events = eventually(read)
+    values = zip(events.models, events.scores, strict=True)
+    assert dict(zip(events.prompts, values, strict=True)) == expected
+    assert store_of(proxy).counts()["explored"] == len(expected)
+
+
 def test_without_a_database_a_file_holds_it_and_a_lock_costs_no_request(
     upstream: FakeUpstream, tmp_path: Path
 ) -> None:
-    config = collecting(upstream.base_url, {"share": 1.0, "to": "kept"})
+    config = collecting(upstream.base_url, {"share": 0.001, "to": "kept"}, explore=0.5)
     file = tmp_path / "kept" / FILE
     with started(tmp_path, config) as proxy:
         eventually(lambda: is_ready(proxy))
-        assert give(proxy, answered(proxy), 1).is_success
+        explore(proxy)
         assert file.stat().st_mode & 0o777 == 0o600
         assert b"tickets" not in file.read_bytes()
         with sqlite3.connect(file, isolation_level=None) as other:

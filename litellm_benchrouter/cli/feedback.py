@@ -30,12 +30,12 @@ _SHOWN = 5
 @config_option
 @json_option
 def feedback_command(file: Path, config_path: Path | None, as_json: bool) -> None:
-    """Take in scores of answers from FILE: CSV or JSONL with call_id and score.
+    """Take in scores of answers from FILE, by the ids of their calls.
 
-    A call's id is the header x-litellm-call-id of its response; a score is in [0, 1]; reference
-    and comment are optional. Calls of every key may be scored, and the last score of a call counts.
-    Exit code 2: the configuration or a line is wrong, and nothing was taken in; 1: the scores could
-    not be stored.
+    FILE is CSV or JSONL with call_id and score. A call's id is the header x-litellm-call-id of its
+    response; a score is in [0, 1]; reference and comment are optional. Calls of every key may be
+    scored, and the last score of a call counts. Exit code 2: the configuration or a line is wrong,
+    and nothing was taken in; 1: the scores could not be stored.
     """
     config = load_config(required_config(config_path))
     store = FeedbackStore.of(config)

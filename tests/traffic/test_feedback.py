@@ -5,12 +5,14 @@ from __future__ import annotations
 import resource
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from litellm_benchrouter.config import parse_config
+from litellm_benchrouter.doctor.feedback import check_feedback
 from litellm_benchrouter.errors import ConfigError, TrafficError
 from litellm_benchrouter.traffic.alarms import REFERENCE, SUCCESS_DRIFT, cusum, success_alarm
 from litellm_benchrouter.traffic.feedback import (
@@ -194,3 +196,43 @@ def test_alarms_are_of_one_version_and_say_when(tmp_path: Path) -> None:
     assert alarms["similarity"] is not None and alarms["similarity"]["alarms"] > 0
     assert 1e9 < alarms["similarity"]["time"] < 1e9 + 50
     assert store.alarms("old")["similarity"]["alarms"] == 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("unlike", "status"), [(0.0, "ok"), (3.0, "warn")])
+def test_doctor_says_where_feedback_is_and_warns_of_drift(
+    tmp_path: Path, unlike: float, status: str
+) -> None:
+    config = parse_config({"traffic": {"feedback": {}}}, folder=tmp_path)
+    artifact: Any = SimpleNamespace(manifest=SimpleNamespace(version="v"))
+    assert [finding.status.value for finding in check_feedback(config, artifact)] == ["ok"]
+    assert not list(tmp_path.rglob(FILE))  # nothing is made
+    opened(tmp_path).add([call(i, unlike=unlike) for i in range(50)])
+    where, drift = check_feedback(config, artifact)
+    assert "0 of 50 answered calls scored" in where.found
+    assert drift.status.value == status
+    assert "among the last 1,000 calls" in drift.found
+    without = parse_config({"traffic": {"labels": "x"}}, folder=tmp_path)
+    assert not list(check_feedback(without, artifact))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("a.csv", "call_id,score\ncall-1,0.5\ncall-9,1\n", 0),
+        ("a.jsonl", '{"call_id": "call-1", "score": 0.5, "comment": "x"}\n\n', 0),
+        ("a.csv", "call_id,score\ncall-1,5\n", 2),
+        ("a.jsonl", '{"call_id": "call-1", "score"', 2),
+    ],
+)
+def test_the_command_takes_files_in_whole_or_not_at_all(
+    tmp_path: Path, benchrouter: Any, name: str, content: str, code: int
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("benchrouter: {traffic: {feedback: {}}}")
+    store = opened(tmp_path)
+    store.add([call(1)])
+    (tmp_path / name).write_text(content)
+    ended = benchrouter("feedback", "--config", config, tmp_path / name)
+    assert ended.code == code, ended.out
+    assert store.latest(9, ("score",), "score") == ([(0.5,)] if code == 0 else [])
+    assert ("line" in ended.err) is (code == 2)

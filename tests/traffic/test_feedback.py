@@ -15,6 +15,7 @@ from litellm_benchrouter.config import parse_config
 from litellm_benchrouter.doctor.feedback import check_feedback
 from litellm_benchrouter.errors import ConfigError, TrafficError
 from litellm_benchrouter.traffic.alarms import REFERENCE, SUCCESS_DRIFT, cusum, success_alarm
+from litellm_benchrouter.traffic.explored import read_explored
 from litellm_benchrouter.traffic.feedback import (
     FILE,
     AnsweredCall,
@@ -236,3 +237,18 @@ def test_the_command_takes_files_in_whole_or_not_at_all(
     assert ended.code == code, ended.out
     assert store.latest(9, ("score",), "score") == ([(0.5,)] if code == 0 else [])
     assert ("line" in ended.err) is (code == 2)
+
+
+def test_a_store_that_cannot_be_read_ends_a_build_only_where_requests_are_explored(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / FILE).write_text("no database, but long enough to look like one" * 9)
+    for explore in (0.0, 0.02):
+        traffic = {"collect": {"to": "kept"}, "explore": explore}
+        config = parse_config({"traffic": traffic}, folder=tmp_path)
+        if explore:
+            with pytest.raises(TrafficError, match="cannot be used"):
+                read_explored(config)
+        else:
+            assert read_explored(config) is None

@@ -28,6 +28,7 @@ from litellm_benchrouter.proxy import access, attempts, preference, redis, runni
 from litellm_benchrouter.proxy.canary import Adapters
 from litellm_benchrouter.proxy.cascades import Cascades
 from litellm_benchrouter.proxy.facts import DeploymentFacts
+from litellm_benchrouter.proxy.feedback import Feedback, serve_feedback
 from litellm_benchrouter.proxy.groups import (
     Groups,
     VirtualModels,
@@ -72,6 +73,7 @@ class BenchRouterHook(CustomLogger):
         self._virtual = VirtualModels({})
         self._service: RoutingService | None = None
         self._samples = Samples()
+        self._feedback = Feedback()
         self._names = ModelNames({}, frozenset())
         self._named: BenchRouter | None = None
         self._warned: set[str] = set()
@@ -175,6 +177,7 @@ class BenchRouterHook(CustomLogger):
                 if response is not None and not call.is_open and self._service is not None:
                     call.counted = True
                     self._service.answered(call, attempts.plain_response_id(response))
+                    self._feedback.answered(call, data, user_api_key_dict)
                 return call.as_headers(HEADER_PREFIX)
         return None
 
@@ -303,6 +306,8 @@ class BenchRouterHook(CustomLogger):
             )
             self._cascades.configure(config.cascade, self._service.answered)
             self._samples = Samples.of(config, loader, self._metrics)
+            self._feedback = Feedback.of(config, lambda: loader.router)
+            serve_feedback(lambda: self._feedback)
             self._service.start()
         except Exception as error:
             if running.is_here():

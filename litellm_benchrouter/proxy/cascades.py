@@ -79,7 +79,8 @@ class Cascades(CustomLogger):
     ) -> None:
         """Note that a call may become a cascade, or why it may not."""
         cascade = decision.cascade
-        if cascade is None or call.plan is not None or STEP.get() is not None:
+        is_explored = decision.propensity is not None  # what is learned from is who was drawn
+        if cascade is None or is_explored or call.plan is not None or STEP.get() is not None:
             return
         call.single = _why_not(request, streams=self.buffer > 0)
         if call.single or call.mode or call.is_side:

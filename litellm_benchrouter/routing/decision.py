@@ -21,6 +21,7 @@ KINDS = frozenset(
         "unknown_task",  # the named task is not in the artifact; the prompt decided
         "only_one",  # one model on offer
         "session",  # the conversation stays with its model
+        "explored",  # one of the plausible models, at random
         "escalated",  # the conversation left its model after failures
         "time_limit",
         "error",
@@ -72,6 +73,8 @@ class Decision:
         The prompt's, where the embedder was asked.
     cascade : Cascade or None
         Decides whether to ask on once an answer is there, where the policy is a cascade.
+    propensity : float or None
+        Of an explored request: the probability with which its pick was to be picked.
     """
 
     ranking: tuple[str, ...]
@@ -90,6 +93,7 @@ class Decision:
     seconds: float | None = field(default=None, compare=False)
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     cascade: Cascade | None = field(default=None, compare=False, repr=False)
+    propensity: float | None = None
 
     @property
     def pick(self) -> str:

@@ -80,6 +80,7 @@ class Call:
     single: str = ""  # why it may not, where its policy is a cascade
     cascade: Outcome | None = None  # once that has ended
     step: Mapping[str, Any] | None = None  # of a call that a cascade makes: its number, and whose
+    explores: bool = False  # a random plausible model is to answer
     # no decision could be taken, and the configuration says to pass through then
     passed: bool = False
 
@@ -124,9 +125,11 @@ class Call:
         cascade = str(self.cascade) if self.cascade else self.step
         of_cascade = {"cascade": cascade} if cascade else {}
         answered_by = self.answered_by
+        of_explored = {"propensity": decision.propensity} if self.propensity else {}
         return {
             **of_group,
             **of_mode,
+            **of_explored,
             **of_turn,
             **of_session,
             **of_cascade,
@@ -181,6 +184,13 @@ class Call:
             return "pick"
         failed = {self.models.get(deployment_id) for deployment_id in self.tried[:-1]}
         return "pick_failed" if decision.pick in failed else "pick_unavailable"
+
+    @property
+    def propensity(self) -> float | None:
+        """Of the model that was asked, where the request was explored and LiteLLM followed."""
+        decision = self.decisions.get(self.group)
+        is_one = decision is not None and not self.mode and self.outcome == "pick"
+        return decision.propensity if decision is not None and is_one else None
 
     @property
     def _listed(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,16 +17,13 @@ import pytest
 import tiny
 from filelock import FileLock
 from labelling.conftest import Lab, lab
-from labelling.test_own_traffic import labels_file, row, text
-from proxy.upstream import BROKEN, saying
+from labelling.test_own_traffic import WORDS, labels_file, row
+from proxy.upstream import Answer
 
 from litellm_benchrouter.artifact.version import read_artifact
-from litellm_benchrouter.config import load_config
 from litellm_benchrouter.store.directory import Store
 
 __all__ = ["lab"]  # a fixture
-
-SECRET = "harbour"  # of every prompt's words
 
 
 @pytest.fixture
@@ -119,3 +115,210 @@ def test_one_command_labels_builds_and_publishes_and_the_next_has_nothing_to_do(
     assert "44 prompts with labels; version " in more.out
     assert len({key for key, _ in own.asked}) == 4
     assert store.previous() == document["build"]["version"] != store.current()
+
+
+def test_without_a_budget_nobody_is_asked_and_the_benchmark_is_built(own, refresh):
+    document = refresh("--json").document
+    assert document["label"] == {"skipped": "there is no budget"}
+    assert own.upstream.requests == []
+    assert document["build"]["published"]
+    assert not labels_file(own).exists()
+    benchmark = own.folder / "benchmark.csv"
+    benchmark.write_text(benchmark.read_text() + "s999,east,What is new in the east?,1,0,0,1\n")
+    again = refresh("--json").document
+    assert again["build"]["version"] != again["build"]["before"] == document["build"]["version"]
+    # What somebody rolled back to stays until something changes.
+    store = Store(own.folder / "router_artifacts")
+    store.rollback()
+    assert "skipped" in refresh("--json").document["build"]
+    assert store.current() == document["build"]["version"]
+
+
+def test_the_money_ends_a_run_and_the_next_goes_on_there(own, refresh):
+    settle(own, method="paper", embedder={"kind": "precomputed"},
+           sources=[{"path": "benchmark.csv", "embeddings": "vectors.npy"}])  # fmt: skip
+    first = refresh("--limit-usd", 0.021, "--json").document
+    assert first["label"]["stopped"] == "limit"
+    assert 0 < first["label"]["spent_usd"] <= 0.021
+    before = own.asked
+    own.upstream.reset()
+    second = refresh("--limit-usd", 5, "--json").document
+    assert second["label"]["prompts"] == 40
+    assert not set(before) & set(own.asked)
+    # A budget that pays for no call is no failure.
+    keep(own, range(40, 42))
+    none = refresh("--limit-usd", 0.0001, "--json")
+    assert (none.code, none.document["label"]["stopped"]) == (0, "limit")
+
+
+def test_the_webhook_gets_the_summary_without_a_prompt(own, refresh, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with hooked() as (address, received):
+        document = refresh("--n", 2, "--limit-usd", 5, "--json", "--webhook", address).document
+        assert json.loads(received[0]) == document
+        settle(own, refresh={"webhook": "os.environ/HOOK"})
+        monkeypatch.setenv("HOOK", address)
+        for model in tiny.MODELS:
+            own.upstream.tell(model, Answer(status=401))
+        failed = refresh("--n", 2, "--limit-usd", 5)
+        assert failed.code == 1
+        told = json.loads(received[1])
+        assert told["error"].startswith("no label came of ")
+        assert told["build"]["version"] == document["build"]["version"]
+        assert told["build"]["unchanged"]
+    assert not any(word in body.decode() for body in received for word in WORDS)
+
+
+def test_a_webhook_that_fails_fails_no_run_and_its_address_is_not_told(own, refresh, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with hooked(500) as (address, received):
+        ended = refresh("--webhook", address)
+    assert (ended.code, len(received)) == (0, 1)
+    assert ended.err == "Warning: webhook: 127.0.0.1 did not take it (500).\n"
+    gone = refresh("--webhook", address)
+    assert (gone.code, "secret" in gone.err) == (0, False)
+    assert gone.err.startswith("Warning: webhook: 127.0.0.1 did not take it (")
+    settle(own, refresh={"webhook": "os.environ/NOWHERE"})
+    assert "NOWHERE is not set" in refresh().err
+    settle(own, refresh={"webhook": "ftp://example.org"})
+    assert refresh().code == 2
+
+
+def test_a_second_refresh_says_so_and_asks_nobody(own, refresh):
+    root = own.folder / "router_artifacts"
+    root.mkdir()
+    with FileLock(root / ".refreshing"):
+        ended = refresh("--limit-usd", 5)
+    assert (ended.code, ended.out, own.asked) == (1, "", [])
+    assert ended.err == f"Error: another refresh is running on {root}. Wait for it to end.\n"
+
+
+def test_what_is_wrong_is_said_in_a_sentence(own, refresh):
+    settle(own, traffic={"collect": {"to": "kept"}})
+    ended = refresh("--limit-usd", 5)
+    assert (ended.code, own.asked) == (2, [])
+    assert "nothing says when an answer is right" in ended.err
+    assert ended.out.count("\n") == 1
+    settle(own, traffic={"collect": {"to": "elsewhere"}, "metric": "regex:ant"})
+    assert refresh("--limit-usd", 5, "--json").document["label"] == {
+        "skipped": "there are no prompts yet"
+    }
+    settle(own, sources=[])
+    assert refresh().code == 2
+    names = ",".join(["sample_id", "task", "prompt", *tiny.MODELS])
+    rows = [f"s{i},{tiny.TASKS[i % 4]},{tiny.prompt(i)},1,0,0,{i % 2}" for i in range(80)]
+    (own.folder / "benchmark.csv").write_text("\n".join([names, *rows, ""]))
+    settle(own, traffic={}, publish={"require": "gains"})  # which one is best is always best
+    refused = refresh("--json")
+    assert (refused.code, refused.document["build"]["published"]) == (1, False)
+    assert "was not made current" in refused.err
+    assert "report" not in refused.document
+
+
+def test_the_report_is_of_the_new_version(own, refresh):
+    settle(own, traffic={}, sources=[{"path": "benchmark.csv"}])
+    first = refresh("--json", report=True)
+    report = own.folder / "router_artifacts" / "report.html"
+    assert first.document["report"] == {"file": str(report)}
+    assert "<html" in report.read_text()
+    assert refresh("--json", report=True).document["report"] == {
+        "skipped": "there is no new version"
+    }
+
+
+# Refreshes that kill themselves at a moment that an audit hook is told of, in a fork each; the
+# moments are counted in a run that is not killed. A line on standard input begins the next.
+KILLED = """
+import itertools, json, os, random, signal, sys
+from importlib import import_module
+from litellm_benchrouter.cli import main
+
+sys.argv = ["benchrouter", "refresh", "--config", "config.yaml", "--no-report", "--limit-usd", "5"]
+draw, moments, last = random.Random(0), itertools.count(), None
+
+def note(event, arguments):
+    if next(moments) == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def run():
+    reader, writer = os.pipe()
+    if not os.fork():
+        sys.addaudithook(note)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        try:
+            main()
+        finally:
+            global last
+            n, last = next(moments), None
+            os.write(writer, json.dumps([n, sorted(sys.modules)]).encode())
+            os._exit(0 if sys.exc_info()[0] is None else 1)
+    os.close(writer)
+    with open(reader, "rb") as told:
+        report = json.loads(told.read() or b"[null, []]")
+    for name in report[1]:  # or each fork imports them anew
+        try:
+            import_module(name)
+        except Exception:
+            pass
+    return os.waitstatus_to_exitcode(os.wait()[1]), report[0]
+
+for line in sys.stdin:
+    usual = int(line)
+    last = int(usual * draw.random()) if usual else None
+    print(json.dumps(run()), flush=True)
+"""
+
+
+def killed_refreshes_lose_nothing(own: Lab, n: int) -> None:
+    for part in (own.folder / "kept").iterdir():
+        part.unlink()
+    store, path = Store(own.folder / "router_artifacts"), labels_file(own)
+    concurrency, killed, versions, usual = 8, 0, set(), 0
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED],
+        cwd=own.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for k in range(n + 3):
+            keep(own, range(100 + 2 * k, 102 + 2 * k))  # something to do for each
+            settle(own, method="paper", embedder={"kind": "precomputed"}, seed=k,
+                   sources=[{"path": "benchmark.csv", "embeddings": "vectors.npy"}])  # fmt: skip
+            answered = answers(path)
+            own.upstream.reset()
+            is_whole = k < 2 or k == n + 2
+            process.stdin.write(f"{0 if is_whole else usual}\n")
+            process.stdin.flush()
+            code, moments = json.loads(process.stdout.readline())
+            usual = moments or usual
+            assert code in ([0] if is_whole else [0, -signal.SIGKILL])
+            killed += code != 0
+            assert not answered & set(own.asked), "what was paid for was asked again"
+            lost = len(own.asked) - len(answers(path) - answered)
+            assert 0 <= lost <= (concurrency if code else 0)
+            for version in store.versions():
+                read_artifact(store.folder(version))
+            versions.add(store.current())
+        process.stdin.close()
+    assert killed > n / 2
+    assert len(versions) > 2
+    assert len({key for key, _ in answers(path)}) == 2 * (n + 3)
+    assert not list(store.root.glob("versions/.*"))
+
+
+def answers(path: Path) -> set[tuple[str, str]]:
+    """Return the cells that the journal has a whole answer of."""
+    found = set()
+    for line in path.read_text().splitlines() if path.exists() else []:
+        if line.endswith("}"):
+            fields = json.loads(line)
+            if fields.get("event") == "answer":
+                found.add((fields["prompt_sha256"], fields["model"]))
+    return found
+
+
+def test_refreshes_killed_at_any_time_lose_no_answer_and_publish_nothing_half(own):
+    killed_refreshes_lose_nothing(own, 20)

@@ -247,11 +247,9 @@ def run():
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         try:
             main()
-        finally:
-            global last
-            n, last = next(moments), None
-            os.write(writer, json.dumps([n, sorted(sys.modules)]).encode())
-            os._exit(0 if sys.exc_info()[0] is None else 1)
+        except SystemExit as ended:
+            os.write(writer, json.dumps([next(moments), sorted(sys.modules)]).encode())
+            os._exit(ended.code or 0)
     os.close(writer)
     with open(reader, "rb") as told:
         report = json.loads(told.read() or b"[null, []]")

@@ -30,6 +30,7 @@ _MOST = 400
 @click.command("refresh")
 @config_option
 @click.option("--limit-usd", type=click.FloatRange(0), default=0.0, show_default=True,
+              envvar="BENCHROUTER_LIMIT_USD",
               help="Most that this run may spend on labels of own traffic.")  # fmt: skip
 @click.option("--n", "most", type=click.IntRange(1), default=_MOST, show_default=True,
               help="Most prompts that are begun in this run.")  # fmt: skip

@@ -254,10 +254,8 @@ def run():
     with open(reader, "rb") as told:
         report = json.loads(told.read() or b"[null, []]")
     for name in report[1]:  # or each fork imports them anew
-        try:
+        if name.split(".")[0] in ("litellm", "litellm_benchrouter", "openai", "scipy", "sklearn"):
             import_module(name)
-        except Exception:
-            pass
     return os.waitstatus_to_exitcode(os.wait()[1]), report[0]
 
 for line in sys.stdin:

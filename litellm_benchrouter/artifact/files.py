@@ -32,7 +32,7 @@ def file_digest(path: Path) -> str:
 def file_digests(paths: Collection[Path]) -> dict[Path, str | Exception]:
     """Return the SHA-256 of files, each named once, in hex, or why one could not be read."""
     by_size = sorted(paths, key=_size)
-    found: dict[Path, str | Exception] = {}
+    digests: dict[Path, str | Exception] = {}
 
     def work() -> None:
         while True:
@@ -41,9 +41,9 @@ def file_digests(paths: Collection[Path]) -> dict[Path, str | Exception]:
             except IndexError:
                 return
             try:
-                found[path] = file_digest(path)
+                digests[path] = file_digest(path)
             except Exception as error:
-                found[path] = error
+                digests[path] = error
 
     # Daemons: a process that ends waits for no disk.
     helpers = [
@@ -55,7 +55,7 @@ def file_digests(paths: Collection[Path]) -> dict[Path, str | Exception]:
     work()
     for helper in helpers:
         helper.join()
-    return found
+    return digests
 
 
 def _size(path: Path) -> int:
@@ -139,9 +139,9 @@ def _magnitudes(block: NDArray[np.floating]) -> NDArray[np.floating]:
         return block.astype(np.float32, copy=False)
     bits = (block.view(np.uint16) << 1).astype(np.uint32)
     bits <<= 12
-    found = bits.view(np.float32)
-    found *= np.float32(2.0**112)  # the exponents of the two are counted from 15 and from 127
-    return found
+    magnitudes = bits.view(np.float32)
+    magnitudes *= np.float32(2.0**112)  # the exponents of the two are counted from 15 and from 127
+    return magnitudes
 
 
 def holds_only(array: NDArray[np.uint8], values: tuple[int, ...]) -> bool:
@@ -172,14 +172,14 @@ def differences(folder: Path, manifest: Manifest) -> Iterator[str]:
     for name, record in sorted(manifest.files.items()):
         path = folder / name
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError as error:
             yield f"{path} cannot be read ({error.strerror})"
             continue
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be read for ever
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be read for ever
             yield f"{path} is not a file"
-        elif found.st_size != record.bytes:
-            yield f"{path} has {found.st_size} bytes, the manifest says {record.bytes}"
+        elif status.st_size != record.bytes:
+            yield f"{path} has {status.st_size} bytes, the manifest says {record.bytes}"
         else:
             whole[path] = record
     for name in _files_under(folder):

@@ -163,10 +163,10 @@ def parse_manifest(raw: bytes, path: Path | str, folder_name: str) -> Manifest:
         document = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not JSON ({error}); build the artifact again.") from error
-    found = document.get("schema_version") if isinstance(document, dict) else None
-    if type(found) is not int or found != SCHEMA_VERSION:  # True would equal 1
+    schema_version = document.get("schema_version") if isinstance(document, dict) else None
+    if type(schema_version) is not int or schema_version != SCHEMA_VERSION:  # True would equal 1
         raise VersionError(
-            f"{path} has schema_version {found!r}, this release reads {SCHEMA_VERSION}; "
+            f"{path} has schema_version {schema_version!r}, this release reads {SCHEMA_VERSION}; "
             f"build again with this release or install the one that wrote it."
         )
     try:

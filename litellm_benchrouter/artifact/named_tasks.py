@@ -27,9 +27,9 @@ class TaskPosterior:
     def better(self, than: int) -> Floats:
         """P(theta_m > theta_than) of every model, shape (M,); NaN of the model itself."""
         posterior = Posterior(self.score, self.covariance)
-        found = [posterior.probability_better(m, than) for m in range(len(self.score))]
-        found[than] = float("nan")
-        return np.array(found)
+        better_than = [posterior.probability_better(m, than) for m in range(len(self.score))]
+        better_than[than] = float("nan")
+        return np.array(better_than)
 
 
 @dataclass(frozen=True)

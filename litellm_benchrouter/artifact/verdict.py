@@ -74,7 +74,11 @@ def claim(part: Mapping[str, Any], tolerance: float, *, too_few: bool = False) -
 def _served(verdict: Mapping[str, Any]) -> dict[Part, Mapping[str, Any]]:
     """Return the parts that were measured and are not answered by BMA."""
     parts = {part: verdict.get(part) for part in TITLES}
-    return {p: found for p, found in parts.items() if found and found.get("bma_because") is None}
+    return {
+        p: measured
+        for p, measured in parts.items()
+        if measured and measured.get("bma_because") is None
+    }
 
 
 def losses(verdict: Mapping[str, Any]) -> dict[Part, float]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.verdict import Verdict, claim
 from litellm_benchrouter.building.embed import EmbeddedBenchmark
@@ -28,6 +29,8 @@ from litellm_benchrouter.sources.traffic import TrafficLabels
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.validation.groups import find_groups
 from litellm_benchrouter.validation.saving import WEIGHTS
+
+Floats = NDArray[np.float64]
 
 
 def learn_traffic(
@@ -121,25 +124,38 @@ def trade_off(
         `policy`, the share `saved` of BMA's cost, the quality `gain`, and `costs`, their basis;
         None where no weight keeps it, or nothing tells the costs of all models.
     """
-    facts = {model: benchmark.facts.get(model, ModelFacts()) for model in benchmark.models}
-    costs = cost_model(facts, benchmark.models, Lengths.of(list(facts.values())), {})
+    costs = expected_costs(benchmark, prompts)
     if costs is None:
         return None
-    tokens = np.array([len(prompt) for prompt in prompts]) / CHARACTERS_PER_TOKEN
-    expected = tokens[:, None] * costs.per_token + costs.fixed
-    likely, price = np.clip(own.expected, 0, 1), balanced(0.0, expected, -1.0)
+    expected, basis = costs
     rows, no_task = np.arange(len(prompts)), np.zeros(len(prompts), dtype=np.intp)
     for weight in WEIGHTS[::-1]:
-        picks = (likely - weight * price).argmax(axis=1)
+        picks = balanced_picks(own.expected, expected, weight)
         gain = gain_of(picks, best, own.labels, no_task, own.group)
         if gain.gain - gain.standard_error >= 0:
             return {
                 "policy": str(Policy("balanced", float(weight))),
                 "saved": float(1 - expected[rows, picks].sum() / expected[:, best].sum()),
                 "gain": gain.gain,
-                "costs": costs.basis,
+                "costs": basis,
             }
     return None
+
+
+def expected_costs(benchmark: Benchmark, prompts: Sequence[str]) -> tuple[Floats, str] | None:
+    """Expect what prompts cost, shape (n, M), and on what basis; None where nothing tells it."""
+    facts = {model: benchmark.facts.get(model, ModelFacts()) for model in benchmark.models}
+    costs = cost_model(facts, benchmark.models, Lengths.of(list(facts.values())), {})
+    if costs is None:
+        return None
+    tokens = np.array([len(prompt) for prompt in prompts]) / CHARACTERS_PER_TOKEN
+    return tokens[:, None] * costs.per_token + costs.fixed, costs.basis
+
+
+def balanced_picks(expected: NDArray[np.floating], cost: Floats, weight: float) -> NDArray[np.intp]:
+    """Pick models as `balanced:WEIGHT` does, by expected accuracy and cost, shape (n, M)."""
+    picks: NDArray[np.intp] = balanced(np.clip(expected, 0, 1), cost, weight).argmax(axis=1)
+    return picks
 
 
 def _part(gain: Gain, verdict: Verdict, n_groups: int, *, decides: bool) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _COMMANDS = {
     "refresh": ("refresh", "Label own traffic, build, publish and report: one line of cron."),
     "rollback": ("versions", "Return to the version that served before."),
     "schema": ("schema", "Print the JSON schema of the configuration."),
-    "serve": ("inspect", "Show decisions, the version and its history as a page."),
+    "serve": ("serve", "Show decisions, the version and its history as a page."),
     "traffic": ("traffic", "Show how much own traffic there is, and what it is like."),
     "verify": ("versions", "Check the files of a version as the proxy does."),
     "versions": ("versions", "List the versions, the last built or published first."),

@@ -1,16 +1,12 @@
-"""`benchrouter inspect`, `explain`, `serve` and `doctor`."""
+"""`benchrouter inspect`, `explain` and `doctor`."""
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
 import sys
-import threading
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -23,7 +19,6 @@ from litellm_benchrouter.cli.options import (
     console,
     json_option,
     open_artifact,
-    open_store,
     print_facts,
     print_json,
     print_tables,
@@ -37,9 +32,7 @@ from litellm_benchrouter.conversation.ask import read_ask
 from litellm_benchrouter.conversation.text import characters
 from litellm_benchrouter.costs.policy import QUALITY, SPELLING, Policy, Terms
 from litellm_benchrouter.doctor import diagnose
-from litellm_benchrouter.errors import BenchRouterError, ConfigError
-from litellm_benchrouter.page import Page
-from litellm_benchrouter.page.server import PageServer, is_loopback
+from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.views import Finding, Status
 from litellm_benchrouter.views.decision import (
@@ -162,75 +155,6 @@ def _policy(config_path: Path | None, wanted: str | None) -> Policy:
         return Policy.parse(wanted)
     except ValueError as error:
         raise ConfigError(f"--policy: {error}.") from error
-
-
-@click.command("serve")
-@config_option
-@artifacts_option
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True)
-@click.option(
-    "--allow-remote",
-    is_flag=True,
-    help="Listen where other machines can ask; the page knows no users and no passwords.",
-)
-@click.option(
-    "--allow-host", "names", multiple=True, metavar="NAME", help="A name under which it is asked."
-)
-def serve_command(
-    config_path: Path | None,
-    artifacts: str | None,
-    host: str,
-    port: int,
-    allow_remote: bool,
-    names: tuple[str, ...],
-) -> None:
-    """Show decisions, the version and its history as a page.
-
-    Ctrl-C ends it.
-    """
-    if not is_loopback(host) and not allow_remote:
-        raise ConfigError(
-            f"--host: {host} lets other machines ask, and the page has no passwords. Add "
-            "--allow-remote if that is meant, or leave --host out."
-        )
-    config = None if config_path is None else load_config(config_path)
-    store = open_store(config_path, artifacts)
-    page = Page(store, config_path=config_path, policy=QUALITY if config is None else config.policy)
-    try:
-        server = PageServer(page, host, port, (host, *names))
-    except OSError as error:
-        raise BenchRouterError(_cannot_listen(host, port, error)) from error
-    with server:
-        if not is_loopback(host):
-            click.echo(f"Warning: whoever reaches {server.url} can ask and read it all.", err=True)
-        problem = page.warm_up()
-        if problem is not None:
-            click.echo(f"Warning: {problem}", err=True)
-        _end_on_signals(server)
-        click.echo(f"The page is at {server.url} (Ctrl-C ends it).")
-        server.serve_forever()
-        click.echo("Ended.")
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use; end what listens there, or give another --port."
-    return f"cannot listen on port {port} of {host} ({error.strerror}); give another --port."
-
-
-def _end_on_signals(server: PageServer) -> None:
-    """End on Ctrl-C, and on SIGTERM as service managers send it, between two requests.
-
-    An exception raised from a signal can strike where Python only prints and forgets it.
-    """
-
-    def end(signum: int, frame: FrameType | None) -> None:
-        # It waits for the loop to end, which is in this thread.
-        threading.Thread(target=server.shutdown, daemon=True).start()
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
 
 
 _STYLE = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red"}

@@ -28,6 +28,7 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.labelling.journal import Imported, Journal, import_labels, writing
+from litellm_benchrouter.labelling.metrics import METRICS, PEOPLE
 from litellm_benchrouter.labelling.models import CallOptions, models_named, read_proxy
 from litellm_benchrouter.labelling.run import AskOptions, do_run, plan_run, summary
 from litellm_benchrouter.labelling.starter import (
@@ -67,8 +68,8 @@ _N = 10
 )
 @click.option(
     "--metric",
-    help="exact, contains, f1, regex:PATTERN, json:FIELD.PATH or judge:MODEL; default: `metric:` "
-    "of the task, or of traffic.",
+    help=f"{METRICS}; of traffic also {PEOPLE.name}, who rate the answers by `serve --rate`. "
+    "Default: `metric:` of the task, or of traffic.",
 )
 @click.option("--models", help="Whom to ask, with commas between; default: all known deployments.")
 @click.option("--labels", type=click.Path(path_type=Path, dir_okay=False, exists=True),

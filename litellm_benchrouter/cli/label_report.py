@@ -11,6 +11,7 @@ from litellm_benchrouter.cli.options import console, print_tables, print_warning
 from litellm_benchrouter.errors import ConfigError, LabellingError
 from litellm_benchrouter.labelling.asking import Asking
 from litellm_benchrouter.labelling.journal import Journal
+from litellm_benchrouter.labelling.metrics import PEOPLE
 from litellm_benchrouter.labelling.plan import Plan
 from litellm_benchrouter.labelling.run import Run
 from litellm_benchrouter.labelling.task import LabelTask
@@ -135,7 +136,12 @@ def _closing(document: dict[str, Any], task: LabelTask) -> list[str]:
     if document["rescored"]:
         lines.append(f"{document['rescored']} stored answers were scored by {document['metric']}.")
     if document["unscored"]:
-        lines.append(f"{document['unscored']} answers have no score yet; run it again.")
+        todo = (
+            "rate them: benchrouter serve --rate"
+            if document["metric"] == PEOPLE.name
+            else ("run it again")
+        )
+        lines.append(f"{document['unscored']} answers have no score yet; {todo}.")
     match document["stopped"]:
         case "limit":
             lines.append("Stopped: another call could go above --limit-usd.")

@@ -22,14 +22,14 @@ from litellm_benchrouter.cli.label_report import (
 from litellm_benchrouter.cli.options import console, print_json, print_tables, print_warnings
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.labelling.journal import Imported, Journal, import_labels, writing
+from litellm_benchrouter.labelling.metrics import PEOPLE
 from litellm_benchrouter.labelling.models import models_named
 from litellm_benchrouter.labelling.own_traffic import (
     N,
     OwnTraffic,
-    agreement,
-    journal_of,
     metric_of_traffic,
 )
+from litellm_benchrouter.labelling.people import agreement, journal_of
 from litellm_benchrouter.labelling.privacy import recipients
 from litellm_benchrouter.labelling.run import AskOptions, Run, do_run, plan_run, summary
 from litellm_benchrouter.labelling.task import benchmark_models
@@ -55,6 +55,7 @@ def label_traffic(
     path, options = journal_of(config), options_of(N)
     chosen_metric = metric_of_traffic(config, metric) if ask else None
     open_journal = nullcontext(Journal(path, config.aliases)) if dry_run else None
+    racing = racing and chosen_metric != PEOPLE  # who is out is not known before they have rated
     with open_journal or writing(path, config.aliases) as journal:
         own = OwnTraffic.open(config, journal, options.n, racing=racing)
         if not dry_run:

@@ -23,7 +23,9 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ArtifactError, ConfigError, LabellingError, PublishError
 from litellm_benchrouter.evaluation.run import Options, evaluate
 from litellm_benchrouter.labelling.journal import writing
-from litellm_benchrouter.labelling.own_traffic import OwnTraffic, journal_of, metric_of_traffic
+from litellm_benchrouter.labelling.metrics import PEOPLE
+from litellm_benchrouter.labelling.own_traffic import OwnTraffic, metric_of_traffic
+from litellm_benchrouter.labelling.people import journal_of
 from litellm_benchrouter.labelling.run import AskOptions, do_run, plan_run, summary
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.frames import matching
@@ -96,7 +98,8 @@ def label(
         return
     with writing(path, config.aliases) as journal:
         n = len(journal.noted) + most
-        own = OwnTraffic.open(config, journal, n, racing=True, prompts=prompts)
+        racing = metric != PEOPLE  # who is out is not known before they have rated
+        own = OwnTraffic.open(config, journal, n, racing=racing, prompts=prompts)
         options = AskOptions(n, limit_usd=limit_usd)
         run = plan_run(config, proxy, own.task, metric, journal, options, own.choose)
         asking = asyncio.run(do_run(run, progress, say, own.batches))

@@ -255,8 +255,8 @@ class Sessions:
                 theirs, ours = _held_in(value, self._clock()), self._held.get(name)
                 if theirs is not None and (ours is None or theirs.at > ours.at):
                     _keep(self._held, name, theirs)
-        known = map(self._held.get, names)
-        return next((held for held in known if held and self.rested(held) < self._seconds), None)
+        holders = map(self._held.get, names)
+        return next((held for held in holders if held and self.rested(held) < self._seconds), None)
 
     def rested(self, held: Held) -> float:
         """Return for how many seconds a conversation has made no request."""

@@ -35,9 +35,9 @@ TEXT_CALLS = frozenset(
 def metadata_of(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return LiteLLM's own metadata of a request: chat keeps it elsewhere than responses."""
     for key in ("litellm_metadata", "metadata"):
-        found = request.get(key)
-        if isinstance(found, dict):
-            return found
+        metadata = request.get(key)
+        if isinstance(metadata, dict):
+            return metadata
     return {}
 
 
@@ -114,8 +114,8 @@ def characters(messages: object, request: Mapping[str, Any]) -> int:
         `MOST_PARTS` parts.
     """
     turns = (messages, *(request.get(key) for key in _COUNTED))
-    found = (islice(_lengths(part), MOST_PARTS) for part in turns if part is not None)
-    return sum(chain.from_iterable(found))
+    lengths = (islice(_lengths(part), MOST_PARTS) for part in turns if part is not None)
+    return sum(chain.from_iterable(lengths))
 
 
 def _lengths(part: object, depth: int = 4) -> Iterator[int]:

@@ -143,10 +143,10 @@ class Tokens:
         limit = self.max_tokens * CHARACTERS_PER_TOKEN
         clean = [utf8(text[:limit]) for text in texts]
         if len(clean) == 1:  # a batch, even of one, would start a thread for every core
-            found = [self._tokenizer.encode(clean[0], add_special_tokens=self._special)]
+            encodings = [self._tokenizer.encode(clean[0], add_special_tokens=self._special)]
         else:
-            found = self._tokenizer.encode_batch_fast(clean, add_special_tokens=self._special)
-        return [np.asarray(encoding.ids, dtype=np.int64) for encoding in found]
+            encodings = self._tokenizer.encode_batch_fast(clean, add_special_tokens=self._special)
+        return [np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings]
 
 
 def model_folder(model: str, *, downloaded: bool = False) -> Path:

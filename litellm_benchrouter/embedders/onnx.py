@@ -83,12 +83,16 @@ class OnnxEmbedder:
         be loaded or exported, or the export gives other vectors.
         """
         recipe = {"files": model_digest(model), "precision": _PRECISION, "recipe": _RECIPE}
-        kept = cached_folder(cache, {"kind": cls.kind, **recipe})
-        folder = kept if kept is not None and kept.is_dir() else cls._exported(model, texts, kept)
+        cached = cached_folder(cache, {"kind": cls.kind, **recipe})
+        folder = (
+            cached
+            if cached is not None and cached.is_dir()
+            else cls._exported(model, texts, cached)
+        )
         limit = json.loads((folder / _TOKENIZER_FILE).read_text(encoding="utf-8"))["truncation"]
         own_limit = int(limit["max_length"]) if limit else DEFAULT_CUT
         embedder = cls._open(model, _PRECISION, folder, min(max_tokens or DEFAULT_CUT, own_limit))
-        if kept is None:
+        if cached is None:
             weakref.finalize(embedder, shutil.rmtree, folder, ignore_errors=True)
         return embedder
 
@@ -139,23 +143,23 @@ class OnnxEmbedder:
         return embedder
 
     @classmethod
-    def _exported(cls, model: str, texts: Sequence[str], kept: Path | None) -> Path:
+    def _exported(cls, model: str, texts: Sequence[str], cached: Path | None) -> Path:
         """Export and compare in a folder of its own, which takes its place once it is whole."""
-        if kept is not None:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.mkdtemp(prefix=".onnx-", dir=None if kept is None else kept.parent)
+        if cached is not None:
+            cached.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.mkdtemp(prefix=".onnx-", dir=None if cached is None else cached.parent)
         folder = Path(scratch)
         try:
             original = _export(model, folder)
             limit = original.max_seq_length
             _compare(cls._open(model, _PRECISION, folder, limit), original, texts)
-            return folder if kept is None else folder.rename(kept)
+            return folder if cached is None else folder.rename(cached)
         except OSError:
-            if kept is None or not kept.is_dir():  # another process was quicker
+            if cached is None or not cached.is_dir():  # another process was quicker
                 raise
-            return kept
+            return cached
         finally:
-            if kept is not None:
+            if cached is not None:
                 shutil.rmtree(folder, ignore_errors=True)
 
     @classmethod

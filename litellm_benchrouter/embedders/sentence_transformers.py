@@ -148,24 +148,24 @@ class SentenceTransformersEmbedder:
         """
         _one_core()
         name = str(identity["model"])
-        found = cls(name, device=device, max_seq_length=int(str(identity["max_seq_length"])))
-        if found.identity()["fingerprint"] == identity["fingerprint"]:
-            return found
+        embedder = cls(name, device=device, max_seq_length=int(str(identity["max_seq_length"])))
+        if embedder.identity()["fingerprint"] == identity["fingerprint"]:
+            return embedder
         probe = np.load(folder / _PROBE_FILE, allow_pickle=False)
-        if probe.shape != found._probe.shape:
+        if probe.shape != embedder._probe.shape:
             raise EmbedderError(
                 f"the artifact was built with {name} of dimension {probe.shape[-1]}, but the "
-                f"{name} found here has dimension {found.dimension}; install the same model or "
+                f"{name} found here has dimension {embedder.dimension}; install the same model or "
                 f"build again."
             )
-        cosine = float((probe * found._probe).sum(axis=1).min())
+        cosine = float((probe * embedder._probe).sum(axis=1).min())
         if not cosine >= SAME_MODEL:
             raise EmbedderError(
                 f"the artifact was built with another {name} than the one found here: the vectors "
                 f"of its probe sentences agree to a cosine of {cosine:.3f}, less than "
                 f"{SAME_MODEL}; install the same model or build again."
             )
-        return found
+        return embedder
 
 
 def _one_core() -> None:

@@ -80,15 +80,15 @@ class StaticEmbedder:
         self, texts: Sequence[str], *, progress: Advance | None = None
     ) -> NDArray[np.float32]:
         """Embed texts; see `Embedder.embed`."""
-        found = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for start in range(0, len(texts), _BATCH):
             batch = texts[start : start + _BATCH]
             for row, ids in enumerate(self.tokens(batch), start=start):
                 if len(ids):
-                    found[row] = self.vectors[ids].mean(axis=0, dtype=np.float32)
+                    vectors[row] = self.vectors[ids].mean(axis=0, dtype=np.float32)
             if progress is not None:
                 progress(len(batch))
-        return normalize(found)
+        return normalize(vectors)
 
     def identity(self) -> dict[str, object]:
         """Return the model, the limits and a fingerprint; see `Embedder.identity`."""
@@ -112,13 +112,13 @@ class StaticEmbedder:
     @classmethod
     def load(cls, identity: Mapping[str, object], folder: Path) -> StaticEmbedder:
         """Open what `save` wrote, memory-mapped."""
-        found = cls._read(str(identity["model"]), folder, int(str(identity["max_tokens"])))
-        if found.dimension != identity["dimension"]:
+        embedder = cls._read(str(identity["model"]), folder, int(str(identity["max_tokens"])))
+        if embedder.dimension != identity["dimension"]:
             raise EmbedderError(
-                f"{folder / _TOKENS_FILE} has vectors of {found.dimension} numbers, the manifest "
-                f"says {identity['dimension']}; build again."
+                f"{folder / _TOKENS_FILE} has vectors of {embedder.dimension} numbers, the "
+                f"manifest says {identity['dimension']}; build again."
             )
-        return found
+        return embedder
 
     @classmethod
     def _read(cls, model: str, folder: Path, max_tokens: int) -> StaticEmbedder:

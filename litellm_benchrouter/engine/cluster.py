@@ -128,18 +128,18 @@ def installed() -> dict[str, str]:
     import numpy  # noqa: F401  # loads the BLAS library
     from threadpoolctl import threadpool_info
 
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _DECIDING:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "none"
+            versions[name] = "none"
     kernels = {
         f"{library['internal_api']} {library.get('architecture', '')}".strip()
         for library in threadpool_info()
         if library["user_api"] == "blas"
     }
-    return found | {"BLAS kernels": ", ".join(sorted(kernels)) or "none"}
+    return versions | {"BLAS kernels": ", ".join(sorted(kernels)) or "none"}
 
 
 def _address(given: str | None) -> str:

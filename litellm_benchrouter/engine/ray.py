@@ -130,8 +130,10 @@ def _mapped(
         mapped = data.map(partial(function, begun), num_cpus=1, **options)
         mapped.context.execution_options.preserve_order = True
         mapped.context.enable_progress_bars = False  # ours is shown
-        with contextlib.closing(iter(mapped.iter_rows())) as found:  # or it goes on after an error
-            for row in found:
+        with contextlib.closing(
+            iter(mapped.iter_rows())
+        ) as results:  # or it goes on after an error
+            for row in results:
                 yield int(row["number"]), result(row["result"].value)
 
 
@@ -150,10 +152,10 @@ class _Begun:
 
 def _worked(begun: Any, function: Callable[[P], R], row: dict[str, Any]) -> dict[str, Any]:
     if ray.get(begun.once_more.remote(row["number"])):
-        found = work(function, row["piece"].value)
+        result = work(function, row["piece"].value)
     else:
-        found = Failed(gave_up("one worker after the other died over the same piece of work"))
-    return {"number": row["number"], "result": _Whole(found)}
+        result = Failed(gave_up("one worker after the other died over the same piece of work"))
+    return {"number": row["number"], "result": _Whole(result)}
 
 
 # Two names, as Ray's dashboard and its logs call the work by them.
@@ -279,5 +281,5 @@ class RayEngine:
 
 def _result(waited_for: Any) -> Any:
     with failures():
-        found = ray.get(waited_for)
-    return result(found)
+        value = ray.get(waited_for)
+    return result(value)

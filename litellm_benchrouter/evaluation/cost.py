@@ -76,8 +76,8 @@ def run_cost(
     curves: dict[str, list[Curves]] = {}
     with progress.stage("quality against cost", len(splits)) as advance:
         for of_split in engine.map(draw, range(len(done))):
-            for name, found in of_split.items():
-                curves.setdefault(name, []).append(found)
+            for name, curve in of_split.items():
+                curves.setdefault(name, []).append(curve)
             advance(1)
     models = prepared.benchmark.models
     single_cost = mean(np.array([run.singles[0] for run in done]))
@@ -148,11 +148,13 @@ class MeasuredRun(CostRun):
     def metrics(self, p: Array, tuned: Curve, test: Curve) -> dict[str, float]:
         """Return the numbers of one predictor, by flat name; NaN where one is not defined."""
         cost, quality = self.always(self.known.best, self.split.test)
-        found = {"aiq": self.aiq_of(test.cost, test.quality)}
+        numbers = {"aiq": self.aiq_of(test.cost, test.quality)}
         for name, share in TARGETS.items():
             wanted = share_of(quality, share)
-            found[f"hindsight.{name}"] = cost_saved(test.cost, test.quality, wanted, cost)
-        return found | self._route_llm(p) | self._arena(tuned, test) | self._llm_router_bench(test)
+            numbers[f"hindsight.{name}"] = cost_saved(test.cost, test.quality, wanted, cost)
+        return (
+            numbers | self._route_llm(p) | self._arena(tuned, test) | self._llm_router_bench(test)
+        )
 
     def _route_llm(self, p: Array) -> dict[str, float]:
         strong, weak = self.known.best, self.cheapest
@@ -162,12 +164,12 @@ class MeasuredRun(CostRun):
             said[:, strong] - said[:, weak], asked[:, weak], asked[:, strong]
         )
         recovered = gap_recovered(quality, float(quality[0]), float(quality[-1]))
-        found = {f"cpt_{t}": call_threshold(share, recovered, t / 100) for t in (20, 50, 80)}
-        found |= {
+        numbers = {f"cpt_{t}": call_threshold(share, recovered, t / 100) for t in (20, 50, 80)}
+        numbers |= {
             f"pgr_{s:.1f}": float(at)
             for s, at in zip(SHARES, np.interp(SHARES, share, recovered), strict=True)
         }
-        return found | {"apgr": average_gap_recovered(share, recovered)}
+        return numbers | {"apgr": average_gap_recovered(share, recovered)}
 
     def _arena(self, tuned: Curve, test: Curve) -> dict[str, float]:
         names = ("arena", "arena_cost_per_1k", "arena_quality", "arena_best_single")
@@ -177,8 +179,8 @@ class MeasuredRun(CostRun):
         i = int(np.where(np.isnan(score), -1.0, score).argmax())
         single = [_arena(*point) for point in zip(*self.singles, strict=True)]
         cost, quality = float(test.cost[i]), float(test.quality[i])
-        found = (_arena(cost, quality), 1_000 * cost, quality, float(np.nanmax(single)))
-        return dict(zip(names, found, strict=True))
+        numbers = (_arena(cost, quality), 1_000 * cost, quality, float(np.nanmax(single)))
+        return dict(zip(names, numbers, strict=True))
 
     def _llm_router_bench(self, test: Curve) -> dict[str, float]:
         rows = self.split.test
@@ -207,9 +209,9 @@ class MeasuredRun(CostRun):
 def _method(runs: Sequence[MeasuredRun], curves: Sequence[Curves], zero: Array) -> dict[str, Any]:
     """Describe one predictor: means over the runs of what each run measures."""
     seed = runs[0].prepared.seed
-    found = [run.metrics(*one) for run, one in zip(runs, curves, strict=True)]
-    means = {name: _mean([one[name] for one in found]) for name in found[0]}
-    gain, *interval = bootstrap_mean(np.array([one["aiq"] for one in found]) - zero, seed=seed)
+    measured = [run.metrics(*one) for run, one in zip(runs, curves, strict=True)]
+    means = {name: _mean([one[name] for one in measured]) for name in measured[0]}
+    gain, *interval = bootstrap_mean(np.array([one["aiq"] for one in measured]) - zero, seed=seed)
     cost = np.mean([test.cost for _, _, test in curves], axis=0)
     quality = np.mean([test.quality for _, _, test in curves], axis=0)
     return {
@@ -225,7 +227,7 @@ def _method(runs: Sequence[MeasuredRun], curves: Sequence[Curves], zero: Array) 
         "hindsight": {
             name: {
                 "saved": means[f"hindsight.{name}"],
-                "runs_reached": _known([one[f"hindsight.{name}"] for one in found]),
+                "runs_reached": _known([one[f"hindsight.{name}"] for one in measured]),
             }
             for name in TARGETS
         },
@@ -246,7 +248,7 @@ def _method(runs: Sequence[MeasuredRun], curves: Sequence[Curves], zero: Array) 
         }
         | {
             "cost_save": means["cost_save"],
-            "cost_save_runs": _known([one["cost_save"] for one in found]),
+            "cost_save_runs": _known([one["cost_save"] for one in measured]),
         },
     }
 

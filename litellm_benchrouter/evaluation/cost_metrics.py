@@ -24,8 +24,8 @@ def non_decreasing_hull(cost: Array, quality: Array) -> tuple[Array, Array]:
     nobody pays more for less: the hull ends at the best quality. Cost is strictly increasing,
     quality too and concave in it, each of shape (h,); NaN points are left out.
     """
-    known = ~(np.isnan(cost) | np.isnan(quality))
-    points = sorted(zip(cost[known].tolist(), (-quality[known]).tolist(), strict=True))
+    present = ~(np.isnan(cost) | np.isnan(quality))
+    points = sorted(zip(cost[present].tolist(), (-quality[present]).tolist(), strict=True))
     hull: list[tuple[float, float]] = []
     for x, negative in points:
         y = -negative
@@ -52,8 +52,8 @@ def quality_at(cost: Array, hull: tuple[Array, Array]) -> Array:
     xs, ys = hull
     if len(xs) and xs[0] > 0:
         xs, ys = np.concatenate(([0.0], xs)), np.concatenate(([min(0.0, ys[0])], ys))
-    found: Array = np.interp(cost, xs, ys) if len(xs) else np.full(np.shape(cost), np.nan)
-    return found
+    height: Array = np.interp(cost, xs, ys) if len(xs) else np.full(np.shape(cost), np.nan)
+    return height
 
 
 def aiq(hull: tuple[Array, Array], low: float, high: float) -> float:
@@ -80,16 +80,16 @@ def call_curve(advantage: Array, weak: Array, strong: Array) -> tuple[Array, Arr
     the curve is linear between. Arrays have the shape (n,); samples where `weak` or `strong` is NaN
     are left out. Returns the shares of strong calls, from 0 to 1, and the mean quality at each.
     """
-    known = ~(np.isnan(weak) | np.isnan(strong))
-    n = int(known.sum())
+    present = ~(np.isnan(weak) | np.isnan(strong))
+    n = int(present.sum())
     if not n:
         return np.array([0.0, 1.0]), np.full(2, np.nan)
-    said = np.where(np.isnan(advantage), 0.0, advantage)[known].round(12)
+    said = np.where(np.isnan(advantage), 0.0, advantage)[present].round(12)
     _, group = np.unique(-said, return_inverse=True)
     count = np.bincount(group)
-    won = np.bincount(group, weights=(strong - weak)[known])
+    won = np.bincount(group, weights=(strong - weak)[present])
     share = np.concatenate(([0.0], np.cumsum(count) / n))
-    quality = weak[known].mean() + np.concatenate(([0.0], np.cumsum(won) / n))
+    quality = weak[present].mean() + np.concatenate(([0.0], np.cumsum(won) / n))
     return share, quality
 
 
@@ -154,10 +154,10 @@ def relative_gain(router: Array, reference: Array) -> float:
     best in hindsight over all tasks. Both hold the mean quality on each task, shape (D,); tasks
     where the reference has 0 are left out.
     """
-    known = ~np.isnan(router) & (reference > 0)
-    if not known.any():
+    usable = ~np.isnan(router) & (reference > 0)
+    if not usable.any():
         return math.nan
-    return float((router[known] / reference[known] - 1.0).mean())
+    return float((router[usable] / reference[usable] - 1.0).mean())
 
 
 def relative_gap(router: Array, oracle: Array) -> float:
@@ -176,8 +176,10 @@ def performance_gain(quality: Array, best_single: float) -> float:
 
     LLMRouterBench (Li et al. 2026). The point is chosen in hindsight.
     """
-    known = quality[~np.isnan(quality)]
-    return float(known.max() / best_single - 1.0) if len(known) and best_single > 0 else math.nan
+    reached = quality[~np.isnan(quality)]
+    return (
+        float(reached.max() / best_single - 1.0) if len(reached) and best_single > 0 else math.nan
+    )
 
 
 def cost_saved(cost: Array, quality: Array, target: float, reference_cost: float) -> float:

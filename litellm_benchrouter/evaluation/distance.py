@@ -45,13 +45,13 @@ def run_distance(labels: Mapping[str, Any], *, bins: int = _BINS) -> dict[str, A
 
 def _trend(frame: pl.DataFrame, method: str, bins: int) -> dict[str, Any]:
     """Rank correlation of u with the method's correlation, and the latter's mean per bin of u."""
-    known = frame.select("task", "u", pearson=method).drop_nulls()
+    pairs = frame.select("task", "u", pearson=method).drop_nulls()
     # Tasks differ in more than their distance; within a task only the labelled samples do.
-    by_task = known.group_by("task", maintain_order=True)  # or last digits change from run to run
+    by_task = pairs.group_by("task", maintain_order=True)  # or last digits change from run to run
     within = np.array([_spearman(of_task) for _, of_task in by_task])
     place = (pl.col("u").rank("ordinal").cast(pl.Int64) - 1) * bins // pl.len()
     binned = (
-        known.group_by(bin=place, maintain_order=True)
+        pairs.group_by(bin=place, maintain_order=True)
         .agg(
             u=pl.col("u").mean(),
             u_min=pl.col("u").min(),
@@ -64,7 +64,7 @@ def _trend(frame: pl.DataFrame, method: str, bins: int) -> dict[str, Any]:
         .drop("bin")
     )
     return {
-        "spearman": _or_none(_spearman(known)),
+        "spearman": _or_none(_spearman(pairs)),
         "spearman_within_tasks": _or_none(float(mean(within))),
         "bins": binned.to_dicts(),
     }

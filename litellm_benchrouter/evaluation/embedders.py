@@ -37,7 +37,7 @@ def compare_embedders(
     kind works.
     """
     progress = progress or Progress()
-    found: dict[str, dict[str, Any]] = {}
+    by_kind: dict[str, dict[str, Any]] = {}
     embedders: dict[str, Embedder] = {}
     with open_engine(config.engine, config.ray_address) as engine:
         benchmark, report = load_benchmark(config, progress, engine)
@@ -52,7 +52,7 @@ def compare_embedders(
                     one, benchmark, report, None, cache, progress, engine
                 )
             except BenchRouterError as error:
-                found[kind] = {"kind": kind, "failed": str(error)}
+                by_kind[kind] = {"kind": kind, "failed": str(error)}
                 continue
             most = config.fit_samples if samples is None else samples
             taken = TrainingSubset.of(part, embedded.vectors, most, seed=config.seed)
@@ -60,18 +60,18 @@ def compare_embedders(
             with threadpool_limits(limits=1):  # or the last bits depend on the number of cores
                 verdict = fit_and_prove(one, whole, None, progress, engine).verdict
             embedders[kind] = embedded.embedder
-            found[kind] = {
+            by_kind[kind] = {
                 "kind": kind,
                 "dimension": embedded.embedder.dimension,
                 "samples": {"taken": len(taken.benchmark), "of": len(benchmark)},
                 "verdict": verdict.as_dict(),
             }
     if not embedders:
-        reasons = " ".join(f"{kind}: {each['failed']}" for kind, each in found.items())
+        reasons = " ".join(f"{kind}: {each['failed']}" for kind, each in by_kind.items())
         raise EmbedderError(f"none of the embedders {', '.join(kinds)} works here. {reasons}")
     for name, milliseconds in _milliseconds(embedders, benchmark.prompts, progress).items():
-        found[name]["p50_ms"] = milliseconds
-    return {"embedders": list(found.values())}
+        by_kind[name]["p50_ms"] = milliseconds
+    return {"embedders": list(by_kind.values())}
 
 
 def _milliseconds(

@@ -66,13 +66,13 @@ def run_few_labels(
         evidence = evidence_without(prepared, tables[group], group)
         scores = candidate_scores(evidence, select(evidence).candidate)
         learned = learn_prior(evidence, scores, covariances, size)
-        found = {}
+        gains = {}
         for d in np.flatnonzero(prepared.group_of_task == group).tolist():
             average = evidence.average[d]
             prior = learned.of_task(scores[d], average, evidence.predicted["knn200"][d])
             new = _NewTask(average, prior, int(prepared.order(average, average)[0]))
-            found[d] = _gains(prepared, new, d, n_labels, draws)
-        return found
+            gains[d] = _gains(prepared, new, d, n_labels, draws)
+        return gains
 
     with progress.stage("few labels", prepared.n_groups) as advance:
         for of_group in engine.map(try_on, range(prepared.n_groups)):

@@ -61,13 +61,13 @@ def run_labels(
         drawn = draws(
             len(prepared.rows[d]), (prepared.seed, d), alphas, repeats=repeats, max_moved=max_moved
         )
-        found = []
+        of_task = []
         for at, moved in drawn:
             measured = {"moved": len(moved)} | task.measure(moved)
             for z in range(at.start, at.stop):
                 alpha, repeat = alphas[z // repeats], z % repeats
-                found.append({"task": d, "alpha": alpha, "repeat": repeat} | measured)
-        return found
+                of_task.append({"task": d, "alpha": alpha, "repeat": repeat} | measured)
+        return of_task
 
     rows: list[dict[str, Any]] = []
     with progress.stage("labelled samples", prepared.n_tasks) as advance:

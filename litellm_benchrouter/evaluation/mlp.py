@@ -120,10 +120,10 @@ class _Nets:
             max_moved=routing.max_moved,
         )
         for at, moved in drawn:
-            known = np.concatenate([others, rows[moved]])
+            rows_learned = np.concatenate([others, rows[moved]])
             trained = train(
-                vectors[known],
-                correctness[known],
+                vectors[rows_learned],
+                correctness[rows_learned],
                 recipe,
                 seed=(prepared.seed, group, at.start),
                 progress=advance,
@@ -133,7 +133,7 @@ class _Nets:
             self.p[group, at] = predictor_accuracy(g, correctness[stay], routing.t)
             if not at.start:  # alpha = 0: the new task
                 self.g[stay] = g
-                held = known[trained.validation]
+                held = rows_learned[trained.validation]
                 g, labels = trained.predict(vectors[held]), correctness[held]
                 self.threshold[group] = confidence_threshold(g, labels, routing.t)
                 right = predictor_accuracy(g, labels, routing.t)

@@ -90,21 +90,21 @@ class _Samples:
 
     inputs: torch.Tensor
     labels: torch.Tensor
-    known: torch.Tensor
+    labelled: torch.Tensor
 
     def loss(self, net: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
         """Mean binary cross-entropy over the known labels of some rows."""
-        known = self.known[rows]
+        weight = self.labelled[rows]
         total = torch.nn.functional.binary_cross_entropy_with_logits(
-            net(self.inputs[rows]), self.labels[rows], weight=known, reduction="sum"
+            net(self.inputs[rows]), self.labels[rows], weight=weight, reduction="sum"
         )
-        return total / known.sum()
+        return total / weight.sum()
 
     def accuracy(self, net: torch.nn.Module) -> float:
         """Share of the known labels that I(g > 0.5) predicts; 0 where none is known."""
         with torch.inference_mode():
-            right = ((net(self.inputs) > 0.0) == (self.labels > 0.5)) * self.known
-        return float(right.sum() / self.known.sum().clamp(min=1.0))
+            right = ((net(self.inputs) > 0.0) == (self.labels > 0.5)) * self.labelled
+        return float(right.sum() / self.labelled.sum().clamp(min=1.0))
 
 
 def _labelled(vectors: NDArray[np.float32], correctness: NDArray[np.uint8]) -> _Samples:
@@ -130,7 +130,7 @@ def _fit(
     net = torch.nn.Sequential(*layers, torch.nn.Linear(width, training.labels.shape[1]))
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.learning_rate)
     best, since = -1.0, 0
-    kept: dict[str, torch.Tensor] = {}
+    best_state: dict[str, torch.Tensor] = {}
     n = len(training.inputs)
     batch = min(max(n // _STEPS, _SMALLEST), _LARGEST)
     for epoch in range(recipe.epochs):
@@ -143,9 +143,9 @@ def _fit(
         since += 1
         if accuracy > best:
             best, since = accuracy, 0
-            kept = {name: value.clone() for name, value in net.state_dict().items()}
+            best_state = {name: value.clone() for name, value in net.state_dict().items()}
         if since == recipe.patience:
             progress(recipe.epochs - epoch - 1)
             break
-    net.load_state_dict(kept)
+    net.load_state_dict(best_state)
     return net

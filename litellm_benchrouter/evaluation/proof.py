@@ -117,7 +117,7 @@ def run_proof(
             "learnable_effect": likeness.learnable_effect,
         },
         "worlds": {
-            kind: {part: _summary(found) for part, found in parts.items()}
+            kind: {part: _summary(drawn) for part, drawn in parts.items()}
             for kind, parts in outcomes.items()
         },
     }

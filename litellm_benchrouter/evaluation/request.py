@@ -93,7 +93,7 @@ def run_request(
         for run in engine.map(route, splits):
             done.append(run)
             advance(1)
-    found = {
+    values_of = {
         name: [_achieved(prepared, run, array) for run in done]
         for name, array in metrics_of(prepared).items()
     }
@@ -102,16 +102,16 @@ def run_request(
     return {
         "protocol": {"name": "request"}
         | describe_splits(prepared, splits, kind, metric=metric, k=k),
-        "methods": _methods(prepared, done, found, metric),
+        "methods": _methods(prepared, done, values_of, metric),
         "models": _models(prepared, done),
         "baselines": _baselines(prepared, done, values),
-        "curve": curve_over_distance(np.concatenate([run.distance for run in done]), found),
+        "curve": curve_over_distance(np.concatenate([run.distance for run in done]), values_of),
         "brier": brier(g, seen),
         "ece": expected_calibration_error(g, seen),
         "reliability": reliability(g, seen),
         "by_run": [
             {"bma": prepared.benchmark.models[run.best], "mean_score": _means(one)}
-            for run, one in zip(done, found[metric], strict=True)
+            for run, one in zip(done, values_of[metric], strict=True)
         ],
     }
 
@@ -124,28 +124,28 @@ def _run(
     extra: Mapping[str, PerRequestMethod],
     probabilities: Mapping[str, ProbabilityMethod],
 ) -> _Run:
-    known = training(prepared, split, values)
-    near = known.near(split.test, k)
+    learned = training(prepared, split, values)
+    near = learned.near(split.test, k)
     picks = {
-        "s1": known.argmax(known.averaged_over(near)),
-        "bma": np.full(len(split.test), known.best, dtype=np.intp),
-        "best_per_task": best_per_task(prepared, known.values, split.train, split.test),
+        "s1": learned.argmax(learned.averaged_over(near)),
+        "bma": np.full(len(split.test), learned.best, dtype=np.intp),
+        "best_per_task": best_per_task(prepared, learned.values, split.train, split.test),
     }
-    picks |= {name: method(known, split.test) for name, method in extra.items()}
+    picks |= {name: method(learned, split.test) for name, method in extra.items()}
     for column, array in prepared.benchmark.columns.items():
         if column == "log_likelihood" or column.startswith("ranker:"):
             said = array[split.test].astype(np.float64)
             name = "ll" if column == "log_likelihood" else column
             unsaid = np.isnan(said).all(axis=1)
-            picks[name] = np.where(unsaid, NO_PICK, known.argmax(said))
-    correct = labels(known.prepared.benchmark.correctness)
+            picks[name] = np.where(unsaid, NO_PICK, learned.argmax(said))
+    correct = labels(learned.prepared.benchmark.correctness)
     return _Run(
         split,
-        known.best,
+        learned.best,
         picks,
-        g=known.averaged_over(near, correct),
+        g=learned.averaged_over(near, correct),
         distance=mean(np.where(near.index < 0, np.nan, near.distance), axis=1),
-        probabilities={name: say(known, split.test) for name, say in probabilities.items()},
+        probabilities={name: say(learned, split.test) for name, say in probabilities.items()},
     )
 
 
@@ -163,11 +163,18 @@ def _achieved(prepared: TaskFolds, run: _Run, values: NDArray[np.float32]) -> _F
 
 
 def _methods(
-    prepared: TaskFolds, runs: Sequence[_Run], found: Mapping[str, Sequence[_Found]], metric: str
+    prepared: TaskFolds,
+    runs: Sequence[_Run],
+    values_of: Mapping[str, Sequence[_Found]],
+    metric: str,
 ) -> dict[str, dict[str, Any]]:
     """Describe each method: means over the runs, gains paired sample by sample."""
-    means = {name: _mean_of([_means(one) for one in per_run]) for name, per_run in found.items()}
-    gains = {name: [one[name] - one["bma"] for one in found[metric]] for name in found[metric][0]}
+    means = {
+        name: _mean_of([_means(one) for one in per_run]) for name, per_run in values_of.items()
+    }
+    gains = {
+        name: [one[name] - one["bma"] for one in values_of[metric]] for name in values_of[metric][0]
+    }
     whole = float(mean(np.array([mean(gain) for gain in gains["task_oracle"]])))
     asked = [run.split.test for run in runs]
     document = {}
@@ -184,7 +191,7 @@ def _methods(
             "bma_share": _bma_share(runs, picks),
             "params_b": _mean_params(prepared, picks),
             "calls_per_request": _calls(name, len(prepared.benchmark.models)),
-            "missing": sum(int(np.isnan(one[name]).sum()) for one in found[metric]),
+            "missing": sum(int(np.isnan(one[name]).sum()) for one in values_of[metric]),
             "metrics": {other: mean_of[name] for other, mean_of in means.items()},
         }
         if name in runs[0].probabilities:
@@ -261,9 +268,9 @@ def _baselines(
             for d in np.unique(task)
             for asked in [values[run.split.test[task == d]]]
         ]
-        known = [(value, n) for value, n in per_task if not np.isnan(value)]
-        if known:
-            halves.append(np.average([v for v, _ in known], weights=[n for _, n in known]))
+        measured = [(value, n) for value, n in per_task if not np.isnan(value)]
+        if measured:
+            halves.append(np.average([v for v, _ in measured], weights=[n for _, n in measured]))
     return {
         "fixed_best_in_hindsight": {
             "model": prepared.benchmark.models[best],
@@ -280,23 +287,23 @@ _STEPS = 20  # points of the curve
 
 def curve_over_distance(
     distance: NDArray[np.float64],
-    found: Mapping[str, Sequence[Mapping[str, NDArray[np.float64]]]],
+    values_of: Mapping[str, Sequence[Mapping[str, NDArray[np.float64]]]],
 ) -> list[dict[str, Any]]:
     """Means over the test samples whose mean distance to their neighbours is at most C (fig. 7).
 
     The distances, shape (q,), are cosine distances in [0, 2] of the test samples of all runs, NaN
-    where one has no neighbour; `found` has by metric and run the value of each method on each of
-    them. Returns `max_distance`, `share` of the samples, and the mean of each method by metric.
+    where one has no neighbour; `values_of` has by metric and run the value of each method on each
+    of them. Returns `max_distance`, `share` of the samples, and the mean of each method by metric.
     """
-    known = distance[~np.isnan(distance)]
-    if not len(known):
+    finite = distance[~np.isnan(distance)]
+    if not len(finite):
         return []
     pooled = {
         metric: {name: np.concatenate([one[name] for one in per_run]) for name in per_run[0]}
-        for metric, per_run in found.items()
+        for metric, per_run in values_of.items()
     }
     shares = np.linspace(1 / _STEPS, 1.0, _STEPS)
-    limits = np.unique(np.quantile(known, shares, method="inverted_cdf"))
+    limits = np.unique(np.quantile(finite, shares, method="inverted_cdf"))
     return [
         {
             "max_distance": float(limit),

@@ -74,10 +74,10 @@ def run_robustness(
         after = np.asarray(decide(perturbed))
         altered[name] = int(differs.sum())
         changed[name] = float((after != before)[differs].mean()) if differs.any() else float("nan")
-    known = [share for share in changed.values() if not np.isnan(share)]
+    shares = [share for share in changed.values() if not np.isnan(share)]
     return {
         "n_prompts": len(texts),
         "altered": altered,
         "changed": changed,
-        "changed_mean": float(np.mean(known)) if known else float("nan"),
+        "changed_mean": float(np.mean(shares)) if shares else float("nan"),
     }

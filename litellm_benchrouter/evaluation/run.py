@@ -261,6 +261,6 @@ def _robustness(
 def documents_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the documents by protocol, however many ran."""
     if "protocols" in result:
-        found: dict[str, dict[str, Any]] = result["protocols"]
-        return found
+        documents: dict[str, dict[str, Any]] = result["protocols"]
+        return documents
     return {result["protocol"]["name"]: result}

@@ -52,7 +52,7 @@ def run_task(prepared: TaskFolds, progress: Progress, *, engine: Engine = LOCAL)
     """
     require_groups(prepared, "task")
     whole, tables = prepared.smoother_table_and_without(progress, range(prepared.n_groups), engine)
-    guarded, kept = unseen_choices(prepared, tables, progress, engine)
+    guarded, candidates = unseen_choices(prepared, tables, progress, engine)
     served = unseen_choice(prepared, whole)[0].candidate or "bma"
     with progress.stage("held-out tasks", prepared.n_tasks) as advance:
         document = hold_out(
@@ -63,8 +63,8 @@ def run_task(prepared: TaskFolds, progress: Progress, *, engine: Engine = LOCAL)
             extra={DEFAULT: guarded},
         )
     for d, row in enumerate(document["tasks"]):
-        row["default_candidate"] = kept[d]
-        row["as_served"] = kept[d] == served
+        row["default_candidate"] = candidates[d]
+        row["as_served"] = candidates[d] == served
     document["served_candidate"] = served
     document["protocol"] = {"name": "task", **describe(prepared)}
     return document
@@ -257,8 +257,8 @@ def _correlation(
         for d, c in zip(tasks, chosen, strict=True)
         if c.scores is not None
     ]
-    found = _mean(np.array(values)) if values else float("nan")
-    return None if np.isnan(found) else found
+    correlation = _mean(np.array(values)) if values else float("nan")
+    return None if np.isnan(correlation) else correlation
 
 
 def _rank(prepared: TaskFolds, d: int, pick: int | NDArray[np.intp], accuracy: float) -> float:
@@ -268,6 +268,6 @@ def _rank(prepared: TaskFolds, d: int, pick: int | NDArray[np.intp], accuracy: f
 
 
 def _mean(values: NDArray[Any]) -> float:
-    known = np.asarray(values, dtype=np.float64)
-    known = known[~np.isnan(known)]
-    return float(known.mean()) if known.size else float("nan")
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[~np.isnan(finite)]
+    return float(finite.mean()) if finite.size else float("nan")

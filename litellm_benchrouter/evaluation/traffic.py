@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.task import describe
+from litellm_benchrouter.evaluation.traffic_cost import FEWEST, TrafficCosts, summary_of
 from litellm_benchrouter.guarded.fit import fit_request, neighbors_of_each
 from litellm_benchrouter.guarded.formulas import K
 from litellm_benchrouter.guarded.impute import TaskAccuracies
@@ -108,6 +109,11 @@ def run_traffic(
             }
             for name in methods
         },
+        "trade_off": {
+            str(n): summary_of([one["trade_off"] for one in measured], n)
+            for n in numbers
+            if n >= FEWEST
+        },
         "by_split": measured,
     }
 
@@ -117,7 +123,7 @@ class _Split:
     """Two parts of a benchmark: one is its benchmark, the other traffic in random order."""
 
     whole: TaskFolds
-    known: Rows
+    prior_rows: Rows
     traffic: Rows
     seed: tuple[int, int]
 
@@ -191,14 +197,14 @@ class _Split:
     @cached_property
     def benchmark(self) -> _Routed:
         """What the benchmark says of the traffic."""
-        task = self.whole.benchmark.task[self.known]
-        return self.route(self.known, self.whole.labels[self.known], task, self.traffic)
+        task = self.whole.benchmark.task[self.prior_rows]
+        return self.route(self.prior_rows, self.whole.labels[self.prior_rows], task, self.traffic)
 
     @cached_property
     def prior(self) -> BenchmarkPrior:
         """What the benchmark expects of traffic."""
-        _, task = np.unique(self.whole.benchmark.task[self.known], return_inverse=True)
-        cells = TaskAccuracies.of(self.whole.labels[self.known], task, int(task.max()) + 1)
+        _, task = np.unique(self.whole.benchmark.task[self.prior_rows], return_inverse=True)
+        cells = TaskAccuracies.of(self.whole.labels[self.prior_rows], task, int(task.max()) + 1)
         size, average = cells.count.mean(axis=1), self.benchmark.average
         return BenchmarkPrior.of(cells.imputed(), size, average, self.benchmark.best)
 
@@ -207,7 +213,7 @@ class _Split:
     ) -> dict[str, Any]:
         """Gains over BMA on prompts without labels, by method and number of labels."""
         gain: dict[str, dict[str, float]] = {name: {} for name in methods}
-        asked = {}
+        asked, trade_offs = {}, {}
         for n in numbers:
             given = self._race(n) if racing else self.labels[:n]
             left = np.flatnonzero(~np.isin(self.group, self.group[: len(given)]))
@@ -216,17 +222,29 @@ class _Split:
             for name in methods:
                 value = self._gain(left, self._picks(name, given, left)) if enough else np.nan
                 gain[name][str(n)] = value
+            if n >= FEWEST and enough and not racing and DEFAULT in methods:
+                trade_offs[str(n)] = self.costs.measure(n, left)
         benchmark, task = self.whole.benchmark, self.whole.benchmark.task
-        new = np.setdiff1d(task[self.traffic], task[self.known])
+        new = np.setdiff1d(task[self.traffic], task[self.prior_rows])
         return {
             "traffic": [benchmark.tasks[d] for d in new],
-            "n_benchmark": len(self.known),
+            "n_benchmark": len(self.prior_rows),
             "n_traffic": len(self.traffic),
             "bma": benchmark.models[self.benchmark.best],
             "benchmark_routes": self.benchmark.routes,
             "asked": asked,
             "gain": gain,
+            "trade_off": trade_offs,
         }
+
+    @property
+    def costs(self) -> TrafficCosts:
+        """The traffic with what tells its costs."""
+        whole, prompts = self.whole, self.whole.benchmark.prompts
+        return TrafficCosts(
+            whole.benchmark, [prompts[i] for i in self.traffic], whole.embeddings[self.traffic],
+            self.labels, self.benchmark.scores, self.benchmark.percentile, self.group, self.prior,
+        )  # fmt: skip
 
     def _gain(self, left: Rows, picks: Rows) -> float:
         """Mean over the prompts on which the pick and BMA have labels."""
@@ -246,10 +264,10 @@ class _Split:
             return np.full(len(left), self.whole.order(score, self.prior.average)[0])
         vectors = self.whole.embeddings[self.traffic]
         if name == "as_task":
-            rows = np.concatenate([self.known, self.traffic[taken]])
-            labels = np.concatenate([self.whole.labels[self.known], given])
+            rows = np.concatenate([self.prior_rows, self.traffic[taken]])
+            labels = np.concatenate([self.whole.labels[self.prior_rows], given])
             task = self.whole.benchmark.task[rows]
-            task[len(self.known) :] = self.whole.n_tasks
+            task[len(self.prior_rows) :] = self.whole.n_tasks
             return self.route(rows, labels, task, self.traffic[left]).picks
         scores = benchmark.scores
         model = fit_traffic(
@@ -304,6 +322,6 @@ class _Routed:
 
 
 def _summary(gains: Sequence[float], seed: int) -> dict[str, Any]:
-    known = np.array(gains)[~np.isnan(gains)]
-    gain, low, high = bootstrap_mean(known, seed=seed) if len(known) else [float("nan")] * 3
+    measured = np.array(gains)[~np.isnan(gains)]
+    gain, low, high = bootstrap_mean(measured, seed=seed) if len(measured) else [float("nan")] * 3
     return {"gain": gain, "gain_over_splits_95": [low, high], "by_split": list(gains)}

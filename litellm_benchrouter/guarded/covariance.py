@@ -59,13 +59,13 @@ def pooled(covariances: Floats) -> Floats:
     return _positive(np.nan_to_num(flat).reshape(covariances.shape[1:]))
 
 
-def extended(matrix: Floats, kept: Ints, size: int) -> Floats:
+def extended(matrix: Floats, models: Ints, size: int) -> Floats:
     """Covariance of `size` models from that of those kept: the others are as these in the mean."""
     n, variance = len(matrix), float(np.trace(matrix)) / len(matrix)
     shared = (float(matrix.sum()) - variance * n) / max(n * (n - 1), 1)
     matrix_of_all = np.full((size, size), np.clip(shared, 0.0, 0.95 * variance))
     np.fill_diagonal(matrix_of_all, variance)
-    matrix_of_all[np.ix_(kept, kept)] = matrix
+    matrix_of_all[np.ix_(models, models)] = matrix
     return _positive(matrix_of_all)
 
 

@@ -112,13 +112,13 @@ def learn_prior(
     """
     rare = evidence.rarely_measured
     if rare.any() and not rare.all():
-        kept = np.flatnonzero(~rare)
-        square = np.ix_(np.arange(len(size)), kept, kept)
-        of_kept = learn_prior(evidence.telling, scores[:, kept], covariances[square], size)
+        columns = np.flatnonzero(~rare)
+        square = np.ix_(np.arange(len(size)), columns, columns)
+        of_kept = learn_prior(evidence.telling, scores[:, columns], covariances[square], size)
         return LearnedPrior(
             of_kept.shift,
-            extended(of_kept.covariance, kept, len(rare)),
-            extended(of_kept.noise, kept, len(rare)),
+            extended(of_kept.covariance, columns, len(rare)),
+            extended(of_kept.noise, columns, len(rare)),
         )
     used = evidence.used
     average, predicted = evidence.average[used], evidence.predicted["knn200"][used]
@@ -172,10 +172,10 @@ def label_covariances(labels: Labels, task: Ints, n_tasks: int) -> Floats:
     out = np.full((n_tasks, labels.shape[1], labels.shape[1]), np.nan)
     for t in range(n_tasks):
         rows = labels[task == t].astype(np.float64)
-        known = ~np.isnan(rows)
-        mean = np.where(known, rows, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        centred = np.where(known, rows - mean, 0.0)
-        pairs = known.T.astype(np.float64) @ known
+        present = ~np.isnan(rows)
+        mean = np.where(present, rows, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        centred = np.where(present, rows - mean, 0.0)
+        pairs = present.T.astype(np.float64) @ present
         np.divide(centred.T @ centred, pairs - 1, out=out[t], where=pairs > 1)
     return out
 
@@ -263,8 +263,8 @@ def labels_needed(prior: TaskPrior, labels: Labels, posterior: Posterior) -> NDA
 
 def _counts(labels: Labels) -> tuple[Floats, Floats]:
     """Labels of each model, shape (M,), and inputs that two models share, shape (M, M)."""
-    known = (~np.isnan(labels)).astype(np.float64)
-    return known.sum(axis=0), known.T @ known
+    present = (~np.isnan(labels)).astype(np.float64)
+    return present.sum(axis=0), present.T @ present
 
 
 def _shared(count: Floats, pairs: Floats) -> Floats:

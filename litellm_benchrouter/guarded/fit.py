@@ -209,9 +209,9 @@ def neighbor_sums(neighbors: Ints, labels: Labels) -> tuple[Floats, Floats]:
     for start in range(0, len(neighbors), _BLOCK):
         near = neighbors[start : start + _BLOCK]
         values = labels[near]
-        known = ~np.isnan(values) & (near >= 0)[..., None]
-        count[start : start + _BLOCK] = known.sum(axis=1)
-        total[start : start + _BLOCK] = np.where(known, values, 0).sum(axis=1)
+        present = ~np.isnan(values) & (near >= 0)[..., None]
+        count[start : start + _BLOCK] = present.sum(axis=1)
+        total[start : start + _BLOCK] = np.where(present, values, 0).sum(axis=1)
     return total, count
 
 
@@ -219,12 +219,12 @@ def fit_stack(parts: Floats, labels: Labels, weight: Floats) -> Floats:
     """Non-negative weights of the estimates; least squares on contrasts between models."""
     from scipy.optimize import nnls  # build side only
 
-    known = ~np.isnan(labels)
-    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    present = ~np.isnan(labels)
+    count = np.maximum(present.sum(axis=1, keepdims=True), 1)
 
     def contrast(values: Floats) -> Floats:
-        values = np.where(known, values, 0.0)
-        return np.where(known, values - values.sum(axis=1, keepdims=True) / count, 0.0)
+        values = np.where(present, values, 0.0)
+        return np.where(present, values - values.sum(axis=1, keepdims=True) / count, 0.0)
 
     root = np.sqrt(weight)[:, None]
     design = np.stack([(root * contrast(part)).ravel() for part in parts], axis=1)
@@ -283,7 +283,7 @@ def fit_calibration(scores: Floats, labels: Labels) -> Calibration:
     """
     from sklearn.isotonic import IsotonicRegression  # build side only
 
-    known = ~np.isnan(labels)
+    present = ~np.isnan(labels)
 
     def knots(x: Floats, y: Labels) -> tuple[Floats, Floats]:
         model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(x, y)
@@ -292,10 +292,10 @@ def fit_calibration(scores: Floats, labels: Labels) -> Calibration:
             np.asarray(model.y_thresholds_, np.float64),
         )
 
-    shared = knots(scores[known], labels[known])
+    shared = knots(scores[present], labels[present])
     maps = [
-        knots(scores[known[:, m], m], labels[known[:, m], m])
-        if known[:, m].sum() >= MIN_LABELS
+        knots(scores[present[:, m], m], labels[present[:, m], m])
+        if present[:, m].sum() >= MIN_LABELS
         else shared
         for m in range(labels.shape[1])
     ]

@@ -90,14 +90,14 @@ class TaskAccuracies:
             task_accuracy(above, of_task, n_tasks),
         )
 
-    def tasks(self, kept: NDArray[np.bool_]) -> TaskAccuracies:
+    def tasks(self, rows: NDArray[np.bool_]) -> TaskAccuracies:
         """Return the cells of some tasks."""
         return TaskAccuracies(
-            self.accuracy[kept],
-            self.count[kept],
-            self.size[kept],
-            self.base[kept],
-            self.above[kept],
+            self.accuracy[rows],
+            self.count[rows],
+            self.size[rows],
+            self.base[rows],
+            self.above[rows],
         )
 
     @property
@@ -227,16 +227,16 @@ def coverage_warnings(
     others = _others(labels, _well_known(cells.count, cells.size))
     warnings = []
     for m, model in enumerate(models):
-        known = ~np.isnan(labels[:, m])
-        share = known.mean()
-        if share >= ENOUGH or not known.any():
+        present = ~np.isnan(labels[:, m])
+        share = present.mean()
+        if share >= ENOUGH or not present.any():
             continue
         absent = np.flatnonzero((cells.count[:, m] == 0) & (cells.size > 0))
         missing = [tasks[d] for d in absent.tolist()]
         text = f"{model} has labels of {share:.0%} of the samples"
         if missing:
             text += f", none of {len(missing)} tasks such as {missing[0]}"
-        easier = 100 * float(np.nanmean(others[known]) - np.nanmean(others))
+        easier = 100 * float(np.nanmean(others[present]) - np.nanmean(others))
         if abs(easier) > EASIER:
             kind = "easier" if easier > 0 else "harder"
             text += f", and they are {abs(easier):.0f} points {kind} for the other models"

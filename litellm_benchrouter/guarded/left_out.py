@@ -122,8 +122,8 @@ def smoothed_without(u: Floats, group: Ints, table: SmootherTable, sigma: float 
     table_u, table_p = thinned.pairs()
     stop = np.cumsum((~np.isnan(thinned.u)).sum(axis=1))
     start = np.concatenate([[0], stop[:-1]])
-    known = ~np.isnan(table_p)
-    filled, ones = np.where(known, table_p, 0.0), known.astype(np.float64)
+    present = ~np.isnan(table_p)
+    filled, ones = np.where(present, table_p, 0.0), present.astype(np.float64)
     out = np.empty((len(u), table_p.shape[1]))
     for rows in np.array_split(np.arange(len(u)), len(u) * len(table_u) // _BLOCK + 1):
         exponent = -((u[rows, None] - table_u) ** 2) / (2.0 * sigma**2)
@@ -133,7 +133,7 @@ def smoothed_without(u: Floats, group: Ints, table: SmootherTable, sigma: float 
         weight = np.exp(exponent - np.where(np.isfinite(largest), largest, 0.0))
         norm = weight @ ones
         out[rows] = ratio(weight @ filled, norm)
-        for d in rows[((norm < _FAINT) & known.any(axis=0)).any(axis=1)]:
+        for d in rows[((norm < _FAINT) & present.any(axis=0)).any(axis=1)]:
             others = np.delete(np.arange(len(thinned.u)), group[d])
             out[d] = kernel_smoother(float(u[d]), *thinned.pairs(others), sigma)
     return out

@@ -97,11 +97,11 @@ def paired_differences(
     """
     difference = (labels - labels[:, best : best + 1]).astype(np.float64)
     of_group, of_task = _group_means(difference, task, group)
-    known = ~np.isnan(of_group)
-    count = _sums(known.astype(np.float64), of_task, n_tasks)
+    present = ~np.isnan(of_group)
+    count = _sums(present.astype(np.float64), of_task, n_tasks)
     shared = np.maximum(count, 1)
-    mean = _sums(np.where(known, of_group, 0.0), of_task, n_tasks) / shared
-    centred = np.where(known, of_group - mean[of_task], 0.0)
+    mean = _sums(np.where(present, of_group, 0.0), of_task, n_tasks) / shared
+    centred = np.where(present, of_group - mean[of_task], 0.0)
     variance = _sums(centred**2, of_task, n_tasks) / np.maximum(count - 1, 1)
     return Differences(mean, (variance + 1 / shared) / shared, count)
 
@@ -201,9 +201,9 @@ def _group_means(values: Floats, task: Ints, group: Ints) -> tuple[Floats, Ints]
     pair, row = np.unique(task.astype(np.int64) * n_groups + group, return_inverse=True)
     if len(pair) == len(values):
         return values, task
-    known = ~np.isnan(values)
-    total = _sums(np.where(known, values, 0.0), row, len(pair))
-    count = _sums(known.astype(np.float64), row, len(pair))
+    present = ~np.isnan(values)
+    total = _sums(np.where(present, values, 0.0), row, len(pair))
+    count = _sums(present.astype(np.float64), row, len(pair))
     return np.where(count > 0, total / np.maximum(count, 1), np.nan), pair // n_groups
 
 

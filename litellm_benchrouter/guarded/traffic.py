@@ -242,8 +242,8 @@ def fit_traffic(
     """
     own = np.ones(len(labels)) if weight is None else weight
     group = np.arange(len(labels)) if group is None else group
-    level, known = estimate_level(labels, prior, own), ~np.isnan(labels)
-    filled = np.where(known, labels, np.clip(level.difficulty[:, None] + level.theta, 0, 1))
+    level, present = estimate_level(labels, prior, own), ~np.isnan(labels)
+    filled = np.where(present, labels, np.clip(level.difficulty[:, None] + level.theta, 0, 1))
     contrasts, total = centred(predictor), max(float(own.sum()), 1e-12)
     mean, predicted = own @ filled / total, own @ contrasts / total
     same = group[:, None] == group
@@ -258,7 +258,7 @@ def fit_traffic(
         by_labels = np.einsum("nk,nkm->nm", near, above) / (near.sum(axis=1)[:, None] + MASS)
         centre, ridge, by_ridge = _fit_ridge(vectors, filled - mean, own, group)
         parts = [by_labels, by_ridge, contrasts - predicted]
-        stack = _fit_stack(parts, filled - without, known, own)
+        stack = _fit_stack(parts, filled - without, present, own)
     return TrafficModel(
         *(level.mean, level.covariance, stack, vectors, own, own[:, None] * (filled - mean)),
         *(centre, ridge, predicted, prior.best),
@@ -279,31 +279,31 @@ def _fit_ridge(
     root, total = np.sqrt(weight)[:, None], float(weight.sum())
     centre = weight @ vectors / total
     left, size, right = np.linalg.svd(root * (vectors - centre), full_matrices=False)
-    kept = size**2 / (size**2 + _RIDGE + _RIDGE_PER_LABEL * total)
+    shrinkage = size**2 / (size**2 + _RIDGE + _RIDGE_PER_LABEL * total)
     told = left.T @ (root * deviation)
-    coefficients = (right.T * (kept / np.maximum(size, 1e-12))) @ told
-    error = root * deviation - left @ (kept[:, None] * told)
-    hat = left**2 @ kept + weight / total
+    coefficients = (right.T * (shrinkage / np.maximum(size, 1e-12))) @ told
+    error = root * deviation - left @ (shrinkage[:, None] * told)
+    hat = left**2 @ shrinkage + weight / total
     without = error / (1 - hat)[:, None]
     _, number, members = np.unique(group, return_inverse=True, return_counts=True)
     for several in np.flatnonzero(members > 1):
         rows = np.flatnonzero(number == several)
-        block = (left[rows] * kept) @ left[rows].T + root[rows] @ root[rows].T / total
+        block = (left[rows] * shrinkage) @ left[rows].T + root[rows] @ root[rows].T / total
         without[rows] = np.linalg.solve(np.eye(len(rows)) - block, error[rows])
     return centre, coefficients, deviation - without / root
 
 
 def _fit_stack(
-    parts: Sequence[Floats], target: Floats, known: NDArray[np.bool_], weight: Floats
+    parts: Sequence[Floats], target: Floats, present: NDArray[np.bool_], weight: Floats
 ) -> Floats:
     """Non-negative weights of the deviations, on contrasts of the labels that are known."""
     from scipy.optimize import nnls  # build side only
 
-    count, held = np.maximum(known.sum(axis=1, keepdims=True), 1), np.sqrt(STACK_PENALTY)
+    count, held = np.maximum(present.sum(axis=1, keepdims=True), 1), np.sqrt(STACK_PENALTY)
 
     def contrast(values: Floats) -> Floats:
-        middle = np.where(known, values, 0.0).sum(axis=1, keepdims=True) / count
-        contrasts: Floats = (np.sqrt(weight)[:, None] * (values - middle))[known]
+        middle = np.where(present, values, 0.0).sum(axis=1, keepdims=True) / count
+        contrasts: Floats = (np.sqrt(weight)[:, None] * (values - middle))[present]
         return contrasts
 
     design = np.vstack([np.stack([contrast(p) for p in parts], axis=1), held * np.eye(len(parts))])

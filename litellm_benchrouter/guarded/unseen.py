@@ -132,10 +132,10 @@ def select(evidence: Evidence, seed: int = 0) -> TaskEstimator:
         of_families.append(family_means(gain, family))
     p_values = max_t_p_values(np.nan_to_num(np.array(of_families)), seed)
     adjusted = dict(zip(names, p_values.tolist(), strict=True))
-    kept = [name for name in names if adjusted[name] <= LEVEL and gains[name][0] > 0]
-    if not kept:
+    significant = [name for name in names if adjusted[name] <= LEVEL and gains[name][0] > 0]
+    if not significant:
         return TaskEstimator(None, {}, gains, adjusted)
-    name = max(kept, key=lambda each: gains[each][0])
+    name = max(significant, key=lambda each: gains[each][0])
     predictors, ridge = CANDIDATES[name]
     final = _coefficients(evidence, predictors, ridge)[1].tolist()
     return TaskEstimator(
@@ -161,10 +161,10 @@ def candidate_scores(evidence: Evidence, name: str | None) -> Floats:
 def family_means(gain: Floats, family: Ints) -> Floats:
     """Mean gain of each family, in the order of their numbers; NaN where no gain is known."""
     _, index = np.unique(family, return_inverse=True)
-    known = ~np.isnan(gain)
+    present = ~np.isnan(gain)
     size = int(index.max(initial=-1)) + 1
-    count = np.bincount(index[known], minlength=size)
-    total = np.bincount(index[known], gain[known], minlength=size)
+    count = np.bincount(index[present], minlength=size)
+    total = np.bincount(index[present], gain[present], minlength=size)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
@@ -215,8 +215,10 @@ def leave_out_evidence(
         left &= sample_group[neighbors] != excluded
     learned = used[task]
     filled = np.zeros(labels.shape, dtype=np.float32)
-    known = TaskAccuracies.of(labels[learned], task[learned], n_tasks)
-    filled[learned] = impute_labels(labels[learned], task[learned], known, known.imputed())
+    learned_cells = TaskAccuracies.of(labels[learned], task[learned], n_tasks)
+    filled[learned] = impute_labels(
+        labels[learned], task[learned], learned_cells, learned_cells.imputed()
+    )
     predicted = {"knn200": knn_means(neighbors, left, filled, average[task])}
     lambdas = {"ridge0.1": 0.1, "ridge0.3": 0.3}
     ridge = leave_out_ridge(embeddings, filled, task, fold, used, tuple(lambdas.values()))
@@ -228,7 +230,7 @@ def leave_out_evidence(
     }
     if s3 is not None:
         means["s3"] = np.array([s3(d, average[d]) for d in range(n_tasks)])
-    return Evidence(accuracy, average, means, group, used, known.rarely_measured)
+    return Evidence(accuracy, average, means, group, used, learned_cells.rarely_measured)
 
 
 class TaskPredictors:
@@ -280,11 +282,11 @@ class TaskPredictors:
             for i in range(0, len(inputs), _BLOCK)
         ]
         knn = s1(np.concatenate(blocks))
-        found = {"knn200": np.where(np.isnan(knn), self.average, knn)}
+        by_candidate = {"knn200": np.where(np.isnan(knn), self.average, knn)}
         for name, (weights, bias) in self._ridge.items():
-            found[name] = mean(inputs @ weights + bias)
-        found["s3"] = s3
-        return found
+            by_candidate[name] = mean(inputs @ weights + bias)
+        by_candidate["s3"] = s3
+        return by_candidate
 
 
 def _coefficients(

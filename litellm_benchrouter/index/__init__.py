@@ -152,7 +152,7 @@ def _exact(
     for start in range(0, len(embeddings), _PART):
         here = is_out[start : start + _PART]
         gone = np.broadcast_to(here, (len(queries), len(here)))
-        found = nearest(queries, embeddings[start : start + _PART], k, excluded=gone.__getitem__)
-        column, distance = smallest(np.hstack([distance, found.distance]), k)
-        index = np.take_along_axis(np.hstack([index, found.index + start]), column, axis=1)
+        nearer = nearest(queries, embeddings[start : start + _PART], k, excluded=gone.__getitem__)
+        column, distance = smallest(np.hstack([distance, nearer.distance]), k)
+        index = np.take_along_axis(np.hstack([index, nearer.index + start]), column, axis=1)
     return Neighbors(index, distance)

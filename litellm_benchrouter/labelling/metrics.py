@@ -102,6 +102,15 @@ class Metric:
     judge: str | None = None  # the judge's model
     rubric: str | None = None  # what the judge goes by where there is no reference
 
+    @property
+    def is_people(self) -> bool:
+        """Whether answers are kept for people to rate."""
+        return self.score is None and self.judge is None
+
+
+PEOPLE = Metric("people", needs_reference=False)
+"""Of own traffic: answers are asked for and kept, and people rate them."""
+
 
 def parse_metric(name: str, where: str) -> Metric:
     """Return the metric of a name; the ConfigError of one that does not exist says `where`."""

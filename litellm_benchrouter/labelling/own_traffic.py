@@ -1,4 +1,4 @@
-"""Prompts of own traffic to label: which, whom to ask on each, and how far a judge is right."""
+"""Prompts of own traffic to label: which, and whom to ask on each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,14 @@ from litellm_benchrouter.guarded.impute import TaskAccuracies, served_average
 from litellm_benchrouter.guarded.racing import FEWEST_ASKED, race
 from litellm_benchrouter.guarded.traffic import BenchmarkPrior
 from litellm_benchrouter.labelling.journal import Journal
-from litellm_benchrouter.labelling.metrics import METRICS, Metric, parse_metric, without_references
+from litellm_benchrouter.labelling.metrics import (
+    METRICS,
+    PEOPLE,
+    Metric,
+    parse_metric,
+    without_references,
+)
+from litellm_benchrouter.labelling.people import NOTED, TASK
 from litellm_benchrouter.labelling.plan import Job
 from litellm_benchrouter.labelling.privacy import ERASED_BY
 from litellm_benchrouter.labelling.run import Run
@@ -40,29 +45,7 @@ from litellm_benchrouter.validation.groups import find_groups
 N = 100
 """Prompts that are labelled unless `--n` says otherwise."""
 
-_TASK = "traffic"
-_NOTED = ("prompt", *ERASED_BY, "time", "reference", "group")
 _LOOKED_AT = 3  # times as many prompts are looked at for near-duplicates as are to be labelled
-_CORRECT = 0.5  # above it a score counts as correct
-
-
-def journal_of(config: BenchRouterConfig) -> Path:
-    """Return the file that labels of own traffic are written to.
-
-    Raises ConfigError where there is no `traffic:`, or it would be that of a task.
-    """
-    path = config.traffic_labels
-    if config.traffic is None:
-        raise ConfigError(
-            f"`{BLOCK}.traffic` is missing. Set `from: spend_logs`, a path or a URL, or "
-            f"`collect: {{}}` to let the proxy keep prompts."
-        )
-    if path is None:
-        raise ConfigError(
-            f"a task is named {_TASK!r}, and labels/traffic.jsonl is its own file. Set "
-            f"`{BLOCK}.traffic.labels` to another."
-        )
-    return path
 
 
 def metric_of_traffic(config: BenchRouterConfig, given: str | None) -> Metric:
@@ -72,8 +55,10 @@ def metric_of_traffic(config: BenchRouterConfig, given: str | None) -> Metric:
     if given is None and configured is None:
         raise ConfigError(
             f"nothing says when an answer is right. Give --metric, or set `{BLOCK}.traffic.metric`:"
-            f" {METRICS}; judge:MODEL needs no references."
+            f" {METRICS}; judge:MODEL and {PEOPLE.name} need no references."
         )
+    if (given or configured) == PEOPLE.name:
+        return PEOPLE
     where = f"{BLOCK}.traffic.metric" if given is None else "--metric"
     return without_references(parse_metric(given or configured or "", where), rubric)
 
@@ -113,7 +98,7 @@ class OwnTraffic:
         """
         origin = origin_of(config)
         prompts = read_prompts(config, references=True) if prompts is None else prompts
-        drawn = np.random.default_rng([config.seed, zlib.crc32(_TASK.encode())])
+        drawn = np.random.default_rng([config.seed, zlib.crc32(TASK.encode())])
         prompts = prompts[drawn.permutation(prompts.height)]
         questions = {key: _question(line, origin) for key, line in journal.noted.items()}
         equal = {_plain(question.prompt) for question in questions.values()}
@@ -132,7 +117,7 @@ class OwnTraffic:
             raise SourceError(
                 f"{origin} holds no prompts yet. Collect some, or name another place."
             )
-        task = LabelTask(_TASK, list(questions.values()), journal.path, origin, True)
+        task = LabelTask(TASK, list(questions.values()), journal.path, origin, True)
         return cls(config, task, journal, prompts, n, racing)
 
     @cached_property
@@ -258,39 +243,8 @@ class OwnTraffic:
         return different
 
 
-def agreement(journal: Journal) -> dict[str, Any]:
-    """Compare a judge with people where both scored an answer.
-
-    Returns
-    -------
-    dict
-        `gold` labels, those `compared`, the share of `agreement` about what is correct, and by
-        model the `bias`: the mean of the judge's score less people's.
-    """
-    gold = {cell: each for cell, each in journal.cells.items()
-            if each.score is not None and each.metric is None}  # fmt: skip
-    both = {
-        cell: (each.verdict, each.score)
-        for cell, each in gold.items()
-        if each.verdict is not None and each.score is not None
-    }
-    right = [(a > _CORRECT) == (b > _CORRECT) for a, b in both.values()]
-    by_model: dict[str, list[float]] = {}
-    for (_, model), (judged, score) in both.items():
-        by_model.setdefault(model, []).append(judged - score)
-    return {
-        "gold": len(gold),
-        "compared": len(both),
-        "agreement": fmean(right) if right else None,
-        "bias": [
-            {"model": model, "compared": len(differences), "bias": fmean(differences)}
-            for model, differences in sorted(by_model.items())
-        ],
-    }
-
-
 def _question(line: Mapping[str, Any], place: str) -> Question:
-    noted = {name: line[name] for name in _NOTED if line.get(name) is not None}
+    noted = {name: line[name] for name in NOTED if line.get(name) is not None}
     text = str(noted.get("prompt") or "")
     return Question(
         text, ({"role": "user", "content": text},), noted.get("reference"), place, noted

@@ -95,7 +95,8 @@ def plan_run(
     if options.rescore and not stored:
         raise ConfigError(f"{task.path} has no answers to score again; run it without --rescore.")
     if not options.rescore:
-        _same_metric(journal, questions, metric)
+        if not metric.is_people:
+            _same_metric(journal, questions, metric)
         known = benchmark_models(config, proxy) if known is None else known
         candidates = find_candidates(config, proxy, known, options.models)
     asked = [*candidates, *([judge] if judge else [])]
@@ -144,9 +145,9 @@ async def do_run(
 
     `say` tells whoever interrupts the run what happens then.
     """
-    if run.judge is None:
+    if run.metric.score is not None:
         run.rescored = _score_stored(run)
-    elif run.options.rescore:
+    elif run.judge is not None and run.options.rescore:
         _take_back(run)
     if run.provider is None or not run.plan.jobs:
         return None

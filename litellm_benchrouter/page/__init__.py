@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -53,22 +54,27 @@ class Question:
         """Say whether nothing was asked."""
         return not self.prompt.strip() and not self.task
 
-    def offer(self, known: Sequence[str]) -> list[str]:
+    def offer(self, models: Sequence[str]) -> list[str]:
         """Return the models on offer: those ticked that the benchmark knows, else all."""
-        return [model for model in known if model in self.models] or list(known)
+        return [model for model in models if model in self.models] or list(models)
 
 
-def parse_form(body: bytes) -> Question:
+def fields_of(body: bytes) -> list[tuple[str, str]]:
     """Read a form as browsers encode it; what is not UTF-8 becomes U+FFFD.
 
     Raises ValueError where it has more fields than any form of ours.
     """
-    fields = parse_qsl(
+    return parse_qsl(
         body.decode("utf-8", errors="replace"),
         keep_blank_values=True,
         errors="replace",
         max_num_fields=_MOST_FIELDS,
     )
+
+
+def parse_form(body: bytes) -> Question:
+    """Read what the page is asked; raise ValueError as `fields_of` does."""
+    fields = fields_of(body)
     last = dict(fields)
     return Question(
         # Browsers send line ends as CR LF; clients of the proxy write LF.
@@ -152,8 +158,26 @@ class Current:
         self._retry_at = time.monotonic() + _RETRY_SECONDS
 
 
+class Served(Protocol):
+    """What a server of one page asks of it."""
+
+    style: str
+    script: str  # none where it is empty
+
+    def show(self) -> str:
+        """Return the page as HTML."""
+
+    def answer(self, body: bytes) -> str:
+        """Return the page after a form was sent; raise ValueError where it has too many fields."""
+
+    def sorry(self, title: str, sentence: str) -> str:
+        """Return a page that says what went wrong."""
+
+
 class Page:
     """Everything that the page says; it holds no question beyond its answer."""
+
+    script = ""
 
     def __init__(
         self, store: Store, *, config_path: Path | None = None, policy: Policy = QUALITY
@@ -162,25 +186,18 @@ class Page:
         self._config_path = config_path
         self._policy = policy
         self._current = Current(store)
-        own = PackageLoader("litellm_benchrouter", "page/templates")
-        shared = PackageLoader("litellm_benchrouter", "views/templates")
-        environment = Environment(
-            loader=ChoiceLoader([own, shared]),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters["breakable"] = breakable
-        self._template = environment.get_template("page.html.jinja")
-        self._error = environment.get_template("error.html.jinja")
-        self.style = "\n".join(
-            environment.get_template(name).render() for name in ("theme.css", "style.css")
-        )
+        templates = open_templates()
+        self._template = templates.get_template("page.html.jinja")
+        self._error = templates.get_template("error.html.jinja")
+        self.style = style_of(templates)
 
     def warm_up(self) -> str | None:
         """Open the current version; return what is wrong with it, if anything is."""
         return self._current.look().problem
+
+    def answer(self, body: bytes) -> str:
+        """Return the page with the answer to a form; raise ValueError as `parse_form` does."""
+        return self.show(parse_form(body))
 
     def show(self, question: Question | None = None) -> str:
         """Return the page as HTML, with the answer to a question if there is one."""
@@ -212,6 +229,26 @@ class Page:
     def sorry(self, title: str, sentence: str) -> str:
         """Return a page that says what went wrong."""
         return self._error.render(title=title, sentence=sentence)
+
+
+def open_templates() -> Environment:
+    """Open the templates of pages."""
+    own = PackageLoader("litellm_benchrouter", "page/templates")
+    shared = PackageLoader("litellm_benchrouter", "views/templates")
+    environment = Environment(
+        loader=ChoiceLoader([own, shared]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = breakable
+    return environment
+
+
+def style_of(templates: Environment) -> str:
+    """Return the style sheet of a page."""
+    return "\n".join(templates.get_template(name).render() for name in ("theme.css", "style.css"))
 
 
 def _about(router: BenchRouter) -> dict[str, object]:

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from litellm_benchrouter.page import Page, parse_form
+from litellm_benchrouter.page import Served
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -26,9 +26,11 @@ MOST_BYTES = 1_000_000
 _MOST_DISCARDED = 32_000_000  # of a longer one, so that the browser lives to read why
 _SILENCE_SECONDS = 20.0
 _FORM = "application/x-www-form-urlencoded"
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     # Not no-referrer: it would make the origin of our own form "null".
@@ -57,7 +59,7 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, page: Page, host: str, port: int, names: Collection[str] = ()) -> None:
+    def __init__(self, page: Served, host: str, port: int, names: Collection[str] = ()) -> None:
         self.page = page
         self.names = {"localhost", *(name.lower().rstrip(".") for name in names)}
         if ":" in host:
@@ -142,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, "text/html", self.server.page.show())
         elif path == "/style.css":
             self._send(HTTPStatus.OK, "text/css", self.server.page.style)
+        elif path == "/script.js" and self.server.page.script:
+            self._send(HTTPStatus.OK, "text/javascript", self.server.page.script)
         elif path == "/favicon.ico":
             self._send(HTTPStatus.NO_CONTENT, "image/x-icon", "")
         else:
@@ -153,11 +157,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(body)
             return
         try:
-            question = parse_form(body)
+            text = self.server.page.answer(body)
         except ValueError:
             self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return
-        self._send(HTTPStatus.OK, "text/html", self.server.page.show(question))
+        self._send(HTTPStatus.OK, "text/html", text)
 
     def _body(self) -> bytes | HTTPStatus:
         """Return the form, or why it is not read."""
@@ -188,6 +192,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in _HEADERS.items():
             self.send_header(name, value)
+        scripts = "; script-src 'self'" if self.server.page.script else ""
+        self.send_header("Content-Security-Policy", _POLICY + scripts)
         if status is not HTTPStatus.NO_CONTENT:
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))

@@ -45,10 +45,10 @@ class ModelFacts:
     def prices_usd_per_mtok(self) -> tuple[float, float] | None:
         """Price of input and of output; where one is known it stands for both."""
         stated = (self.input_price_usd_per_mtok, self.output_price_usd_per_mtok)
-        known = [price for price in stated if price is not None]
-        if not known:
+        prices = [price for price in stated if price is not None]
+        if not prices:
             return None
-        return known[0] if stated[0] is None else stated[0], known[-1]
+        return prices[0] if stated[0] is None else stated[0], prices[-1]
 
 
 def cost_ranks(facts: Sequence[ModelFacts]) -> list[tuple[int, float]]:
@@ -118,9 +118,9 @@ class Benchmark:
         shape = (len(self.prompts), len(self.models))
         shapes = {name: array.shape for name, array in self.columns.items()}
         shapes |= {"correctness": self.correctness.shape, "scores": self.scores.shape}
-        for name, found in shapes.items():
-            if found != shape:
-                raise ValueError(f"{name} has shape {found}, expected {shape}")
+        for name, actual in shapes.items():
+            if actual != shape:
+                raise ValueError(f"{name} has shape {actual}, expected {shape}")
         if self.task.shape != shape[:1] or len(self.sample_ids) != shape[0]:
             raise ValueError(
                 f"task has shape {self.task.shape} and there are {len(self.sample_ids)} "
@@ -183,12 +183,12 @@ def task_accuracy(
     The values are correctness or scores, shape (n, M), NaN where missing, of samples whose tasks
     are `task`, shape (n,). Returns shape (n_tasks, M): NaN where a model has no label in a task.
     """
-    known = ~np.isnan(values)
+    present = ~np.isnan(values)
     total = np.empty((n_tasks, values.shape[1]))
     count = np.empty((n_tasks, values.shape[1]))
     for m in range(values.shape[1]):  # np.add.at takes several times as long
-        total[:, m] = np.bincount(task, np.where(known[:, m], values[:, m], 0.0), n_tasks)
-        count[:, m] = np.bincount(task, known[:, m], n_tasks)
+        total[:, m] = np.bincount(task, np.where(present[:, m], values[:, m], 0.0), n_tasks)
+        count[:, m] = np.bincount(task, present[:, m], n_tasks)
     return ratio(total, count)
 
 
@@ -209,7 +209,7 @@ def ratio(total: NDArray[Any], count: NDArray[Any]) -> NDArray[np.float64]:
 
 def mean(values: NDArray[Any], axis: int = 0) -> NDArray[np.float64]:
     """Mean over an axis of the entries that are not NaN; NaN where there are none."""
-    known = ~np.isnan(values)
+    present = ~np.isnan(values)
     return ratio(
-        np.where(known, values, 0.0).sum(axis=axis, dtype=np.float64), known.sum(axis=axis)
+        np.where(present, values, 0.0).sum(axis=axis, dtype=np.float64), present.sum(axis=axis)
     )

@@ -41,7 +41,7 @@ class MixedLists:
 
     `lists` are outside the task, shape (L, >= max(k, kappa)); `of_row`, shape (L,), is the sample
     of each as a position in `rows`, shape (n_d,), the task's samples, one of which may have several
-    lists. The embeddings, shape (n, d), have unit length; `positive` and `known` are those of
+    lists. The embeddings, shape (n, d), have unit length; `positive` and `labelled` are those of
     `votes_of`.
     """
 
@@ -52,7 +52,7 @@ class MixedLists:
         rows: NDArray[np.intp],
         embeddings: NDArray[np.float32],
         positive: NDArray[np.uint8],
-        known: NDArray[np.uint8],
+        labelled: NDArray[np.uint8],
         *,
         k: int,
         kappa: int,
@@ -63,7 +63,7 @@ class MixedLists:
             )
         self._of_row, self._k, self._kappa = of_row, k, kappa
         self._within = _Within(np.asarray(embeddings[rows]))
-        self._positive, self._known = positive[rows], known[rows]
+        self._positive, self._labelled = positive[rows], labelled[rows]
         # Columns are lists, farthest neighbour first: what `_taken` compares is then contiguous.
         self._far_k = np.ascontiguousarray(lists.distance[:, :k].T[::-1])
         self._far_kappa = np.ascontiguousarray(lists.distance[:, :kappa].T[::-1])
@@ -73,7 +73,7 @@ class MixedLists:
         nearest, there = lists.index[:, :k], there[:, :k, None]
         narrow = np.min_scalar_type(k)
         self._votes = _running(positive[nearest] * there, narrow)
-        self._voters = _running(known[nearest] * there, narrow)
+        self._voters = _running(labelled[nearest] * there, narrow)
 
     def draw(self, moved: NDArray[np.intp]) -> Mixed:
         """Merge some samples of the task, positions in `rows`, into every list."""
@@ -88,7 +88,7 @@ class MixedLists:
             self._merge(outside, _running(label[closest], outside.dtype), from_moved, self._k)
             for outside, label in (
                 (self._votes, self._positive),
-                (self._voters, self._known),
+                (self._voters, self._labelled),
             )
         )
         return Mixed(ratio(total, count), votes, voters)
@@ -125,10 +125,10 @@ def votes_of(correctness: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray
     What is known has the shape (n, 1), all ones, where no label is missing, which spares counting
     them.
     """
-    positive, known = correctness == 1, correctness != MISSING
-    if known.all():
-        known = np.ones((len(known), 1), dtype=bool)
-    return positive.astype(np.uint8), known.astype(np.uint8)
+    positive, labelled = correctness == 1, correctness != MISSING
+    if labelled.all():
+        labelled = np.ones((len(labelled), 1), dtype=bool)
+    return positive.astype(np.uint8), labelled.astype(np.uint8)
 
 
 class _Within:

@@ -95,7 +95,7 @@ def nearest(
     n_queries, n = len(queries), len(base)
     index = np.full((n_queries, n_neighbors), -1, dtype=np.int64)
     distance = np.full((n_queries, n_neighbors), np.inf, dtype=np.float32)
-    found = min(n_neighbors, n)
+    n_listed = min(n_neighbors, n)
     block = max(1, _BLOCK_ENTRIES // max(n, 1))
     starts = range(0, n_queries if n else 0, block)
 
@@ -105,11 +105,11 @@ def nearest(
         np.clip(far, 0.0, 2.0, out=far)
         if excluded is not None:
             far[excluded(rows)] = np.inf
-        return smallest(far, found)
+        return smallest(far, n_listed)
 
     for start, (columns, values) in zip(starts, each(search, starts), strict=True):
         rows = slice(start, start + len(columns))
-        index[rows, :found], distance[rows, :found] = columns, values
+        index[rows, :n_listed], distance[rows, :n_listed] = columns, values
         if progress is not None:
             progress(len(columns))
     index[np.isinf(distance)] = -1
@@ -244,9 +244,9 @@ def recall(index: Index, queries: NDArray[np.float32], exact: Neighbors) -> floa
     if not exact.distance.size:
         return 1.0
     try:
-        found = index.search(queries, exact.index.shape[1])
+        approximate = index.search(queries, exact.index.shape[1])
     except RuntimeError:  # fewer than k rows could be reached from somewhere
         return 0.0
     # float32 dot products in another order differ in the last digits
-    hits = found.distance <= exact.distance[:, -1:] + 1e-5
+    hits = approximate.distance <= exact.distance[:, -1:] + 1e-5
     return float(hits.sum() / exact.distance.size)

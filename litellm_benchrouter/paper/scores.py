@@ -30,10 +30,10 @@ def correctness_predictor(
     neighbours has a label.
     """
     value = correctness[neighbors.index]  # (n_queries, k, M); row -1 is masked out next
-    known = value != MISSING if correctness.dtype == np.uint8 else ~np.isnan(value)
-    known &= (neighbors.index >= 0)[:, :, None]
-    total = np.where(known, value, 0).sum(axis=1, dtype=np.float64)
-    count = known.sum(axis=1)
+    present = value != MISSING if correctness.dtype == np.uint8 else ~np.isnan(value)
+    present &= (neighbors.index >= 0)[:, :, None]
+    total = np.where(present, value, 0).sum(axis=1, dtype=np.float64)
+    count = present.sum(axis=1)
     return ratio(total, count)
 
 
@@ -69,8 +69,8 @@ def predictor_accuracy(g: Array, correctness: NDArray[np.uint8], t: float = 0.5)
     g and correctness have the shape (n_inputs, M); missing labels and undefined predictions are
     left out.
     """
-    known = (correctness != MISSING) & ~np.isnan(g)
-    right = np.where(known, (g > t) == (correctness == 1), np.nan)
+    present = (correctness != MISSING) & ~np.isnan(g)
+    right = np.where(present, (g > t) == (correctness == 1), np.nan)
     return mean(right)
 
 
@@ -146,8 +146,8 @@ def _binomial(n: int, p: float) -> tuple[int, Array]:
         + (n - k) * np.log1p(-p)
     )
     mass = np.exp(log_mass)
-    kept = np.flatnonzero(mass > _NEGLIGIBLE)
-    return int(kept[0]), mass[kept[0] : kept[-1] + 1]
+    likely = np.flatnonzero(mass > _NEGLIGIBLE)
+    return int(likely[0]), mass[likely[0] : likely[-1] + 1]
 
 
 @dataclass(frozen=True)
@@ -179,13 +179,13 @@ def probabilities_better(task: TaskScores, than: int) -> Array:
     `than` is the position of m*, which has NaN itself.
     """
     defined = ~np.isnan(task.s2) & ~np.isnan(task.p)
-    found = np.full(len(task.s2), np.nan)
+    better = np.full(len(task.s2), np.nan)
     for m in np.flatnonzero(defined) if defined[than] else ():
         if m != than:
-            found[m] = probability_better(
+            better[m] = probability_better(
                 task.n_inputs, task.s2[m], task.p[m], task.s2[than], task.p[than]
             )
-    return found
+    return better
 
 
 def decide_by_eq6(

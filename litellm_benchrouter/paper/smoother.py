@@ -49,15 +49,15 @@ def kernel_smoother(u: float, table_u: Array, table_p: Array, sigma: float = 0.0
     table's smallest and largest p of the model, and NaN for a model without pairs.
     """
     exponent = -((u - table_u) ** 2) / (2.0 * sigma**2)
-    known = ~np.isnan(table_p)
-    if known.all():
-        known = known[:, :1]  # the models share their weights: one column does for all
+    present = ~np.isnan(table_p)
+    if present.all():
+        present = present[:, :1]  # the models share their weights: one column does for all
     # Far from every pair all kernels underflow; scaled by the largest they give the nearest pair.
-    largest = np.max(np.where(known, exponent[:, None], -np.inf), axis=0, initial=-np.inf)
+    largest = np.max(np.where(present, exponent[:, None], -np.inf), axis=0, initial=-np.inf)
     defined = np.isfinite(largest)
     shift = np.where(defined, largest, 0.0)
-    weight = np.where(known, np.exp(np.minimum(exponent[:, None] - shift, 0.0)), 0.0)
-    total = (weight * np.where(known, table_p, 0.0)).sum(axis=0)
+    weight = np.where(present, np.exp(np.minimum(exponent[:, None] - shift, 0.0)), 0.0)
+    total = (weight * np.where(present, table_p, 0.0)).sum(axis=0)
     norm = weight.sum(axis=0)
     return ratio(total, norm)
 
@@ -103,8 +103,8 @@ class SmootherTable:
         """Return u of shape (Z,) and p of shape (Z, M) of some tasks or all, without NaN u."""
         u = self.u if tasks is None else self.u[tasks]
         p = self.p if tasks is None else self.p[tasks]
-        kept = ~np.isnan(u)
-        return u[kept], p[kept]
+        defined = ~np.isnan(u)
+        return u[defined], p[defined]
 
 
 def smoother_table(
@@ -144,7 +144,7 @@ def smoother_table(
     n_draws = len(alphas) * repeats
     u = np.full((len(variants), n_tasks, n_draws), np.nan)
     p = np.full((len(variants), n_tasks, n_draws, correctness.shape[1]), np.nan)
-    positive, known = votes_of(correctness)
+    positive, labelled_votes = votes_of(correctness)
     right_above = np.floor(t * np.arange(k + 1)).astype(np.min_scalar_type(k))
 
     def pairs(piece: tuple[int, NDArray[np.intp]]) -> tuple[Array, Array]:
@@ -152,9 +152,11 @@ def smoother_table(
         u = np.full((len(variants), n_draws), np.nan)
         p = np.full((len(variants), n_draws, correctness.shape[1]), np.nan)
         lists, of_row, of_variant = _lists(outside, embeddings, task, rows, variants, max(k, kappa))
-        mixing = MixedLists(lists, of_row, rows, embeddings, positive, known, k=k, kappa=kappa)
+        mixing = MixedLists(
+            lists, of_row, rows, embeddings, positive, labelled_votes, k=k, kappa=kappa
+        )
         sums = _Sums(of_row, of_variant, len(variants), len(rows))
-        answer, labelled = positive[rows[of_row]] == 1, known[rows[of_row]] == 1
+        answer, labelled = positive[rows[of_row]] == 1, labelled_votes[rows[of_row]] == 1
         moving = draws(len(rows), (seed, d), alphas, repeats=repeats, max_moved=max_moved)
         drawn: dict[bytes, int] = {}
         for at, moved in moving:

@@ -34,9 +34,9 @@ class ModelNames:
             return None
         # "provider/owner/name": the benchmark may know any tail of it
         while model:
-            found = self._known(model)
-            if found is not None:
-                return found
+            model_name = self._known(model)
+            if model_name is not None:
+                return model_name
             model = model.partition("/")[2]
         return None
 
@@ -84,8 +84,8 @@ def _said(deployment: Mapping[str, Any]) -> object:
 
 def id_of(deployment: object) -> str | None:
     """Return LiteLLM's id of a deployment."""
-    found = part(deployment, "model_info").get("id") if isinstance(deployment, MAPPINGS) else None
-    return None if found is None else str(found)
+    value = part(deployment, "model_info").get("id") if isinstance(deployment, MAPPINGS) else None
+    return None if value is None else str(value)
 
 
 def group_of(deployments: Sequence[object], asked: str) -> str:
@@ -96,8 +96,8 @@ def group_of(deployments: Sequence[object], asked: str) -> str:
 
 def part(container: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """Return a section of a deployment; empty where it is none."""
-    found = container.get(key)
-    return found if isinstance(found, MAPPINGS) else {}
+    value = container.get(key)
+    return value if isinstance(value, MAPPINGS) else {}
 
 
 def deployments_of(router: Any) -> list[Any]:

@@ -171,8 +171,8 @@ class BenchRouter:
         """Decide, and show what the decision rests on; parameters as for `decide`."""
         prompt = prompt_text(prompt)
         offer = self._offered(models)
-        estimate, _, found = self._estimate(prompt, offer, weighed=True)
-        neighbors = None if found is None else found.first(self._k)
+        estimate, _, nearest_rows = self._estimate(prompt, offer, weighed=True)
+        neighbors = None if nearest_rows is None else nearest_rows.first(self._k)
         g = np.full(len(offer.models), np.nan) if neighbors is None else self._g(neighbors, offer)
         if task is not None and self.knows_task(task):
             estimate = self._task(task, offer.models)
@@ -222,18 +222,18 @@ class BenchRouter:
         if not math.isfinite(total) or (total == 0.0 and not query.any()):
             reason = "the embedder found nothing that it knows in the text"
             return Estimate.by_average(offer, reason, "no_text"), LookUp(kind, seconds), None
-        found = self._search(vector, self._n_neighbors)
-        rows = found.index[0]
+        nearest_rows = self._search(vector, self._n_neighbors)
+        rows = nearest_rows.index[0]
         # numpy.mean takes ten times as long on so few numbers
-        distance = float(found.distance.sum()) / len(rows)
+        distance = float(nearest_rows.distance.sum()) / len(rows)
         if self._guarded is not None:
             estimate = self._guarded.estimate(query, rows, distance, offer, weighed=weighed)
         elif not self._paper:
             estimate = Estimate.by_average(offer, TOO_SMALL, "no_evidence")
         else:
             values = "score" if self._on_scores else "correctness"
-            estimate = by_s1(self._g(found, offer), values, len(rows), distance, offer)
-        return estimate, LookUp(kind, seconds, distance, vector), found
+            estimate = by_s1(self._g(nearest_rows, offer), values, len(rows), distance, offer)
+        return estimate, LookUp(kind, seconds, distance, vector), nearest_rows
 
     def _g(self, neighbors: Neighbors, offer: Candidates) -> NDArray[np.float64]:
         """Mean correctness over the neighbours (eq. 7), of the models on offer."""

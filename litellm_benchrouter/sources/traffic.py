@@ -89,13 +89,13 @@ def read_traffic_labels(
     for i, row in enumerate(rows.values()):
         for m, score in row["scores"].items():
             labels[i, m] = np.nan if score is None else score
-    kept = np.flatnonzero(~np.isnan(labels).all(axis=1))
+    labelled = np.flatnonzero(~np.isnan(labels).all(axis=1))
     texts, values = list(rows), list(rows.values())
     return TrafficLabels(
-        [texts[i] for i in kept],
-        labels[kept],
-        np.array([values[i]["time"] for i in kept], dtype=np.float64),
-        [values[i]["group"] for i in kept],
+        [texts[i] for i in labelled],
+        labels[labelled],
+        np.array([values[i]["time"] for i in labelled], dtype=np.float64),
+        [values[i]["group"] for i in labelled],
     )
 
 

@@ -302,10 +302,10 @@ def _of(version: str, name: str = "") -> str:
     return f"versions/{version}/{name}".rstrip("/")
 
 
-def _difference(where: str, found: tuple[int, str] | None, record: FileRecord) -> str | None:
-    if found is None:
+def _difference(where: str, actual: tuple[int, str] | None, record: FileRecord) -> str | None:
+    if actual is None:
         return f"{where} is not there"
-    size, sha256 = found
+    size, sha256 = actual
     if size != record.bytes:
         return f"{where} has {size} bytes, the manifest says {record.bytes}"
     if sha256 != record.sha256:

@@ -65,7 +65,7 @@ def to_record(
 def parse_history(content: bytes) -> list[Publication]:
     """Return the publications that `HISTORY` holds, oldest first."""
     lines = content.decode("ascii", errors="replace").split("\n")
-    return [found for line in lines if (found := _parsed(line)) is not None]
+    return [publication for line in lines if (publication := _parsed(line)) is not None]
 
 
 def as_lines(publications: Sequence[Publication]) -> bytes:

@@ -108,18 +108,18 @@ class CostRun:
     def expected_cost(self) -> Array:
         """c(x): mean cost of the neighbours, in the rows of `near`."""
         costs = self.costs.astype(np.float32)
-        found = self.known.averaged_over(self.near.first(_COST_NEIGHBORS), costs)
-        return np.where(np.isnan(found), self.costs[self.split.train].mean(axis=0), found)
+        cost = self.known.averaged_over(self.near.first(_COST_NEIGHBORS), costs)
+        return np.where(np.isnan(cost), self.costs[self.split.train].mean(axis=0), cost)
 
     def predictions(self, predictors: Mapping[str, Predictor]) -> dict[str, Array]:
         """Return p(x) of each predictor, in the rows of `near`."""
         asked = np.concatenate([self.tuned, self.split.test])
-        found = {"s1": self._knn(), "s1_prior": self._knn_with_prior()}
-        found |= {name: predict(self.known, asked) for name, predict in predictors.items()}
+        by_name = {"s1": self._knn(), "s1_prior": self._knn_with_prior()}
+        by_name |= {name: predict(self.known, asked) for name, predict in predictors.items()}
         average = self.known.average
         return {
             name: np.where(np.isnan(p).all(axis=1, keepdims=True), average, p)
-            for name, p in found.items()
+            for name, p in by_name.items()
         }
 
     def _knn(self) -> Array:

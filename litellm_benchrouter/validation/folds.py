@@ -95,8 +95,8 @@ class TaskFolds:
     def params(self) -> NDArray[np.float64]:
         """Billions of parameters of each model, NaN where not known."""
         facts = (self.benchmark.facts.get(m, ModelFacts()) for m in self.benchmark.models)
-        known = [fact.params_b for fact in facts]
-        return np.array([np.nan if value is None else value for value in known])
+        stated = [fact.params_b for fact in facts]
+        return np.array([np.nan if value is None else value for value in stated])
 
     def training_tasks(self, d: int) -> NDArray[np.intp]:
         """Tasks that remain when task d is the new one."""
@@ -114,9 +114,11 @@ class TaskFolds:
 
     def average_without(self, d: int) -> NDArray[np.float64]:
         """Mean over the tasks that remain when task d is the new one, shape (M,)."""
-        cells, kept = self._cells, self.group_of_task != self.group_of_task[d]
+        cells, others = self._cells, self.group_of_task != self.group_of_task[d]
         return average_accuracy(
-            self.accuracy[kept] if cells is None or not kept.any() else cells.tasks(kept).imputed()
+            self.accuracy[others]
+            if cells is None or not others.any()
+            else cells.tasks(others).imputed()
         )
 
     @cached_property
@@ -279,24 +281,24 @@ def choose_pool(
     ConfigError
         If a model is not in the benchmark, or fewer than two remain.
     """
-    known = prepared.benchmark.models
-    kept = list(known) if models is None else models
-    unknown = [model for model in kept if model not in known]
+    every = prepared.benchmark.models
+    pool = list(every) if models is None else models
+    unknown = [model for model in pool if model not in every]
     if unknown:
         raise ConfigError(
             f"--models names {', '.join(unknown)}, which the benchmark does not know; "
-            f"it knows {', '.join(known)}."
+            f"it knows {', '.join(every)}."
         )
     if max_params is not None:
-        size = dict(zip(known, prepared.params, strict=True))
-        kept = [model for model in kept if size[model] <= max_params]
+        size = dict(zip(every, prepared.params, strict=True))
+        pool = [model for model in pool if size[model] <= max_params]
     if without_top:
-        average = dict(zip(known, prepared.average, strict=True))
-        best = sorted(kept, key=lambda model: -np.nan_to_num(average[model], nan=-1.0))
-        kept = [model for model in kept if model not in best[:without_top]]
-    if len(kept) < 2:
+        average = dict(zip(every, prepared.average, strict=True))
+        best = sorted(pool, key=lambda model: -np.nan_to_num(average[model], nan=-1.0))
+        pool = [model for model in pool if model not in best[:without_top]]
+    if len(pool) < 2:
         raise ConfigError(
-            f"the pool holds {len(kept)} of {len(known)} models, routing needs two; widen "
+            f"the pool holds {len(pool)} of {len(every)} models, routing needs two; widen "
             f"--models, --max-params or --without-top."
         )
-    return prepared if kept == list(known) else prepared.pool(kept)
+    return prepared if pool == list(every) else prepared.pool(pool)

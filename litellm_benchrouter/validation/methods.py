@@ -151,13 +151,13 @@ def unseen_choices(
         return choice.candidate or "bma", chosen
 
     choices: dict[int, Choice] = {}
-    kept: dict[int, str] = {}
+    candidates: dict[int, str] = {}
     with progress.stage("default method", len(tables)) as advance:
         for candidate, chosen in engine.map(choose_for, list(tables)):
             choices |= chosen
-            kept |= dict.fromkeys(chosen, candidate)
+            candidates |= dict.fromkeys(chosen, candidate)
             advance(1)
-    return choices, kept
+    return choices, candidates
 
 
 def evidence_without(prepared: TaskFolds, table: SmootherTable, excluded: int | None) -> Evidence:
@@ -183,14 +183,14 @@ def evidence_without(prepared: TaskFolds, table: SmootherTable, excluded: int | 
             return average
         return confident_s3(scores[d], average, cost_ranks, names, routing.eta)
 
-    found = prepared.neighbors_other_tasks
-    similarity = np.where(found.index < 0, -2.0, 1.0 - found.distance).astype(np.float32)
+    near = prepared.neighbors_other_tasks
+    similarity = np.where(near.index < 0, -2.0, 1.0 - near.distance).astype(np.float32)
     return leave_out_evidence(
         prepared.embeddings,
         prepared.labels,
         benchmark.task,
         prepared.group_of_task,
-        np.maximum(found.index, 0),
+        np.maximum(near.index, 0),
         similarity,
         excluded,
         s3,
@@ -275,10 +275,10 @@ def request_probabilities(training: TrainSplit, rows: Rows) -> NDArray[np.float6
 
 
 def _fit(training: TrainSplit, rows: Rows) -> _RequestMethod:
-    prepared, known = training.prepared, training.rows
+    prepared, rows_learned = training.prepared, training.rows
     vectors, task = prepared.embeddings, prepared.benchmark.task
     fitted = _fitted_on(training)
-    near = training.near(rows, min(K, len(known)))
+    near = training.near(rows, min(K, len(rows_learned)))
     index = np.maximum(near.index, 0)
     scores = np.concatenate(
         [
@@ -289,8 +289,8 @@ def _fit(training: TrainSplit, rows: Rows) -> _RequestMethod:
         ]
     )
     # A row that was fitted on gets its out-of-fold scores.
-    own = np.searchsorted(known, rows)
-    fitted_on = known[np.minimum(own, len(known) - 1)] == rows
+    own = np.searchsorted(rows_learned, rows)
+    fitted_on = rows_learned[np.minimum(own, len(rows_learned) - 1)] == rows
     scores[fitted_on] = fitted.guarded.loo_scores[own[fitted_on]]
     distance = near.distance.mean(axis=1)
     return _RequestMethod(fitted, scores, distance > fitted.guarded.far)
@@ -302,20 +302,20 @@ _fits: OrderedDict[bytes, RequestFit] = OrderedDict()
 
 def _fitted_on(training: TrainSplit) -> RequestFit:
     """Fit on a training part, once for all protocols that share it."""
-    prepared, known = training.prepared, training.rows
+    prepared, rows = training.prepared, training.rows
     content = hashlib.sha256()
-    for array in (prepared.embeddings, prepared.benchmark.task, known, training.values[known]):
+    for array in (prepared.embeddings, prepared.benchmark.task, rows, training.values[rows]):
         content.update(np.ascontiguousarray(array).data)
     key = content.digest()
     if key not in _fits:
-        vectors = prepared.embeddings[known]
+        vectors = prepared.embeddings[rows]
         _fits[key] = fit_request(
             vectors,
-            training.values[known],
-            prepared.benchmark.task[known],
+            training.values[rows],
+            prepared.benchmark.task[rows],
             prepared.n_tasks,
             neighbors_of_each(vectors),
-            prepared.sample_group[known],
+            prepared.sample_group[rows],
             seed=prepared.seed,
         )
     _fits.move_to_end(key)

@@ -81,9 +81,9 @@ def bootstrap_within_tasks(
     """
     generator = np.random.default_rng(seed)
     means, drawn = [], np.zeros(resamples)
-    kept = [d[~np.isnan(d)] for d in differences]
-    kept = [d for d in kept if len(d)]
-    for difference in kept:
+    by_task = [d[~np.isnan(d)] for d in differences]
+    by_task = [d for d in by_task if len(d)]
+    for difference in by_task:
         means.append(difference.mean())
         value, count = np.unique(difference, return_counts=True)
         if len(value) <= 8:  # labels differ by -1, 0 or 1: draw counts and not samples
@@ -93,9 +93,9 @@ def bootstrap_within_tasks(
             for r in range(resamples):
                 index = generator.integers(len(difference), size=len(difference))
                 drawn[r] += difference[index].mean()
-    if not kept:
+    if not by_task:
         return (float("nan"),) * 3
-    low, high = np.percentile(drawn / len(kept), [2.5, 97.5])
+    low, high = np.percentile(drawn / len(by_task), [2.5, 97.5])
     return float(np.mean(means)), float(low), float(high)
 
 
@@ -110,7 +110,7 @@ def half_split_oracle(values: Array, *, seed: int, splits: int = 20) -> float:
         Correctness or scores of one task; NaN is missing.
     """
     generator = np.random.default_rng(seed)
-    found = []
+    halves = []
     for _ in range(splits):
         order = generator.permutation(len(values))
         half = len(values) // 2
@@ -123,8 +123,8 @@ def half_split_oracle(values: Array, *, seed: int, splits: int = 20) -> float:
         best = np.nanmax(a)
         tied = b[np.isclose(a, best)]
         if not np.isnan(tied).all():
-            found.append(float(np.nanmean(tied)))
-    return float(np.mean(found)) if found else float("nan")
+            halves.append(float(np.nanmean(tied)))
+    return float(np.mean(halves)) if halves else float("nan")
 
 
 Rows = NDArray[np.intp]
@@ -158,12 +158,12 @@ def bootstrap_samples(
     """
     row, difference = np.concatenate(rows), np.concatenate(differences)
     weight = np.ones(len(row)) if weights is None else np.concatenate(weights)
-    known = ~np.isnan(difference)
-    if not weight[known].sum() > 0:
+    present = ~np.isnan(difference)
+    if not weight[present].sum() > 0:
         return [float("nan")] * 2
-    _, sample = np.unique(row[known], return_inverse=True)
-    total = np.bincount(sample, difference[known])
-    divisor = np.bincount(sample, weight[known])
+    _, sample = np.unique(row[present], return_inverse=True)
+    total = np.bincount(sample, difference[present])
+    divisor = np.bincount(sample, weight[present])
     generator = np.random.default_rng(seed)
     drawn = np.empty((2, resamples))
     for r in range(resamples):

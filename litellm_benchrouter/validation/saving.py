@@ -169,11 +169,11 @@ def trade_offs(
     picks = np.array([preferred[(likely - w * price).argmax(axis=1)] for w in WEIGHTS])
     rows = np.arange(len(labels))
     sums = Outcomes.of(labels, paid, rows, picks, int(preferred[0])).sums(np.ones((1, len(rows))))
-    found: dict[str, Any] = {"costs": basis}
+    offers: dict[str, Any] = {"costs": basis}
     for name, share in TARGETS.items():
         chosen = cheapest_of(sums, share)[0]
         cost, worth, best, _ = sums[:, 0, chosen]
-        found[name] = (
+        offers[name] = (
             None
             if chosen == len(WEIGHTS)
             else {
@@ -182,7 +182,7 @@ def trade_offs(
                 "quality_ratio": float(worth / best) if best > 0 else math.nan,
             }
         )
-    return found
+    return offers
 
 
 def _paid(benchmark: Benchmark, expected: Array, basis: str) -> tuple[Array, str]:

@@ -91,16 +91,16 @@ class TrainSplit:
 
     def _search(self, rows: Rows, k: int) -> Neighbors:
         vectors = self.prepared.embeddings
-        found = nearest(
+        near = nearest(
             vectors[rows],
             vectors[self.rows],
             k,
             excluded=lambda block: rows[block, None] == self.rows[None, :],
         )
         silent = ~vectors[rows].any(axis=1, keepdims=True)
-        gone = (found.index < 0) | silent
-        index = np.where(gone, -1, self.rows[found.index])
-        return Neighbors(index, np.where(gone, np.float32("inf"), found.distance))
+        gone = (near.index < 0) | silent
+        index = np.where(gone, -1, self.rows[near.index])
+        return Neighbors(index, np.where(gone, np.float32("inf"), near.distance))
 
     def averaged_over(self, near: Neighbors, values: NDArray[np.float32] | None = None) -> Array:
         """g_m(x): mean of `values` (default: the metric) over neighbours (eq. 7), shape (q, M)."""
@@ -124,8 +124,8 @@ class TrainSplit:
         -------
         ndarray of int, shape (q,)
         """
-        known = np.where(np.isnan(scores), -np.inf, scores)[:, self.order]
-        picks: Rows = self.order[known.round(12).argmax(axis=1)]
+        finite = np.where(np.isnan(scores), -np.inf, scores)[:, self.order]
+        picks: Rows = self.order[finite.round(12).argmax(axis=1)]
         return picks
 
 
@@ -151,12 +151,12 @@ def metric_values(prepared: TaskFolds, metric: str) -> NDArray[np.float32]:
     ConfigError
         If the source has no such metric.
     """
-    known = metrics_of(prepared)
-    if metric not in known:
+    metrics = metrics_of(prepared)
+    if metric not in metrics:
         raise ConfigError(
-            f"--metric is {metric!r}, which the source does not have; it has {', '.join(known)}."
+            f"--metric is {metric!r}, which the source does not have; it has {', '.join(metrics)}."
         )
-    return known[metric]
+    return metrics[metric]
 
 
 def metrics_of(prepared: TaskFolds) -> Mapping[str, NDArray[np.float32]]:
@@ -238,9 +238,9 @@ def training(prepared: TaskFolds, split: Split, values: NDArray[np.float32]) -> 
     benchmark = prepared.benchmark
 
     def only(array: NDArray[Any], missing: float) -> NDArray[Any]:
-        kept = np.full_like(array, missing)
-        kept[split.train] = array[split.train]
-        return kept
+        part = np.full_like(array, missing)
+        part[split.train] = array[split.train]
+        return part
 
     learned = replace(
         benchmark,
@@ -253,21 +253,21 @@ def training(prepared: TaskFolds, split: Split, values: NDArray[np.float32]) -> 
 
 def achieved(values: NDArray[Any], rows: Rows, picks: Rows) -> Array:
     """Value of the picked model on each sample, shape (q,); NaN where missing or nothing picked."""
-    found = values[rows, np.maximum(picks, 0)].astype(np.float64)
-    found[picks == NO_PICK] = np.nan
-    return found
+    worth = values[rows, np.maximum(picks, 0)].astype(np.float64)
+    worth[picks == NO_PICK] = np.nan
+    return worth
 
 
-def best_per_task(prepared: TaskFolds, values: NDArray[Any], known: Rows, rows: Rows) -> Rows:
-    """Pick for each sample the model that is best on the samples of its task among `known`.
+def best_per_task(prepared: TaskFolds, values: NDArray[Any], learned: Rows, rows: Rows) -> Rows:
+    """Pick for each sample the model that is best on the samples of its task among `learned`.
 
-    Where `known` are the asked samples themselves, this is the task oracle in hindsight; where they
-    are the training part, it is what knowing a request's task is worth.
+    Where `learned` are the asked samples themselves, this is the task oracle in hindsight; where
+    they are the training part, it is what knowing a request's task is worth.
     """
     picks = np.full(len(rows), NO_PICK, dtype=np.intp)
-    task, task_known = prepared.benchmark.task[rows], prepared.benchmark.task[known]
+    task, task_known = prepared.benchmark.task[rows], prepared.benchmark.task[learned]
     for d in np.unique(task):
-        average = mean(values[known[task_known == d]])
+        average = mean(values[learned[task_known == d]])
         picks[task == d] = prepared.order(average, average)[0]
     return picks
 

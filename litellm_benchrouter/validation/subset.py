@@ -73,7 +73,7 @@ class TrainingSubset:
     def neighbors(self, index: Index, k: int) -> Neighbors:
         """Return the nearest other samples of the whole, as a request of that text finds them."""
         assert self.rows is not None, "where all rows are fitted, they find each other exactly"
-        found = Neighbors(
+        lists = Neighbors(
             np.empty((len(self.rows), k), dtype=np.int64),
             np.empty((len(self.rows), k), dtype=np.float32),
         )
@@ -82,6 +82,6 @@ class TrainingSubset:
             listed = index.search(self.vectors[part], k + 1)
             own = listed.index == self.rows[part, None]
             own[~own.any(axis=1), -1] = True  # it is beyond equal ones: the last makes room
-            found.index[part] = listed.index[~own].reshape(-1, k)
-            found.distance[part] = listed.distance[~own].reshape(-1, k)
-        return found
+            lists.index[part] = listed.index[~own].reshape(-1, k)
+            lists.distance[part] = listed.distance[~own].reshape(-1, k)
+        return lists

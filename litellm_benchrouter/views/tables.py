@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from litellm_benchrouter.views import PERCENT, RAW, Table, number
+from litellm_benchrouter.views import PERCENT, RAW, UNKNOWN, Table, number
 from litellm_benchrouter.views.cost import cost_table
 from litellm_benchrouter.views.evaluation import task_gain
 from litellm_benchrouter.views.protocols import (
@@ -199,11 +199,18 @@ def _traffic(document: Document) -> Table:
             PERCENT.difference(row["gain"], 2),
             PERCENT.interval(row["gain_over_splits_95"], 2),
             PERCENT.difference(min((g for g in row["by_split"] if g is not None), default=None), 2),
+            UNKNOWN,
         ]
         for name in ordered(document["methods"])
         for n, row in document["methods"][name].items()
     ]
-    columns = ("Method", "Labels", "Gain, points", "95 % over splits", "Worst split")
+    rows += [
+        ["Cost weighed by labels", n, PERCENT.difference(row["gain"], 2), UNKNOWN,
+         PERCENT.difference(row["worst_gain"], 2), PERCENT.bare(row["saved"])]
+        for n, row in document.get("trade_off", {}).items()
+        if row is not None
+    ]  # fmt: skip
+    columns = ("Method", "Labels", "Gain, points", "95 % over splits", "Worst split", "Saved, %")
     return Table(TITLES["traffic"], columns, rows)
 
 

@@ -11,6 +11,7 @@ import pytest
 from evaluation.cases import prepared_of
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.traffic import METHODS, _Split, run_traffic
+from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
 from litellm_benchrouter.views import without_nan
@@ -86,13 +87,49 @@ def test_labels_of_what_is_measured_change_nothing():
         assert (picks == again._picks(name, again.labels[:30], left)).all(), name
 
 
+def test_a_weight_of_cost_is_chosen_on_labels_and_tried_on_the_other_prompts():
+    """A model at a tenth of the price is as good as BMA on half of the tasks, as vectors tell."""
+    generator = np.random.default_rng(0)
+    n = 1_200
+    task = np.arange(n) % N_TASKS
+    chance = np.full((N_TASKS, 3), 0.2)
+    chance[:, 0] = 0.8
+    chance[:, 1] = np.where(np.arange(N_TASKS) % 2, 0.8, 0.2)
+    scores = generator.random((n, 3)) < chance[task]
+    vectors = 3 * np.eye(N_TASKS)[task] + 0.1 * generator.normal(size=(n, N_TASKS))
+    prompts = [f"{'abcdef'[d]} {'ghijkl'[d]} is number {i}" for i, d in enumerate(task)]
+    facts = {
+        f"model-{m}": ModelFacts(mean_cost_usd=usd) for m, usd in enumerate((0.010, 0.001, 0.005))
+    }
+
+    def run(facts: Any) -> dict[str, Any]:
+        prepared = prepared_of(
+            scores, vectors, task=task.tolist(), prompts=prompts, facts=facts, k=5
+        )
+        return run_traffic(prepared, Progress(), n_labels=(40, 100, 200), splits=2)
+
+    document = run(facts)
+    assert list(document["trade_off"]) == ["100", "200"]  # below it labels say too little
+    for n_labels, row in document["trade_off"].items():
+        splits = [split["trade_off"][n_labels] for split in document["by_split"]]
+        assert row["saved"] == pytest.approx(np.mean([each["saved"] for each in splits]))
+        assert row["worst_gain"] == min(each["gain"] for each in splits)
+        for each in splits:
+            assert (each["policy"] is None) == (each["saved"] == 0)
+    assert document["trade_off"]["200"]["saved"] > 0.05
+    assert document["trade_off"]["200"]["gain"] > -0.05
+    saved = f"{100 * document['trade_off']['200']['saved']:.1f}"
+    assert saved in protocol_table(without_nan(document)).rows[-1]
+    assert set(run({})["trade_off"].values()) == {None}  # nothing tells what they cost
+
+
 def test_traffic_shares_no_group_and_no_task_with_the_benchmark():
     prepared = case()
     for seed in range(4):
         split = _Split.draw(prepared, seed, 0.0, 0.3)
         task, group = prepared.benchmark.task, prepared.sample_group
-        assert not set(task[split.known]) & set(task[split.traffic])
-        assert not set(group[split.known]) & set(group[split.traffic])
+        assert not set(task[split.prior_rows]) & set(task[split.traffic])
+        assert not set(group[split.prior_rows]) & set(group[split.traffic])
     assert (split.traffic != np.sort(split.traffic)).any()  # in random order
 
 
@@ -101,9 +138,9 @@ def test_a_share_of_the_traffic_is_like_the_benchmark(share):
     prepared = case()
     split = _Split.draw(prepared, 1, share, 0.4)
     task, group = prepared.benchmark.task, prepared.sample_group
-    like = np.isin(task[split.traffic], task[split.known])
+    like = np.isin(task[split.traffic], task[split.prior_rows])
     assert like.mean() == pytest.approx(share, abs=0.02)
-    assert not set(group[split.known]) & set(group[split.traffic])
+    assert not set(group[split.prior_rows]) & set(group[split.traffic])
 
 
 def test_a_race_pays_no_more_answers_than_asking_everybody():

@@ -14,6 +14,7 @@ from proxy.upstream import Answer, saying
 
 from labelling.conftest import Lab
 from litellm_benchrouter.config import load_config
+from litellm_benchrouter.labelling.people import Rater
 from litellm_benchrouter.sources.tasks import prompt_key
 from litellm_benchrouter.sources.traffic import read_traffic_labels
 from litellm_benchrouter.store import open_store
@@ -345,3 +346,26 @@ def test_labels_made_by_hand_go_only_with_their_prompts(own, benchrouter):
     ended = benchrouter("traffic", "--config", own.config, "--erase", "--all", "--json")
     assert sorted(ended.document["erased"].values()) == [1, 40]
     assert read_traffic_labels(path, tiny.MODELS, {}, []).prompts == ["a golden one"]
+
+
+def test_answers_are_kept_for_people_to_rate_and_no_race_drops_anybody(own, label):
+    ended = label("--n", 12, "--metric", "people", "--yes", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.document["calls"] == {"made": 48, "planned": 48}
+    assert (ended.document["unscored"], ended.document["inputs"]["labelled"]) == (48, 0)
+    own.upstream.reset()
+    again = label("--n", 12, "--metric", "people", "--yes")
+    assert (again.code, own.asked) == (0, [])
+    assert "48 answers have no score yet; rate them: benchrouter serve --rate" in again.out
+
+    rater = Rater(labels_file(own), {}, 0)
+    shown = rater.next(rater.journal())
+    assert shown is not None
+    rater.rate(shown.key, dict.fromkeys(dict(shown.answers), 1.0))
+    judged = label("--n", 12, "--yes", "--json")  # the others by the metric of the configuration
+    assert judged.code == 0, judged.err
+    assert (own.asked, judged.document["unscored"]) == ([], 0)
+    labels = read_traffic_labels(labels_file(own), tiny.MODELS, {}, [])
+    scores = dict(zip(labels.prompts, labels.labels.sum(axis=1).tolist(), strict=True))
+    assert scores.pop(shown.prompt) == len(shown.answers)
+    assert set(scores.values()) == {1}

@@ -28,10 +28,10 @@ __all__ = ["lab"]  # a fixture
 
 @pytest.fixture
 def own(lab: Lab) -> Lab:
-    """The lab with 40 prompts of own traffic, and an embedder that can embed them."""
+    """the lab with 16 prompts of own traffic, and an embedder that can embed them."""
     place = lab.folder / "kept"
     place.mkdir()
-    keep(lab, range(40))
+    keep(lab, range(16))
     settle(lab)
     return lab
 
@@ -91,14 +91,14 @@ def test_one_command_labels_builds_and_publishes_and_the_next_has_nothing_to_do(
     ended = refresh("--limit-usd", 5, "--json")
     assert ended.code == 0, ended.err
     document = ended.document
-    assert document["traffic"]["prompts"] == 40
-    assert document["label"]["prompts"] == 40
+    assert document["traffic"]["prompts"] == 16
+    assert document["label"]["prompts"] == 16
     assert document["label"]["calls"] == len(own.asked) == len(set(own.asked))
     assert document["label"]["spent_usd"] == pytest.approx(len(own.asked) * (7e-6 + 3e-5))
     store = Store(own.folder / "router_artifacts")
     assert document["build"]["version"] == store.current()
     assert (document["build"]["before"], document["build"]["published"]) == (None, True)
-    assert document["build"]["verdict"]["traffic"]["n_samples"] == 40
+    assert document["build"]["verdict"]["traffic"]["n_samples"] == 16
     assert document["error"] is None
 
     own.upstream.reset()
@@ -107,12 +107,12 @@ def test_one_command_labels_builds_and_publishes_and_the_next_has_nothing_to_do(
     assert again["build"] == {"version": store.current(), "skipped": "nothing has changed"}
     assert own.asked == []
 
-    keep(own, range(40, 44))
+    keep(own, range(16, 20))
     more = refresh("--limit-usd", 5)
     assert (more.code, more.err) == (0, "")
     assert more.out.count("\n") == 1  # a line of log
-    assert "refresh: 44 prompts of own traffic; " in more.out
-    assert "44 prompts with labels; version " in more.out
+    assert "refresh: 20 prompts of own traffic; " in more.out
+    assert "20 prompts with labels; version " in more.out
     assert len({key for key, _ in own.asked}) == 4
     assert store.previous() == document["build"]["version"] != store.current()
 
@@ -143,10 +143,10 @@ def test_the_money_ends_a_run_and_the_next_goes_on_there(own, refresh):
     before = own.asked
     own.upstream.reset()
     second = refresh("--limit-usd", 5, "--json").document
-    assert second["label"]["prompts"] == 40
+    assert second["label"]["prompts"] == 16
     assert not set(before) & set(own.asked)
     # A budget that pays for no call is no failure.
-    keep(own, range(40, 42))
+    keep(own, range(16, 18))
     none = refresh("--limit-usd", 0.0001, "--json")
     assert (none.code, none.document["label"]["stopped"]) == (0, "limit")
 

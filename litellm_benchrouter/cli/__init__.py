@@ -25,7 +25,7 @@ _COMMANDS = {
     "publish": ("versions", "Make VERSION serve, after verifying its files."),
     "refresh": (
         "refresh",
-        "Label own traffic, build, prove, publish and report: one line of cron.",
+        "Label own traffic, build, prove, publish, report: one line of cron.",
     ),
     "rollback": ("versions", "Return to the version that served before."),
     "schema": ("schema", "Print the JSON schema of the configuration."),

@@ -47,7 +47,7 @@ def refresh_command(
     webhook: str | None,
     as_json: bool,
 ) -> None:
-    """Label own traffic, build, prove, publish and report: one line of cron.
+    """Label own traffic, build, prove, publish, report: one line of cron.
 
     A stage that has nothing to do is skipped, and the one line that is printed says so. A run may
     be killed at any time: no answer that was paid for is lost, and nothing half is published.

@@ -183,16 +183,19 @@ def post(webhook: str, document: Document) -> str | None:
         url = os.environ.get(name, "")
         if not url:
             return f"the environment variable {name} is not set"
-    if urlsplit(url).scheme not in ("http", "https"):
-        return "its address begins neither with https:// nor with http://"
+    host = "its address"
     body = json.dumps(without_nan(document)).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "benchrouter"}
     try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return "its address begins neither with https:// nor with http://"
+        host = parts.hostname
         with urlopen(Request(url, body, headers), timeout=_WEBHOOK_SECONDS):
             return None
     except Exception as error:  # of urllib and of whoever answers; the run is done
         reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
-        return f"{urlsplit(url).hostname} did not take it ({reason})"
+        return f"{host} did not take it ({reason})"
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -27,6 +27,7 @@ from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.proxy import access, attempts, preference, redis, running
 from litellm_benchrouter.proxy.canary import Adapters
 from litellm_benchrouter.proxy.facts import DeploymentFacts
+from litellm_benchrouter.proxy.feedback import Feedback, serve_feedback
 from litellm_benchrouter.proxy.groups import (
     Groups,
     VirtualModels,
@@ -70,6 +71,7 @@ class BenchRouterHook(CustomLogger):
         self._virtual = VirtualModels({})
         self._service: RoutingService | None = None
         self._samples = Samples()
+        self._feedback = Feedback()
         self._names = ModelNames({}, frozenset())
         self._named: BenchRouter | None = None
         self._warned: set[str] = set()
@@ -175,6 +177,7 @@ class BenchRouterHook(CustomLogger):
                 if response is not None and not call.counted and self._service is not None:
                     call.counted = True
                     self._service.answered(call, attempts.plain_response_id(response))
+                    self._feedback.answered(call, data, user_api_key_dict)
                 return call.as_headers(HEADER_PREFIX)
         return None
 
@@ -302,6 +305,8 @@ class BenchRouterHook(CustomLogger):
                 config, loader, executor, facts.prices, facts.abilities, self._metrics
             )
             self._samples = Samples.of(config, loader, self._metrics)
+            self._feedback = Feedback.of(config, lambda: loader.router)
+            serve_feedback(lambda: self._feedback)
             self._service.start()
         except Exception as error:
             if running.is_here():

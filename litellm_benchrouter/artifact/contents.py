@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.artifact.files import write_array, write_json
 from litellm_benchrouter.artifact.named_tasks import LabelledTask, to_json
 from litellm_benchrouter.embedders import Embedder
+from litellm_benchrouter.guarded.direct import DirectModel, save_direct
 from litellm_benchrouter.guarded.file import save_guarded
 from litellm_benchrouter.guarded.formulas import GuardedModel
 from litellm_benchrouter.guarded.own_labels import OwnLabels, save_own_labels
@@ -65,6 +66,7 @@ class Contents:
     # shape (D,): likewise of tasks that are variants of one another
     family: NDArray[np.intp] | None = None
     own_labels: OwnLabels | None = None  # labels of own traffic that decide requests
+    direct: DirectModel | None = None  # likewise of feedback on explored requests
 
 
 def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Embedder) -> None:
@@ -102,6 +104,8 @@ def write_contents(folder: Path, contents: Contents, index: Graph, embedder: Emb
         save_guarded(contents.guarded, folder)
     if contents.own_labels is not None:
         save_own_labels(contents.own_labels, folder)
+    if contents.direct is not None:
+        save_direct(contents.direct, folder)
     index.save(folder)
     (folder / EMBEDDER).mkdir()
     embedder.save(folder / EMBEDDER)

@@ -42,6 +42,8 @@ from litellm_benchrouter.config import EmbedderConfig
 from litellm_benchrouter.embedders import Embedder, load_embedder
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError
+from litellm_benchrouter.guarded.direct import FILE as FEEDBACK
+from litellm_benchrouter.guarded.direct import DirectModel, load_direct
 from litellm_benchrouter.guarded.file import FILE, load_guarded
 from litellm_benchrouter.guarded.formulas import GuardedModel
 from litellm_benchrouter.guarded.own_labels import FILE as TRAFFIC
@@ -83,6 +85,7 @@ class Artifact:
     fitted_rows: NDArray[np.int32]
     groups: NDArray[np.int32]
     own_labels: OwnLabels | None = None
+    direct: DirectModel | None = None
 
     @cached_property
     def sample_ids(self) -> list[str]:
@@ -197,9 +200,11 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
         request = load_guarded(
             folder, n=len(fitted_rows), dimension=dimension, n_models=n_models, n_tasks=n_tasks
         )
-    own_labels = None
+    own_labels = direct = None
     if request is not None and TRAFFIC in manifest.files:
         own_labels = load_own_labels(folder, dimension=dimension, n_models=n_models)
+    if request is not None and FEEDBACK in manifest.files:
+        direct = load_direct(folder, dimension=dimension, n_models=n_models)
     has_rows = ROWS_FILE in manifest.files
     rows = open_array(folder, ROWS_FILE, np.int32, (n,)) if has_rows else None
     return Artifact(
@@ -221,6 +226,7 @@ def _open(folder: Path, manifest: Manifest, embedder: _OpenEmbedder) -> Artifact
         fitted_rows=fitted_rows,
         groups=_groups(folder, manifest, n),
         own_labels=own_labels,
+        direct=direct,
     )
 
 

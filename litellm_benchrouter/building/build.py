@@ -28,6 +28,7 @@ from litellm_benchrouter.building.embed import (
     index_vectors,
     load_benchmark,
 )
+from litellm_benchrouter.building.feedback import learn_feedback
 from litellm_benchrouter.building.learn import learn
 from litellm_benchrouter.building.named_tasks import read_task_labels
 from litellm_benchrouter.config import BenchRouterConfig
@@ -38,7 +39,7 @@ from litellm_benchrouter.paper.benchmark import MISSING, labels
 from litellm_benchrouter.paper.neighbors import Index
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.tasks import read_task_inputs
-from litellm_benchrouter.sources.traffic import read_traffic_labels
+from litellm_benchrouter.sources.traffic import ExploredEvents, read_traffic_labels
 from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.versions import How
 
@@ -63,6 +64,7 @@ def build(
     embeddings: Path | None = None,
     progress: Progress | None = None,
     force: bool = False,
+    explored: ExploredEvents | None = None,
 ) -> Built:
     """Build a version from the configured sources and make it the one that serves.
 
@@ -79,6 +81,8 @@ def build(
         Shows progress.
     force : bool
         Publish it even where its verdict fails; the manifest then says so.
+    explored : ExploredEvents, optional
+        Feedback on explored requests, as `traffic.explored.read_explored` gives it.
 
     Returns
     -------
@@ -92,7 +96,8 @@ def build(
         If the build fails.
     """
     with open_engine(config.engine, config.ray_address) as engine:
-        return _build(config, embeddings, progress or Progress(), engine, force=force)
+        shown = progress or Progress()
+        return _build(config, embeddings, shown, engine, force=force, explored=explored)
 
 
 def _build(
@@ -102,6 +107,7 @@ def _build(
     engine: Engine,
     *,
     force: bool,
+    explored: ExploredEvents | None,
 ) -> Built:
     benchmark, report = load_benchmark(config, progress, engine)
     inputs = read_task_inputs(config.tasks)  # before the long work, as it may be missing
@@ -119,6 +125,11 @@ def _build(
             contents = learn(
                 config, benchmark, embedded, index, inputs, given, progress, engine, traffic
             )
+            if explored is not None:
+                with progress.stage("feedback", 1):
+                    contents = learn_feedback(
+                        explored, benchmark, embedded, index, contents, report.warnings
+                    )
         coverage = coverage_warnings(
             labels(benchmark.correctness), benchmark.task, benchmark.models, benchmark.tasks
         )

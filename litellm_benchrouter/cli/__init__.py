@@ -17,6 +17,7 @@ _COMMANDS = {
     "doctor": ("inspect", "Check an installation: what is well, what is not, and what to do."),
     "evaluate": ("evaluate", "Run the paper's experiments on your own benchmark."),
     "explain": ("inspect", "Show which model would get PROMPT, or a named task, and why."),
+    "feedback": ("feedback", "Take in scores of answers from FILE, by the ids of their calls."),
     "fetch": ("fetch", "Download the public benchmark NAME, and print the YAML that reads it."),
     "init": ("init", "Write the `benchrouter:` block and the callback into a proxy's YAML."),
     "inspect": ("inspect", "Show what an artifact holds, after verifying it."),

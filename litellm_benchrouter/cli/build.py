@@ -27,6 +27,7 @@ from litellm_benchrouter.progress import bars
 from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.store.remote import without_password
+from litellm_benchrouter.traffic.explored import read_explored
 from litellm_benchrouter.views import number
 from litellm_benchrouter.views.version import sources_table
 
@@ -63,7 +64,13 @@ def build_command(
     """
     config = with_engine(load_config(required_config(config_path)), engine, ray_address)
     with bars() as progress:
-        built = build(config, embeddings=embeddings, progress=progress, force=force)
+        built = build(
+            config,
+            embeddings=embeddings,
+            progress=progress,
+            force=force,
+            explored=read_explored(config),
+        )
     if as_json:
         print_json(
             {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import polars as pl
 
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.cli.options import (
@@ -30,11 +31,12 @@ from litellm_benchrouter.labelling.privacy import erase_labels
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.traffic.collect import user_hash
+from litellm_benchrouter.traffic.feedback import FeedbackStore
 from litellm_benchrouter.traffic.figures import describe
 from litellm_benchrouter.traffic.parts import store_of
-from litellm_benchrouter.traffic.prompts import origin_of, read_prompts, seconds_of
+from litellm_benchrouter.traffic.prompts import SCHEMA, origin_of, read_prompts, seconds_of
 from litellm_benchrouter.traffic.spend_logs import SpendLogs
-from litellm_benchrouter.views.traffic import facts, masked, tables
+from litellm_benchrouter.views.traffic import facts, feedback_facts, masked, tables
 
 _BY_LITELLM = (
     "LiteLLM erases its spend logs by general_settings.maximum_spend_logs_retention_period; "
@@ -91,20 +93,34 @@ def _show(
     show: bool,
     as_json: bool,
 ) -> None:
-    prompts = read_prompts(config)
+    traffic, of_feedback = config.traffic, FeedbackStore.of(config)
+    has_prompts = traffic is None or traffic.origin is not None or traffic.collect is not None
+    prompts = pl.DataFrame(schema=SCHEMA)
+    if has_prompts or of_feedback is None:
+        prompts = read_prompts(config)
     store, router = open_store(config_path, artifacts), None
     if store.current() is not None:
         folder = store.fetch(asked_for(store, None))
         router = BenchRouter(read_artifact(folder, config=config.embedder))
     with bars() as progress:
         document = describe(prompts, router, Terms(config.policy), progress, seed=config.seed)
-    document = {"from": origin_of(config)} | (document if show else masked(document))
+    origin = origin_of(config) if has_prompts or of_feedback is None else None
+    document = {"from": origin} | (document if show else masked(document))
+    document["feedback"] = None if of_feedback is None else _feedback(of_feedback, router)
     if as_json:
         print_json(document)
         return
     out = console()
-    print_facts(out, [("From", document["from"]), *facts(document)])
+    place = [("From", document["from"])] if document["from"] else []
+    print_facts(out, [*place, *facts(document), *feedback_facts(document["feedback"])])
     print_tables(out, *tables(document))
+
+
+def _feedback(store: FeedbackStore, router: BenchRouter | None) -> dict[str, Any]:
+    """Describe the scores that callers gave, and the alarms over the calls of the version."""
+    version = None if router is None else router.artifact.manifest.version
+    alarms = None if version is None else store.alarms(version)
+    return {"store": store.name, **store.counts(), "alarms": alarms}
 
 
 def _erase(
@@ -127,7 +143,9 @@ def _erase(
 
     store = store_of(config)
     has_labels = config.traffic_labels is not None and config.traffic_labels.exists()
-    if store is None and not in_database and not has_labels:
+    feedback = FeedbackStore.of(config)
+    has_others = in_database or has_labels or feedback is not None
+    if store is None and not has_others:
         where = origin_of(config)
         raise ConfigError(
             f"{_BY_LITELLM}."
@@ -141,6 +159,8 @@ def _erase(
             raise TrafficError(
                 f"{store.name}: not all prompts could be erased ({error.strerror}). Try again."
             ) from error
+    if feedback is not None:
+        erased[feedback.name] = feedback.erase(key, user_hash(user), before)
     if in_database:
         logs = SpendLogs.of(config)
         erased[logs.name] = logs.erase(key, user, before)

@@ -23,6 +23,7 @@ SPEND_LOGS = "spend_logs"
 """The `from` of prompts in LiteLLM's own spend logs."""
 REDACTED = ("email", "card", "key")
 """What `redact` knows by name."""
+_TRAFFIC_FOLDER = "router_traffic"
 
 
 class SourceConfig(Block):
@@ -187,7 +188,7 @@ class CollectConfig(Block):
     """
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.01
-    to: str = "router_traffic"
+    to: str = _TRAFFIC_FOLDER
     most: int = Field(default=10_000, ge=1)
     keep_days: int = Field(default=30, ge=1, le=36_500)
     redact: list[str] = Field(default=list(REDACTED))
@@ -212,6 +213,24 @@ class CollectConfig(Block):
         return entries
 
 
+class FeedbackConfig(Block):
+    """Scores that callers give to answers; docs/traffic.md.
+
+    Attributes
+    ----------
+    to : Path, optional
+        The folder of the file, where the proxy has no PostgreSQL; default: that of `collect`.
+    most : int
+        Answered calls that are kept, and as many with a score; the oldest go first.
+    keep_days : int
+        Days that they are kept.
+    """
+
+    to: Path | None = None
+    most: int = Field(default=100_000, ge=1)
+    keep_days: int = Field(default=30, ge=1, le=36_500)
+
+
 class TrafficConfig(Block):
     """Own traffic; docs/traffic.md.
 
@@ -232,7 +251,11 @@ class TrafficConfig(Block):
     database_url : str, optional
         LiteLLM's; default: what the proxy's YAML or `DATABASE_URL` says.
     collect : CollectConfig, optional
-        Without it nothing is kept.
+        Without it no prompts are kept.
+    feedback : FeedbackConfig, optional
+        Default: feedback is taken where prompts are kept.
+    explore : float
+        Share of the requests that a random plausible model answers; it needs `collect`.
     """
 
     labels: Path | None = None
@@ -242,6 +265,17 @@ class TrafficConfig(Block):
     most: int = Field(default=10_000, ge=1)
     database_url: str | None = Field(default=None, repr=False)
     collect: CollectConfig | None = None
+    feedback: FeedbackConfig | None = None
+    explore: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+
+    @model_validator(mode="after")
+    def _learns_from_what_it_explores(self) -> Self:
+        if self.explore and self.collect is None:
+            raise ValueError(
+                "explore needs `collect`: what is learned from are the prompts of explored "
+                "requests. Add `collect: {}`, or leave explore out"
+            )
+        return self
 
     def at(self, folder: Path) -> Self:
         """Return the same with places that start at a folder."""
@@ -252,8 +286,14 @@ class TrafficConfig(Block):
         changed: dict[str, Any] = {"labels": self.labels and folder / self.labels}
         if self.origin not in (None, SPEND_LOGS):
             changed["origin"] = place(str(self.origin))
+        home = folder / _TRAFFIC_FOLDER
         if self.collect is not None:
             changed["collect"] = self.collect.model_copy(update={"to": place(self.collect.to)})
+            home = home if is_url(self.collect.to) else folder / self.collect.to
+        feedback = self.feedback or (None if self.collect is None else FeedbackConfig())
+        if feedback is not None:
+            to = home if feedback.to is None else folder / feedback.to
+            changed["feedback"] = feedback.model_copy(update={"to": to})
         return self.model_copy(update=changed)
 
 

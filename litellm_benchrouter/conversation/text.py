@@ -10,6 +10,8 @@ TASK_HEADER = "x-benchrouter-task"
 TASK_TAG = "task:"
 POLICY_HEADER = "x-benchrouter-policy"
 TEXT_HEADER = "x-benchrouter-text"
+EXPLORE_HEADER = "x-benchrouter-explore"
+EXPLORE_OF_KEY = "benchrouter_explore"
 
 MAPPINGS = (dict, Mapping)
 """For `isinstance`: dict first, as to ask for a Mapping takes ten times as long."""
@@ -20,6 +22,7 @@ MOST_PARTS = 1_000
 _LONGEST_TEXT = 32_768
 _LONGEST_NAME = 200
 _COUNTED = ("input", "contents", "instructions", "system", "systemInstruction")
+_NO = frozenset(("0", "false", "never", "no", "none", "off"))
 _TURNS = ("messages", "prompt", "input", "contents")
 TEXT_CALLS = frozenset(
     {
@@ -102,6 +105,23 @@ def asked_policy(request: Mapping[str, Any]) -> str | None:
 def asked_text(request: Mapping[str, Any]) -> str | None:
     """Return which text a request asks to be routed on, as it is written; None if it does not."""
     return _header(request, TEXT_HEADER)
+
+
+def refuses_exploration(request: Mapping[str, Any]) -> bool:
+    """Say whether the caller, or the metadata of its key or team, wants no random model."""
+    said = _header(request, EXPLORE_HEADER)
+    if said is not None and said.lower() in _NO:
+        return True
+    metadata = metadata_of(request)
+    for place in (metadata.get("requester_metadata"), metadata, request.get("metadata")):
+        if isinstance(place, MAPPINGS) and _is_no(place.get("explore")):
+            return True
+    of_key = (metadata.get("user_api_key_metadata"), metadata.get("user_api_key_team_metadata"))
+    return any(isinstance(m, MAPPINGS) and _is_no(m.get(EXPLORE_OF_KEY)) for m in of_key)
+
+
+def _is_no(value: object) -> bool:
+    return value is False or (isinstance(value, str) and value.strip().lower() in _NO)
 
 
 def characters(messages: object, request: Mapping[str, Any]) -> int:

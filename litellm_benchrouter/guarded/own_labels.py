@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from math import ceil
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,12 +155,12 @@ def load_own_labels(folder: Path, *, dimension: int, n_models: int) -> OwnLabels
     """
     path = folder / FILE
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         n, best = len(arrays["weights"]), int(arrays["best"])
         of_model = {name: arrays[name] for name in _OF_MODEL}
         own = {name: arrays[f"own_{name}"] for name in _OWN}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise ArtifactError(f"{path} cannot be read ({error}); build again.") from error
     m, e = n_models, dimension
     shapes = {

@@ -25,6 +25,7 @@ _MOST_CALLS = 1_000  # under way, or never heard of again
 @dataclass(frozen=True)
 class _Sample:
     call: Call
+    call_id: str
     key: str | None  # LiteLLM's hash of the caller's key
     user: str | None
     end_user: str | None
@@ -76,11 +77,15 @@ class Samples:
         if collector is None or turn is None or turn.kind != "ask" or not turn.text:
             return
         call_id = request.get("litellm_call_id")
-        if request.get("no-log") or not isinstance(call_id, str) or not collector.draws():
+        if request.get("no-log") or not isinstance(call_id, str):
+            return
+        explores = call.explores and not call.mode  # what is learned from is always kept
+        if not collector.draws() and not explores:
             return
         who = metadata_of(request)
         sample = _Sample(
             call,
+            call_id,
             _key(who),
             user_hash(_text(who.get("user_api_key_user_id"))),
             user_hash(_text(who.get("user_api_key_end_user_id"))),
@@ -144,6 +149,8 @@ class Samples:
         self._collector.add(
             {
                 "time": round(sample.time, 3),
+                "call_id": sample.call_id,
+                "propensity": call.propensity,
                 "text": call.turn.text if call.turn else "",
                 **of_answer,
                 "key": sample.key,

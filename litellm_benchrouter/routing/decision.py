@@ -19,6 +19,7 @@ KINDS = frozenset(
         "unknown_task",  # the named task is not in the artifact; the prompt decided
         "only_one",  # one model on offer
         "session",  # the conversation stays with its model
+        "explored",  # one of the plausible models, at random
         "escalated",  # the conversation left its model after failures
         "time_limit",
         "error",
@@ -68,6 +69,8 @@ class Decision:
         What the request waited for the decision; the proxy's side fills it in.
     vector : ndarray of float32, shape (1, d), or None
         The prompt's, where the embedder was asked.
+    propensity : float or None
+        Of an explored request: the probability with which its pick was to be picked.
     """
 
     ranking: tuple[str, ...]
@@ -85,6 +88,7 @@ class Decision:
     embed_seconds: float | None = field(default=None, compare=False)
     seconds: float | None = field(default=None, compare=False)
     vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    propensity: float | None = None
 
     @property
     def pick(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.guarded.direct import DirectModel
 from litellm_benchrouter.guarded.formulas import (
     FAR_PERCENTILE,
     GuardedModel,
@@ -149,8 +150,8 @@ class GuardedScorer:
         self._task = np.asarray(artifact.task)
         self._fitted = artifact.fitted_rows
         self._groups = np.asarray(artifact.groups)
-        self._own = artifact.own_labels
-        self._offer: Callable[[tuple[int, ...]], tuple[RequestEstimator, Gain, _Traffic | None]]
+        self._own, self._direct = artifact.own_labels, artifact.direct
+        self._offer: Callable[[tuple[int, ...]], _Offer]
         self._offer = cached_method(self._make_offer, MOST_OFFERS)
 
     def prepare(self, offer: Candidates) -> None:
@@ -158,13 +159,13 @@ class GuardedScorer:
         self._offer(tuple(offer.columns.tolist()))
 
     def routes(self, offer: Candidates) -> bool:
-        """Say whether the gate is open over the models on offer, or own labels decide."""
-        _, gate, traffic = self._offer(tuple(offer.columns.tolist()))
-        return gate.routes or traffic is not None
+        """Say whether the gate is open over the models on offer, or own traffic decides."""
+        _, gate, traffic, direct = self._offer(tuple(offer.columns.tolist()))
+        return gate.routes or traffic is not None or direct is not None
 
     def closed(self, offer: Candidates) -> Estimate:
         """Return what every prompt gets where the gate is closed."""
-        estimator, gate, _ = self._offer(tuple(offer.columns.tolist()))
+        estimator, gate, *_ = self._offer(tuple(offer.columns.tolist()))
         return Estimate.same(_closed(gate, estimator))
 
     def estimate(
@@ -189,8 +190,8 @@ class GuardedScorer:
             Whether anything but quality counts: then the probabilities are worth their time.
         """
         guarded, columns = self._guarded, offer.columns
-        estimator, gate, traffic = self._offer(tuple(columns.tolist()))
-        if distance > guarded.far and traffic is None:
+        estimator, gate, traffic, direct = self._offer(tuple(columns.tolist()))
+        if distance > guarded.far and traffic is None and direct is None:
             reason = (
                 f"the prompt is farther from the benchmark (mean distance {distance:.2f}) than "
                 f"{FAR_PERCENTILE} % of its own samples"
@@ -209,7 +210,11 @@ class GuardedScorer:
             f"(percentile {guarded.percentile(distance):.0f})"
         )
         if traffic is not None:
-            return traffic.estimate(vector, scores, guarded.percentile(distance), grounds)
+            told = traffic.estimate(vector, scores, guarded.percentile(distance), grounds)
+            return told if direct is None else _with_feedback(told, direct, vector, offer, grounds)
+        if direct is not None:
+            told = Estimate.same(Scores(scores, "guarded", grounds))
+            return _with_feedback(told, direct, vector, offer, grounds)
         probability = Scores(scores, "guarded", grounds)
         if weighed:
             likely = guarded.calibration.of_models(columns, scores)
@@ -224,10 +229,9 @@ class GuardedScorer:
         reason = f"right with probability {chance:.2f} by {grounds}"
         return Estimate(Scores(scores, "guarded", reason), probability)
 
-    def _make_offer(
-        self, columns: tuple[int, ...]
-    ) -> tuple[RequestEstimator, Gain, _Traffic | None]:
-        """The estimator over the models on offer, its gain over the best of them, and own labels.
+    def _make_offer(self, columns: tuple[int, ...]) -> _Offer:
+        """The estimator over the models on offer, its gain over the best of them, own labels, and
+        feedback on the estimate that decides.
 
         Own labels decide where they show no loss over these models.
         """
@@ -241,9 +245,12 @@ class GuardedScorer:
             self._groups[self._fitted],
         )
         own, best = self._own, int(estimator.average.argmax())
-        if own is None or not serves(gain := own.gain(index, best, routes=gate.routes)):
-            return estimator, gate, None
-        return estimator, gate, _Traffic(own.model.pool(index, best), gain, gate.routes)
+        traffic = direct = None
+        if own is not None and serves(gain := own.gain(index, best, routes=gate.routes)):
+            traffic = _Traffic(own.model.pool(index, best), gain, gate.routes)
+        if self._direct is not None and bool(self._direct.on_labels) == (traffic is not None):
+            direct = self._direct.pool(index)
+        return estimator, gate, traffic, direct
 
 
 @dataclass(frozen=True)
@@ -269,6 +276,27 @@ class _Traffic:
             f"{len(model.weights)} labelled prompts of own traffic and {grounds}"
         )
         return Estimate(Scores(ranked[0], "traffic", reason), Scores(likely, "traffic", reason))
+
+
+_Offer = tuple[RequestEstimator, Gain, _Traffic | None, DirectModel | None]
+
+
+def _with_feedback(
+    told: Estimate,
+    direct: DirectModel,
+    vector: NDArray[np.float32],
+    offer: Candidates,
+    grounds: str,
+) -> Estimate:
+    """Add what feedback on explored requests says to an estimate."""
+    added = direct.adjust(vector[None])[0]
+    ranked = told.quality.values + added - direct.caution(int(offer.average.argmax()))
+    likely = np.clip(told.probability.values + added, 0.0, 1.0)
+    reason = (
+        f"right with probability {likely[int(ranked.argmax())]:.2f} by "
+        f"{direct.count.sum():.0f} scored answers to explored requests and {grounds}"
+    )
+    return Estimate(Scores(ranked, "feedback", reason), Scores(likely, "feedback", reason))
 
 
 def _closed(gate: Gain, estimator: RequestEstimator) -> Scores:

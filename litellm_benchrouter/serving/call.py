@@ -74,6 +74,7 @@ class Call:
     turn: Ask | None = None  # what the request asks, once it was read
     failures: int = 0  # in the conversation, that its model is not held against
     shadow: bool = False  # decisions are recorded only
+    explores: bool = False  # a random plausible model is to answer
     # no decision could be taken, and the configuration says to pass through then
     passed: bool = False
 
@@ -111,9 +112,11 @@ class Call:
         of_turn = {"turn": self.turn.kind} if self.turn else {}
         of_session = {"session": self.session} if self.session else {}
         answered_by = self.answered_by
+        of_explored = {"propensity": decision.propensity} if self.propensity else {}
         return {
             **of_group,
             **of_mode,
+            **of_explored,
             **of_turn,
             **of_session,
             "model": answered_by,
@@ -163,6 +166,13 @@ class Call:
             return "pick"
         failed = {self.models.get(deployment_id) for deployment_id in self.tried[:-1]}
         return "pick_failed" if decision.pick in failed else "pick_unavailable"
+
+    @property
+    def propensity(self) -> float | None:
+        """Of the model that was asked, where the request was explored and LiteLLM followed."""
+        decision = self.decisions.get(self.group)
+        is_one = decision is not None and not self.mode and self.outcome == "pick"
+        return decision.propensity if decision is not None and is_one else None
 
     @property
     def _listed(self) -> str:

@@ -34,6 +34,7 @@ from litellm_benchrouter.serving.call import Call
 from litellm_benchrouter.serving.capabilities import lacking, needs_of
 from litellm_benchrouter.serving.escalation import despite, next_better, trouble_in
 from litellm_benchrouter.serving.executor import Executor
+from litellm_benchrouter.serving.explore import Explorer
 from litellm_benchrouter.serving.loader import VersionLoader
 from litellm_benchrouter.serving.metrics import Metrics, log_decision
 from litellm_benchrouter.serving.offer import DeploymentGroup, GroupFacts
@@ -68,6 +69,7 @@ class RoutingService:
         self._metrics = metrics
         self._facts: Memory[object, GroupFacts] = Memory(_GROUPS, _FACTS_SECONDS)
         self._sessions = Sessions(config.serving.session_seconds)
+        self._explorer = Explorer(0.0 if config.traffic is None else config.traffic.explore)
 
     @property
     def router(self) -> BenchRouter | None:
@@ -103,6 +105,8 @@ class RoutingService:
         """Note what a call asks, its conversation, and whether its decision is followed."""
         serving = self._config.serving
         call.turn = ask_to_route_on(messages, request, serving.ask)
+        is_sticky = serving.stickiness == "session"
+        call.explores = self._explorer.draws(call.turn, messages, request, is_sticky=is_sticky)
         if serving.mode == "active" and serving.stickiness == "none":
             return
         call.conversation = read_session(messages, request, self._sessions.of_response)
@@ -203,8 +207,10 @@ class RoutingService:
             decision = router.the_only(names[0], terms)
         if decision is None:
             decision = await self._executor.run(router, text, task, names, terms)
-            if by_first:  # the vector is not that of the ask
+            if by_first and text != turn.text:  # the vector is not that of the ask
                 decision = replace(decision, vector=None)
+            if call.explores and not call.shadow and held is None:
+                decision, call.explores = self._explorer.explored(decision, policy), False
             passes = self._config.serving.on_error == "pass_through"
             call.passed = passes and decision.kind in GIVEN_UP
         seconds = time.perf_counter() - started
@@ -226,6 +232,8 @@ class RoutingService:
             return
         self._metrics.answered(call.group, call.answered_by, call.outcome)
         conversation = call.conversation
+        if call.propensity is not None:
+            return  # the conversation is not held by a model that chance has picked
         if conversation and self._is_sticky(call) and call.answered_by and not call.is_side:
             self._sessions.hold(conversation.now, call.answered_by, call.failures)
             if response_id:

@@ -37,6 +37,15 @@ class TrafficLabels:
     group: list[str | None]
 
 
+@dataclass(frozen=True)
+class ExploredEvents:
+    """Scores of explored requests: prompts, the models that answered, and scores in [0, 1]."""
+
+    prompts: list[str]
+    models: list[str]
+    scores: list[float]
+
+
 def read_traffic_labels(
     path: Path, models: Sequence[str], aliases: Mapping[str, str], warnings: list[str]
 ) -> TrafficLabels:

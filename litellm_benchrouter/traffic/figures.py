@@ -18,6 +18,7 @@ from litellm_benchrouter.guarded.formulas import FAR_PERCENTILE, K
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.traffic.alarms import NEAREST, similarity_alarm
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -27,9 +28,6 @@ _SMALLEST_CLUSTER = 5  # prompts that one is expected to have
 _EXAMPLES = 3
 _PERMUTATIONS = 199
 _QUANTILES = (0.1, 0.5, 0.9)
-_NEAREST = 5
-ALARM_DRIFT, ALARM_THRESHOLD = 0.25, 15.0
-"""Of `similarity_alarm`, in standard deviations."""
 
 
 def describe(
@@ -69,7 +67,7 @@ def describe(
     document["drift"] = _drift(vectors, distance, far, times, seed)
     own = router.artifact.own_labels
     document["alarm"] = None
-    if own is not None and len(own.model.vectors) > _NEAREST:
+    if own is not None and len(own.model.vectors) > NEAREST:
         labelled = normalize(own.model.vectors)
         document["alarm"] = alarm = similarity_alarm(labelled, vectors)
         alarm["time"] = None if alarm["at"] is None else float(times[alarm["at"]])
@@ -101,44 +99,6 @@ def vectors_of(
     vectors = normalize(vectors)
     rows = np.flatnonzero(vectors.any(axis=1) & np.isfinite(vectors).all(axis=1))
     return rows, vectors[rows]
-
-
-def similarity_alarm(labelled: Vectors, vectors: Vectors) -> dict[str, Any]:
-    """Watch, prompt by prompt, whether traffic is still like the prompts that have labels.
-
-    A one-sided CUSUM on the mean cosine similarity to the 5 nearest labelled prompts, in standard
-    deviations of what these have to one another. `at` is the position of the last alarm, after each
-    of which the sum starts anew.
-
-    Parameters
-    ----------
-    labelled : ndarray of float32, shape (n, d)
-        More than 5.
-    vectors : ndarray of float32, shape (q, d)
-        In the order of time.
-    """
-    near = labelled @ labelled.T
-    np.fill_diagonal(near, -np.inf)
-    own = _top_mean(near)
-    shortfall = (own.mean() - _top_mean(vectors @ labelled.T)) / max(float(own.std()), 1e-6)
-    total, alarms = 0.0, []
-    for position, short in enumerate(shortfall.tolist()):
-        total = max(0.0, total + short - ALARM_DRIFT)
-        if total > ALARM_THRESHOLD:
-            alarms.append(position)
-            total = 0.0
-    return {
-        "sum": total,
-        "threshold": ALARM_THRESHOLD,
-        "alarms": len(alarms),
-        "at": alarms[-1] if alarms else None,
-    }
-
-
-def _top_mean(similarity: NDArray[np.floating]) -> Floats:
-    """Return the mean of the largest `_NEAREST` of each row."""
-    top: Floats = np.partition(similarity, -_NEAREST, axis=1)[:, -_NEAREST:].mean(axis=1)
-    return top
 
 
 def _amount(prompts: pl.DataFrame) -> dict[str, Any]:

@@ -48,14 +48,31 @@ def facts(document: Document) -> Iterator[tuple[str, str]]:
     yield "Routed by", ", ".join(f"{name} {n:,}" for name, n in routing["methods"].items())
     yield "To the best on average", f"{PERCENT.value(routing['bma_share'])}, {routing['bma']}"
     yield "Drift", _drift(document["drift"])
-    alarm = document["alarm"]
-    if alarm is not None:
-        last = f", the last at {_moment(alarm['time'])} UTC" if alarm["alarms"] else ""
-        yield (
-            "Unlike the labelled prompts",
-            f"{count(alarm['alarms'], 'alarm')}{last}; the sum is {alarm['sum']:.1f} of "
-            f"{alarm['threshold']:g}",
-        )
+    if document["alarm"] is not None:
+        yield "Unlike the labelled prompts", _alarm(document["alarm"])
+
+
+def feedback_facts(feedback: Document | None) -> Iterator[tuple[str, str]]:
+    """Say how many answers were scored and how well, and what the alarms say."""
+    if feedback is None:
+        return
+    scored = f"{feedback['scores']:,} of {count(feedback['calls'], 'answered call')} scored"
+    mean = f", mean {feedback['mean']:.2f}" if is_number(feedback["mean"]) else ""
+    explored = f"; {feedback['explored']:,} of them explored" if feedback["explored"] else ""
+    yield "Feedback", f"{scored}{mean}{explored}"
+    alarms = feedback["alarms"] or {}
+    if alarms.get("similarity") is not None:
+        yield "Calls unlike the labelled prompts", _alarm(alarms["similarity"])
+    if alarms.get("success") is not None:
+        yield "Answers worse than predicted", _alarm(alarms["success"])
+
+
+def _alarm(alarm: Document) -> str:
+    last = f", the last at {_moment(alarm['time'])} UTC" if alarm["alarms"] else ""
+    return (
+        f"{count(alarm['alarms'], 'alarm')}{last}; the sum is {alarm['sum']:.1f} of "
+        f"{alarm['threshold']:g}"
+    )
 
 
 def tables(document: Document) -> Iterator[Table]:

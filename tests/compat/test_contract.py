@@ -22,6 +22,7 @@ from proxy.upstream import BROKEN, FakeUpstream
 
 from litellm_benchrouter.conversation.text import asks_for_text
 from litellm_benchrouter.hook import BenchRouterHook
+from litellm_benchrouter.proxy.feedback import PATH, open_to_keys
 
 # LiteLLM may warn of itself; what it does is what counts here.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -75,6 +76,26 @@ def test_every_hook_of_ours_is_in_the_contract_and_on_the_class_itself() -> None
     # LiteLLM looks for some hooks in vars(type(callback)) and calls no inherited one.
     ours = {name for name in vars(BenchRouterHook) if name.startswith("async_")}
     assert ours == set(HOOKS)
+
+
+@pytest.mark.parametrize("allowed", [None, [], ["llm_api_routes"], [PATH]])
+def test_keys_may_call_the_endpoint_of_feedback_once_it_is_listed(allowed: Any) -> None:
+    from litellm.proxy._types import LitellmUserRoles, UserAPIKeyAuth
+    from litellm.proxy.auth.route_checks import RouteChecks
+
+    open_to_keys()
+    key = UserAPIKeyAuth(api_key="sk-of-nobody", allowed_routes=allowed)
+    assert RouteChecks.is_virtual_key_allowed_to_call_route(route=PATH, valid_token=key)
+    assert not RouteChecks.is_llm_api_route(PATH)  # no budget of a model's is asked for it
+    for role in (None, LitellmUserRoles.INTERNAL_USER):
+        RouteChecks.non_proxy_admin_allowed_routes_check(
+            user_obj=None,
+            _user_role=role,
+            route=PATH,
+            request=SimpleNamespace(method="POST", query_params={}),  # type: ignore[arg-type]
+            valid_token=key,
+            request_data={},
+        )
 
 
 # The order of LiteLLM's filters around ours, in litellm.Router

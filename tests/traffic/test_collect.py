@@ -298,6 +298,6 @@ def test_a_wrong_block_is_refused_in_words(tmp_path: Path, block: Any, words: st
 
 def test_the_keys_of_the_block_are_named_as_they_are_written(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"known here: collect, database_url, from, labels, metric, most"
+        ConfigError, match=r"known here: collect, database_url, explore, feedback, from, labels, m"
     ):
         parse_config({"traffic": {"form": "x"}}, folder=tmp_path)

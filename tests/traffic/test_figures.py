@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.paper.neighbors import normalize
-from litellm_benchrouter.traffic.figures import similarity_alarm
+from litellm_benchrouter.traffic.alarms import similarity_alarm
 
 
 def prompts(centre: int, n: int, seed: int) -> NDArray[np.float32]:

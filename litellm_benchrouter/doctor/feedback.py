@@ -1,0 +1,44 @@
+"""Feedback on answers: can it be stored, and do the alarms of drift say anything?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from litellm_benchrouter.artifact.version import Artifact
+from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.errors import BenchRouterError
+from litellm_benchrouter.traffic.alarms import ALERT, LATEST
+from litellm_benchrouter.traffic.feedback import FeedbackStore
+from litellm_benchrouter.views import Finding, count, ok, warn
+
+_MEANS = {
+    "similarity": ("are unlike the labelled prompts", "label newer ones: benchrouter label"),
+    "success": ("have worse answers than predicted", "see which model changed, and label anew"),
+}
+
+
+def check_feedback(config: BenchRouterConfig, artifact: Artifact | None) -> Iterator[Finding]:
+    """Check the store of feedback, and the alarms over the calls of the version that serves."""
+    store = FeedbackStore.of(config)
+    if store is None:
+        return
+    try:
+        counts = store.counts()
+        version = None if artifact is None else artifact.manifest.version
+        alarms = {} if version is None else store.alarms(version)
+    except (BenchRouterError, OSError) as error:
+        yield warn("feedback", f"{store.name}: {error}", "mend the store; requests are routed")
+        return
+    yield ok(
+        "feedback",
+        f"{store.name}: {counts['scores']:,} of {count(counts['calls'], 'answered call')} scored",
+    )
+    for name, alarm in alarms.items():
+        if alarm is None:
+            continue
+        found = f"{count(alarm['recent'], 'alarm')} among the last {LATEST:,} calls"
+        means, way_out = _MEANS[name]
+        if alarm["recent"] >= ALERT[name]:
+            yield warn("drift", f"calls {means}: {found}", way_out)
+        else:
+            yield ok("drift", f"{name}: {found}")

@@ -220,8 +220,11 @@ def _read(state: Path) -> str | None:
 def _inputs(config: BenchRouterConfig) -> str | None:
     """Return a digest of what a build would read: configuration, sizes and times of its files.
 
-    None where a source is no file or folder here, as then nothing tells cheaply.
+    None where a source is no file or folder here, or ratings of explored requests are learned
+    from, as then nothing tells cheaply.
     """
+    if config.traffic is not None and config.traffic.explore:
+        return None
     named = [path for source in config.sources for path in (source.path, source.embeddings)]
     for task_name, task in config.tasks.items():
         labels = task.labels or config.labels_home / "labels" / f"{task_name}.jsonl"

@@ -6,6 +6,7 @@ With `--no-venv` a task uses the environment it is started from, in which `.[dev
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,8 @@ nox.needs_version = ">=2025.2"
 nox.options.sessions = ["lint", "docs", "package"]
 nox.options.error_on_missing_interpreters = True
 nox.options.reuse_existing_virtualenvs = True
+
+_EXAMPLE = "litellm_benchrouter/demo/benchmark.csv"
 
 
 def _install(session: nox.Session, *what: str) -> None:
@@ -65,8 +68,17 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the source distribution and the wheel, and check what an index would show of them."""
-    _install(session, "build", "twine")
+    """Build the distributions, check what an index would show of them, and run the wheel."""
+    _install(session, "build", "twine", "uv", "pipx")
     folder = Path(os.environ.get("BENCHROUTER_DIST") or tempfile.mkdtemp())
     session.run("pyproject-build", "--outdir", str(folder), silent=True)
     session.run("twine", "check", "--strict", *map(str, sorted(folder.iterdir())))
+    [wheel] = folder.glob("*.whl")
+    with tempfile.TemporaryDirectory() as work:
+        # From pip's cache where it was compiled before, in place of twice by the two.
+        session.run("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", work, "hnswlib")
+        environment = {"UV_FIND_LINKS": work, "PIPX_HOME": f"{work}/pipx"}
+        uvx = ["uvx", "--python", sys.executable, "--from", f"{wheel}[proxy]"]
+        session.run(*uvx, "benchrouter", "demo", env=environment, silent=True)
+        pipx = ["pipx", "run", "--python", sys.executable, "--spec", str(wheel)]
+        session.run(*pipx, "benchrouter", "check", _EXAMPLE, env=environment, silent=True)

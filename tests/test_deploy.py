@@ -24,6 +24,7 @@ DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 _NO_MANIFESTS = ("config.yaml", "kustomization.yaml")
 MANIFESTS = [path for path in sorted(KUBERNETES.glob("*.yaml")) if path.name not in _NO_MANIFESTS]
+CHART_VALUES: dict[str, Any] = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text())
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 TEXTS = [ROOT / "README.md", ROOT / "config.example.yaml", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIG_PATH = "/etc/litellm/config.yaml"
@@ -121,6 +122,50 @@ def test_a_file_is_valid_by_the_schema_of_who_reads_it(schema: str, path: Path) 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_kubernetes_takes_each_manifest(path: Path) -> None:
     run("kubernetes-validate", "--strict", path, get="pip install kubernetes-validate")
+
+
+def chart_resources() -> dict[str, dict[str, Any]]:
+    """Return what LiteLLM's chart adds as it stands, by kind; of claims, the last."""
+    return {each["kind"]: each for each in CHART_VALUES["extraResources"]}
+
+
+def test_what_is_added_to_litellms_chart_is_valid_and_that_of_kubernetes(tmp_path: Path) -> None:
+    """Its other values go into LiteLLM's own templates, which are not at hand here."""
+    claims = [each for each in CHART_VALUES["extraResources"] if each["kind"] != "CronJob"]
+    own = [each for path in MANIFESTS for each in yaml.safe_load_all(path.read_text())]
+    assert claims == [each for each in own if each["kind"] == "PersistentVolumeClaim"]
+    job, ours = chart_resources()["CronJob"], documents()["CronJob"]
+    made, [container] = (
+        pods()["CronJob"],
+        job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"],
+    )
+    assert container["command"] == made["containers"][0]["command"]
+    assert container["volumeMounts"] == made["containers"][0]["volumeMounts"]
+    assert job["spec"]["schedule"] == ours["spec"]["schedule"]
+    [rule] = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    for number, each in enumerate(CHART_VALUES["extraResources"]):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(yaml.safe_dump(each))
+        run("kubernetes-validate", "--strict", path, get="pip install kubernetes-validate")
+
+
+def test_litellms_chart_gets_the_image_the_configuration_and_the_volume_of_the_others() -> None:
+    image = CHART_VALUES["image"]
+    assert image["tag"] == PROJECT["version"]
+    job = chart_resources()["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert job["containers"][0]["image"] == f"{image['repository']}:{image['tag']}"
+    # The chart calls its ConfigMap so, and makes the master key itself.
+    assert job["volumes"][0]["configMap"]["name"] == f"{CHART_VALUES['fullnameOverride']}-config"
+    ours = yaml.safe_load((DEPLOY / "config.yaml").read_text())
+    ours["general_settings"]["master_key"] = "os.environ/PROXY_MASTER_KEY"
+    assert CHART_VALUES["proxy_config"] == ours
+    [mount], [volume] = CHART_VALUES["volumeMounts"], CHART_VALUES["volumes"]
+    assert (mount["mountPath"], mount["readOnly"]) == (ours["benchrouter"]["artifacts"], True)
+    claims = [v["persistentVolumeClaim"] for v in job["volumes"] if v["name"] == volume["name"]]
+    assert claims == [volume["persistentVolumeClaim"]]
+    secret = job["containers"]
+    assert secret[0]["envFrom"][0]["secretRef"]["name"] in CHART_VALUES["environmentSecrets"]
 
 
 def test_kustomize_gives_the_config_a_name_of_its_content_and_the_image_its_place(
@@ -356,6 +401,8 @@ def commands(name: str) -> set[tuple[str, ...]]:
     for service in COMPOSE["services"].values():
         found += shell_lines("\n".join(service.get("command", [])))
     found += [pod["containers"][0].get("command", []) for pod in pods().values()]
+    found.append(chart_resources()["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+                 ["containers"][0]["command"])  # fmt: skip
     found.append(arguments_of("CMD"))
     for path in (*UNITS, *(DEPLOY / name for name in ("crontab.example", "Dockerfile"))):
         found += shell_lines(path.read_text())
@@ -379,6 +426,7 @@ def commands(name: str) -> set[tuple[str, ...]]:
 def test_every_benchrouter_command_that_is_written_down_is_one() -> None:
     found = {words for words in commands("benchrouter") if words}
     assert ("build", "--config", CONFIG_PATH) in found
+    assert ("refresh", "--config", CONFIG_PATH, "--limit-usd", "5") in found
     assert ("demo",) in found
     assert len(found) > 10
     for words in found:

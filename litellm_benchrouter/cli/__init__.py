@@ -24,6 +24,10 @@ _COMMANDS = {
     "label": ("label", "Ask the models a few inputs of a task, and keep the scored answers."),
     "prune": ("versions", "Remove all but the versions that were built or published last."),
     "publish": ("versions", "Make VERSION serve, after verifying its files."),
+    "refresh": (
+        "refresh",
+        "Label own traffic, build, prove, publish, report: one line of cron.",
+    ),
     "rollback": ("versions", "Return to the version that served before."),
     "schema": ("schema", "Print the JSON schema of the configuration."),
     "serve": ("serve", "Show decisions, the version and its history as a page."),

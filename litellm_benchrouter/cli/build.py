@@ -85,7 +85,7 @@ def build_command(
     else:
         _show(built, config.artifacts_url)
     if not built.published:
-        raise PublishError(_refusal(built, open_store(config)))
+        raise PublishError(refusal(built, open_store(config)))
 
 
 def _show(built: Built, url: str | None) -> None:
@@ -116,7 +116,8 @@ def _show(built: Built, url: str | None) -> None:
         out.print(f"Version {manifest.version} {state}: {where}")
 
 
-def _refusal(built: Built, store: Store) -> str:
+def refusal(built: Built, store: Store) -> str:
+    """Say why a version was not made current, and what to do."""
     manifest = built.manifest
     reason = "" if manifest.verdict is None else f": it {sentence(manifest.verdict)}"
     serving = store.current()

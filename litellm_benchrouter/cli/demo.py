@@ -36,7 +36,7 @@ _EFFORT = """\
       allowed_openai_params: [reasoning_effort], mock_response: "spark-3b-high answers"}
     model_info: {id: spark-high, benchrouter_model: spark-3b-high}
 """
-_READY_SECONDS = 120.0
+_READY_SECONDS = 300.0  # where nothing of LiteLLM is compiled yet, and the machine is busy
 _STOP_SECONDS = 10.0
 _LOADED_SECONDS = 30.0
 

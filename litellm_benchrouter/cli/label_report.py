@@ -17,7 +17,8 @@ from litellm_benchrouter.labelling.run import Run
 from litellm_benchrouter.labelling.task import LabelTask
 from litellm_benchrouter.views import Table, number
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
+"""The exit code of a run that was interrupted."""
 
 
 def _n_labels_now(document: dict[str, Any]) -> int:
@@ -178,7 +179,7 @@ def note_mended(journal: Journal, task: LabelTask) -> None:
 def end(run: Run, asking: Asking | None, document: dict[str, Any]) -> None:
     """End the command with 130 where it was interrupted; raise LabellingError if no label came."""
     if document["stopped"] == "interrupted":
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     if asking is not None and asking.n_jobs and not _n_labels_now(document):
         why = "; ".join(
             f"{entry['model']}: {entry['given_up']}"

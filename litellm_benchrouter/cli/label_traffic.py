@@ -83,9 +83,6 @@ def label_traffic(
             saying = partial(click.echo, err=True)
             asking = asyncio.run(do_run(run, progress, saying, batches))
         document = summary(run, asking) | {"plan": plan}
-    entries = [*document["models"], document["judge"] or {}]
-    made = sum(e.get("answers_now", 0) + e.get("verdicts_now", 0) for e in entries)
-    document["calls"] = {"made": made, "planned": run.plan.n_calls}
     _show(document, own, taken, as_json=as_json)
     end(run, asking, document)
 

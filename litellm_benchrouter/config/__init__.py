@@ -33,6 +33,7 @@ from litellm_benchrouter.config.builder import (
     IndexConfig,
     ModelConfig,
     PublishConfig,
+    RefreshConfig,
     RoutingConfig,
     SourceConfig,
     TaskConfig,
@@ -64,6 +65,7 @@ __all__ = [
     "ModelConfig",
     "PolicyLimits",
     "PublishConfig",
+    "RefreshConfig",
     "RoutingConfig",
     "ServingConfig",
     "SourceConfig",
@@ -119,6 +121,7 @@ class BenchRouterConfig(Block):
     tasks: dict[str, TaskConfig] = Field(default_factory=dict)
     traffic: TrafficConfig | None = None
     publish: PublishConfig = Field(default_factory=PublishConfig)
+    refresh: RefreshConfig = Field(default_factory=RefreshConfig)
     serving: ServingConfig = Field(default_factory=ServingConfig)
     policy: PolicyField = QUALITY
     request_policies: PolicyLimits | None = None

@@ -297,6 +297,26 @@ class TrafficConfig(Block):
         return self.model_copy(update=changed)
 
 
+class RefreshConfig(Block):
+    """`benchrouter refresh`; docs/refresh.md.
+
+    Attributes
+    ----------
+    webhook : str, optional
+        Where the summary of a run is posted, as JSON: an address with https:// or http://, or
+        `os.environ/NAME` for one that nobody is to read here.
+    """
+
+    webhook: str | None = Field(default=None, repr=False)
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_an_address(cls, webhook: str | None) -> str | None:
+        if webhook and not re.match(r"https?://[^/\s]|os\.environ/\w", webhook):
+            raise ValueError("it has to begin with https://, http:// or os.environ/")
+        return webhook
+
+
 def family_of(families: Mapping[str, Sequence[str]], tasks: Sequence[str]) -> dict[int, str]:
     """Return the family of each task that has one, by the task's number, from names or patterns.
 

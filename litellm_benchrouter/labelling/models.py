@@ -125,7 +125,7 @@ class Price:
 class CallOptions:
     """The options of a call."""
 
-    max_tokens: int  # of the answer
+    max_tokens: int = 2048  # of the answer
     temperature: float | None = None  # None for the provider's own
     timeout: float = 120.0  # seconds
 

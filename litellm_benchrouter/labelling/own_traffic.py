@@ -84,10 +84,20 @@ class OwnTraffic:
 
     @classmethod
     def open(
-        cls, config: BenchRouterConfig, journal: Journal, n: int, *, racing: bool
+        cls,
+        config: BenchRouterConfig,
+        journal: Journal,
+        n: int,
+        *,
+        racing: bool,
+        prompts: pl.DataFrame | None = None,
     ) -> OwnTraffic:
-        """Read the prompts, in random order and equal ones once; raise SourceError of none."""
-        origin, prompts = origin_of(config), read_prompts(config, references=True)
+        """Read the prompts, in random order and equal ones once; raise SourceError of none.
+
+        `prompts`, with references, are those of a caller that has read them.
+        """
+        origin = origin_of(config)
+        prompts = read_prompts(config, references=True) if prompts is None else prompts
         drawn = np.random.default_rng([config.seed, zlib.crc32(TASK.encode())])
         prompts = prompts[drawn.permutation(prompts.height)]
         questions = {key: _question(line, origin) for key, line in journal.noted.items()}

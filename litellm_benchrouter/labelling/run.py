@@ -36,12 +36,12 @@ class AskOptions:
     """The options of a run."""
 
     n: int  # inputs that are to have labels, those of earlier runs included
-    models: Sequence[str] | None  # None for every deployment that the benchmark knows
-    rescore: bool  # score the stored answers again, and ask no candidate
-    concurrency: int
-    retries: int
-    call: CallOptions
-    limit_usd: float | None
+    models: Sequence[str] | None = None  # None for every deployment that the benchmark knows
+    rescore: bool = False  # score the stored answers again, and ask no candidate
+    concurrency: int = 8
+    retries: int = 4
+    call: CallOptions = field(default_factory=CallOptions)
+    limit_usd: float | None = None
 
 
 Choose = Callable[[list[Question], Sequence[str]], tuple[list[Question], set[tuple[str, str]]]]
@@ -213,6 +213,10 @@ def summary(run: Run, asking: Asking | None) -> dict[str, Any]:
         "judge": judge,
         "unscored": sum(cell.is_unscored for cell in cells.values()),
         "rescored": run.rescored,
+        "calls": {
+            "made": asking.answered.total() if asking else 0,
+            "planned": run.plan.n_calls,
+        },
         "spent_usd_now": asking.budget.spent_usd if asking else 0.0,
         "stopped": asking.stopped if asking else None,
         "warnings": run.task.warnings,

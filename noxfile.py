@@ -80,5 +80,7 @@ def package(session: nox.Session) -> None:
         environment = {"UV_FIND_LINKS": work, "PIPX_HOME": f"{work}/pipx"}
         uvx = ["uvx", "--python", sys.executable, "--from", f"{wheel}[proxy]"]
         session.run(*uvx, "benchrouter", "demo", env=environment, silent=True)
+        alone = ["uvx", "--python", sys.executable, "--from", str(wheel)]
+        session.run(*alone, "benchrouter", "demo", env=environment, silent=True)
         pipx = ["pipx", "run", "--python", sys.executable, "--spec", str(wheel)]
         session.run(*pipx, "benchrouter", "check", _EXAMPLE, env=environment, silent=True)

@@ -53,3 +53,16 @@ def test_where_another_than_the_pick_answers_the_demo_fails(
     ended = benchrouter("demo")
     assert ended.code == 1
     assert "mathsmith-8b was picked, and 'spark-3b answers' came back" in ended.err
+
+
+def test_without_a_proxy_the_router_is_asked_and_says_so(
+    benchrouter: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "has_proxy", lambda: False)
+    ended = benchrouter("demo")
+    assert ended.code == 0, ended.err
+    assert "What the router picks" in ended.out
+    assert "litellm-benchrouter[proxy]" in ended.out
+    document = benchrouter("demo", "--json").document
+    assert {each["text"] for each in document} == {None}
+    assert document[1]["pick"] == document[1]["headers"]["model"] == "mathsmith-8b"

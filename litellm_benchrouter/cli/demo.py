@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -55,12 +56,15 @@ PROMPTS: tuple[tuple[str, str | None, bool], ...] = (
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one prompt: its text, our headers without their prefix, and the pick."""
+    """The answer to one prompt: its text, our headers without their prefix, and the pick.
+
+    There is no text where no proxy was asked; the headers are then what they would say.
+    """
 
     prompt: str
     task: str | None
     streamed: bool
-    text: str
+    text: str | None
     headers: Mapping[str, str]
     pick: str = ""
 
@@ -68,6 +72,11 @@ class Answer:
     def is_of_pick(self) -> bool:
         """Say whether the model that the router picks gave the answer; each says its name."""
         return self.text == f"{self.pick} answers"
+
+
+def has_proxy() -> bool:
+    """Say whether LiteLLM's proxy is installed."""
+    return all(find_spec(name) for name in ("fastapi", "uvicorn", "orjson"))
 
 
 def copy_files(folder: Path) -> None:
@@ -151,6 +160,19 @@ def ask(address: str, key: str, on_answer: Callable[[Answer], None]) -> None:
             on_answer(_ask(client, prompt, task, stream))
 
 
+def decided(router: BenchRouter) -> Iterator[Answer]:
+    """Decide on the prompts without a proxy."""
+    for prompt, task, _ in PROMPTS:
+        decision = router.decide(prompt, task=task)
+        headers = {
+            "method": decision.method,
+            "model": decision.pick,
+            "reason": decision.reason,
+            "artifact": decision.artifact,
+        }
+        yield Answer(prompt, task, False, None, headers)
+
+
 def _ask(client: object, prompt: str, task: str | None, stream: bool) -> Answer:
     import openai
 
@@ -209,26 +231,30 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 def demo_command(as_json: bool) -> None:
     """Show the router at work: a real proxy, mock models, nothing to set up.
 
-    The benchmark is synthetic and the models do not exist; no key and no download is needed. It
-    exits with 1 where another model than the router's pick answered.
+    The benchmark is synthetic and the models do not exist; no key and no download is needed. Where
+    LiteLLM's proxy is not installed, the router is asked without it. Exits with 1 where another
+    model than the router's pick answered.
     """
     answers: list[Answer] = []
     with tempfile.TemporaryDirectory(prefix="benchrouter-demo-") as name:
         folder = Path(name)
         with bars() as progress:
             built = prepare(folder, progress)
-            with (
-                progress.stage("asking a LiteLLM proxy", 1) as advance,
-                proxy(folder) as (address, key),
-            ):
-                ask(address, key, answers.append)
-                advance(1)
+            if has_proxy():
+                with (
+                    progress.stage("asking a LiteLLM proxy", 1) as advance,
+                    proxy(folder) as (address, key),
+                ):
+                    ask(address, key, answers.append)
+                    advance(1)
             router = BenchRouter(read_artifact(built.folder))
+            if not has_proxy():
+                answers = list(decided(router))
     answers = [
         replace(answer, pick=router.decide(answer.prompt, task=answer.task).pick)
         for answer in answers
     ]
-    others = [answer for answer in answers if not answer.is_of_pick]
+    others = [answer for answer in answers if answer.text is not None and not answer.is_of_pick]
     if as_json:
         print_json([vars(answer) | {"headers": dict(answer.headers)} for answer in answers])
     else:
@@ -257,7 +283,15 @@ def _show(built: Built, answers: list[Answer]) -> None:
         for answer in answers
     ]
     columns = ("Prompt", "Task", "Method", "Pick", "Why")
-    print_tables(out, Table("What the proxy answered", columns, rows, n_text=5))
-    out.print(
-        "The proxy has been stopped. Next: config.example.yaml shows the same with real models.",
+    is_asked = all(answer.text is not None for answer in answers)
+    title = "What the proxy answered" if is_asked else "What the router picks"
+    print_tables(out, Table(title, columns, rows, n_text=5))
+    stopped = (
+        "The proxy has been stopped."
+        if is_asked
+        else (
+            "LiteLLM's proxy is not installed, so none was asked; for that, run it with "
+            "litellm-benchrouter[proxy]."
+        )
     )
+    out.print(f"{stopped} Next: config.example.yaml shows the same with real models.", markup=False)

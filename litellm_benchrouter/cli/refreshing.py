@@ -31,6 +31,7 @@ from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.frames import matching
 from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.remote import without_password
+from litellm_benchrouter.traffic.explored import read_explored
 from litellm_benchrouter.traffic.prompts import origin_of, read_prompts
 from litellm_benchrouter.upstream import Proxy
 from litellm_benchrouter.views import without_nan
@@ -145,7 +146,7 @@ def build_version(config: BenchRouterConfig, document: Document, progress: Progr
     if inputs is not None and serving is not None and _read(state) == inputs:
         document["build"] = {"version": serving, "skipped": "nothing has changed"}
         return False
-    built = build(config, progress=progress)
+    built = build(config, progress=progress, explored=read_explored(config))
     verdict = built.manifest.verdict
     document["build"] = {
         "version": built.manifest.version,

@@ -60,7 +60,7 @@ def test_build_as_json_is_one_document_with_the_manifest(tmp_path, benchrouter):
     assert Path(document["folder"]) == store.folder(document["version"])
     assert document["unchanged"] is False
     written = tiny.read_document(Path(document["folder"]))
-    assert document["manifest"] == written | {"second": None}
+    assert document["manifest"] == written | {"second": None, "cascade": None}
     assert benchrouter("build", "--config", config, "--json").document["unchanged"] is True
 
 
@@ -207,7 +207,7 @@ def test_inspect_as_json_is_the_manifest_with_the_decisions(tiny_built, benchrou
     document = ended.document
     manifest = tiny.read_document(router.artifact.folder)
     assert (ended.code, ended.err) == (0, "")
-    assert set(document) == {*manifest, "second", "task_accuracy"}
+    assert set(document) == {*manifest, "second", "cascade", "task_accuracy"}
     for key in set(manifest) - {"named_tasks"}:
         assert document[key] == manifest[key]
     new, decision = document["named_tasks"]["new"], router.decide("", task="new")

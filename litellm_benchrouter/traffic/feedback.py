@@ -143,7 +143,10 @@ class _File:
         self._path, self.name = path, str(path)
 
     def exists(self) -> bool:
-        return self._path.exists() and self._path.stat().st_size > 0
+        try:
+            return self._path.stat().st_size > 0
+        except FileNotFoundError:  # another error says that the place cannot be used
+            return False
 
     def make(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

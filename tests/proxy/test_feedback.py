@@ -200,7 +200,7 @@ def explore(proxy: ProxyProcess) -> None:
         events = read_explored(config)
         return events if events and len(events.prompts) >= len(expected) else None
 
-    events = eventually(read)
+    events = eventually(read, within=60)  # they are written every 30 s
     values = zip(events.models, events.scores, strict=True)
     assert dict(zip(events.prompts, values, strict=True)) == expected
     assert store_of(proxy).counts()["explored"] == len(expected)

@@ -150,10 +150,12 @@ def test_the_page_shows_all_protocols_and_one_that_was_not_run_has_no_section(
     protocols = dict(result["protocols"])
     assert set(_Elements(render_html(result)).figures) == set().union(*FIGURES.values())
 
-    del protocols["cost"]
+    del protocols["cost"], protocols["cascade"]
     html = render_html({"protocols": protocols})
 
-    assert set(_Elements(html).figures) == set().union(*FIGURES.values()) - FIGURES["cost"]
+    assert set(_Elements(html).figures) == set().union(*FIGURES.values()) - (
+        FIGURES["cost"] | FIGURES["cascade"]
+    )
     assert "Zero router" not in html
 
 

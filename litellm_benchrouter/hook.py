@@ -213,7 +213,7 @@ class BenchRouterHook(CustomLogger):
                 self._samples.begin(call, data)
                 offer = self._service.group(groups.deployments, groups.models, turns, data)
                 decision = await self._service.rank(router, call, name, offer, turns, data)
-                call.decisions |= {g: decision for g, known in groups.known.items() if known}
+                call.decisions |= {g: decision for g, models in groups.known.items() if models}
                 call.models |= groups.by_id
                 self._cascades.plan(call, decision, data, groups)
                 decision = None if call.mode else decision
@@ -330,8 +330,8 @@ class BenchRouterHook(CustomLogger):
             self._adapters.choose()
         index = self._virtual.index(names)
         groups = index.groups if index is not None else Groups({}, names)
-        offers = [sorted(known) for known in groups.known.values() if known]
-        for group in (group for group, known in groups.known.items() if known):
+        offers = [sorted(ranked) for ranked in groups.known.values() if ranked]
+        for group in (group for group, ranked in groups.known.items() if ranked):
             models = list(map(names.of, groups[group]))
             warn_of_unknown(groups[group], models, names, self._warned)
         if running.is_here() and not self._told:

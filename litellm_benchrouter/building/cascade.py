@@ -120,14 +120,14 @@ def _learn(
     tokens = np.array([len(prompt) for prompt in answers.prompts]) / CHARACTERS_PER_TOKEN
     expected = tokens[:, None] * costs.per_token + costs.fixed
     paid = np.where(np.isnan(answers.paid), expected, answers.paid)
-    known = Answered(p, expected, answers.right, paid, np.zeros(p.shape))
+    answered = Answered(p, expected, answers.right, paid, np.zeros(p.shape))
     scores = {
-        name: found
+        name: verdicts
         for name in config.cascade.verifiers
-        if (found := scores_of(name, answers)) is not None
+        if (verdicts := scores_of(name, answers)) is not None
     }
     return calibrate(
-        known,
+        answered,
         scores,
         benchmark.models,
         best,
@@ -163,7 +163,7 @@ def scores_of(name: str, answers: ScoredAnswers) -> Array | None:
 
 
 def calibrate(
-    known: Answered,
+    answered: Answered,
     scores: Mapping[str, Array],
     models: Sequence[str],
     best: int,
@@ -176,7 +176,7 @@ def calibrate(
 
     Parameters
     ----------
-    known : Answered
+    answered : Answered
     scores : mapping of ndarray, shape (n, M)
         By verifier; NaN where it says nothing.
     models : sequence of str
@@ -191,18 +191,23 @@ def calibrate(
     str
         Why there is none.
     """
-    order = np.random.default_rng(seed).permutation(len(known.p))[:MOST]
+    order = np.random.default_rng(seed).permutation(len(answered.p))[:MOST]
     half, other = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
-    learned = known.rows(half)
+    learned = answered.rows(half)
     evidence = fit_evidence({n: s[half] for n, s in scores.items()}, learned.value, learned.p)
-    evidence = {name: found for name, found in evidence.items() if found.tells}
-    n_answers = int((~np.isnan(known.value)).sum())
+    evidence = {name: of_verifier for name, of_verifier in evidence.items() if of_verifier.tells}
+    n_answers = int((~np.isnan(answered.value)).sum())
     if not evidence:
         return None, f"no verifier tells right from wrong in {n_answers} answers"
     together = correlation(learned.p, learned.value)
-    total = sum((found.of_each(scores[name]) for name, found in evidence.items()), known.evidence)
-    known = Answered(known.p, known.expected, known.value, known.cost, total)
-    tried = _Tried(known.rows(half), known.rows(other), combined(evidence.values()), together, best)
+    total = sum(
+        (of_verifier.of_each(scores[name]) for name, of_verifier in evidence.items()),
+        answered.evidence,
+    )
+    answered = Answered(answered.p, answered.expected, answered.value, answered.cost, total)
+    tried = _Tried(
+        answered.rows(half), answered.rows(other), combined(evidence.values()), together, best
+    )
     rows = [
         row for quality in QUALITIES if (row := tried.row(quality, alpha, confidence)) is not None
     ]
@@ -216,11 +221,11 @@ def calibrate(
         prompts=len(other),
         verifiers={
             name: VerifierRecord(
-                evidence=EvidenceRecord(**found.as_dict()),
+                evidence=EvidenceRecord(**of_verifier.as_dict()),
                 answers=int((there & ~np.isnan(scores[name][half])).sum()),
                 auc=_auc(scores[name][half], learned.value),
             )
-            for name, found in evidence.items()
+            for name, of_verifier in evidence.items()
         },
         together=named(together, tuple(models)),
         qualities=rows,
@@ -305,21 +310,21 @@ def upper_bound(k: int, n: int, confidence: float) -> float:
 
 def _auc(scores: Array, value: Array) -> float | None:
     there = ~np.isnan(scores) & ~np.isnan(value)
-    found = area(scores[there], value[there])
-    return None if np.isnan(found) else found
+    auc = area(scores[there], value[there])
+    return None if np.isnan(auc) else auc
 
 
 def _journals(
     config: BenchRouterConfig, inputs: Mapping[str, Sequence[str]]
 ) -> list[tuple[Path, float, Sequence[str]]]:
     """Return the journals that exist, each with its threshold and prompts."""
-    found: list[tuple[Path, float, Sequence[str]]] = [
+    journals: list[tuple[Path, float, Sequence[str]]] = [
         (task.labels or labels_path(config.labels_home, name), task.threshold, inputs[name])
         for name, task in sorted(config.tasks.items())
     ]
     if config.traffic_labels is not None:
-        found.append((config.traffic_labels, 0.5, ()))
-    return [each for each in found if each[0].suffix == ".jsonl" and each[0].exists()]
+        journals.append((config.traffic_labels, 0.5, ()))
+    return [each for each in journals if each[0].suffix == ".jsonl" and each[0].exists()]
 
 
 def _wants(config: BenchRouterConfig) -> bool:

@@ -51,8 +51,8 @@ def load_benchmark(
         raise ConfigError("benchrouter.sources is empty; name at least one benchmark.")
     with progress.stage("reading sources", len(config.sources)) as advance:
         tables = []
-        found = engine.read(_read, list(enumerate(config.sources)))
-        for source, table in zip(config.sources, found, strict=True):
+        read_tables = engine.read(_read, list(enumerate(config.sources)))
+        for source, table in zip(config.sources, read_tables, strict=True):
             judgement = SourceJudgement(
                 name=source.name or source.path.name,
                 threshold=source.threshold,

@@ -31,17 +31,19 @@ def learn_feedback(
     if guarded is None or embedded.embedder.kind == PrecomputedEmbedder.kind:
         return contents
     column: Mapping[str, int] = {model: m for m, model in enumerate(benchmark.models)}
-    known = [i for i, model in enumerate(explored.models) if model in column]
-    if len(known) < FEWEST_EVENTS:
+    rows_known = [i for i, model in enumerate(explored.models) if model in column]
+    if len(rows_known) < FEWEST_EVENTS:
         warnings.append(
-            f"{len(known):,} scored answers to explored requests decide nothing: "
+            f"{len(rows_known):,} scored answers to explored requests decide nothing: "
             f"{FEWEST_EVENTS} are needed."
         )
         return contents
     # No cache on disk: what is erased must be gone.
-    vectors, _ = embed_with_cache(embedded.embedder, [explored.prompts[i] for i in known], None)
+    vectors, _ = embed_with_cache(
+        embedded.embedder, [explored.prompts[i] for i in rows_known], None
+    )
     usable = np.flatnonzero(vectors.any(axis=1))
-    rows, vectors = [known[i] for i in usable], vectors[usable]
+    rows, vectors = [rows_known[i] for i in usable], vectors[usable]
     model = np.array([column[explored.models[i]] for i in rows], dtype=np.intp)
     score = np.array([explored.scores[i] for i in rows], dtype=np.float64)
     near = index.search(vectors, min(K, len(benchmark)))

@@ -96,10 +96,10 @@ def learn(
         for name, task in sorted(config.tasks.items()):
             vectors = embed_task_inputs(name, task, inputs[name], embedded.embedder, embedded.cache)
             usable = vectors.any(axis=1)  # the embedder knows nothing of the others
-            found = nearest(vectors[usable], learned.vectors, n_neighbors)
-            named[name] = task_scores(config, learned.benchmark, found, table)
+            nearest_samples = nearest(vectors[usable], learned.vectors, n_neighbors)
+            named[name] = task_scores(config, learned.benchmark, nearest_samples, table)
             guarded = (
-                fitted.task_scores(vectors[usable], found, named[name])
+                fitted.task_scores(vectors[usable], nearest_samples, named[name])
                 if fitted is not None
                 else None
             )
@@ -107,7 +107,7 @@ def learn(
                 guarded_tasks[name] = guarded.scores
             if name in given and not np.isnan(given[name][usable]).all():
                 labelled_tasks[name], named[name] = task_labels.take_in(
-                    given[name][usable], found, named[name], guarded
+                    given[name][usable], nearest_samples, named[name], guarded
                 )
             advance(1)
     # The paper takes the mean over the tasks that a model has, whatever they are.

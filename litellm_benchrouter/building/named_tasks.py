@@ -62,7 +62,7 @@ def read_task_labels(
         1 where the score is above the task's threshold, 0 where not, NaN without a label. Of equal
         inputs the first alone has labels: an answer counts once.
     """
-    found = {}
+    by_task = {}
     for name, task in sorted(config.tasks.items()):
         path = task.labels or labels_path(config.labels_home, name)
         if not path.exists():
@@ -75,11 +75,11 @@ def read_task_labels(
         scores = read_labels(path, inputs[name], models, aliases=config.aliases, warnings=warnings)
         first = {text: row for row, text in reversed(list(enumerate(inputs[name])))}
         once = np.full_like(scores, np.nan)
-        kept = sorted(first.values())
-        once[kept] = scores[kept]
+        firsts = sorted(first.values())
+        once[firsts] = scores[firsts]
         if not np.isnan(once).all():
-            found[name] = np.where(np.isnan(once), once, once > task.threshold).astype(np.float32)
-    return found
+            by_task[name] = np.where(np.isnan(once), once, once > task.threshold).astype(np.float32)
+    return by_task
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ class TaskLabels:
         guarded : GuardedTask or None
             Without labels.
         """
-        known = ~np.isnan(labels)
+        present = ~np.isnan(labels)
         p = self._measured_p(labels, near)
         measured = np.where(np.isnan(p), scores.p, p)
         labelled = LabelledTask(
-            n_inputs=int(known.any(axis=1).sum()),
-            counts=known.sum(axis=0),
+            n_inputs=int(present.any(axis=1).sum()),
+            counts=present.sum(axis=0),
             accuracy=mean(labels),
             p=p,
             posterior=self._posterior(labels, guarded) if self.by_posterior else None,

@@ -220,8 +220,8 @@ def _best_of_paper(prepared: TaskFolds) -> tuple[int, Floats]:
 
 def paper_picks(prepared: TaskFolds, split: Split, values: Any) -> Rows:
     """S1 of each sample on its own (eqs. 1 and 7)."""
-    known = training(prepared, split, values)
-    return known.argmax(known.averaged_over(known.near(split.test, prepared.routing.k)))
+    learned = training(prepared, split, values)
+    return learned.argmax(learned.averaged_over(learned.near(split.test, prepared.routing.k)))
 
 
 def _named(prepared: TaskFolds) -> NamedTaskModel:
@@ -310,8 +310,8 @@ def _paired(prepared: TaskFolds, d: int, pick: int, best: int) -> float:
     """Difference of two models' accuracies over the samples of a task that both answered."""
     labels = prepared.labels[prepared.rows[d]]
     difference = labels[:, pick].astype(np.float64) - labels[:, best]
-    known = ~np.isnan(difference)
-    return float(difference[known].mean()) if known.any() else float("nan")
+    present = ~np.isnan(difference)
+    return float(difference[present].mean()) if present.any() else float("nan")
 
 
 def _cost(prepared: TaskFolds, *, paper: bool) -> _Part:

@@ -68,8 +68,8 @@ def learn_traffic(
     if embedded.embedder.kind == PrecomputedEmbedder.kind:
         return None, _unproven(verdict, "vectors were given without what embeds prompts")
     if len(given.prompts) < FEWEST_GROUPS:
-        found = f"{FEWEST_GROUPS} labelled prompts of own traffic are needed, there are"
-        return None, _unproven(verdict, f"{found} {len(given.prompts)}")
+        too_few = f"{FEWEST_GROUPS} labelled prompts of own traffic are needed, there are"
+        return None, _unproven(verdict, f"{too_few} {len(given.prompts)}")
     # No cache on disk: what is erased must be gone.
     vectors, _ = embed_with_cache(embedded.embedder, given.prompts, None)
     usable = np.flatnonzero(vectors.any(axis=1))  # the embedder knows nothing of the others
@@ -82,8 +82,8 @@ def learn_traffic(
         no_task = np.zeros(n, dtype=np.int32)
         group = find_groups(prompts, no_task, 1, near, declared=declared).group
     if len(np.unique(group)) < FEWEST_GROUPS:
-        found = f"{FEWEST_GROUPS} labelled prompts of own traffic are needed, there are"
-        return None, _unproven(verdict, f"{found} {len(np.unique(group))}")
+        too_few = f"{FEWEST_GROUPS} labelled prompts of own traffic are needed, there are"
+        return None, _unproven(verdict, f"{too_few} {len(np.unique(group))}")
     cells = TaskAccuracies.of(prepared.labels, prepared.benchmark.task, prepared.n_tasks)
     prior = BenchmarkPrior.of(
         cells.imputed(), cells.count.mean(axis=1), prepared.average, prepared.best

@@ -173,15 +173,15 @@ def check(
         Of the reader.
     """
     checked = Checked(path)
-    found, problems, undecided = {}, {}, {}
+    by_kind, problems, undecided = {}, {}, {}
     for name in [kind] if kind is not None else READERS:
         try:
-            found[name] = read(name, path, options)
+            by_kind[name] = read(name, path, options)
         except UndecidedError as error:
             problems[name] = undecided[name] = str(error)
         except BenchRouterError as error:
             problems[name] = str(error)
-    if not found:
+    if not by_kind:
         # A format that is known, but for an option, says more than what a table lacks.
         checked.kind = next(iter(undecided), "")
         checked.problem = problems[kind or checked.kind or "table"]
@@ -195,8 +195,8 @@ def check(
             )
         return checked
     # Each format has marks of its own; what more than one reads is what most of it is.
-    checked.kind = max(found, key=lambda name: found[name].results["score"].count())
-    checked.table = table = found[checked.kind]
+    checked.kind = max(by_kind, key=lambda name: by_kind[name].results["score"].count())
+    checked.table = table = by_kind[checked.kind]
     checked.options = dict(options) | ({} if threshold is None else {"threshold": threshold})
     checked.dropped, checked.warnings = table.dropped, list(table.warnings)
     checked.columns = _columns(path, table, options) if checked.kind == "table" else {}

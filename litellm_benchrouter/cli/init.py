@@ -118,11 +118,11 @@ def _likely(deployments: Sequence[Mapping[str, Any]], models: Sequence[str]) -> 
     count = len(deployments) - len(unknown)
     click.echo(f"The benchmark has {len(models)} models and knows {count} of the "
                f"{len(deployments)} deployments that answer text.")  # fmt: skip
-    found = {}
+    guesses = {}
     for deployment in unknown:
         name, near = names.said(deployment), get_close_matches(short_name(deployment), models, n=1)
-        found[name] = near[0] if near else "NAME-IN-THE-BENCHMARK"
-    return found
+        guesses[name] = near[0] if near else "NAME-IN-THE-BENCHMARK"
+    return guesses
 
 
 def _block(place: str, kind: str, likely: Mapping[str, str], comments: Sequence[str] = ()) -> str:
@@ -154,7 +154,7 @@ def _with_block(path: Path, text: str, block: str) -> str:
     elif callbacks is None:
         text = re.sub(
             r"^(litellm_settings:[^\n]*\n(?:[ \t]*(?:#[^\n]*)?\n)*)([ \t]+)",
-            lambda found: f"{found[1]}{found[2]}{_CALLBACKS}\n{found[2]}",
+            lambda match: f"{match[1]}{match[2]}{_CALLBACKS}\n{match[2]}",
             text,
             count=1,
             flags=re.MULTILINE,

@@ -62,9 +62,9 @@ def label_traffic(
             note_mended(journal, own.task)
         taken = None
         if gold is not None and not dry_run:
-            known = benchmark_models(config, proxy) | models_named(config, proxy)
+            models = benchmark_models(config, proxy) | models_named(config, proxy)
             noted = {question.key: question.noted for question in own.task.questions}
-            taken = import_labels(gold, journal, noted, known, config.aliases, noted.__getitem__)
+            taken = import_labels(gold, journal, noted, models, config.aliases, noted.__getitem__)
         if chosen_metric is None:
             _show({} if as_json else None, own, taken, as_json=as_json)
             return

@@ -223,12 +223,12 @@ class BenchRouterConfig(Block):
             If it is a URL that names no place, or there is no folder for local copies.
         """
         if not is_url(artifacts):
-            found, url = folder / artifacts, None
+            local, url = folder / artifacts, None
         else:
             url = checked(artifacts)
             cache = self.artifacts_cache and folder / self.artifacts_cache
-            found = mirror_folder(url, cache)
-        config = self.model_copy(update={"artifacts": found})
+            local = mirror_folder(url, cache)
+        config = self.model_copy(update={"artifacts": local})
         config._url, config._folder = url, folder
         return config
 

@@ -118,8 +118,8 @@ def first_problem(error: ValidationError, where: str, block: str, model: type[Ba
         key += f"[{part}]" if isinstance(part, int) else f".{part}"
     more = f" ({len(problems) - 1} more after it)" if len(problems) > 1 else ""
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(model, problem["loc"][:-1])
-        return f"{where}: unknown key `{key}`; known here: {known}{more}."
+        keys = _known_keys(model, problem["loc"][:-1])
+        return f"{where}: unknown key `{key}`; known here: {keys}{more}."
     retired = RETIRED_VALUES.get((key.removeprefix(f"{block}."), str(problem["input"])))
     if retired is not None:
         return f"{where}: `{key}: {problem['input']}` was removed: {retired}{more}."

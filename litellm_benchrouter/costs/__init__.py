@@ -40,12 +40,12 @@ class Prices:
 
         Where one is known it stands for both; None without either.
         """
-        found = [_amount(entry.get(f"{side}_cost_per_token")) for side in ("input", "output")]
-        known = [price for price in found if price is not None]
-        if not known:
+        both = [_amount(entry.get(f"{side}_cost_per_token")) for side in ("input", "output")]
+        stated = [price for price in both if price is not None]
+        if not stated:
             return None
         cached, written = (_amount(entry.get(f"cache_{kind}_token_cost")) for kind in _CACHE)
-        return cls(known[0] if found[0] is None else found[0], known[-1], cached, written)
+        return cls(stated[0] if both[0] is None else both[0], stated[-1], cached, written)
 
     @classmethod
     def of_facts(cls, facts: ModelFacts) -> Prices | None:
@@ -62,8 +62,8 @@ def in_cost_map(
     The map is `litellm.model_cost`, or what `bundled_cost_map` returns; the model is as in
     `litellm_params.model`, or one of the benchmark.
     """
-    found = (Prices.of(entry) for _, entry in entries_in_cost_map(cost_map, model, provider))
-    return next((prices for prices in found if prices is not None), None)
+    listed = (Prices.of(entry) for _, entry in entries_in_cost_map(cost_map, model, provider))
+    return next((prices for prices in listed if prices is not None), None)
 
 
 def entries_in_cost_map(
@@ -94,11 +94,11 @@ def bundled_cost_map() -> Mapping[str, Any]:
     spec = find_spec("litellm")
     for folder in (spec and spec.submodule_search_locations) or ():
         try:
-            found = json.loads((Path(folder) / _COST_MAP).read_bytes())
+            cost_map = json.loads((Path(folder) / _COST_MAP).read_bytes())
         except (OSError, ValueError):
             continue
-        if isinstance(found, dict):
-            return found
+        if isinstance(cost_map, dict):
+            return cost_map
     return {}
 
 
@@ -106,13 +106,13 @@ def with_known_prices(benchmark: Benchmark, aliases: Mapping[str, str]) -> Bench
     """Fill in the prices that nobody stated from LiteLLM's cost map, by name or alias."""
     facts = dict(benchmark.facts)
     for model in benchmark.models:
-        known = facts.get(model, ModelFacts())
-        if known.prices_usd_per_mtok is None:
+        fact = facts.get(model, ModelFacts())
+        if fact.prices_usd_per_mtok is None:
             names = (model, *sorted(alias for alias, name in aliases.items() if name == model))
             prices = _first_known(names)
             if prices is not None:
                 facts[model] = replace(
-                    known,
+                    fact,
                     input_price_usd_per_mtok=round(prices.input / PER_MILLION, 9),
                     output_price_usd_per_mtok=round(prices.output / PER_MILLION, 9),
                     price_source=LITELLM,
@@ -121,8 +121,8 @@ def with_known_prices(benchmark: Benchmark, aliases: Mapping[str, str]) -> Bench
 
 
 def _first_known(names: Iterable[str]) -> Prices | None:
-    found = (in_cost_map(bundled_cost_map(), name) for name in names)
-    return next((prices for prices in found if prices is not None), None)
+    listed = (in_cost_map(bundled_cost_map(), name) for name in names)
+    return next((prices for prices in listed if prices is not None), None)
 
 
 def _amount(value: object) -> float | None:
@@ -191,12 +191,12 @@ def cost_model(
     with expected tokens; the benchmark's recorded mean cost of a request; one or the other, both
     being USD; parameters.
     """
-    known = [facts[model] for model in models]
+    stated = [facts[model] for model in models]
     prices = [given.get(model) or Prices.of_facts(facts[model]) for model in models]
-    recorded = [fact.mean_cost_usd for fact in known]
+    recorded = [fact.mean_cost_usd for fact in stated]
     said = [
         lengths.output if fact.mean_output_tokens is None else fact.mean_output_tokens
-        for fact in known
+        for fact in stated
     ]
     priced = [
         None if price is None else (price.input, price.output * tokens)
@@ -204,7 +204,7 @@ def cost_model(
     ]
     fixed = [None if cost is None else (0.0, cost) for cost in recorded]
     either = [price or cost for price, cost in zip(priced, fixed, strict=True)]
-    size = [None if fact.params_b is None else (0.0, fact.params_b) for fact in known]
+    size = [None if fact.params_b is None else (0.0, fact.params_b) for fact in stated]
     bases = {
         "costs by price": priced,
         "costs as recorded": fixed,
@@ -212,8 +212,8 @@ def cost_model(
         "costs by size": size,
     }
     for basis, terms in bases.items():
-        found = [term for term in terms if term is not None]
-        if len(found) == len(models):
-            per_token, rest = np.array(found, dtype=np.float64).reshape(-1, 2).T
+        complete = [term for term in terms if term is not None]
+        if len(complete) == len(models):
+            per_token, rest = np.array(complete, dtype=np.float64).reshape(-1, 2).T
             return CostModel(per_token, rest, basis, terms is not size, lengths.input)
     return None

@@ -43,21 +43,21 @@ def costs_of(benchmark: Benchmark) -> Costs:
     are left out. Raises ConfigError where fewer than two models have one.
     """
     every = range(len(benchmark.models))
-    usd = {m: found for m in every if (found := _usd(benchmark, m)) is not None}
-    params = {m: found for m in every if (found := _parameters(benchmark, m)) is not None}
-    unit, known = ("params_b", params) if len(params) > len(usd) else ("usd", usd)
-    left_out = [benchmark.models[m] for m in every if m not in known]
-    if len(known) < 2:
+    usd = {m: usd_of for m in every if (usd_of := _usd(benchmark, m)) is not None}
+    params = {m: size_of for m in every if (size_of := _parameters(benchmark, m)) is not None}
+    unit, by_model = ("params_b", params) if len(params) > len(usd) else ("usd", usd)
+    left_out = [benchmark.models[m] for m in every if m not in by_model]
+    if len(by_model) < 2:
         raise ConfigError(
             "the protocol cost needs two models with a cost, a price or params_b and knows none of "
             f"{', '.join(left_out)}; state them under benchrouter.models."
         )
-    values = np.stack([column for column, _ in known.values()], axis=1)
+    values = np.stack([column for column, _ in by_model.values()], axis=1)
     gaps = np.isnan(values)
     return Costs(
         np.where(gaps, mean(values), values),
         unit,
-        {benchmark.models[m]: name for m, (_, name) in known.items()},
+        {benchmark.models[m]: name for m, (_, name) in by_model.items()},
         int(gaps.sum()),
         left_out,
     )

@@ -142,7 +142,9 @@ class Cascade:
     def as_dict(self) -> dict[str, Any]:
         """Return what `of` reads, with one row."""
         return {
-            "verifiers": {n: {"evidence": found.as_dict()} for n, found in self.evidence.items()},
+            "verifiers": {
+                n: {"evidence": of_verifier.as_dict()} for n, of_verifier in self.evidence.items()
+            },
             "together": {a: dict(row) for a, row in self.together.items()},
             "steps": self.steps,
             "qualities": [{"quality": 1.0, "price": self.price, "keep": self.keep}],

@@ -164,8 +164,8 @@ def _registered(settings: Mapping[str, Any]) -> Finding:
         if HANDLER in (others if isinstance(others, list) else [others]):
             return fail("callback", f"stands in {key}, where it only logs", f"say {_LINE}")
     near = [name for name in names if "benchrouter" in name]
-    found = f"is spelled {near[0]!r}" if near else "is not registered, so nothing is routed"
-    return fail("callback", found, f"say {_LINE}")
+    what = f"is spelled {near[0]!r}" if near else "is not registered, so nothing is routed"
+    return fail("callback", what, f"say {_LINE}")
 
 
 def _importable() -> Finding:

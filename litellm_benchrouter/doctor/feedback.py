@@ -36,9 +36,9 @@ def check_feedback(config: BenchRouterConfig, artifact: Artifact | None) -> Iter
     for name, alarm in alarms.items():
         if alarm is None:
             continue
-        found = f"{count(alarm['recent'], 'alarm')} among the last {LATEST:,} calls"
+        what = f"{count(alarm['recent'], 'alarm')} among the last {LATEST:,} calls"
         means, way_out = _MEANS[name]
         if alarm["recent"] >= ALERT[name]:
-            yield warn("drift", f"calls {means}: {found}", way_out)
+            yield warn("drift", f"calls {means}: {what}", way_out)
         else:
-            yield ok("drift", f"{name}: {found}")
+            yield ok("drift", f"{name}: {what}")

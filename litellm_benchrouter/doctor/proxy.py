@@ -125,11 +125,11 @@ def _multiprocess() -> Finding:
     named = os.environ.get(_MULTIPROCESS)
     workers = os.environ.get("NUM_WORKERS", "1")
     if named is None:
-        found = f"with several workers their counts meet in a folder; {_MULTIPROCESS} names none"
+        what = f"with several workers their counts meet in a folder; {_MULTIPROCESS} names none"
         if workers.isdecimal() and int(workers) > 1:
             remedy = f"set {_MULTIPROCESS} to an empty folder of this proxy's own"
-            return warn("workers", found, remedy)
-        return ok("workers", f"{found}, so LiteLLM takes one that all proxies here share")
+            return warn("workers", what, remedy)
+        return ok("workers", f"{what}, so LiteLLM takes one that all proxies here share")
     folder = Path(named)
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK, effective_ids=True)):
         return fail(
@@ -142,8 +142,8 @@ def _multiprocess() -> Finding:
 
 def entries(proxy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the entries of `model_list`, without what is no block."""
-    found = proxy.get("model_list")
-    return [e for e in found if isinstance(e, Mapping)] if isinstance(found, list) else []
+    listed = proxy.get("model_list")
+    return [e for e in listed if isinstance(e, Mapping)] if isinstance(listed, list) else []
 
 
 def by_group(proxy: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
@@ -160,11 +160,11 @@ def offers(
 ) -> dict[str, list[str]]:
     """Return the benchmark models that each group offers, sorted; groups without any are left."""
     names = ModelNames(config.aliases, frozenset(models))
-    found = {
+    ranked = {
         group: sorted({m for m in map(names.of, deployments) if m is not None})
         for group, deployments in by_group(proxy).items()
     }
-    return {group: known for group, known in found.items() if known}
+    return {group: some for group, some in ranked.items() if some}
 
 
 def check_deployments(
@@ -188,7 +188,7 @@ def check_deployments(
                 f"say which model each is in model_info.{NAME}; the benchmark has "
                 f"{listed(sorted(models))}",
             )
-    unserved = sorted(set(models) - {model for known in offered.values() for model in known})
+    unserved = sorted(set(models) - {model for of_group in offered.values() for model in of_group})
     if unserved:
         said = f"{len(unserved)} of {len(models)} models of the benchmark have no deployment"
         yield ok("models", f"{said}: {listed(unserved)}")
@@ -215,32 +215,32 @@ def _groups(
     for group, deployments in groups.items():
         unknown = [entry for entry in deployments if names.of(entry) is None]
         said = [entry for entry in unknown if NAME in part(entry, "model_info")]
-        known = offered.get(group, [])
+        ranked = offered.get(group, [])
         # A group that names no model of the benchmark is meant to be left alone.
-        for entry in unknown if known else said:
+        for entry in unknown if ranked else said:
             yield warn(
                 "deployments",
                 f"{names.said(entry)} of group {group} is no model of the benchmark"
-                + ("; it ranks last" if known else ""),
+                + ("; it ranks last" if ranked else ""),
                 _suggestion(names.said(entry), models),
             )
-        if "*" in group and not known:
+        if "*" in group and not ranked:
             words = "is routed where the benchmark knows the model that is asked for"
             yield ok("groups", f"{group}, a wildcard, {words}")
-        elif not known:
+        elif not ranked:
             if not said:
                 yield ok("groups", f"{group} is left alone: no model of it is in the benchmark")
-        elif len(known) == 1 and group not in in_virtual and "*" not in in_virtual:
+        elif len(ranked) == 1 and group not in in_virtual and "*" not in in_virtual:
             yield warn(
                 "groups",
-                f"{group} has one model that the benchmark knows, {known[0]}: nothing to choose",
+                f"{group} has one model that the benchmark knows, {ranked[0]}: nothing to choose",
                 "put deployments of other models into the group",
             )
         else:
-            yield ok("groups", f"{group} offers {listed(known)}")
+            yield ok("groups", f"{group} offers {listed(ranked)}")
         yield from _efforts(group, deployments, names)
         ordered = (part(entry, key).get("order") for entry in deployments for key in _HOLD_ORDER)
-        if known and any(order is not None for order in ordered):
+        if ranked and any(order is not None for order in ordered):
             yield warn(
                 "order",
                 f"the `order` of {group} comes before the ranks, which count within its levels",

@@ -65,11 +65,11 @@ def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
     served = versions.served()
     size = 0 if served is None else _bytes_of(versions.folder(served))
     needed, free = max(2 * size, _LEAST_FREE), shutil.disk_usage(there).free
-    found = f"{free // _MEGABYTE} MB are free, a build may take {needed // _MEGABYTE} MB"
+    room = f"{free // _MEGABYTE} MB are free, a build may take {needed // _MEGABYTE} MB"
     if free < needed:
-        yield warn("disk", found, "make room, or `benchrouter prune --config FILE`")
+        yield warn("disk", room, "make room, or `benchrouter prune --config FILE`")
     else:
-        yield ok("disk", found)
+        yield ok("disk", room)
 
 
 def check_version(
@@ -185,11 +185,11 @@ def _is_building(root: Path) -> bool:
 def _age(manifest: Manifest) -> Finding:
     built = datetime.fromisoformat(manifest.created_at)
     days = (datetime.now(UTC) - built).days
-    found = f"built {built:%Y-%m-%d %H:%M} UTC, {days} days ago"
+    age = f"built {built:%Y-%m-%d %H:%M} UTC, {days} days ago"
     if days > _OLD_DAYS:
         remedy = f"run your benchmarks on what you serve today, then {_BUILD}"
-        return warn("age", found, remedy)
-    return ok("age", found)
+        return warn("age", age, remedy)
+    return ok("age", age)
 
 
 def _verdict(manifest: Manifest) -> Iterator[Finding]:
@@ -219,14 +219,14 @@ def _differences(config: BenchRouterConfig, manifest: Manifest) -> Finding:
 
 
 def _changes(wanted: Mapping[str, Any], built: Mapping[str, Any], inside: str = "") -> list[str]:
-    found = []
+    changes = []
     for key in sorted(wanted.keys() & built.keys()):
         name, now, then = f"{inside}{key}", wanted[key], built[key]
         if isinstance(now, dict) and isinstance(then, dict):
-            found += _changes(now, then, f"{name}.")
+            changes += _changes(now, then, f"{name}.")
         elif now != then:
-            found.append(f"{name} was {then}, is {now}")
-    return found
+            changes.append(f"{name} was {then}, is {now}")
+    return changes
 
 
 def _embedder_changes(config: BenchRouterConfig, manifest: Manifest) -> list[str]:
@@ -275,14 +275,14 @@ def check_decisions(
 
 def _hosted(config: BenchRouterConfig) -> Finding:
     waits, limit = config.embedder.time_limit_ms, config.serving.time_limit_ms
-    found = f"{config.embedder.model} is not asked, as it costs; decisions wait {waits:g} ms for it"
+    what = f"{config.embedder.model} is not asked, as it costs; decisions wait {waits:g} ms for it"
     if waits >= limit:
         return warn(
             "embedder",
-            f"{found}, and has {limit:g} ms in all",
+            f"{what}, and has {limit:g} ms in all",
             "set embedder.time_limit_ms below serving.time_limit_ms",
         )
-    return ok("embedder", found)
+    return ok("embedder", what)
 
 
 def _in_time(config: BenchRouterConfig, proxy: Mapping[str, Any], artifact: Artifact) -> Finding:
@@ -299,13 +299,13 @@ def _in_time(config: BenchRouterConfig, proxy: Mapping[str, Any], artifact: Arti
         if time.perf_counter() - started > _MOST_SECONDS:
             break
     middle, worst = median(times), max(times)
-    found = (
+    what = (
         f"{middle:.2g} ms in the median and {worst:.2g} ms at worst of {len(times)}; the limit is "
         f"{limit:g} ms"
     )
     remedy = "raise serving.time_limit_ms, or choose a faster embedder (static, lexical)"
     if middle > limit:
-        return fail("decisions", f"{found}: most are late", remedy)
+        return fail("decisions", f"{what}: most are late", remedy)
     if worst > limit:
-        return warn("decisions", f"{found}: some are late", remedy)
-    return ok("decisions", found)
+        return warn("decisions", f"{what}: some are late", remedy)
+    return ok("decisions", what)

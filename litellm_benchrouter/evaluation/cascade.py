@@ -75,13 +75,15 @@ class CascadeRun(MeasuredRun):
         together = np.eye(p.shape[1])
         if auc is not None:
             scores = simulated_scores(self.values.astype(np.float64), auc, seed)
-            known = self.answered(p, nothing, tuned=True)
+            training_answers = self.answered(p, nothing, tuned=True)
             drawn = {"simulated": scores[self.tuned][:, self.known.order]}
-            found = fit_evidence(drawn, known.value, known.p)["simulated"]
-            together = correlation(known.p, known.value)
-            evidence, ahead = found.of_each(scores), combined([found])
-            there = ~np.isnan(known.value)
-            right = (known.value[there] >= 0.5).astype(np.float64)
+            evidence_of_one = fit_evidence(drawn, training_answers.value, training_answers.p)[
+                "simulated"
+            ]
+            together = correlation(training_answers.p, training_answers.value)
+            evidence, ahead = evidence_of_one.of_each(scores), combined([evidence_of_one])
+            there = ~np.isnan(training_answers.value)
+            right = (training_answers.value[there] >= 0.5).astype(np.float64)
             measured = area(drawn["simulated"][there], right)
 
         def tried(*, tuned: bool) -> list[Ran]:
@@ -126,8 +128,8 @@ def run_cascades(
     tasks = [(i, auc) for auc in (None, *aucs) for i in range(len(done))]
     swept: dict[str, list[Swept]] = {name: [] for name in names}
     with progress.stage("cascades", len(tasks)) as advance:
-        for j, found in enumerate(engine.map(sweep, tasks)):
-            swept[names[j // len(done)]].append(found)
+        for j, one_sweep in enumerate(engine.map(sweep, tasks)):
+            swept[names[j // len(done)]].append(one_sweep)
             advance(1)
     for name in names[1:]:  # a verifier that tells nothing: it does not cascade
         swept[name] = [
@@ -155,9 +157,9 @@ def run_cascades(
         "oracle": mean_point([run.point(run.split.test, run.oracle) for run in done]),
         "zero_router": {"hull": points(*non_decreasing_hull(*single))},
         "methods": {
-            name: _method(done, found, lambdas, swept["routing"])
+            name: _method(done, one_sweep, lambdas, swept["routing"])
             | {"tuned": {target: tuned[target][name] for target in TARGETS}}
-            for name, found in swept.items()
+            for name, one_sweep in swept.items()
         },
         "break_even": {target: break_even(tuned[target], aucs) for target in TARGETS},
         "by_run": [{"bma": models[run.known.best]} for run in done],
@@ -234,9 +236,9 @@ def _tuned(
     outcomes = {
         name: [
             tuple(_outcomes(run, one, routed, target, tuned=tuned) for tuned in (True, False))
-            for run, one, routed in zip(runs, found, swept["routing"], strict=True)
+            for run, one, routed in zip(runs, sweeps, swept["routing"], strict=True)
         ]
-        for name, found in swept.items()
+        for name, sweeps in swept.items()
     }
 
     def totals(name: str, weights: Array) -> tuple[list[Rows], Array]:
@@ -297,15 +299,15 @@ def break_even(tuned: Mapping[str, Mapping[str, Any]], aucs: Sequence[float]) ->
     """
 
     def crossed(saved: Callable[[Mapping[str, Any]], float]) -> float | None:
-        found, above = None, 0.0
+        crossing, above = None, 0.0
         for auc in sorted(aucs, reverse=True):
             value = saved(tuned[f"cascade_{auc:g}"])
             if not value > 0:
-                if found is None or value == 0:
-                    return found
-                return auc + (found - auc) * value / (value - above)
-            found, above = auc, value
-        return found
+                if crossing is None or value == 0:
+                    return crossing
+                return auc + (crossing - auc) * value / (value - above)
+            crossing, above = auc, value
+        return crossing
 
     return {
         "auc": crossed(lambda row: float(row["saved_beside_routing"])),

@@ -287,8 +287,8 @@ def _counts(
     labels: NDArray[np.float32], task: NDArray[np.integer], n_tasks: int
 ) -> tuple[Floats, Floats]:
     """Labels of each task and model, shape (D, M), and samples of each task, shape (D,)."""
-    known = ~np.isnan(labels)
-    columns = [np.bincount(task, known[:, m], n_tasks) for m in range(labels.shape[1])]
+    present = ~np.isnan(labels)
+    columns = [np.bincount(task, present[:, m], n_tasks) for m in range(labels.shape[1])]
     return np.stack(columns, axis=1), np.bincount(task, minlength=n_tasks).astype(np.float64)
 
 
@@ -312,5 +312,5 @@ def _well_known(count: Floats, size: Floats) -> NDArray[np.bool_]:
 
 
 def _mean_of(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else 0.5
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if len(finite) else 0.5

@@ -59,21 +59,23 @@ def models_named(config: BenchRouterConfig, proxy: Proxy) -> set[str]:
 
 
 def find_candidates(
-    config: BenchRouterConfig, proxy: Proxy, known: set[str], wanted: Sequence[str] | None
+    config: BenchRouterConfig, proxy: Proxy, benchmark_names: set[str], wanted: Sequence[str] | None
 ) -> list[AskedModel]:
     """Find the deployments of the models to ask; raise ConfigError where one has none.
 
     `wanted` is what `--models` names, also a model that no benchmark has yet; None for all of the
     benchmark's.
     """
-    names = ModelNames(config.aliases, frozenset(known | models_named(config, proxy)))
+    names = ModelNames(config.aliases, frozenset(benchmark_names | models_named(config, proxy)))
     entries_of: dict[str, list[dict[str, Any]]] = {}
     for entry in proxy.deployments:
         name = names.of(entry)
         if name is not None:
             entries_of.setdefault(name, []).append(entry)
     if wanted is None:
-        entries_of = {name: entries for name, entries in entries_of.items() if name in known}
+        entries_of = {
+            name: entries for name, entries in entries_of.items() if name in benchmark_names
+        }
     else:
         asked = list(dict.fromkeys(config.aliases.get(name, name) for name in wanted))
         absent = [name for name in asked if name not in entries_of]

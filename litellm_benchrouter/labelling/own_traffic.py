@@ -107,10 +107,10 @@ class OwnTraffic:
             reference = None if row["reference"] is None else json.loads(row["reference"])
             fields |= {"time": row["time"], "reference": reference}
             key = prompt_key(row["text"])
-            known = questions.get(key)
-            if known is not None and known.reference is None and reference is not None:
-                questions[key] = _question({**known.noted, "reference": reference}, origin)
-            elif known is None and _plain(row["text"]) not in equal:
+            earlier = questions.get(key)
+            if earlier is not None and earlier.reference is None and reference is not None:
+                questions[key] = _question({**earlier.noted, "reference": reference}, origin)
+            elif earlier is None and _plain(row["text"]) not in equal:
                 equal.add(_plain(row["text"]))
                 questions[key] = _question(fields, origin)
         if not questions:
@@ -193,10 +193,10 @@ class OwnTraffic:
         artifact = self.artifact
         if artifact is None:
             benchmark = load_benchmark(self.config, Progress())[0]
-            known, task, correctness = benchmark.models, benchmark.task, benchmark.correctness
+            names, task, correctness = benchmark.models, benchmark.task, benchmark.correctness
         else:
-            known, task, correctness = artifact.models, artifact.task, artifact.correctness
-        column = {model: m for m, model in enumerate(known)}
+            names, task, correctness = artifact.models, artifact.task, artifact.correctness
+        column = {model: m for m, model in enumerate(names)}
         there = [i for i, model in enumerate(models) if model in column]
         columns = [column[models[i]] for i in there]
         values, n_tasks = labels(np.asarray(correctness)), int(task.max()) + 1
@@ -209,8 +209,8 @@ class OwnTraffic:
     def _labels(self, keys: Sequence[str], models: Sequence[str]) -> NDArray[np.float64]:
         """Scores that the journal has, shape (len(keys), len(models)); NaN is missing."""
         cells = self.journal.cells
-        found = [[cells.get((key, model)) for model in models] for key in keys]
-        scores = [[None if cell is None else cell.score for cell in row] for row in found]
+        rows = [[cells.get((key, model)) for model in models] for key in keys]
+        scores = [[None if cell is None else cell.score for cell in row] for row in rows]
         return np.array(scores, dtype=np.float64).reshape(len(keys), len(models))
 
     def _without_duplicates(

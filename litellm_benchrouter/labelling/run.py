@@ -173,7 +173,7 @@ def summary(run: Run, asking: Asking | None) -> dict[str, Any]:
     `mean_score` is None where a model has no label.
     """
     keys = {question.key for question in run.task.questions}
-    cells = {cell: known for cell, known in run.journal.cells.items() if cell[0] in keys}
+    cells = {cell: cell_of for cell, cell_of in run.journal.cells.items() if cell[0] in keys}
     given_up = run.unusable if asking is None else asking.given_up
     models = []
     for model in dict.fromkeys([*run.models, *sorted(model for _, model in cells)]):

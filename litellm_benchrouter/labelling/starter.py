@@ -73,8 +73,10 @@ def plan_starter(
     """
     shuffled = np.random.default_rng(config.seed).permutation(len(task.questions))
     order = [task.questions[i] for i in shuffled][: options.n]
-    known = _own_models(config, proxy)
-    run = plan_run(config, proxy, task, metric, journal, options, lambda *_: (order, set()), known)
+    own_models = _own_models(config, proxy)
+    run = plan_run(
+        config, proxy, task, metric, journal, options, lambda *_: (order, set()), own_models
+    )
     if options.limit_usd is None or run.provider is None or not run.plan.n_calls:
         return run
     provider, chosen = run.provider, run.chosen

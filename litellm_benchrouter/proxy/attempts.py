@@ -160,5 +160,5 @@ def deployment_of_response(response_id: str) -> str | None:
     # In older releases, such as 1.94, it is private.
     decode = getattr(utils, "decode_responses_api_response_id", None)
     decoded = (decode or utils._decode_responses_api_response_id)(response_id)
-    found = decoded.get("model_id")
-    return None if found is None else str(found)
+    deployment_id = decoded.get("model_id")
+    return None if deployment_id is None else str(deployment_id)

@@ -51,13 +51,13 @@ class Cascades(CustomLogger):
 
     @cached_property
     def _verifiers(self) -> list[Verifier]:
-        found = []
+        verifiers = []
         for name in self._config.verifiers:
             try:
-                found.append(verifier(name))
+                verifiers.append(verifier(name))
             except Exception as error:
                 logger.error("benchrouter: %s It is passed over.", error)
-        return found
+        return verifiers
 
     def enter(self, data: dict[str, Any]) -> dict[str, Any] | None:
         """Take up what is decided already of a request that the plugin sends itself."""

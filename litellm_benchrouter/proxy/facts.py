@@ -78,12 +78,12 @@ class DeploymentFacts:
 
     def _price(self, deployment: Mapping[str, Any]) -> Prices | None:
         key = id_of(deployment)
-        kept = self._prices.get(key)
-        if kept is None:
-            kept = (price_of(deployment),)
+        price = self._prices.get(key)
+        if price is None:
+            price = (price_of(deployment),)
             if key is not None:
-                self._prices.put(key, kept)
-        return kept[0]
+                self._prices.put(key, price)
+        return price[0]
 
 
 def price_of(deployment: Mapping[str, Any]) -> Prices | None:
@@ -99,7 +99,7 @@ def _listed_abilities(deployment: Mapping[str, Any]) -> dict[str, Any]:
     An entry that names no ability at all says nothing of them, and so does one that LiteLLM or an
     operator added while the proxy runs, except for what it names.
     """
-    found: dict[str, Any] = {}
+    abilities: dict[str, Any] = {}
     for name, entry in _listed(deployment):
         # without a provider it is an echo of what a deployment says of itself
         if not entry.get("litellm_provider"):
@@ -108,8 +108,8 @@ def _listed_abilities(deployment: Mapping[str, Any]) -> dict[str, Any]:
         for key in _KEYS:
             value = bool(entry.get(key)) if is_list and key in _LISTED else entry.get(key)
             if value is not None:
-                found.setdefault(key, value)
-    return found
+                abilities.setdefault(key, value)
+    return abilities
 
 
 def _listed(deployment: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -126,7 +126,7 @@ def _listed(deployment: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 
 def _mean(prices: Sequence[Prices]) -> Prices:
     cached, written = (
-        fmean(known) if (known := [v for v in values if v is not None]) else None
+        fmean(stated) if (stated := [v for v in values if v is not None]) else None
         for values in ([each.cached for each in prices], [each.written for each in prices])
     )
     return Prices(

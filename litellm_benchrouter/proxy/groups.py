@@ -124,19 +124,19 @@ class ModelIndex:
         self, name: str, virtual: VirtualModel, team: str | None
     ) -> tuple[Groups, bool]:
         if virtual.groups == "*":
-            known = {group for group, models in self.groups.known.items() if models} - {name}
-            if known:
-                return self.groups.only(known), virtual.grants_access
+            others = {group for group, models in self.groups.known.items() if models} - {name}
+            if others:
+                return self.groups.only(others), virtual.grants_access
             # No version yet, or one of other models: whatever the caller may use can answer.
             return self.groups.only({g for g in self.groups if g != name and self._text(g)}), False
         groups = {}
         for listed in virtual.groups:
             # LiteLLM follows these aliases before it calls us, so it would not follow ours
             group = litellm.model_alias_map.get(listed, listed)
-            found = self.groups.get(group) if team is None else None
-            found = found or self._router.get_model_list(model_name=group, team_id=team)
-            if found:
-                groups[group] = found
+            deployments = self.groups.get(group) if team is None else None
+            deployments = deployments or self._router.get_model_list(model_name=group, team_id=team)
+            if deployments:
+                groups[group] = deployments
             else:
                 logger.warning(
                     "benchrouter: the proxy has no model group %s, which virtual model %s names; "

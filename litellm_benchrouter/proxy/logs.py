@@ -52,10 +52,10 @@ class _Formatter(logging.Formatter):
 def note_in_spend_log(metadata: dict[str, Any], call: Call) -> None:
     """Write what a call says of itself beside what the client has put into the spend log."""
     logged = metadata.get("spend_logs_metadata")
-    kept = dict(logged) if isinstance(logged, Mapping) else {}
-    kept.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
+    fields = dict(logged) if isinstance(logged, Mapping) else {}
+    fields.pop(BLOCK, None)  # a fallback starts with what the failed attempt wrote
     ours = call.as_log()
-    metadata["spend_logs_metadata"] = kept if ours is None else kept | {BLOCK: ours}
+    metadata["spend_logs_metadata"] = fields if ours is None else fields | {BLOCK: ours}
 
 
 def join_proxy_log(level: str | None) -> None:

@@ -79,13 +79,13 @@ class Caller:
         own = metadata.get("requester_metadata")
         if not own and metadata is not data.get("metadata"):
             own = body.get("metadata")
-        kept = {k: v for k, v in body.items() if k not in _DROPPED and not k.startswith("_")}
-        kept |= {key: metadata[key] for key in _MOVED if key in metadata}
+        fields = {k: v for k, v in body.items() if k not in _DROPPED and not k.startswith("_")}
+        fields |= {key: metadata[key] for key in _MOVED if key in metadata}
         address = metadata.get("requester_ip_address") or "127.0.0.1"
         return cls(
             str(received.get("url")),
             {k: v for k, v in headers.items() if k.lower() not in _DROPPED_HEADERS},
-            kept | ({"metadata": own} if own else {}),
+            fields | ({"metadata": own} if own else {}),
             str(address),
         )
 

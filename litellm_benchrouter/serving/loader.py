@@ -109,8 +109,8 @@ class VersionLoader:
 
     def _load(self, folder: Path) -> None:
         """Make the version of a folder the one that serves."""
-        known = self.router.artifact if self.router else None
-        router = BenchRouter(read_artifact(folder, known=known, config=self._embedder))
+        serving = self.router.artifact if self.router else None
+        router = BenchRouter(read_artifact(folder, known=serving, config=self._embedder))
         self._warm_up(router)
         self._prepare(router)
         self.router, self._refused = router, None
@@ -136,10 +136,10 @@ class VersionLoader:
         kinds: list[Kind] = [(None, *offer) for offer in self._on_load(router)]
         if self.router is not None:
             kinds += self._executor.pace(self.router).kinds
-        known = frozenset(router.models)
+        models_known = frozenset(router.models)
         pace = self._executor.pace(router)
         for task, *models in kinds:
-            offer = [model for model in models if model in known]
+            offer = [model for model in models if model in models_known]
             if offer and (task is None or router.knows_task(task)):
                 router.prepare(offer, task)
                 pace.prepared((task, *offer))
@@ -180,5 +180,7 @@ class VersionLoader:
             self._refused = state
             results = {"": "missing", _UNAVAILABLE: "unavailable"}
             self._metrics.refused(results.get(state, "refused"))
-            kept = "requests pass through" if self.router is None else "the old version serves on"
-            logger.warning("benchrouter: %s; %s", reason, kept)
+            outcome = (
+                "requests pass through" if self.router is None else "the old version serves on"
+            )
+            logger.warning("benchrouter: %s; %s", reason, outcome)

@@ -81,19 +81,19 @@ def read_answers(
                 _take(cells.setdefault(column[label.model], _Cell()), line, label.score)
     answered = {key: cells for key, cells in rows.items() if key in text_of}
     shape = (len(answered), len(models))
-    found = ScoredAnswers([text_of[key] for key in answered], {}, np.full(shape, np.nan),
+    read = ScoredAnswers([text_of[key] for key in answered], {}, np.full(shape, np.nan),
                           np.full(shape, np.nan), {})  # fmt: skip
     for i, ((path, _), cells) in enumerate(answered.items()):
         for m, cell in cells.items():
             if cell.text is None or cell.score is None:
                 continue
-            found.texts[i, m] = cell.text
-            found.right[i, m] = float(cell.score > limits[path])
-            found.paid[i, m] = cell.paid
+            read.texts[i, m] = cell.text
+            read.right[i, m] = float(cell.score > limits[path])
+            read.paid[i, m] = cell.paid
             for judge, score in cell.judged.items():
                 if not cell.metric.startswith(JUDGE):  # or a judge would be measured by itself
-                    found.judged.setdefault(judge, np.full(shape, np.nan))[i, m] = score
-    return found
+                    read.judged.setdefault(judge, np.full(shape, np.nan))[i, m] = score
+    return read
 
 
 def _take(cell: _Cell, line: Mapping[str, Any], score: float | None) -> None:
@@ -113,5 +113,5 @@ def _lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
         content = path.read_bytes().split(b"\n")
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}).") from error
-    found = ((f"{path}, line {i}", json_object(text)) for i, text in enumerate(content, start=1))
-    return [(place, line) for place, line in found if line and "model" in line]
+    lines = ((f"{path}, line {i}", json_object(text)) for i, text in enumerate(content, start=1))
+    return [(place, line) for place, line in lines if line and "model" in line]

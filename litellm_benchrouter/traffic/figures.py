@@ -226,11 +226,11 @@ def _drift(
         difference = vectors[rows[:half]].mean(axis=0) - vectors[rows[half:]].mean(axis=0)
         return float(np.linalg.norm(difference))
 
-    generator, found = np.random.default_rng(seed), apart(order)
+    generator, actual = np.random.default_rng(seed), apart(order)
     drawn = [apart(generator.permutation(order)) for _ in range(_PERMUTATIONS)]
     return {
-        "distance_between_means": found,
-        "p_value": (1 + sum(each >= found for each in drawn)) / (1 + _PERMUTATIONS),
+        "distance_between_means": actual,
+        "p_value": (1 + sum(each >= actual for each in drawn)) / (1 + _PERMUTATIONS),
         **{
             name: {
                 "prompts": len(rows),

@@ -121,8 +121,8 @@ def run_cascade(
             evidence = np.nan_to_num(answered.evidence[live, model])
             now[live] = learned(now[live], model, evidence, together)
     pick = np.where(asked, now, -1.0).argmax(axis=1)
-    kept = ~asked[rows, top]
-    return Ran(cost, answered.value[rows, pick], asked.sum(axis=1), pick, now[rows, pick], kept)
+    is_kept = ~asked[rows, top]
+    return Ran(cost, answered.value[rows, pick], asked.sum(axis=1), pick, now[rows, pick], is_kept)
 
 
 def correlation(p: Array, value: Array) -> Array:
@@ -143,11 +143,11 @@ def correlation(p: Array, value: Array) -> Array:
 def named(together: Array, models: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """Return correlations by model, and their mean for pairs that are not among these."""
     pairs = together[~np.eye(len(together), dtype=bool)]
-    found = {
+    by_pair = {
         a: {b: round(float(together[i, j]), 4) for j, b in enumerate(models)}
         for i, a in enumerate(models)
     }
-    return found | {OTHERS: {OTHERS: round(float(pairs.mean()), 4) if len(pairs) else 0.0}}
+    return by_pair | {OTHERS: {OTHERS: round(float(pairs.mean()), 4) if len(pairs) else 0.0}}
 
 
 def simulated_scores(value: Array, auc: float, seed: int) -> Array:
@@ -164,8 +164,8 @@ def fit_evidence(scores: Mapping[str, Array], value: Array, p: Array) -> dict[st
     there = ~np.isnan(value)
     right = (value[there] >= 0.5).astype(np.float64)
     before = logit(p[there])
-    found = {}
+    by_verifier = {}
     for name, of in scores.items():
-        found[name] = Evidence.fit(of[there], right, 1 / (1 + np.exp(-before)))
-        before = before + found[name].of_each(of[there])
-    return found
+        by_verifier[name] = Evidence.fit(of[there], right, 1 / (1 + np.exp(-before)))
+        before = before + by_verifier[name].of_each(of[there])
+    return by_verifier

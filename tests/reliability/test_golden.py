@@ -93,6 +93,6 @@ def test_builds_decide_and_evaluate_as_recorded(name, record):
     if name == "decisions":
         listed = [d for case in recorded.values() for d in case["decisions"] if isinstance(d, list)]
         kinds = {d[0] if isinstance(d[0], str) else d[1] for d in listed}
-        # The service makes that one of two decisions: tests/serving/test_escalation.py.
-        assert kinds == KINDS - {"escalated"}, "every kind of decision is among them"
+        # The service makes these of others: tests/serving, test_escalation.py and test_explore.py.
+        assert kinds == KINDS - {"escalated", "explored"}, "every kind of decision is among them"
     assert not list(golden.differences(recorded, golden.rounded(record()), 1e-9))

@@ -39,7 +39,11 @@ TESTS = (
     "tests/proxy/test_added_models.py",
     "tests/reliability/test_steady_proxy.py",
 )
-_NO_UNITS = ("compat", "proxy", "reliability", "benchmarks")
+# Proxies, servers, browsers and killed runs, which the suite has on one Python.
+_NO_UNITS = (
+    *("compat", "proxy", "reliability", "benchmarks", "objects", "page"),
+    *("test_demo.py", "test_refresh.py"),
+)
 UNITS = ("tests", *(f"--ignore=tests/{folder}" for folder in _NO_UNITS))
 _VERSIONS = """
 import json, platform

@@ -22,7 +22,7 @@ from litellm_benchrouter.cli.build import refusal
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ArtifactError, ConfigError, LabellingError, PublishError
 from litellm_benchrouter.evaluation.run import Options, evaluate
-from litellm_benchrouter.labelling.journal import writing
+from litellm_benchrouter.labelling.journal import replace_file, writing
 from litellm_benchrouter.labelling.metrics import PEOPLE
 from litellm_benchrouter.labelling.own_traffic import OwnTraffic, metric_of_traffic
 from litellm_benchrouter.labelling.people import journal_of
@@ -197,19 +197,6 @@ def post(webhook: str, document: Document) -> str | None:
     except Exception as error:  # of urllib and of whoever answers; the run is done
         reason = getattr(error, "code", None) or type(getattr(error, "reason", error)).__name__
         return f"{host} did not take it ({reason})"
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file in one step, so that a run that is killed leaves the one that was there."""
-    partial = path.with_name(f".{path.name}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise ArtifactError(
-            f"cannot write {path} ({error.strerror}). Make room, or the folder writable."
-        ) from error
 
 
 def _read(state: Path) -> str | None:

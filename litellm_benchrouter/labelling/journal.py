@@ -188,6 +188,23 @@ def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Jo
         yield journal
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Write a file in one step, so that a run that is killed leaves the one that was there.
+
+    Raises LabellingError where it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise LabellingError(
+            f"cannot write {path} ({error.strerror}); make the folder writable and run it again: "
+            f"nothing is asked twice."
+        ) from error
+
+
 def prompt_of(line: Mapping[str, Any]) -> str:
     """Return the prompt that a line holds, of a conversation the last user turn, or no text."""
     prompt = line.get("prompt", line.get("input"))

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.errors import LabellingError
-from litellm_benchrouter.labelling.journal import Journal
+from litellm_benchrouter.labelling.journal import Journal, replace_file
 from litellm_benchrouter.labelling.metrics import Metric, parse_metric
 from litellm_benchrouter.labelling.models import models_named
 from litellm_benchrouter.labelling.plan import Plan, make_plan
@@ -136,7 +135,7 @@ def write_results(run: Run, path: Path) -> dict[str, Any]:
                    "completion_tokens": cell.completion_tokens}  # fmt: skip
             lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     if lines:
-        _replace(path, "".join(lines))
+        replace_file(path, "".join(lines))
     n_asked = len({key for key, _ in cells})
     if n_asked > len(shared):
         run.task.warnings.append(
@@ -149,16 +148,3 @@ def write_results(run: Run, path: Path) -> dict[str, Any]:
         for model in sorted(counts.keys() - set(models))
     )
     return {"file": str(path), "prompts": len(shared), "models": models}
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise LabellingError(
-            f"cannot write {path} ({error.strerror}); make the folder writable and run it again: "
-            f"nothing is asked twice."
-        ) from error

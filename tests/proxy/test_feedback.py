@@ -201,7 +201,7 @@ def explore(proxy: ProxyProcess) -> None:
         events = read_explored(config)
         return events if events and 2 * len(events.prompts) >= len(expected) else None
 
-    # Prompts are written every 30 s, and a busy proxy may leave some out; scores are all there.
+    # Of a busy proxy a prompt was missing now and then, for a reason not known yet; no score was.
     events = eventually(read, within=60)
     values = zip(events.models, events.scores, strict=True)
     assert dict(zip(events.prompts, values, strict=True)).items() <= expected.items()

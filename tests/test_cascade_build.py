@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +14,19 @@ import yaml
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.building.cascade import calibrate, upper_bound
+from litellm_benchrouter.building.verdicts import Verdicts, compared
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.costs.cascade import Cascade
+from litellm_benchrouter.costs.cascade import Cascade, Evidence
 from litellm_benchrouter.costs.policy import Policy, Terms
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.routing.router import BenchRouter
+from litellm_benchrouter.sources.answers import ScoredAnswers
 from litellm_benchrouter.sources.tasks import prompt_key
 from litellm_benchrouter.validation.cascade import Answered, run_cascade, simulated_scores
 
 MODELS = ("cheap", "dear")
 COST = np.array([0.0001, 0.01])
+CHANCES = {"cheap": 0.7, "dear": 0.85}
 
 
 def answered(n: int, seed: int = 0) -> Answered:
@@ -35,8 +40,8 @@ def answered(n: int, seed: int = 0) -> Answered:
 
 def calibrated(n: int, auc: float, alpha: float = 0.1, seed: int = 0):
     known = answered(n, seed)
-    scores = {"judge": simulated_scores(known.value, auc, seed)}
-    return calibrate(known, scores, MODELS, 1, alpha=alpha, confidence=0.95, seed=seed)
+    verdicts = {"judge": Verdicts(simulated_scores(known.value, auc, seed))}
+    return calibrate(known, verdicts, MODELS, 1, alpha=alpha, confidence=0.95, seed=seed)
 
 
 def test_the_bound_is_that_of_clopper_and_pearson():
@@ -89,31 +94,68 @@ def test_what_tells_nothing_or_is_too_little_makes_no_cascade():
     assert "alpha 0.01" in why
 
 
+def test_verifying_is_paid_once_and_what_was_asked_to_compare_is_free():
+    known, same = answered(40), Evidence.none()
+    tells = Evidence.fit(simulated_scores(known.value, 0.9, 0).ravel(), known.value.ravel())
+    assert tells.tells and not same.tells
+    beside = np.tile([1, 0], (40, 1))
+    fee = np.full((40, 2), 0.5)
+    compared = replace(known, fee=fee, beside=beside)
+    alone = run_cascade(compared, tells, np.eye(2), price=0.0, steps=1)
+    assert alone.cost == pytest.approx(np.full(40, 0.5 + COST.sum()))  # the dear one, and another
+    silent = run_cascade(compared, same, np.eye(2), price=0.0, steps=1)
+    assert silent.cost == pytest.approx(np.full(40, COST[1]))  # nothing is verified
+    wrong = replace(compared, evidence=np.full((40, 2), -9.0))
+    both = run_cascade(wrong, tells, np.eye(2), price=20.0, steps=2)
+    assert (both.calls == 2).all()
+    assert both.cost == pytest.approx(np.full(40, 2 * 0.5 + COST.sum()))
+
+
+def test_answers_are_compared_with_the_cheapest_other():
+    texts = {(0, 0): "4", (0, 1): "4", (0, 2): "five", (1, 2): "alone"}
+    empty = np.full((2, 3), np.nan)
+    answers = ScoredAnswers(["a", "b"], texts, empty, empty, empty)
+    verdicts = compared(answers, np.array([[0.3, 0.1, 0.2], [0.3, 0.1, 0.2]]))
+    assert verdicts.beside is not None
+    assert verdicts.beside.tolist() == [[1, 2, 1], [-1, -1, -1]]
+    np.testing.assert_array_equal(verdicts.scores, [[1, 0, 0], [np.nan] * 3])
+
+
 REFUSAL = "I'm sorry, I can't help with that."
 
 
-def benchmark(folder: Path, *, answers: int, policy: str = "cascade:1") -> Path:
+def benchmark(
+    folder: Path,
+    *,
+    answers: int,
+    policy: str = "cascade:1",
+    verifiers: Sequence[str] = ("answer",),
+    chances: Mapping[str, float] = CHANCES,
+) -> Path:
     """Write a benchmark, a named task, and a journal of labelled answers to its inputs."""
     generator = np.random.default_rng(0)
     words = ["sort", "merge", "queue", "stack", "graph", "tree", "heap", "list", "trie", "ring"]
     with (folder / "results.csv").open("w") as file:
-        file.write("task,prompt,cheap,dear\n")
+        file.write(f"task,prompt,{','.join(chances)}\n")
         for i in range(120):
             text = " ".join(generator.choice(words, 4))
-            right = (int(generator.random() < 0.7), int(generator.random() < 0.85))
-            file.write(f"t{i % 4},{text} {i},{right[0]},{right[1]}\n")
+            right = [str(int(generator.random() < chance)) for chance in chances.values()]
+            file.write(f"t{i % 4},{text} {i},{','.join(right)}\n")
     prompts = [" ".join(generator.choice(words, 5)) + f" {i}" for i in range(max(answers, 1))]
     (folder / "inputs.jsonl").write_text(
         "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts)
     )
     lines = []
     for prompt in prompts if answers else ():
-        for model, chance in zip(MODELS, (0.7, 0.85), strict=True):
+        for model, chance in chances.items():
             right = generator.random() < chance
             knows = generator.random() < 0.9  # wrong answers are mostly refusals
             text = "42" if right or not knows else REFUSAL
+            if "answer" not in verifiers:  # wrong answers differ from one another
+                text = "42" if right else f"{model} {generator.integers(10**6)}"
             at = {"prompt_sha256": prompt_key(prompt), "model": model}
-            lines.append(at | {"score": None, "event": "answer", "answer": text})
+            likely = {"mean_probability": 0.9 if right == knows else 0.5}
+            lines.append(at | {"score": None, "event": "answer", "answer": text} | likely)
             lines.append(at | {"score": float(right), "event": "score", "metric": "exact"})
     (folder / "labels.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     block = {
@@ -121,12 +163,13 @@ def benchmark(folder: Path, *, answers: int, policy: str = "cascade:1") -> Path:
         "artifacts": "artifacts",
         "embedder": {"dimensions": 16},
         "models": {
-            "cheap": {"input_price_usd_per_mtok": 0.1, "output_price_usd_per_mtok": 0.1},
-            "dear": {"input_price_usd_per_mtok": 10.0, "output_price_usd_per_mtok": 10.0},
+            model: {"input_price_usd_per_mtok": price, "output_price_usd_per_mtok": price}
+            for model in chances
+            for price in [10.0 if model == "dear" else 0.1]
         },
         "tasks": {"own": {"inputs": "inputs.jsonl", "labels": "labels.jsonl"}},
         "policy": policy,
-        "cascade": {"alpha": 0.1},
+        "cascade": {"alpha": 0.1, "verifiers": list(verifiers)},
     }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump({"benchrouter": block}))
@@ -162,6 +205,21 @@ def test_the_router_cascades_by_the_manifest(built: Built):
     assert found.next_model(probability, costs, {"cheap": refused}) == "dear"
     plain = router.decide("sort queue", terms=Terms(Policy.parse("quality")))
     assert plain.cascade is None
+
+
+@pytest.mark.parametrize("name", ["agreement", "logprobs"])
+def test_agreement_and_log_probabilities_are_learned_from_the_journal(tmp_path: Path, name: str):
+    chances = {"cheap": 0.7, "second": 0.65, "dear": 0.85}
+    path = benchmark(tmp_path, answers=400, verifiers=[name], chances=chances)
+    record = build(load_config(path), force=True).manifest.cascade
+    assert record is not None
+    assert list(record.verifiers) == [name]
+    of_verifier = record.verifiers[name]
+    assert of_verifier.auc is not None and of_verifier.auc > 0.75
+    assert of_verifier.answers == 600  # of half of the prompts
+    assert (record.qualities[-1].saved_beside_bma or 0) > 0.2
+    wrong, right = (Evidence.of_dict(of_verifier.evidence.model_dump()).of(s) for s in (0, 1))
+    assert wrong < 0 < right
 
 
 def test_without_labelled_answers_it_routes_plainly_and_says_so(tmp_path: Path):

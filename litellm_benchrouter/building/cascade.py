@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +18,17 @@ from litellm_benchrouter.artifact.manifest import (
 )
 from litellm_benchrouter.building.embed import EmbeddedBenchmark
 from litellm_benchrouter.building.fit import GuardedFit
+from litellm_benchrouter.building.verdicts import Verdicts, journals_of, verdicts_of
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Lengths, cost_model
 from litellm_benchrouter.costs.cascade import Evidence
 from litellm_benchrouter.costs.evidence import area, combined
 from litellm_benchrouter.embedders import embed_with_cache
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
-from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.guarded.formulas import K
 from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, labels
 from litellm_benchrouter.paper.neighbors import Index
-from litellm_benchrouter.sources.answers import JUDGE, ScoredAnswers, read_answers
-from litellm_benchrouter.sources.tasks import labels_path
+from litellm_benchrouter.sources.answers import ScoredAnswers, read_answers
 from litellm_benchrouter.validation.cascade import (
     Answered,
     Ran,
@@ -41,7 +39,6 @@ from litellm_benchrouter.validation.cascade import (
 )
 from litellm_benchrouter.validation.saving import Outcomes, cheapest_of
 from litellm_benchrouter.validation.splits import Array
-from litellm_benchrouter.verifiers import answer_of, verifier
 
 FEWEST = 100
 """Prompts with scored answers of two models, below which nothing is learned."""
@@ -80,7 +77,7 @@ def learn_cascade(
         Sentences for the operator, where the configuration asks for cascades.
     """
     wanted = _wants(config)
-    journals = list(_journals(config, inputs))
+    journals = journals_of(config, inputs)
     if not journals and not wanted:
         return None, []
     answers = read_answers(journals, benchmark.models, config.aliases)
@@ -121,14 +118,14 @@ def _learn(
     expected = tokens[:, None] * costs.per_token + costs.fixed
     paid = np.where(np.isnan(answers.paid), expected, answers.paid)
     answered = Answered(p, expected, answers.right, paid, np.zeros(p.shape))
-    scores = {
-        name: verdicts
+    verdicts = {
+        name: of_verifier
         for name in config.cascade.verifiers
-        if (verdicts := scores_of(name, answers)) is not None
+        if (of_verifier := verdicts_of(name, answers, expected)) is not None
     }
     return calibrate(
         answered,
-        scores,
+        verdicts,
         benchmark.models,
         best,
         alpha=config.cascade.alpha,
@@ -137,34 +134,9 @@ def _learn(
     )
 
 
-def scores_of(name: str, answers: ScoredAnswers) -> Array | None:
-    """Return a verifier's scores of the answers, NaN where it says nothing; None where it cannot.
-
-    Those that ask a model cannot, but a judge whose scores the journal has. ConfigError where a
-    function of the user's own cannot be imported or fails.
-    """
-    if name.startswith(JUDGE):
-        return answers.judged.get(name)
-    of = verifier(name)
-    if of.asks or inspect.iscoroutinefunction(of.check):
-        return None
-    scores = np.full(answers.right.shape, np.nan)
-    for (i, m), text in answers.texts.items():
-        request = {"messages": [{"role": "user", "content": answers.prompts[i]}]}
-        try:
-            score = of.check(request, answer_of(text))
-            scores[i, m] = np.nan if score is None else float(score)
-        except Exception as error:
-            raise ConfigError(
-                f"benchrouter.cascade.verifiers: {name!r} fails on a labelled answer "
-                f"({type(error).__name__}). Mend it, or take it out."
-            ) from error
-    return scores
-
-
 def calibrate(
     answered: Answered,
-    scores: Mapping[str, Array],
+    verdicts: Mapping[str, Verdicts],
     models: Sequence[str],
     best: int,
     *,
@@ -177,8 +149,8 @@ def calibrate(
     Parameters
     ----------
     answered : Answered
-    scores : mapping of ndarray, shape (n, M)
-        By verifier; NaN where it says nothing.
+    verdicts : mapping of Verdicts
+        By verifier.
     models : sequence of str
     best : int
         The best model on average.
@@ -193,7 +165,7 @@ def calibrate(
     """
     order = np.random.default_rng(seed).permutation(len(answered.p))[:MOST]
     half, other = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
-    learned = answered.rows(half)
+    learned, scores = answered.rows(half), {name: v.scores for name, v in verdicts.items()}
     evidence = fit_evidence({n: s[half] for n, s in scores.items()}, learned.value, learned.p)
     evidence = {name: of_verifier for name, of_verifier in evidence.items() if of_verifier.tells}
     n_answers = int((~np.isnan(answered.value)).sum())
@@ -204,7 +176,11 @@ def calibrate(
         (of_verifier.of_each(scores[name]) for name, of_verifier in evidence.items()),
         answered.evidence,
     )
-    answered = Answered(answered.p, answered.expected, answered.value, answered.cost, total)
+    those = [verdicts[name] for name in evidence]
+    fees = [np.nan_to_num(v.fee) for v in those if v.fee is not None]
+    fee = sum(fees, np.zeros(answered.p.shape))
+    beside = next((v.beside for v in those if v.beside is not None), None)
+    answered = replace(answered, evidence=total, fee=fee, beside=beside)
     tried = _Tried(
         answered.rows(half), answered.rows(other), combined(evidence.values()), together, best
     )
@@ -212,7 +188,10 @@ def calibrate(
         row for quality in QUALITIES if (row := tried.row(quality, alpha, confidence)) is not None
     ]
     if not rows:
-        return None, f"{n_answers} answers bound no cascade at alpha {alpha:g}. {_ASK[:-1]}"
+        return None, (
+            f"by {n_answers} answers none costs less than the best model and keeps at most "
+            f"alpha {alpha:g} that are wrong. {_ASK[:-1]}"
+        )
     there = ~np.isnan(learned.value)
     return CascadeRecord(
         alpha=alpha,
@@ -312,19 +291,6 @@ def _auc(scores: Array, value: Array) -> float | None:
     there = ~np.isnan(scores) & ~np.isnan(value)
     auc = area(scores[there], value[there])
     return None if np.isnan(auc) else auc
-
-
-def _journals(
-    config: BenchRouterConfig, inputs: Mapping[str, Sequence[str]]
-) -> list[tuple[Path, float, Sequence[str]]]:
-    """Return the journals that exist, each with its threshold and prompts."""
-    journals: list[tuple[Path, float, Sequence[str]]] = [
-        (task.labels or labels_path(config.labels_home, name), task.threshold, inputs[name])
-        for name, task in sorted(config.tasks.items())
-    ]
-    if config.traffic_labels is not None:
-        journals.append((config.traffic_labels, 0.5, ()))
-    return [each for each in journals if each[0].suffix == ".jsonl" and each[0].exists()]
 
 
 def _wants(config: BenchRouterConfig) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from litellm_benchrouter.costs.cascade import Evidence
 from litellm_benchrouter.costs.evidence import area, combined
@@ -65,8 +66,17 @@ class CascadeRun(MeasuredRun):
         """Return the tuned or the test samples, the models in the order in which ties are taken."""
         part = slice(None, len(self.tuned)) if tuned else slice(len(self.tuned), None)
         rows, order = self.tuned if tuned else self.split.test, self.known.order
-        of = (p[part], self.expected_cost[part], self.values[rows], self.costs[rows])
-        return Answered(*(each[:, order].astype(np.float64) for each in (*of, evidence[rows])))
+
+        def ordered(each: NDArray[np.floating]) -> Array:
+            return each[:, order].astype(np.float64)
+
+        return Answered(
+            p=ordered(p[part]),
+            expected=ordered(self.expected_cost[part]),
+            value=ordered(self.values[rows]),
+            cost=ordered(self.costs[rows]),
+            evidence=ordered(evidence[rows]),
+        )
 
     def sweep(self, p: Array, lambdas: Array, auc: float | None, seed: int) -> Swept:
         """Try each lambda with a verifier of this quality; None: without one."""

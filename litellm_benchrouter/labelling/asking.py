@@ -241,7 +241,10 @@ def _line(
 
 
 def _facts(reply: Reply) -> dict[str, Any]:
-    return {name: value for name, value in asdict(reply).items() if name != "text"}
+    facts = {name: value for name, value in asdict(reply).items() if name != "text"}
+    if reply.mean_probability is None:
+        del facts["mean_probability"]
+    return facts
 
 
 def _delay(attempt: int) -> float:

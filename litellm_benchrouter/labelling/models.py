@@ -16,6 +16,7 @@ from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.routing.deployments import NAME, TEXT_MODES, ModelNames, deployments_of
 from litellm_benchrouter.upstream import CallError, Proxy, import_litellm, open_router
+from litellm_benchrouter.verifiers.logprobs import mean_probability
 
 _ENVIRONMENT = "os.environ/"
 # Of router_settings; retries are ours, and a fallback would let another model answer.
@@ -134,7 +135,10 @@ class CallOptions:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer; `cost_usd` is None where no price is known."""
+    """An answer; `cost_usd` is None where no price is known.
+
+    `mean_probability` is that of its tokens, where the provider sends log-probabilities.
+    """
 
     text: str
     prompt_tokens: int | None
@@ -142,6 +146,7 @@ class Reply:
     cost_usd: float | None
     seconds: float
     finish_reason: str | None
+    mean_probability: float | None = None
 
 
 class Provider:
@@ -224,6 +229,7 @@ class Provider:
             cost_usd=self._cost(model, response, *counts),
             seconds=round(time.perf_counter() - start, 3),
             finish_reason=choice.finish_reason,
+            mean_probability=_likely(getattr(choice, "logprobs", None)),
         )
 
     async def close(self) -> None:
@@ -246,6 +252,11 @@ def _content(content: object) -> str:
         return content
     parts = content if isinstance(content, list) else []
     return "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
+
+
+def _likely(logprobs: Any) -> float | None:
+    plain = logprobs.model_dump() if hasattr(logprobs, "model_dump") else logprobs
+    return mean_probability({}, {"choices": [{"logprobs": plain}]})
 
 
 def _texts(value: object) -> Iterator[str]:

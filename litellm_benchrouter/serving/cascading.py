@@ -153,7 +153,8 @@ class Run:
         return Outcome(self._answers[best], ended, posterior, self._usd)
 
     def _next(self) -> str | None:
-        return self._plan.cascade.next_model(self._probability, self._costs, self._evidence)
+        costs = self._costs | dict.fromkeys(self._spare, 0.0)  # those are paid
+        return self._plan.cascade.next_model(self._probability, costs, self._evidence)
 
     def _posterior(self) -> dict[str, float]:
         return self._plan.cascade.posterior(self._probability, self._evidence)

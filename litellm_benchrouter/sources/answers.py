@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,15 +25,17 @@ class ScoredAnswers:
     """Answers of models to prompts, and whether they are right.
 
     `texts` are by prompt and model, as numbers; `right` is 1, 0 or NaN without a label, `paid` what
-    an answer cost in USD, `judged` the scores of each judge on answers that something else scored;
-    all of shape (n, M).
+    an answer cost in USD, `likely` the mean probability of its tokens, `judged` the scores of each
+    judge on answers that something else scored, and `fees` what these cost; all of shape (n, M).
     """
 
     prompts: list[str]
     texts: dict[tuple[int, int], str]
     right: Array
     paid: Array
-    judged: dict[str, Array]
+    likely: Array
+    judged: dict[str, Array] = field(default_factory=dict)
+    fees: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass
@@ -40,8 +43,9 @@ class _Cell:
     text: str | None = None
     score: float | None = None
     metric: str = ""
-    paid: float = float("nan")
-    judged: dict[str, float] = field(default_factory=dict)
+    paid: float = math.nan
+    likely: float = math.nan
+    judged: dict[str, tuple[float, float]] = field(default_factory=dict)  # scores, and USD
 
 
 def read_answers(
@@ -80,31 +84,38 @@ def read_answers(
                 cells = rows.setdefault((path, label.key), {})
                 _take(cells.setdefault(column[label.model], _Cell()), line, label.score)
     answered = {key: cells for key, cells in rows.items() if key in text_of}
-    shape = (len(answered), len(models))
-    read = ScoredAnswers([text_of[key] for key in answered], {}, np.full(shape, np.nan),
-                          np.full(shape, np.nan), {})  # fmt: skip
+
+    def empty() -> Array:
+        return np.full((len(answered), len(models)), np.nan)
+
+    read = ScoredAnswers([text_of[key] for key in answered], {}, empty(), empty(), empty())
     for i, ((path, _), cells) in enumerate(answered.items()):
         for m, cell in cells.items():
             if cell.text is None or cell.score is None:
                 continue
             read.texts[i, m] = cell.text
             read.right[i, m] = float(cell.score > limits[path])
-            read.paid[i, m] = cell.paid
-            for judge, score in cell.judged.items():
+            read.paid[i, m], read.likely[i, m] = cell.paid, cell.likely
+            for judge, (score, fee) in cell.judged.items():
                 if not cell.metric.startswith(JUDGE):  # or a judge would be measured by itself
-                    read.judged.setdefault(judge, np.full(shape, np.nan))[i, m] = score
+                    read.judged.setdefault(judge, empty())[i, m] = score
+                    read.fees.setdefault(judge, empty())[i, m] = fee
     return read
 
 
 def _take(cell: _Cell, line: Mapping[str, Any], score: float | None) -> None:
     if isinstance(line.get("answer"), str):
         cell.text, cell.score, cell.judged = line["answer"], None, {}
-        paid = line.get("cost_usd")
-        cell.paid = float(paid) if isinstance(paid, int | float) else float("nan")
+        cell.paid, cell.likely = _number(line, "cost_usd"), _number(line, "mean_probability")
         return
     cell.score, cell.metric = score, str(line.get("metric") or "")
     if score is not None and cell.metric.startswith(JUDGE):
-        cell.judged[cell.metric.split(" ")[0]] = score
+        cell.judged[cell.metric.split(" ")[0]] = (score, _number(line, "cost_usd"))
+
+
+def _number(line: Mapping[str, Any], name: str) -> float:
+    value = line.get(name)
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _lines(path: Path) -> list[tuple[str, dict[str, Any]]]:

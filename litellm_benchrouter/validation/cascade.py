@@ -32,6 +32,10 @@ class Answered:
         not on offer for this sample.
     evidence : ndarray of float64
         Log likelihood ratio that the verifiers give each answer.
+    fee : ndarray of float64, optional
+        What it costs to verify each answer.
+    beside : ndarray of int, optional
+        The model whose answer each is compared with, and which is therefore asked; -1 for none.
     """
 
     p: Array
@@ -39,6 +43,8 @@ class Answered:
     value: Array
     cost: Array
     evidence: Array
+    fee: Array | None = None
+    beside: Rows | None = None
 
     @property
     def offered(self) -> Array:
@@ -47,7 +53,8 @@ class Answered:
 
     def rows(self, rows: Rows | slice) -> Answered:
         """Return some of the samples."""
-        return replace(self, **{name: of[rows] for name, of in vars(self).items()})
+        parts = {name: of[rows] for name, of in vars(self).items() if of is not None}
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def run_cascade(
     rows, live = np.arange(n), np.arange(n)
     now, offered = np.clip(answered.p, EDGE, 1 - EDGE), answered.offered
     top = np.where(np.isfinite(offered), answered.p, -np.inf).argmax(axis=1)
-    asked = np.zeros(now.shape, dtype=bool)
+    asked, paid = np.zeros(now.shape, dtype=bool), np.zeros(now.shape, dtype=bool)
     cost = np.zeros(n)
     plain = (answered.p - np.where(np.isfinite(offered), price * answered.expected, np.inf)).argmax(
         axis=1
@@ -116,13 +123,38 @@ def run_cascade(
         if not len(live):
             break
         asked[live, model] = True
-        cost[live] += answered.cost[live, model]
+        _pay(answered.cost, cost, paid, live, model)
         if ahead.tells:
+            _pay_verifiers(answered, cost, paid, offered, live, model)
             evidence = np.nan_to_num(answered.evidence[live, model])
             now[live] = learned(now[live], model, evidence, together)
     pick = np.where(asked, now, -1.0).argmax(axis=1)
     is_kept = ~asked[rows, top]
     return Ran(cost, answered.value[rows, pick], asked.sum(axis=1), pick, now[rows, pick], is_kept)
+
+
+def _pay(of_each: Array, cost: Array, paid: NDArray[np.bool_], rows: Rows, model: Rows) -> None:
+    """Add what models cost, once each."""
+    cost[rows] += np.where(paid[rows, model], 0.0, of_each[rows, model])
+    paid[rows, model] = True
+
+
+def _pay_verifiers(
+    answered: Answered,
+    cost: Array,
+    paid: NDArray[np.bool_],
+    offered: Array,
+    rows: Rows,
+    model: Rows,
+) -> None:
+    """Add what verifying costs; an answer that was asked to compare with costs no more later."""
+    if answered.fee is not None:
+        cost[rows] += answered.fee[rows, model]
+    if answered.beside is not None:
+        other = answered.beside[rows, model]
+        rows, other = rows[other >= 0], other[other >= 0]
+        _pay(answered.cost, cost, paid, rows, other)
+        offered[rows, other] = 0.0
 
 
 def correlation(p: Array, value: Array) -> Array:

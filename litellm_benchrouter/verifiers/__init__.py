@@ -26,10 +26,12 @@ Chat = Mapping[str, Any]
 Ask = Callable[[Chat], Awaitable[Chat]]
 """Asks: (request) -> answer. The same request is for another cheap model, else for its `model`."""
 
+AGREEMENT, LOGPROBS = "agreement", "logprobs"
+
 OFFLINE: Mapping[str, Callable[[Chat, Chat], float | None]] = {
     "answer": answer_quality,
     "schema": validity,
-    "logprobs": mean_probability,
+    LOGPROBS: mean_probability,
 }
 """Those that need nothing but the request and its answer."""
 
@@ -67,7 +69,7 @@ def verifier(name: str) -> Verifier:
     kind, _, argument = name.partition(":")
     if name in OFFLINE:
         return Verifier(name, OFFLINE[name])
-    if name == "agreement":
+    if name == AGREEMENT:
         return Verifier(name, agreement, asks=True)
     if kind == "judge" and argument:
         return Verifier(name, judged(argument), asks=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import stat
 import sys
@@ -26,6 +27,14 @@ def by_model(document: dict) -> dict:
 
 
 # asking
+
+
+def test_what_providers_say_of_their_tokens_is_kept(lab: Lab):
+    lab.upstream.tell("ant", saying("This is ant.", logprobs=(-0.1, -0.3)))
+    assert lab.asking("--n", "2").code == 0
+    for answer in lab.events("answer"):
+        likely = answer.get("mean_probability")
+        assert likely == (pytest.approx(math.exp(-0.2)) if answer["model"] == "ant" else None)
 
 
 def test_every_model_is_asked_ten_inputs_and_the_next_build_reads_the_labels(lab: Lab, benchrouter):

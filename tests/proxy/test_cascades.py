@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ EVIDENCE = {
 }
 
 
-def cascade_config(api_base: str) -> dict[str, Any]:
+def cascade_config(api_base: str, verifiers: Sequence[str]) -> dict[str, Any]:
     def priced(group: str, name: str) -> dict[str, Any]:
         price = USD[name] * 1e-6
         params = {"input_cost_per_token": price, "output_cost_per_token": price}
@@ -64,6 +65,7 @@ def cascade_config(api_base: str) -> dict[str, Any]:
         "model_list": [
             *(priced("smart", name) for name in USD),
             *(priced(f"{name}-alone", name) for name in USD),
+            deployment("referee", "referee", api_base),
         ],
         "guardrails": [
             {
@@ -86,7 +88,7 @@ def cascade_config(api_base: str) -> dict[str, Any]:
             "sources": [{"path": "benchmark.csv"}],
             "policy": "cascade:1",
             "cascade": {
-                "verifiers": ["checks.right"],
+                "verifiers": list(verifiers),
                 "most_seconds": 2,
                 "buffer_characters": 40,
             },
@@ -95,8 +97,8 @@ def cascade_config(api_base: str) -> dict[str, Any]:
     }
 
 
-def add_cascade(store: Path) -> None:
-    """Let the current version of a store know what the check's scores are worth."""
+def add_cascade(store: Path, verifiers: Sequence[str]) -> None:
+    """Let the current version of a store know what verifiers' scores are worth."""
     current = (store / "CURRENT").read_text(encoding="utf-8").strip()
     folder = next(path for path in store.rglob(current) if path.is_dir())
     row = {
@@ -106,7 +108,7 @@ def add_cascade(store: Path) -> None:
     }
     block = {
         **{"alpha": 0.05, "confidence": 0.95, "steps": 3, "prompts": 100, "together": {}},
-        "verifiers": {"checks.right": {"evidence": EVIDENCE, "answers": 100, "auc": 0.98}},
+        "verifiers": {n: {"evidence": EVIDENCE, "answers": 100, "auc": 0.98} for n in verifiers},
         "qualities": [row],
     }
     record = CascadeRecord.model_validate(block)
@@ -116,20 +118,30 @@ def add_cascade(store: Path) -> None:
     (store / "CURRENT").write_text(f"{manifest.version}\n", encoding="utf-8")
 
 
+@contextmanager
+def started(
+    folder: Path, upstream: FakeUpstream, database: Database, verifiers: Sequence[str]
+) -> Iterator[ProxyProcess]:
+    """Run a proxy whose group `smart` and virtual model `auto` cascade."""
+    copy_files(folder)
+    (folder / "checks.py").write_text(CHECKS, encoding="utf-8")
+    (folder / "guard.py").write_text(GUARDRAIL, encoding="utf-8")
+    config = cascade_config(upstream.base_url, verifiers)
+    proxy = ProxyProcess(config, folder, env=database.environment)
+    build(load_config(folder / "config.yaml"))
+    add_cascade(folder / "router_artifacts", verifiers)
+    with proxy:
+        eventually(lambda: ours(ask(proxy)).get("artifact"))
+        yield proxy
+
+
 @pytest.fixture(scope="module")
 def cascading(
     database: Database, upstream_server: FakeUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ProxyProcess]:
-    """Run a proxy whose group `smart` and virtual model `auto` cascade."""
+    """Run a proxy whose cascades are verified by a function of the operator's."""
     folder = tmp_path_factory.mktemp("cascading")
-    copy_files(folder)
-    (folder / "checks.py").write_text(CHECKS, encoding="utf-8")
-    (folder / "guard.py").write_text(GUARDRAIL, encoding="utf-8")
-    proxy = ProxyProcess(cascade_config(upstream_server.base_url), folder, env=database.environment)
-    build(load_config(folder / "config.yaml"))
-    add_cascade(folder / "router_artifacts")
-    with proxy:
-        eventually(lambda: ours(ask(proxy)).get("artifact"))
+    with started(folder, upstream_server, database, ["checks.right"]) as proxy:
         yield proxy
 
 
@@ -375,3 +387,36 @@ def test_cascades_are_counted(cascading: ProxyProcess, upstream: FakeUpstream) -
         'benchrouter_cascades_total{answer="later",ended="enough"}': 1,
         "benchrouter_cascade_calls_total": 1,
     }
+
+
+def test_a_cheap_model_and_a_judge_verify(
+    database: Database, upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    verifiers = ["agreement", "judge:referee"]
+    with started(tmp_path, upstream, database, verifiers) as proxy:
+        upstream.reset()
+        others(upstream, saying("4"))
+        upstream.tell("small-smart", saying("4"))
+        upstream.tell("referee", saying('{"correct": true, "reason": ""}'))
+        response = ask(proxy)
+        assert upstream.models == ["small-smart", "middle-smart", "referee"]
+        assert (text_of(response), ours(response)["model"]) == ("4", "coder-14b")
+        judged = json.loads(upstream.requests[-1].body["messages"][-1]["content"])
+        assert (judged["question"], judged["answer"]) == (PROMPT, "4")
+
+        upstream.reset()
+        others(upstream, saying("4"))
+        upstream.tell("small-smart", saying("5"))
+        upstream.tell("referee", saying('{"correct": false, "reason": ""}'))
+        response = ask(proxy)
+        assert text_of(response) == "4"
+        assert upstream.models.count("middle-smart") == 1  # to compare, and as the next answer
+
+        # Whoever may not use the judge's group gets the first answer.
+        upstream.reset()
+        key = key_for(proxy, models=["smart"])
+        response = ask(proxy, key=key)
+        assert text_of(response) == "This is small-smart."
+        assert ours(response)["cascade"].endswith("the proxy refused the next call, for a rate "
+                                                  "limit or a budget")  # fmt: skip
+        assert "referee" not in upstream.models

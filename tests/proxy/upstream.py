@@ -24,7 +24,7 @@ class Answer:
     """How a model answers: the HTTP status, after `delay` seconds.
 
     A chat answers `text` in place of its own; `finish_reason` says why it ended, and
-    `completion_tokens` what its usage says.
+    `completion_tokens` what its usage says, and `logprobs` are those of its tokens.
     """
 
     status: int = 200
@@ -32,6 +32,7 @@ class Answer:
     text: str | None = None
     finish_reason: str = "stop"
     completion_tokens: int = 3
+    logprobs: tuple[float, ...] = ()
 
 
 OK = Answer()
@@ -253,12 +254,16 @@ def _chat_id() -> str:
 def _chat(model: str, answer: Answer) -> dict[str, Any]:
     text = answer_text(model) if answer.text is None else answer.text
     message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+    if answer.logprobs:
+        token = {"token": "a", "bytes": None, "top_logprobs": []}
+        choice["logprobs"] = {"content": [token | {"logprob": each} for each in answer.logprobs]}
     return {
         "id": _chat_id(),
         "object": "chat.completion",
         "created": 1,
         "model": model,
-        "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
+        "choices": [choice],
         "usage": {**_USAGE, "completion_tokens": answer.completion_tokens},
     }
 

@@ -183,6 +183,20 @@ def test_an_answer_that_was_asked_to_compare_is_not_asked_again() -> None:
     assert (outcome.answer.model, outcome.ended) == ("middle", "enough")
 
 
+def test_an_answer_that_is_paid_costs_nothing_more() -> None:
+    """A better model than the price allows is given where its answer was asked to compare."""
+
+    async def agreement(request: Any, answer: Any, ask: Any) -> float:
+        return float((await ask(request))["choices"] == answer["choices"])
+
+    costs = {"small": 0.001, "middle": 5.0, "large": 9.0}
+    one = Verifier("own", agreement, asks=True)
+    outcome, asked = cascade("5", {"middle": "4"}, check=one, costs=costs)
+    assert asked.models == ["middle"]
+    assert (outcome.answer.model, outcome.ended) == ("middle", "enough")
+    assert outcome.usd == pytest.approx(0.001 + COSTS["middle"])
+
+
 def test_without_evidence_there_is_no_cascade() -> None:
     asked = Asked({})
     decision = Decision(("small",), "bma", "", probability=PROBABILITY, costs_usd=COSTS)

@@ -18,6 +18,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,8 @@ def task_gains(documents: list[dict[str, Any]], method: str) -> np.ndarray:
 
 
 def points(value: float) -> str:
-    """Format a gain."""
-    return f"{100 * value:+.2f}"
+    """Format a gain; NaN is none."""
+    return "–" if np.isnan(value) else f"{100 * value:+.2f}"
 
 
 def rows_of(runs: Runs, title: str, cells: Any) -> Table:
@@ -217,7 +218,10 @@ def few_labels(runs: Runs) -> Table:
             ]
             for name in names
         ]
-        return np.mean([np.mean(values, axis=0) for values in per_set], axis=0).tolist()
+        gains = [np.array(values, dtype=np.float64) for values in per_set]  # NaN: too few samples
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Mean of empty slice")
+            return np.nanmean([np.nanmean(each, axis=0) for each in gains], axis=0).tolist()
 
     every = sets_of(runs)
     for label, names in [(name, [name]) for name in every] + [("all sets", every)]:

@@ -19,9 +19,10 @@ import yaml
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.routing.decision import KINDS, Decision
+from litellm_benchrouter.serving.decision_log import log_decision
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.loader import VersionLoader
-from litellm_benchrouter.serving.metrics import Metrics, PrometheusMetrics, log_decision
+from litellm_benchrouter.serving.metrics import Metrics, PrometheusMetrics
 from litellm_benchrouter.store.directory import Store
 
 DECISION = Decision(

@@ -1,4 +1,4 @@
-"""Decisions counted for Prometheus, and written to the log; docs/operations.md lists both.
+"""Decisions counted for Prometheus; docs/operations.md lists the metrics.
 
 Metrics are ordinary metrics of prometheus-client's default registry, so the proxy's own `/metrics`
 shows them wherever LiteLLM mounts it, and with several workers their sums: the modes of the gauges
@@ -8,9 +8,8 @@ are chosen for that. Without prometheus-client nothing is counted and nothing el
 from __future__ import annotations
 
 import functools
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
@@ -34,7 +33,6 @@ OTHER = "other"
 
 _MOST_GROUPS = 200
 _LONGEST_NAME = 200  # the group of a wildcard and the call's id may be the client's words
-_LONGEST_PROMPT = 500
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5),
     1.0,
@@ -334,40 +332,3 @@ def process_metrics() -> Metrics:
     except Exception as error:
         logger.warning("benchrouter: there are no metrics (%s: %s)", type(error).__name__, error)
     return Metrics()
-
-
-def log_decision(
-    decision: Decision,
-    *,
-    group: str,
-    offer: Sequence[str],
-    call_id: object,
-    prompt: str | None = None,
-) -> None:
-    """Write one line of JSON for a decision, at debug level, to follow single requests by.
-
-    `call_id` is LiteLLM's, as in its own log and in the header `x-litellm-call-id`. The prompt is
-    given only where the operator wants prompts logged; it is cut short.
-    """
-    if not logger.isEnabledFor(logging.DEBUG):
-        return
-    line = {
-        "event": "benchrouter_decision",
-        "call_id": str(call_id)[:_LONGEST_NAME],
-        "group": group[:_LONGEST_NAME],
-        "offer": list(offer),
-        "pick": decision.pick,
-        "method": decision.method,
-        "kind": decision.kind,
-        "reason": decision.reason,
-        "task": decision.task,
-        "policy": decision.policy,
-        "embedder": decision.embedder,
-        "distance": decision.distance,
-        "seconds": decision.seconds,
-        "embed_seconds": decision.embed_seconds,
-        "artifact": decision.artifact,
-    }
-    if prompt is not None:
-        line["prompt"] = prompt[:_LONGEST_PROMPT]
-    logger.debug("%s", json.dumps(line))

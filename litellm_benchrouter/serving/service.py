@@ -32,11 +32,12 @@ from litellm_benchrouter.routing.deployments import id_of
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.serving.call import Call
 from litellm_benchrouter.serving.capabilities import lacking, needs_of
+from litellm_benchrouter.serving.decision_log import log_decision
 from litellm_benchrouter.serving.escalation import despite, next_better, trouble_in
 from litellm_benchrouter.serving.executor import Executor
 from litellm_benchrouter.serving.explore import Explorer
 from litellm_benchrouter.serving.loader import VersionLoader
-from litellm_benchrouter.serving.metrics import Metrics, log_decision
+from litellm_benchrouter.serving.metrics import Metrics
 from litellm_benchrouter.serving.offer import DeploymentGroup, GroupFacts
 
 PriceList = Callable[[Sequence[Any], Sequence[str | None]], tuple[tuple[str, Prices], ...]]

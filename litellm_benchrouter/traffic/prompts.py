@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +25,15 @@ from litellm_benchrouter.config import BLOCK, BenchRouterConfig, TrafficConfig, 
 from litellm_benchrouter.config.builder import SPEND_LOGS
 from litellm_benchrouter.conversation.ask import ask_to_route_on
 from litellm_benchrouter.conversation.text import TEXT_CALLS, turns_of
-from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.errors import BenchRouterError, ConfigError, SourceError
 from litellm_benchrouter.sources.json_files import Fault, parse_json
 from litellm_benchrouter.store.remote import Remote
 from litellm_benchrouter.traffic.collect import user_hash, vector_of
+from litellm_benchrouter.traffic.feedback import FeedbackStore
 from litellm_benchrouter.traffic.parts import PromptStore
 from litellm_benchrouter.traffic.spend_logs import SpendLogs
+
+logger = logging.getLogger("litellm_benchrouter")
 
 SCHEMA = {
     "text": pl.String,  # what is routed on
@@ -46,10 +50,11 @@ SCHEMA = {
 }
 """Columns of prompts; null is not known."""
 REFERENCE = {"reference": pl.String}
-"""Right answers, as JSON, where files have them."""
+"""Right answers, as JSON, where files have them or callers gave them as feedback."""
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz")
 _READERS = 4
+_MOST_GIVEN = 20_000  # references, the newest
 _REDACTED = re.compile(r"\s*redacted-by-litellm|\s*\Z", re.IGNORECASE)
 _CUT = re.compile(r"\.\.\. \(litellm_truncated skipped \d+ chars\..{0,600}?\) \.\.\.")
 
@@ -72,8 +77,10 @@ def read_prompts(config: BenchRouterConfig, *, references: bool = False) -> pl.D
         If prompts cannot be read.
     """
     traffic = config.traffic or TrafficConfig()
+    given = _given_references(config) if references else {}
     rows = islice(
-        (row for row in _rows(config, traffic) if not _REDACTED.match(row["text"])), traffic.most
+        (row for row in _rows(config, traffic, given) if not _REDACTED.match(row["text"])),
+        traffic.most,
     )
     # UTF-8 cannot hold half a surrogate pair, which JSON can.
     clean = [row | {"text": row["text"].encode("utf-8", "replace").decode()} for row in rows]
@@ -94,7 +101,22 @@ def origin_of(config: BenchRouterConfig) -> str:
     return traffic.collect.to
 
 
-def _rows(config: BenchRouterConfig, traffic: TrafficConfig) -> Iterator[dict[str, Any]]:
+def _given_references(config: BenchRouterConfig) -> dict[tuple[str, str], str]:
+    """Return the right answers that callers gave as feedback, by call and key."""
+    try:
+        store = FeedbackStore.of(config)
+        if store is None:
+            return {}
+        rows = store.latest(_MOST_GIVEN, ("call_id", "key", "reference"), "reference")
+        return {(call_id, key): reference for call_id, key, reference in rows}
+    except (BenchRouterError, OSError) as error:
+        logger.warning("Right answers that were given as feedback are left out: %s", error)
+        return {}
+
+
+def _rows(
+    config: BenchRouterConfig, traffic: TrafficConfig, given: Mapping[tuple[str, str], str]
+) -> Iterator[dict[str, Any]]:
     """Yield prompts, the newest first as far as their place tells."""
     origin, collect = origin_of(config), traffic.collect
     choice = config.serving.ask
@@ -107,7 +129,9 @@ def _rows(config: BenchRouterConfig, traffic: TrafficConfig) -> Iterator[dict[st
             yield from _of_payload(fields, choice, model_of)
     elif collect is not None and origin == collect.to:
         try:
-            yield from map(_of_store, PromptStore(collect, config.storage_options).rows())
+            for fields in PromptStore(collect, config.storage_options).rows():
+                whose = (str(fields.get("call_id")), str(fields.get("key") or ""))
+                yield _of_store({"reference": given.get(whose), **fields})
         except OSError as error:
             raise SourceError(f"{origin}: prompts cannot be read ({error.strerror}).") from error
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import sqlite3
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +25,8 @@ from litellm_benchrouter.traffic.feedback import (
     Score,
     parsed_score,
 )
+from litellm_benchrouter.traffic.parts import PromptStore
+from litellm_benchrouter.traffic.prompts import read_prompts
 
 
 def opened(folder: Path, **feedback: Any) -> FeedbackStore:
@@ -61,6 +65,28 @@ def test_a_score_is_noted_for_the_key_that_called_and_the_last_one_counts(tmp_pa
     assert store.latest(9, ("key", "score"), "score") == [("ours", 0.4)]
     assert store.give([scored(2, 0.1)]) == [True]  # the operator's own
     assert store.counts() == {"calls": 3, "scores": 2, "mean": pytest.approx(0.25), "explored": 0}
+
+
+def test_a_right_answer_that_was_given_is_the_prompts_reference(tmp_path: Path) -> None:
+    block = {"traffic": {"feedback": {}, "collect": {"to": "kept"}}}
+    config = parse_config(block, folder=tmp_path)
+    store = FeedbackStore.of(config)
+    assert store is not None and config.traffic is not None and config.traffic.collect is not None
+    store.add([call(1), call(2), call(3, key="theirs")])
+    store.give([Score(call_id="call-1", score=0, reference="34"), scored(2)])
+    store.give([Score(call_id="call-3", score=0, reference="of another key")], "theirs")
+    rows = [
+        {"time": time.time(), "call_id": f"call-{n}", "key": "ours", "text": f"Question {n}"}
+        for n in (1, 2, 3)
+    ]
+    PromptStore(config.traffic.collect, {}).add([json.dumps(row).encode() + b"\n" for row in rows])
+    prompts = read_prompts(config, references=True)
+    assert dict(prompts.select("text", "reference").iter_rows()) == {
+        "Question 1": '"34"',
+        "Question 2": None,
+        "Question 3": None,
+    }
+    assert "reference" not in read_prompts(config).columns
 
 
 def test_a_call_id_that_comes_again_stands_for_the_new_call(tmp_path: Path) -> None:

@@ -171,6 +171,16 @@ def _show(measured: Measured) -> None:
         table.add_section()
     console = Console()
     console.print(table)
+    for at_once in dict.fromkeys(key[0] for key in measured):
+        pairs = list(
+            zip(measured[at_once, _COLLECTING], measured[at_once, "the hook"], strict=True)
+        )
+        console.print(
+            f"Collecting beside the hook alone, {at_once} at once: requests/s "
+            f"{_relative([a.rate / b.rate for a, b in pairs])}, CPU "
+            f"{_relative([a.cost / b.cost for a, b in pairs])}.",
+            highlight=False,
+        )
     console.print(
         "Relative: to the proxy without a callback, the median over the rounds ± half of the width "
         "of their middle half; added: likewise, to its p50. CPU: of the proxy's process, for one "

@@ -26,7 +26,7 @@ from drift import splits_of
 
 from litellm_benchrouter.costs.policy import QUALITY
 from litellm_benchrouter.evaluation.traffic import _Split
-from litellm_benchrouter.guarded.direct import FEWEST_EVENTS, fit_direct, predicts
+from litellm_benchrouter.guarded.direct import FEWEST_EVENTS, fit_direct, left_out_errors
 from litellm_benchrouter.guarded.formulas import centred
 from litellm_benchrouter.guarded.traffic import fit_traffic
 from litellm_benchrouter.routing.decision import Decision
@@ -74,7 +74,9 @@ def measure(split: _Split, events: list[int], seed: int) -> list[float]:
         rows, answered, score = rows[known], answered[known], score[known]
         residual = score - base[rows, answered]
         given = (residual, answered, vectors[rows], n_models)
-        if len(rows) < FEWEST_EVENTS or not predicts(*given):
+        enough = len(rows) >= FEWEST_EVENTS
+        error, without = left_out_errors(*given) if enough else (1.0, 0.0)
+        if error >= without:
             gains.append(gains[0])
             continue
         model = fit_direct(*given)

@@ -142,10 +142,10 @@ def prove(
     return Verdict(
         method=method,
         served=served,
-        unseen=kept(parts["unseen"]),
-        requests=kept(parts["requests"]),
-        named=kept(parts["named"]),
-        cost=kept(parts["cost"]),
+        unseen=rounded(parts["unseen"]),
+        requests=rounded(parts["requests"]),
+        named=rounded(parts["named"]),
+        cost=rounded(parts["cost"]),
         unproven=reasons,
         required=publish.require,
         tolerance=publish.tolerance,
@@ -338,12 +338,12 @@ def _cost(prepared: TaskFolds, *, paper: bool) -> _Part:
     }
 
 
-def kept(value: Any) -> Any:
-    """Round what is kept; what is not known is None, as JSON has no NaN."""
+def rounded(value: Any) -> Any:
+    """Round the numbers of a part; what is not known is None, as JSON has no NaN."""
     if isinstance(value, dict):
-        return {key: kept(inner) for key, inner in value.items()}
+        return {key: rounded(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [kept(inner) for inner in value]
+        return [rounded(inner) for inner in value]
     if isinstance(value, float):
         return round(value, _DIGITS) if math.isfinite(value) else None
     return value

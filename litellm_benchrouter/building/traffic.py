@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.artifact.verdict import Verdict, claim
 from litellm_benchrouter.building.embed import EmbeddedBenchmark
 from litellm_benchrouter.building.fit import GuardedFit
-from litellm_benchrouter.building.proof import kept
+from litellm_benchrouter.building.proof import rounded
 from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Lengths, cost_model
 from litellm_benchrouter.costs.policy import Policy, balanced
 from litellm_benchrouter.embedders import embed_with_cache
@@ -108,7 +108,7 @@ def learn_traffic(
     part = _part(gain, verdict, len(np.unique(group)), decides=decides)
     part["trade_off"] = trade_off(own, benchmark, prompts, prepared.best) if decides else None
     served = {**verdict.served, "traffic": part["served"]}
-    return own if decides else None, replace(verdict, traffic=kept(part), served=served)
+    return own if decides else None, replace(verdict, traffic=rounded(part), served=served)
 
 
 def trade_off(

@@ -93,10 +93,12 @@ def fit_direct(
     return DirectModel(shift, count, np.array(noise), centre, ridge, np.array(on_labels))
 
 
-def predicts(residual: Floats, model: Ints, vectors: Vectors, n_models: int, seed: int = 0) -> bool:
-    """Say whether events that were left out are predicted better with a fit on the others.
+def left_out_errors(
+    residual: Floats, model: Ints, vectors: Vectors, n_models: int, seed: int = 0
+) -> tuple[float, float]:
+    """Return mean squared errors of left-out events, by a fit on the others and without one.
 
-    Compared is the squared error of residuals less their mean, over ten folds.
+    Of residuals less their mean, over ten folds. Feedback decides where the first is the lower.
     """
     fold = np.random.default_rng(seed).permutation(len(residual)) % _FOLDS
     with_model = without = 0.0
@@ -110,7 +112,7 @@ def predicts(residual: Floats, model: Ints, vectors: Vectors, n_models: int, see
         shifted = float((residual[rest] - inside).mean())
         without += float(((residual[out] - level) ** 2).sum())
         with_model += float(((residual[out] - added - shifted) ** 2).sum())
-    return with_model < without
+    return with_model / len(residual), without / len(residual)
 
 
 def _coefficients(apart: Floats, target: Floats, penalty: float) -> Floats:

@@ -65,6 +65,7 @@ def verdict_view(verdict: object, best: str) -> VerdictView | None:
     values = [v for m in measured.values() for v in (m.get("gain"), *_bounds(m, "gain_95"))]
     reach = max((abs(v) for v in values if v is not None and is_number(v)), default=0.0)
     parts = [_measured(key, measured[key], verdict, reach) for key in measured if measured[key]]
+    parts += _feedback(mapping_at(verdict, "feedback"))
     parts += _cost(mapping_at(verdict, "cost"))
     parts += [
         Measured(
@@ -132,6 +133,20 @@ def _finding(part: Mapping[str, Any], tolerance: float) -> str:
     if gain > 0:
         return "gains, not significantly"
     return "no worse within the tolerance" if gain >= -tolerance else "loses"
+
+
+def _feedback(part: Mapping[str, Any]) -> list[Measured]:
+    if not part:
+        return []
+    error, without = (number(part.get(key), 4) for key in ("error", "error_without"))
+    does = "adds to the estimate" if part.get("served") else "decides nothing"
+    finding = (
+        f"it {does}: mean squared error {error} with it, {without} without; what routing gains "
+        "by it is not measured"
+    )
+    pool = f"{count(part.get('events') or 0, 'scored explored request')}, left out in ten parts"
+    served = "feedback" if part.get("served") else UNKNOWN
+    return [Measured("Feedback", UNKNOWN, UNKNOWN, served, pool, finding)]
 
 
 def _cost(cost: Mapping[str, Any]) -> list[Measured]:

@@ -17,13 +17,14 @@ from litellm_benchrouter.guarded.direct import (
     FILE,
     DirectModel,
     fit_direct,
+    left_out_errors,
     load_direct,
-    predicts,
     save_direct,
 )
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.sources.traffic import ExploredEvents
+from litellm_benchrouter.views.verdict import verdict_view
 
 N_MODELS = 3
 
@@ -39,7 +40,8 @@ def events(n: int, signal: float, seed: int = 0) -> tuple[Any, Any, Any]:
 
 def test_it_learns_where_a_model_is_good() -> None:
     residual, model, vectors = events(2_000, 0.4)
-    assert predicts(residual, model, vectors, N_MODELS)
+    error, without = left_out_errors(residual, model, vectors, N_MODELS)
+    assert error < 0.9 * without
     fitted = fit_direct(residual, model, vectors, N_MODELS)
     fresh = events(500, 0.4, seed=1)[2]
     picks = (fitted.adjust(fresh) - fitted.caution(0)).argmax(axis=1)
@@ -49,7 +51,8 @@ def test_it_learns_where_a_model_is_good() -> None:
 
 def test_noise_is_not_taken_for_a_difference() -> None:
     """Left-out events decide: in 20 draws of pure noise seldom for the model."""
-    assert sum(predicts(*events(400, 0.0, seed), N_MODELS) for seed in range(20)) <= 3
+    errors = [left_out_errors(*events(400, 0.0, seed), N_MODELS) for seed in range(20)]
+    assert sum(error < without for error, without in errors) <= 3
 
 
 def test_a_model_that_was_seldom_asked_is_held_back() -> None:
@@ -106,6 +109,14 @@ def test_a_build_with_feedback_decides_by_it(demo_built: Path, tmp_path: Path) -
         decision = router.decide("Bo has 12 tickets and gives away 5 of them. How many?")
         if method:
             assert (decision.method, decision.pick) == (method, "spark-3b")
+            part = (built.manifest.verdict or {})["feedback"]
+            assert (part["events"], part["served"]) == (300, True)
+            assert part["error"] < part["error_without"]
+            shown = verdict_view(built.manifest.verdict, "atlas-70b")
+            assert shown is not None
+            row = next(row for row in shown.parts if row.title == "Feedback")
+            assert row.pool == "300 scored explored requests, left out in ten parts"
+            assert "it adds to the estimate: mean squared error 0." in row.finding
             assert "300 scored answers to explored requests" in decision.reason
             two = router.decide("Bo has 12 tickets. How many?", models=["atlas-70b", "coder-14b"])
             assert two.method == "feedback"

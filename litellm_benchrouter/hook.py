@@ -213,14 +213,14 @@ class BenchRouterHook(CustomLogger):
                 self._samples.begin(call, data)
                 offer = self._service.group(groups.deployments, groups.models, turns, data)
                 decision = await self._service.rank(router, call, name, offer, turns, data)
-                call.decisions |= {g: decision for g, models in groups.known.items() if models}
+                call.decisions |= {g: decision for g, models in groups.models_of.items() if models}
                 call.models |= groups.by_id
                 self._cascades.plan(call, decision, data, groups)
                 decision = None if call.mode else decision
         except Exception as error:
             self._not_routed("groups were taken as they are listed", error)
         holder = attempts.holder_of_response(data.get("previous_response_id"), groups)
-        ranking = sorted(rank_groups(groups.known, decision), key=lambda group: group != holder)
+        ranking = sorted(rank_groups(groups.models_of, decision), key=lambda group: group != holder)
         call.group = ranking[0]
         return ranking
 
@@ -330,8 +330,8 @@ class BenchRouterHook(CustomLogger):
             self._adapters.choose()
         index = self._virtual.index(names)
         groups = index.groups if index is not None else Groups({}, names)
-        offers = [sorted(ranked) for ranked in groups.known.values() if ranked]
-        for group in (group for group, ranked in groups.known.items() if ranked):
+        offers = [sorted(ranked) for ranked in groups.models_of.values() if ranked]
+        for group in (group for group, ranked in groups.models_of.items() if ranked):
             models = list(map(names.of, groups[group]))
             warn_of_unknown(groups[group], models, names, self._warned)
         if running.is_here() and not self._told:

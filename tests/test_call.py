@@ -14,7 +14,7 @@ from litellm_benchrouter.serving.call import Attempt, Call
 from litellm_benchrouter.serving.cascading import Answer, Outcome
 
 NAMES = ModelNames(
-    aliases={"gpt-x": "ant", "meta/bee-8b": "bee"}, known=frozenset({"ant", "bee", "org/cat"})
+    aliases={"gpt-x": "ant", "meta/bee-8b": "bee"}, models=frozenset({"ant", "bee", "org/cat"})
 )
 DECISION = Decision(
     ranking=("ant", "bee", "org/cat"),

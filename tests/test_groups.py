@@ -109,7 +109,7 @@ def test_the_list_is_looked_through_once_for_each_change(router: Router) -> None
     virtual = virtual_of(any="*")
     first = index_of(virtual)
     assert index_of(virtual) is first
-    assert {g: set(models) for g, models in first.groups.known.items()} == {
+    assert {g: set(models) for g, models in first.groups.models_of.items()} == {
         "a": {"a"}, "b": {"b"}, "unknown": set(),
     }  # fmt: skip
     router.model_list.append(deployment("c"))
@@ -119,7 +119,7 @@ def test_the_list_is_looked_through_once_for_each_change(router: Router) -> None
     assert index_of(virtual) is index
     index._compare_at = 0.0
     assert "d" in index_of(virtual).groups
-    assert index_of(virtual, ModelNames({}, frozenset("d"))).groups.known["d"] == {"d"}
+    assert index_of(virtual, ModelNames({}, frozenset("d"))).groups.models_of["d"] == {"d"}
 
 
 def test_a_router_that_appears_late_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

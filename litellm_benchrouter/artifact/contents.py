@@ -54,7 +54,7 @@ class Contents:
     guarded_tasks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     labelled_tasks: dict[str, LabelledTask] = field(default_factory=dict)
     # for the manifest: what the method chose, and the scores of what it did not
-    found: dict[str, Any] | None = None
+    facts: dict[str, Any] | None = None
     verdict: dict[str, Any] | None = None
     # named tasks: eq. 6 over all models, for people; the router decides over those on offer
     choices: dict[str, TaskChoice] = field(default_factory=dict)

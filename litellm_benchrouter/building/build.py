@@ -159,7 +159,7 @@ def _build(
                 index=measured,
                 sources=[source.as_dict() for source in report.sources],
                 warnings=[*report.warnings, *embedded.warnings, *coverage, *contents.warnings],
-                guarded=contents.found,
+                guarded=contents.facts,
                 verdict=contents.verdict,
                 embedder_measured=None,
                 libraries={name: version(name) for name in _LIBRARIES}

@@ -85,7 +85,7 @@ class GuardedFit:
         return replace(self, unseen=TaskEstimator(None, gains=gains, p_values=p_values))
 
     @property
-    def found(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """What was chosen, and the scores of what was not, for the manifest."""
         return {
             "request": self.requests.as_manifest | {"trade_offs": self.trade_offs},

@@ -130,7 +130,7 @@ def learn(
         guarded=None if fitted is None else fitted.guarded,
         guarded_tasks=guarded_tasks,
         labelled_tasks=labelled_tasks,
-        found=None if fitted is None else _found(fitted, task_labels),
+        facts=None if fitted is None else _facts(fitted, task_labels),
         verdict=verdict.as_dict(),
         choices=choices,
         better={
@@ -258,11 +258,11 @@ def task_scores(
     return TaskScores(len(neighbors.index), u, first, second, s3(second, p), p)
 
 
-def _found(fitted: GuardedFit, task_labels: TaskLabels) -> dict[str, Any]:
+def _facts(fitted: GuardedFit, task_labels: TaskLabels) -> dict[str, Any]:
     """What was chosen, for the manifest, and how many labels a new task would need."""
     several = len(fitted.names) > 1
-    unseen = fitted.found["unseen"] | {"labels": task_labels.usual_need if several else None}
-    return fitted.found | {"unseen": unseen}
+    unseen = fitted.facts["unseen"] | {"labels": task_labels.usual_need if several else None}
+    return fitted.facts | {"unseen": unseen}
 
 
 def _only_labels(benchmark: Benchmark) -> bool:

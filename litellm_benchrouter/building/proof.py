@@ -331,7 +331,7 @@ def _cost(prepared: TaskFolds, *, paper: bool) -> _Part:
         "saved_95": tuned["saved_over_samples_95"],
         "quality_gain": tuned["quality_gain"],
         "quality_gain_95": tuned["quality_gain_over_samples_95"],
-        "best_single": run.prepared.benchmark.models[run.known.best],
+        "best_single": run.prepared.benchmark.models[run.training.best],
         "n_models": len(run.prepared.benchmark.models),
         "of_models": len(prepared.benchmark.models),
         "n_samples": len(run.split.test),

@@ -65,7 +65,7 @@ class CascadeRun(MeasuredRun):
     def answered(self, p: Array, evidence: Array, *, tuned: bool) -> Answered:
         """Return the tuned or the test samples, the models in the order in which ties are taken."""
         part = slice(None, len(self.tuned)) if tuned else slice(len(self.tuned), None)
-        rows, order = self.tuned if tuned else self.split.test, self.known.order
+        rows, order = self.tuned if tuned else self.split.test, self.training.order
 
         def ordered(each: NDArray[np.floating]) -> Array:
             return each[:, order].astype(np.float64)
@@ -86,7 +86,7 @@ class CascadeRun(MeasuredRun):
         if auc is not None:
             scores = simulated_scores(self.values.astype(np.float64), auc, seed)
             training_answers = self.answered(p, nothing, tuned=True)
-            drawn = {"simulated": scores[self.tuned][:, self.known.order]}
+            drawn = {"simulated": scores[self.tuned][:, self.training.order]}
             evidence_of_one = fit_evidence(drawn, training_answers.value, training_answers.p)[
                 "simulated"
             ]
@@ -163,7 +163,7 @@ def run_cascades(
             model: {"cost": float(single[0, m]), "quality": float(single[1, m])}
             for m, model in enumerate(models)
         },
-        "bma": mean_point([run.always(run.known.best, run.split.test) for run in done]),
+        "bma": mean_point([run.always(run.training.best, run.split.test) for run in done]),
         "oracle": mean_point([run.point(run.split.test, run.oracle) for run in done]),
         "zero_router": {"hull": points(*non_decreasing_hull(*single))},
         "methods": {
@@ -172,7 +172,7 @@ def run_cascades(
             for name, one_sweep in swept.items()
         },
         "break_even": {target: break_even(tuned[target], aucs) for target in TARGETS},
-        "by_run": [{"bma": models[run.known.best]} for run in done],
+        "by_run": [{"bma": models[run.training.best]} for run in done],
     }
 
 
@@ -198,7 +198,7 @@ def _method(
         saved = []
         for run, one, other in zip(runs, curves, routed, strict=True):
             routing = other.curve()
-            _, bma = run.always(run.known.best, run.split.test)
+            _, bma = run.always(run.training.best, run.split.test)
             wanted = routing[1][0] if target == "routing_quality" else share * bma
             spent, plain = (1.0 - cost_saved(*of[:2], wanted, 1.0) for of in (one, routing))
             saved.append(1.0 - spent / plain if plain > 0 else np.nan)
@@ -227,7 +227,7 @@ def _outcomes(
     if target == "routing_quality":
         last = (routing[0].cost, routing[0].value)
     else:
-        last = (run.costs[rows, run.known.best], run.values[rows, run.known.best])
+        last = (run.costs[rows, run.training.best], run.values[rows, run.training.best])
     return Outcomes.beside_last(
         rows,
         np.stack([*cost, last[0]], axis=1),

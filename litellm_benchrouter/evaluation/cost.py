@@ -93,7 +93,7 @@ def run_cost(
             model: {"cost": float(single_cost[m]), "quality": float(single_quality[m])}
             for m, model in enumerate(models)
         },
-        "bma": mean_point([run.always(run.known.best, run.split.test) for run in done]),
+        "bma": mean_point([run.always(run.training.best, run.split.test) for run in done]),
         "oracle": mean_point([run.point(run.split.test, run.oracle) for run in done]),
         "zero_router": {
             "aiq": float(zero.mean()),
@@ -105,7 +105,7 @@ def run_cost(
         },
         "methods": {name: _method(done, per_run, zero) for name, per_run in curves.items()},
         "by_run": [
-            {"bma": models[run.known.best], "cheapest": models[run.cheapest]} for run in done
+            {"bma": models[run.training.best], "cheapest": models[run.cheapest]} for run in done
         ],
     }
 
@@ -128,7 +128,7 @@ class MeasuredRun(CostRun):
     def cheapest(self) -> int:
         """The cheapest model of the training part; of several the best."""
         cost = self.costs[self.split.train].mean(axis=0)
-        return int(self.known.order[cost[self.known.order].argmin()])
+        return int(self.training.order[cost[self.training.order].argmin()])
 
     @cached_property
     def oracle(self) -> Rows:
@@ -147,7 +147,7 @@ class MeasuredRun(CostRun):
 
     def metrics(self, p: Array, tuned: Curve, test: Curve) -> dict[str, float]:
         """Return the numbers of one predictor, by flat name; NaN where one is not defined."""
-        cost, quality = self.always(self.known.best, self.split.test)
+        cost, quality = self.always(self.training.best, self.split.test)
         numbers = {"aiq": self.aiq_of(test.cost, test.quality)}
         for name, share in TARGETS.items():
             wanted = share_of(quality, share)
@@ -157,7 +157,7 @@ class MeasuredRun(CostRun):
         )
 
     def _route_llm(self, p: Array) -> dict[str, float]:
-        strong, weak = self.known.best, self.cheapest
+        strong, weak = self.training.best, self.cheapest
         asked = self.values[self.split.test].astype(np.float64)
         said = p[len(self.tuned) :]
         share, quality = call_curve(
@@ -255,7 +255,7 @@ def _method(runs: Sequence[MeasuredRun], curves: Sequence[Curves], zero: Array) 
 
 def _zero_saved(run: MeasuredRun, share: float) -> float:
     """Saved by tossing coins between the single models, at a share of the best one's quality."""
-    cost, quality = run.always(run.known.best, run.split.test)
+    cost, quality = run.always(run.training.best, run.split.test)
     hull_cost, hull_quality = non_decreasing_hull(*run.singles)
     wanted = share_of(quality, share)  # the best single model is on or below the hull
     needed = float(np.interp(wanted, hull_quality, hull_cost))

@@ -86,7 +86,7 @@ class Cascades(CustomLogger):
         if call.single or call.mode or call.is_side:
             return
         of_model: dict[str, str] = {}
-        for group, models in (groups.known if groups is not None else {}).items():
+        for group, models in (groups.models_of if groups is not None else {}).items():
             of_model = dict.fromkeys(models, group) | of_model
         call.plan = Plan(cascade, decision, of_model, bool(request.get("stream")))
         if litellm.callbacks[-1:] != [self] or (call.plan.is_stream and not self._holds_streams):

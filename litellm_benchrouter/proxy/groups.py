@@ -59,7 +59,7 @@ class Groups(dict[str, Sequence[Any]]):
         return list(map(self._names.of, self.deployments))
 
     @cached_property
-    def known(self) -> dict[str, frozenset[str]]:
+    def models_of(self) -> dict[str, frozenset[str]]:
         """The benchmark models of each group, which may be none."""
         return {g: frozenset(filter(None, map(self._names.of, self[g]))) for g in self}
 
@@ -124,7 +124,7 @@ class ModelIndex:
         self, name: str, virtual: VirtualModel, team: str | None
     ) -> tuple[Groups, bool]:
         if virtual.groups == "*":
-            others = {group for group, models in self.groups.known.items() if models} - {name}
+            others = {group for group, models in self.groups.models_of.items() if models} - {name}
             if others:
                 return self.groups.only(others), virtual.grants_access
             # No version yet, or one of other models: whatever the caller may use can answer.

@@ -20,7 +20,7 @@ class ModelNames:
     """Which benchmark model a deployment is."""
 
     aliases: Mapping[str, str]  # other names of models, from the configuration
-    known: frozenset[str]  # the benchmark's models
+    models: frozenset[str]  # the benchmark's models
 
     def of(self, deployment: object) -> str | None:
         """Return the benchmark model, or None where the benchmark does not know it."""
@@ -28,13 +28,13 @@ class ModelNames:
             return None
         said = part(deployment, "model_info").get(NAME)
         if said is not None:
-            return self._known(said)
+            return self._model_of(said)
         model = part(deployment, "litellm_params").get("model")
         if not isinstance(model, str):
             return None
         # "provider/owner/name": the benchmark may know any tail of it
         while model:
-            model_name = self._known(model)
+            model_name = self._model_of(model)
             if model_name is not None:
                 return model_name
             model = model.partition("/")[2]
@@ -44,11 +44,11 @@ class ModelNames:
         """Return how the deployment names itself, for a warning."""
         return str(_said(deployment))
 
-    def _known(self, name: object) -> str | None:
+    def _model_of(self, name: object) -> str | None:
         if not isinstance(name, str):
             return None
         name = self.aliases.get(name, name)
-        return name if name in self.known else None
+        return name if name in self.models else None
 
 
 def text_deployments(proxy: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ class CostRun:
     in_usd: bool
 
     @cached_property
-    def known(self) -> TrainSplit:
+    def training(self) -> TrainSplit:
         """The training part."""
         return training(self.prepared, self.split, self.values)
 
@@ -102,36 +102,36 @@ class CostRun:
     def near(self) -> Neighbors:
         """Neighbours of the tuned and then the test samples."""
         asked = np.concatenate([self.tuned, self.split.test])
-        return self.known.near(asked, max(self.k, _COST_NEIGHBORS, _PRIOR_NEIGHBORS))
+        return self.training.near(asked, max(self.k, _COST_NEIGHBORS, _PRIOR_NEIGHBORS))
 
     @cached_property
     def expected_cost(self) -> Array:
         """c(x): mean cost of the neighbours, in the rows of `near`."""
         costs = self.costs.astype(np.float32)
-        cost = self.known.averaged_over(self.near.first(_COST_NEIGHBORS), costs)
+        cost = self.training.averaged_over(self.near.first(_COST_NEIGHBORS), costs)
         return np.where(np.isnan(cost), self.costs[self.split.train].mean(axis=0), cost)
 
     def predictions(self, predictors: Mapping[str, Predictor]) -> dict[str, Array]:
         """Return p(x) of each predictor, in the rows of `near`."""
         asked = np.concatenate([self.tuned, self.split.test])
         by_name = {"s1": self._knn(), "s1_prior": self._knn_with_prior()}
-        by_name |= {name: predict(self.known, asked) for name, predict in predictors.items()}
-        average = self.known.average
+        by_name |= {name: predict(self.training, asked) for name, predict in predictors.items()}
+        average = self.training.average
         return {
             name: np.where(np.isnan(p).all(axis=1, keepdims=True), average, p)
             for name, p in by_name.items()
         }
 
     def _knn(self) -> Array:
-        return self.known.averaged_over(self.near.first(self.k))
+        return self.training.averaged_over(self.near.first(self.k))
 
     def _knn_with_prior(self) -> Array:
         """(sum_k y + m mean) / (k + m): g over more neighbours, drawn to the training mean."""
-        near, average = self.near.first(_PRIOR_NEIGHBORS), self.known.average
-        labelled = (~np.isnan(self.known.values)).astype(np.float32)
+        near, average = self.near.first(_PRIOR_NEIGHBORS), self.training.average
+        labelled = (~np.isnan(self.training.values)).astype(np.float32)
         existing = (near.index >= 0).sum(axis=1)[:, None]
-        count = np.nan_to_num(self.known.averaged_over(near, labelled)) * existing
-        total = np.nan_to_num(self.known.averaged_over(near)) * count
+        count = np.nan_to_num(self.training.averaged_over(near, labelled)) * existing
+        total = np.nan_to_num(self.training.averaged_over(near)) * count
         shrunk: Array = (total + _PRIOR_MASS * average) / (count + _PRIOR_MASS)
         return shrunk
 
@@ -140,7 +140,7 @@ class CostRun:
         part = slice(None, len(self.tuned)) if tuned else slice(len(self.tuned), None)
         rows = self.tuned if tuned else self.split.test
         p, c = p[part], self.expected_cost[part]
-        picks = np.array([self.known.argmax(p - price * c) for price in self.lambdas])
+        picks = np.array([self.training.argmax(p - price * c) for price in self.lambdas])
         points = np.array([self.point(rows, picked) for picked in picks])
         return Curve(picks, points[:, 0], points[:, 1])
 

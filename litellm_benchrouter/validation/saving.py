@@ -105,7 +105,7 @@ def tuned_saving(runs: Sequence[CostRun], curves: Sequence[Curves], share: float
     """
     outcomes = [
         [
-            Outcomes.of(run.values, run.costs, rows, curve.picks, run.known.best)
+            Outcomes.of(run.values, run.costs, rows, curve.picks, run.training.best)
             for rows, curve in ((run.tuned, tuned), (run.split.test, test))
         ]
         for run, (_, tuned, test) in zip(runs, curves, strict=True)

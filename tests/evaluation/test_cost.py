@@ -207,7 +207,7 @@ def test_a_saving_is_of_all_runs_together():
     tuned = tuned_saving(runs, curves, 1.0)
     spent = paid = gained = 0.0
     for run, (_, _, test), price in zip(runs, curves, tuned["lambda"], strict=True):
-        rows, best = run.split.test, np.full(len(run.split.test), run.known.best)
+        rows, best = run.split.test, np.full(len(run.split.test), run.training.best)
         picks = best if price is None else test.picks[run.lambdas.tolist().index(price)]
         spent += achieved(run.costs, rows, picks).sum()
         paid += achieved(run.costs, rows, best).sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def test_without_a_database_a_file_holds_it_and_a_lock_costs_no_request(
         explore(proxy)
         assert file.stat().st_mode & 0o777 == 0o600
         assert b"tickets" not in file.read_bytes()
-        with sqlite3.connect(file, isolation_level=None) as other:
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
             began = time.monotonic()
             ids = [answered(proxy) for _ in range(20)]

@@ -6,6 +6,7 @@ import json
 import resource
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,7 +160,7 @@ def test_the_file_is_the_owners(tmp_path: Path) -> None:
     file = tmp_path / "router_traffic" / FILE
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         names = [row[1] for row in connection.execute("PRAGMA table_info(calls)")]
     assert not {"prompt", "text", "messages", "response"} & set(names)
 

@@ -114,9 +114,10 @@ def learn_traffic(
 def trade_off(
     own: OwnLabels, benchmark: Benchmark, prompts: Sequence[str], best: int
 ) -> dict[str, Any] | None:
-    """Find the largest weight of cost that keeps BMA's quality on own labels.
+    """Find the largest weight of cost that keeps BMA's quality on own labels, as do all below it.
 
-    Each prompt is decided without its group, and one standard error is taken off the mean.
+    Each prompt is decided without its group, and one standard error is taken off the mean. The
+    first weight that fails ends it: of many that are tried, one passes by luck.
 
     Returns
     -------
@@ -129,17 +130,19 @@ def trade_off(
         return None
     expected, basis = costs
     rows, no_task = np.arange(len(prompts)), np.zeros(len(prompts), dtype=np.intp)
-    for weight in WEIGHTS[::-1]:
+    chosen = None
+    for weight in WEIGHTS:
         picks = balanced_picks(own.expected, expected, weight)
         gain = gain_of(picks, best, own.labels, no_task, own.group)
-        if gain.gain - gain.standard_error >= 0:
-            return {
-                "policy": str(Policy("balanced", float(weight))),
-                "saved": float(1 - expected[rows, picks].sum() / expected[:, best].sum()),
-                "gain": gain.gain,
-                "costs": basis,
-            }
-    return None
+        if gain.gain - gain.standard_error < 0:
+            break
+        chosen = {
+            "policy": str(Policy("balanced", float(weight))),
+            "saved": float(1 - expected[rows, picks].sum() / expected[:, best].sum()),
+            "gain": gain.gain,
+            "costs": basis,
+        }
+    return chosen
 
 
 def expected_costs(benchmark: Benchmark, prompts: Sequence[str]) -> tuple[Floats, str] | None:

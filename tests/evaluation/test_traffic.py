@@ -88,13 +88,13 @@ def test_labels_of_what_is_measured_change_nothing():
 
 
 def test_a_weight_of_cost_is_chosen_on_labels_and_tried_on_the_other_prompts():
-    """A model at a tenth of the price is as good as BMA on half of the tasks, as vectors tell."""
+    """A model at a tenth of the price is better than BMA on half of the tasks, as vectors tell."""
     generator = np.random.default_rng(0)
     n = 1_200
     task = np.arange(n) % N_TASKS
     chance = np.full((N_TASKS, 3), 0.2)
     chance[:, 0] = 0.8
-    chance[:, 1] = np.where(np.arange(N_TASKS) % 2, 0.8, 0.2)
+    chance[:, 1] = np.where(np.arange(N_TASKS) % 2, 0.95, 0.2)
     scores = generator.random((n, 3)) < chance[task]
     vectors = 3 * np.eye(N_TASKS)[task] + 0.1 * generator.normal(size=(n, N_TASKS))
     prompts = [f"{'abcdef'[d]} {'ghijkl'[d]} is number {i}" for i, d in enumerate(task)]

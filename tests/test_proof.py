@@ -18,11 +18,11 @@ from litellm_benchrouter.artifact.verdict import TITLES, losses, points, sentenc
 from litellm_benchrouter.artifact.version import read_artifact
 from litellm_benchrouter.building.build import Built, build
 from litellm_benchrouter.building.embed import embed_benchmark, load_benchmark
+from litellm_benchrouter.building.gains import TEST_SHARE
 from litellm_benchrouter.building.proof import (
     MOST_HELD_OUT,
     NO_GAIN,
     NOT_SHOWN,
-    TEST_SHARE,
     held_out_groups,
 )
 from litellm_benchrouter.cli.demo import copy_files

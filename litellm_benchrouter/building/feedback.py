@@ -9,7 +9,7 @@ import numpy as np
 
 from litellm_benchrouter.artifact.contents import Contents
 from litellm_benchrouter.building.embed import EmbeddedBenchmark
-from litellm_benchrouter.building.proof import rounded
+from litellm_benchrouter.building.gains import rounded
 from litellm_benchrouter.embedders import embed_with_cache
 from litellm_benchrouter.embedders.base import PrecomputedEmbedder
 from litellm_benchrouter.guarded.direct import FEWEST_EVENTS, fit_direct, left_out_errors

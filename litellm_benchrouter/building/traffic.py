@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from litellm_benchrouter.artifact.verdict import Verdict, claim
 from litellm_benchrouter.building.embed import EmbeddedBenchmark
 from litellm_benchrouter.building.fit import GuardedFit
-from litellm_benchrouter.building.proof import rounded
+from litellm_benchrouter.building.gains import rounded
 from litellm_benchrouter.costs import CHARACTERS_PER_TOKEN, Lengths, cost_model
 from litellm_benchrouter.costs.policy import Policy, balanced
 from litellm_benchrouter.embedders import embed_with_cache

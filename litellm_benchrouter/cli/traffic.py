@@ -24,7 +24,7 @@ from litellm_benchrouter.cli.options import (
     required_config,
 )
 from litellm_benchrouter.config import BenchRouterConfig, load_config
-from litellm_benchrouter.config.builder import SPEND_LOGS
+from litellm_benchrouter.config.traffic import SPEND_LOGS
 from litellm_benchrouter.costs.policy import Terms
 from litellm_benchrouter.errors import ConfigError, TrafficError
 from litellm_benchrouter.labelling.privacy import erase_labels

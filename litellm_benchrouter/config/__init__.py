@@ -17,24 +17,26 @@ from litellm_benchrouter.config.base import (
 )
 from litellm_benchrouter.config.block import BenchRouterConfig
 from litellm_benchrouter.config.builder import (
-    CollectConfig,
     EmbedderConfig,
     EmbedderKind,
-    FeedbackConfig,
     IndexConfig,
     ModelConfig,
     PublishConfig,
-    RefreshConfig,
     RoutingConfig,
     SourceConfig,
     TaskConfig,
-    TrafficConfig,
 )
 from litellm_benchrouter.config.proxy import (
     GroupConfig,
     PolicyLimits,
     ServingConfig,
     VirtualModel,
+)
+from litellm_benchrouter.config.traffic import (
+    CollectConfig,
+    FeedbackConfig,
+    RefreshConfig,
+    TrafficConfig,
 )
 from litellm_benchrouter.errors import ConfigError
 

@@ -14,11 +14,9 @@ from litellm_benchrouter.config.builder import (
     IndexConfig,
     ModelConfig,
     PublishConfig,
-    RefreshConfig,
     RoutingConfig,
     SourceConfig,
     TaskConfig,
-    TrafficConfig,
     family_of,
     matches,
 )
@@ -31,6 +29,7 @@ from litellm_benchrouter.config.proxy import (
     VirtualModel,
     settle,
 )
+from litellm_benchrouter.config.traffic import RefreshConfig, TrafficConfig
 from litellm_benchrouter.costs.policy import QUALITY, Policy
 
 DIRECTORY = "router_artifacts"

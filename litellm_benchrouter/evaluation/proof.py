@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from litellm_benchrouter.artifact.verdict import BMA, Part
 from litellm_benchrouter.building.fit import GuardedFit
+from litellm_benchrouter.building.gains import too_small
 from litellm_benchrouter.building.learn import fit_prepared
-from litellm_benchrouter.building.proof import too_small
 from litellm_benchrouter.config import PublishConfig
 from litellm_benchrouter.engine import LOCAL, Engine
 from litellm_benchrouter.errors import ConfigError

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.config.builder import REDACTED
+from litellm_benchrouter.config.traffic import REDACTED
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.limits import BusyError, DaemonThreads
 from litellm_benchrouter.paper.neighbors import normalize

@@ -10,7 +10,9 @@ from litellm_benchrouter.routing.decision import Decision
 
 logger = logging.getLogger("litellm_benchrouter")
 
-_LONGEST_NAME = 200  # the group of a wildcard and the call's id may be the client's words
+LONGEST_NAME = 200
+"""Characters: the group of a wildcard and the call's id may be the client's words."""
+
 _LONGEST_PROMPT = 500
 
 
@@ -31,8 +33,8 @@ def log_decision(
         return
     line = {
         "event": "benchrouter_decision",
-        "call_id": str(call_id)[:_LONGEST_NAME],
-        "group": group[:_LONGEST_NAME],
+        "call_id": str(call_id)[:LONGEST_NAME],
+        "group": group[:LONGEST_NAME],
         "offer": list(offer),
         "pick": decision.pick,
         "method": decision.method,

@@ -32,7 +32,6 @@ OTHER = "other"
 """Label of what is outside the closed or bounded set of its label."""
 
 _MOST_GROUPS = 200
-_LONGEST_NAME = 200  # the group of a wildcard and the call's id may be the client's words
 _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5),
     1.0,

@@ -6,15 +6,12 @@ alone; without a database in a SQLite file beside the prompts that are kept.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,22 +24,13 @@ from litellm_benchrouter.traffic.alarms import (
     cusum,
     success_alarm,
 )
-from litellm_benchrouter.traffic.database import Postgres, database_url
+from litellm_benchrouter.traffic.calls import CallDatabase, CallFile, CallTable
+from litellm_benchrouter.traffic.database import database_url
 
 FILE = "feedback.sqlite"
 
 _WATCHED = 10_000  # newest calls that the alarms look at
 _DAY = 86_400.0
-_WAIT_SECONDS = 5.0  # for who else writes
-_TABLE = """
-CREATE TABLE IF NOT EXISTS {table} (
-  call_id TEXT NOT NULL, "key" TEXT NOT NULL, "user" TEXT, end_user TEXT,
-  time DOUBLE PRECISION NOT NULL, model TEXT, version TEXT, expected DOUBLE PRECISION,
-  propensity DOUBLE PRECISION, unlike DOUBLE PRECISION,
-  score DOUBLE PRECISION, given DOUBLE PRECISION, reference TEXT, comment TEXT,
-  PRIMARY KEY (call_id, "key"))
-"""
-_INDEX = "CREATE INDEX IF NOT EXISTS benchrouter_calls_time ON {table} (time)"
 
 
 @dataclass(frozen=True)
@@ -119,100 +107,6 @@ def parsed_score(content: object) -> Score:
         raise ValueError(f"{place}: {first['msg']}") from None
 
 
-class _Table(Protocol):
-    """A place of the table, and how statements, with `%s` for values, are executed there."""
-
-    name: str
-    table: str
-
-    def exists(self) -> bool: ...
-
-    def make(self) -> None: ...
-
-    def run(self, statement: str, rows: Sequence[Sequence[Any]]) -> int: ...
-
-    def select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]: ...
-
-
-class _File:
-    """A SQLite file that its owner alone may read."""
-
-    table = "calls"
-
-    def __init__(self, path: Path) -> None:
-        self._path, self.name = path, str(path)
-
-    def exists(self) -> bool:
-        try:
-            return self._path.stat().st_size > 0
-        except FileNotFoundError:  # another error says that the place cannot be used
-            return False
-
-    def make(self) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        with self._connected() as connection:
-            for statement in (_TABLE, _INDEX):
-                connection.execute(statement.format(table=self.table))
-
-    def run(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
-        with self._connected() as connection:
-            connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
-            connection.execute("BEGIN IMMEDIATE")
-            n = connection.executemany(statement.replace("%s", "?"), rows).rowcount
-            connection.execute("COMMIT")
-            return n
-
-    def select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._connected() as connection:
-            return connection.execute(statement.replace("%s", "?"), values).fetchall()
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        try:
-            opened = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
-            with closing(opened) as connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise TrafficError(f"{self.name} cannot be used ({error}). Try again.") from error
-
-
-class _Database:
-    """A schema of our own in LiteLLM's PostgreSQL."""
-
-    table = "benchrouter.calls"
-
-    def __init__(self, url: str) -> None:
-        self._server = Postgres(url)
-        self.name = f"{self.table} at {self._server.host}"
-
-    def exists(self) -> bool:
-        return self.select("SELECT to_regclass(%s)", (self.table,)) != [(None,)]
-
-    def make(self) -> None:
-        statements = ("CREATE SCHEMA IF NOT EXISTS benchrouter", _TABLE, _INDEX)
-        with self._server.connected(self.name) as connection:
-            # Several workers at once: `IF NOT EXISTS` does not keep them from colliding.
-            connection.execute("SELECT pg_advisory_xact_lock(hashtext('benchrouter.calls'))")
-            for statement in statements:
-                connection.execute(statement.format(table=self.table).encode())
-
-    def run(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
-        with self._server.connected(self.name) as connection:
-            self._limit(connection)
-            with connection.cursor() as cursor:
-                cursor.executemany(statement.encode(), rows)
-                return cursor.rowcount
-
-    def select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._server.connected(self.name) as connection:
-            self._limit(connection)
-            return connection.execute(statement.encode(), values).fetchall()
-
-    def _limit(self, connection: Any) -> None:
-        connection.execute(f"SET LOCAL statement_timeout = {1_000 * _WAIT_SECONDS:.0f}")
-
-
 class FeedbackStore:
     """The table of answered calls and their scores, of which the oldest go.
 
@@ -221,7 +115,7 @@ class FeedbackStore:
     """
 
     def __init__(
-        self, table: _Table, config: FeedbackConfig, clock: Callable[[], float] = time.time
+        self, table: CallTable, config: FeedbackConfig, clock: Callable[[], float] = time.time
     ) -> None:
         self._table, self._config, self._clock = table, config, clock
         self._made = False
@@ -234,8 +128,8 @@ class FeedbackStore:
             return None
         url = database_url(config)
         if url is not None and find_spec("psycopg") is not None:
-            return cls(_Database(url), feedback)
-        return cls(_File((feedback.to or Path()) / FILE), feedback)
+            return cls(CallDatabase(url), feedback)
+        return cls(CallFile((feedback.to or Path()) / FILE), feedback)
 
     @property
     def name(self) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 import polars as pl
 
 from litellm_benchrouter.config import BLOCK, BenchRouterConfig, TrafficConfig, is_url
-from litellm_benchrouter.config.builder import SPEND_LOGS
+from litellm_benchrouter.config.traffic import SPEND_LOGS
 from litellm_benchrouter.conversation.ask import ask_to_route_on
 from litellm_benchrouter.conversation.text import TEXT_CALLS, turns_of
 from litellm_benchrouter.errors import BenchRouterError, ConfigError, SourceError
@@ -77,9 +77,8 @@ def read_prompts(config: BenchRouterConfig, *, references: bool = False) -> pl.D
         If prompts cannot be read.
     """
     traffic = config.traffic or TrafficConfig()
-    given = _given_references(config) if references else {}
     rows = islice(
-        (row for row in _rows(config, traffic, given) if not _REDACTED.match(row["text"])),
+        (row for row in _rows(config, traffic, references) if not _REDACTED.match(row["text"])),
         traffic.most,
     )
     # UTF-8 cannot hold half a surrogate pair, which JSON can.
@@ -115,7 +114,7 @@ def _given_references(config: BenchRouterConfig) -> dict[tuple[str, str], str]:
 
 
 def _rows(
-    config: BenchRouterConfig, traffic: TrafficConfig, given: Mapping[tuple[str, str], str]
+    config: BenchRouterConfig, traffic: TrafficConfig, references: bool
 ) -> Iterator[dict[str, Any]]:
     """Yield prompts, the newest first as far as their place tells."""
     origin, collect = origin_of(config), traffic.collect
@@ -128,6 +127,7 @@ def _rows(
         for fields in SpendLogs.of(config).rows():
             yield from _of_payload(fields, choice, model_of)
     elif collect is not None and origin == collect.to:
+        given = _given_references(config) if references else {}
         try:
             for fields in PromptStore(collect, config.storage_options).rows():
                 whose = (str(fields.get("call_id")), str(fields.get("key") or ""))

@@ -147,7 +147,7 @@ def ask(address: str, key: str, on_answer: Callable[[Answer], None]) -> None:
     """Send the prompts with the openai client and hand over each answer as it comes."""
     import openai
 
-    with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0) as client:
+    with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=2) as client:
         deadline = time.monotonic() + _LOADED_SECONDS
         while "artifact" not in _ask(client, "hello", None, False).headers:
             if time.monotonic() > deadline:

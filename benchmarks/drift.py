@@ -39,7 +39,7 @@ from litellm_benchrouter.traffic.alarms import (
     Likeness,
     cusum,
 )
-from litellm_benchrouter.validation.folds import prepare
+from litellm_benchrouter.validation.folds import TaskFolds, prepare
 
 LABELS = 100
 DRAWS = 10
@@ -79,8 +79,8 @@ def main() -> None:
         Console(width=130).print(table)
 
 
-def splits_of(source: Path, n: int) -> list[_Split]:
-    """Return splits of a benchmark into benchmark and traffic."""
+def folds_of(source: Path) -> TaskFolds:
+    """Read a benchmark with its vectors."""
     block = {"sources": [{"kind": "table", "path": str(source.resolve())}]}
     config = parse_config(block, folder=Path.cwd(), where="FOLDER")
     benchmark, report = load_benchmark(config, Progress(), LOCAL)
@@ -88,7 +88,12 @@ def splits_of(source: Path, n: int) -> list[_Split]:
     benchmark, embedded = embed_benchmark(
         config, benchmark, report, vectors, config.artifacts / "cache", Progress(), LOCAL
     )
-    folds = prepare(benchmark, embedded.vectors, config.routing, seed=0, progress=Progress())
+    return prepare(benchmark, embedded.vectors, config.routing, seed=0, progress=Progress())
+
+
+def splits_of(source: Path, n: int) -> list[_Split]:
+    """Return splits of a benchmark into benchmark and traffic."""
+    folds = folds_of(source)
     return [_Split.draw(folds, split, 0.0, 0.3) for split in range(n)]
 
 

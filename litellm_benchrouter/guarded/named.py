@@ -28,7 +28,7 @@ from litellm_benchrouter.guarded.gain import N_FOLDS, Gain, draw_folds, gain_of
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
 
-SURE = 0.8
+SURE = 0.7
 COMPETITION = 0.03
 
 

@@ -1,0 +1,67 @@
+"""The readers against what tools of today wrote: what `real` keeps, and what they write now.
+
+Each folder of `real` has a `program.py`, which runs the tool on invented inputs and writes folders
+of results and `stated.json`: the means that the tool itself states, with the folder, the task and
+the model of each. They are kept for each version, and written anew where the tool is installed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from reading import means, python_with, run
+
+from litellm_benchrouter.sources import read
+
+REAL = Path(__file__).parent / "real"
+
+
+class Tool(NamedTuple):
+    """The versions of a tool that are read, the package that has it, and the reader."""
+
+    kind: str
+    package: str
+    versions: tuple[str, ...]
+    settings: Mapping[str, str] = {}
+    within: float = 1e-9  # how exactly the tool states its means
+
+
+TOOLS = {
+    "langfuse": Tool("langfuse", "langfuse", ("4", "5"), within=5e-4),
+    "langsmith": Tool("langsmith", "langsmith", ("0",), {"LANGSMITH_TRACING": "false"}),
+}
+RUNS = [(name, version) for name, tool in TOOLS.items() for version in tool.versions]
+
+
+def compare(tool: Tool, folder: Path) -> None:
+    """Hold what the reader makes of each folder of results against what the tool states."""
+    stated: dict[str, dict[tuple[str, str], float]] = {}
+    for results, task, model, mean in json.loads((folder / "stated.json").read_bytes()):
+        stated.setdefault(results, {})[task, model] = mean
+    options: dict[str, Any] = {}
+    if (folder / "options.json").exists():
+        options = json.loads((folder / "options.json").read_bytes())
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == set(stated)
+    for results, expected in stated.items():
+        table = read(tool.kind, folder / results, options)
+        assert means(table) == pytest.approx(expected, abs=tool.within), results
+    assert len({mean for of_folder in stated.values() for mean in of_folder.values()}) > 1
+
+
+@pytest.mark.parametrize(("name", "version"), RUNS)
+def test_what_is_kept_of_a_tool_is_read_as_it_states(name: str, version: str) -> None:
+    compare(TOOLS[name], REAL / name / version)
+
+
+@pytest.mark.parametrize(("name", "version"), RUNS)
+def test_what_the_tool_writes_now_is_read_as_it_states(
+    name: str, version: str, tmp_path: Path
+) -> None:
+    tool = TOOLS[name]
+    program = (REAL / name / "program.py").read_text()
+    run(tmp_path, python_with(tool.package, version), "-c", program, **tool.settings)
+    compare(tool, tmp_path)

@@ -188,7 +188,9 @@ def swe_bench(
                 named = model or file.parent.parent.name.replace("__", "/")
                 for instance, report in document.items():
                     if isinstance(resolved := lookup(report, "resolved"), bool):
-                        solved.append((instance, named, float(resolved)))
+                        is_known = resolved or lookup(report, "infra_failure") is not True
+                        solved.append((instance, named, float(resolved) if is_known else None))
+                        collector.dropped[_SWE_MISSING["infra_failure_ids"]] += not is_known
     return _swe_table(collector, solved, boards, failed, questions, task)
 
 

@@ -1,8 +1,9 @@
 """The readers against what tools of today wrote: what `real` keeps, and what they write now.
 
 Each folder of `real` has a `program.py`, which runs the tool on invented inputs and writes folders
-of results and `stated.json`: the means that the tool itself states, with the folder, the task and
-the model of each. They are kept for each version, and written anew where the tool is installed.
+of results, `stated.json`: the means that the tool itself states, with the folder, the task and the
+model of each, and `prompts.json`: what was asked. They are kept for each version, and written anew
+where the tool is installed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from reading import means, python_with, run
+from reading import means, prompts, python_with, run
 
 from litellm_benchrouter.sources import read
 
@@ -33,6 +34,8 @@ class Tool(NamedTuple):
 TOOLS = {
     "langfuse": Tool("langfuse", "langfuse", ("4", "5"), within=5e-4),
     "langsmith": Tool("langsmith", "langsmith", ("0",), {"LANGSMITH_TRACING": "false"}),
+    "ragas": Tool("ragas", "ragas", ("0.1", "0.4"), {"RAGAS_DO_NOT_TRACK": "true"}),
+    "swebench": Tool("swe-bench", "swebench", ("4", "5")),
 }
 RUNS = [(name, version) for name, tool in TOOLS.items() for version in tool.versions]
 
@@ -42,13 +45,12 @@ def compare(tool: Tool, folder: Path) -> None:
     stated: dict[str, dict[tuple[str, str], float]] = {}
     for results, task, model, mean in json.loads((folder / "stated.json").read_bytes()):
         stated.setdefault(results, {})[task, model] = mean
-    options: dict[str, Any] = {}
-    if (folder / "options.json").exists():
-        options = json.loads((folder / "options.json").read_bytes())
+    asked = json.loads((folder / "prompts.json").read_bytes())
     assert {path.name for path in folder.iterdir() if path.is_dir()} == set(stated)
     for results, expected in stated.items():
-        table = read(tool.kind, folder / results, options)
+        table = read(tool.kind, folder / results, {})
         assert means(table) == pytest.approx(expected, abs=tool.within), results
+        assert set(prompts(table).values()) == set(asked[results])
     assert len({mean for of_folder in stated.values() for mean in of_folder.values()}) > 1
 
 

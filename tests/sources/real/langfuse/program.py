@@ -218,3 +218,5 @@ if TraceWithFullDetails is not None:
     put("traces/traces.json", [trace(span) for span in finished if span.parent is None])
     stated += [["traces", *each[1:]] for each in stated if each[0] == "results"]
 Path("stated.json").write_text(json.dumps(stated))
+asked = [question["input"] for question in QUESTIONS]
+Path("prompts.json").write_text(json.dumps({folder: asked for folder, *_ in stated}))

@@ -99,3 +99,5 @@ for target in (ant, bee):
     client.get_test_results(project_name=name).to_csv(f"fetched/{name}.csv")
     stated.append(["fetched", "fetched", name, summary.score])
 Path("stated.json").write_text(json.dumps(stated))
+asked = [example.inputs["question"] for example in EXAMPLES]
+Path("prompts.json").write_text(json.dumps(dict.fromkeys(("results", "fetched"), asked)))

@@ -9,6 +9,8 @@ where the tool is installed.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +24,10 @@ REAL = Path(__file__).parent / "real"
 
 
 class Tool(NamedTuple):
-    """The versions of a tool that are read, the package that has it, and the reader."""
+    """The reader, the package that has the tool, and its versions or the dates of its code.
+
+    Without a package, the environment names a checkout of its code, and the Python that runs it.
+    """
 
     kind: str
     package: str
@@ -32,12 +37,26 @@ class Tool(NamedTuple):
 
 
 TOOLS = {
+    "embedllm": Tool("embedllm", "", ("2025-09",)),
     "langfuse": Tool("langfuse", "langfuse", ("4", "5"), within=5e-4),
     "langsmith": Tool("langsmith", "langsmith", ("0",), {"LANGSMITH_TRACING": "false"}),
+    "llmrouterbench": Tool("llmrouterbench", "", ("2026-01",)),
     "ragas": Tool("ragas", "ragas", ("0.1", "0.4"), {"RAGAS_DO_NOT_TRACK": "true"}),
+    "routerarena": Tool("routerarena", "", ("2025-11",)),
     "swebench": Tool("swe-bench", "swebench", ("4", "5")),
 }
 RUNS = [(name, version) for name, tool in TOOLS.items() for version in tool.versions]
+
+
+def python_for_code_of(name: str) -> str:
+    """Return the Python that runs a tool's code, or skip the test where there is no checkout."""
+    variable = name.upper()
+    if not os.environ.get(variable):
+        pytest.skip(
+            f"needs a checkout of {name} (set {variable} to its path, and {variable}_PYTHON to the "
+            "path of a Python that has what it imports)"
+        )
+    return os.environ.get(f"{variable}_PYTHON", sys.executable)
 
 
 def compare(tool: Tool, folder: Path) -> None:
@@ -65,5 +84,6 @@ def test_what_the_tool_writes_now_is_read_as_it_states(
 ) -> None:
     tool = TOOLS[name]
     program = (REAL / name / "program.py").read_text()
-    run(tmp_path, python_with(tool.package, version), "-c", program, **tool.settings)
+    python = python_with(tool.package, version) if tool.package else python_for_code_of(name)
+    run(tmp_path, python, "-c", program, **tool.settings)
     compare(tool, tmp_path)

@@ -26,8 +26,8 @@ def read(
 
     Scores are columns (export from the page), lists inside a trace (API), or rows of their own
     (page, API and blob storage), which are joined by observation, else by trace. A trace or a span
-    without a model takes that of the generations below it. What has level ERROR is missing and not
-    wrong.
+    without a model takes that of the generations below it; where none is, as with tools, it is left
+    out. What has level ERROR is missing and not wrong.
 
     Parameters
     ----------
@@ -81,8 +81,10 @@ def _join(rows: list[tuple[Path, str, Row, Row]]) -> None:
         if _is_inner(row) and trace not in traces and _is_generation(row):
             if len(models.get(trace, ())) == 1:
                 row["joined"] = {**scores.get(trace, {}), **row["joined"]}
-        elif look_text(row, *_MODEL) is None and len(models.get(own, ())) == 1:
-            row["model"] = next(iter(models[own]))
+        elif look_text(row, *_MODEL) is None:
+            if len(models.get(own, ())) == 1:
+                row["model"] = next(iter(models[own]))
+            row["is_beside"] = _is_inner(row) and bool(models) and not models.get(own)
 
 
 def _models_below(rows: list[Row]) -> dict[str | None, set[str]]:
@@ -121,7 +123,7 @@ def _is_generation(row: Row) -> bool:
 def _left_out(row: Row) -> str:
     if _is_score(row):
         return "scores, which are read with what they judge"
-    if _is_inner(row) and not _is_generation(row) and not _metrics(row):
+    if _is_inner(row) and not _is_generation(row) and (row.get("is_beside") or not _metrics(row)):
         return "spans and events of traces"
     if row.get("level") == "ERROR":
         return "results with an error, which are missing and not wrong"

@@ -185,7 +185,7 @@ def swe_bench(
                 folder = file.parent.parent if file.parent.name == "results" else file.parent
                 boards.append((model or folder.name, set(map(str, document["resolved"]))))
             else:
-                named = model or _swe_model(file, document)
+                named = model or _swe_model(file)
                 for instance, report in document.items():
                     if isinstance(resolved := lookup(report, "resolved"), bool):
                         is_known = resolved or lookup(report, "infra_failure") is not True
@@ -194,9 +194,9 @@ def swe_bench(
     return _swe_table(collector, solved, boards, failed, questions, task)
 
 
-def _swe_model(file: Path, document: Mapping[str, object]) -> str:
+def _swe_model(file: Path) -> str:
     """Return the name of the folder with the instances' folders, or with a file of all of them."""
-    folder = file.parent.parent if file.parent.name in document else file.parent
+    folder = file.parent.parent if file.name == "report.json" else file.parent
     return (folder.parent if folder.name == "logs" else folder).name.replace("__", "/")
 
 

@@ -79,7 +79,7 @@ def rows_in(file: Path, faults: Faults, *lists: str) -> Iterator[tuple[str, Row,
     """Yield each row with its place, and the document around the rows (empty where there is none).
 
     `lists` are the keys under which a JSON document may hold the rows; one that has none is a row
-    itself. In tables a column "inputs.question" is a field inside another.
+    itself. In tables, and in rows of JSON, "inputs.question" is a field inside another.
     """
     if file.name.lower().endswith(_TABLES):
         for place, row in _table_rows(file, faults):
@@ -88,7 +88,7 @@ def rows_in(file: Path, faults: Faults, *lists: str) -> Iterator[tuple[str, Row,
     with faults.noted(file):
         if not _is_document(file):
             for place, row in json_objects(file, faults):
-                yield place, row, {}
+                yield place, _nested(row), {}
             return
         document = pick(read_json(file), "", dict)
         key = next((key for key in lists if isinstance(lookup(document, key), list)), None)
@@ -125,7 +125,7 @@ def _nested(row: Mapping[str, Any]) -> Row:
     nested: Row = {}
     for name, value in row.items():
         outer, dot, inner = name.partition(".")
-        if dot and outer in _NESTED:
+        if dot and outer in _NESTED and isinstance(nested.get(outer, {}), dict):
             if value is not None:
                 nested.setdefault(outer, {})[inner] = value
         else:

@@ -1,4 +1,7 @@
-"""Writes results/, fetched/ and stated.json with LangSmith, offline. Run it in an empty folder."""
+"""Writes results/, results_json/, fetched/ and stated.json with LangSmith, offline.
+
+Run it in an empty folder.
+"""
 
 import json
 import logging
@@ -16,7 +19,12 @@ EXAMPLES = [
     schemas.Example(
         id=uuid.UUID(int=i + 1),
         dataset_id=uuid.UUID(int=0),
-        inputs={"question": f"What is {i} + 1?"},
+        inputs={
+            "messages": [
+                {"role": "system", "content": "Say no more than the number, e.g. '7'."},
+                {"role": "user", "content": f"What is {i} + 1?"},
+            ]
+        },
         outputs={"answer": str(i + 1)},
         created_at=START,
     )
@@ -53,18 +61,23 @@ def share(outputs, reference_outputs):
     return {"key": "share", "score": sum(a == b for a, b in pairs) / len(pairs)}
 
 
+def asked_in(inputs):
+    return inputs["messages"][-1]["content"]
+
+
 def ant(inputs):
-    if "5" in inputs["question"]:
+    if "5" in asked_in(inputs):
         raise ValueError("the model did not answer")
     return {"answer": "1"}
 
 
 def bee(inputs):
-    return {"answer": str(min(4, int(inputs["question"].split()[2]) + 1))}
+    return {"answer": str(min(4, int(asked_in(inputs).split()[2]) + 1))}
 
 
 stated = []
 Path("results").mkdir()
+Path("results_json").mkdir()
 for target in (ant, bee):
     client = Offline(api_key="none", api_url="http://127.0.0.1:9")
     name = target.__name__
@@ -78,8 +91,10 @@ for target in (ant, bee):
         client=client,
     )
     results.to_pandas().to_csv(f"results/{name}.csv", index=False)
+    kept = results.to_pandas().astype({"example_id": str, "id": str})
+    kept.to_json(f"results_json/{name}.jsonl", orient="records", lines=True)
     [summary] = results._summary_results["results"]
-    stated.append(["results", "results", name, summary.score])
+    stated += [[folder, folder, name, summary.score] for folder in ("results", "results_json")]
 
     # The same as `get_test_results` reads it back, which has the service's averages.
     client.kept = [
@@ -99,5 +114,7 @@ for target in (ant, bee):
     client.get_test_results(project_name=name).to_csv(f"fetched/{name}.csv")
     stated.append(["fetched", "fetched", name, summary.score])
 Path("stated.json").write_text(json.dumps(stated))
-asked = [example.inputs["question"] for example in EXAMPLES]
-Path("prompts.json").write_text(json.dumps(dict.fromkeys(("results", "fetched"), asked)))
+asked = [asked_in(example.inputs) for example in EXAMPLES]
+Path("prompts.json").write_text(
+    json.dumps(dict.fromkeys(("results", "results_json", "fetched"), asked))
+)

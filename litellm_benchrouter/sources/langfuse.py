@@ -52,7 +52,7 @@ def _metrics(row: Row) -> Mapping[str, float | None]:
     listed = unpacked(row.get("scores"))
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict) and isinstance(each.get("name"), str):
-            metrics[each["name"]] = as_number(each.get("value"))
+            metrics[each["name"]] = _value(each)
     for name, value in row.items():
         values = unpacked(value) if name not in ("input", "output", "metadata") else None
         if isinstance(values, list) and values:
@@ -72,7 +72,7 @@ def _join(rows: list[tuple[Path, str, Row, Row]]) -> None:
     for row in each:
         if _is_score(row):
             judged = look_text(row, *_OBSERVATION, "subject.id") or look_text(row, *_TRACE)
-            scores.setdefault(judged, {})[str(row.get("name"))] = as_number(row.get("value"))
+            scores.setdefault(judged, {})[str(row.get("name"))] = _value(row)
     for row in each:
         if _is_score(row):
             continue
@@ -105,6 +105,12 @@ def _models_below(rows: list[Row]) -> dict[str | None, set[str]]:
             for key in above:
                 models.setdefault(key, set()).add(name)
     return models
+
+
+def _value(score: Row) -> float | None:
+    """Return the number of a score; None where it is a word, beside which a number may stand, 0."""
+    kind = look_text(score, "dataType", "data_type")
+    return as_number(score.get("value")) if kind in (None, "NUMERIC", "BOOLEAN") else None
 
 
 def _is_score(row: Row) -> bool:

@@ -156,7 +156,7 @@ def swe_bench(
     ----------
     path : Path
         A report `MODEL.RUN.json`, the folder of reports, `logs/run_evaluation`, or `evaluation` of
-        SWE-bench's experiments.
+        SWE-bench's experiments, with `results.json` or `per_instance_details.json`.
     questions : str, optional
         JSONL or Parquet with `instance_id` and `problem_statement`, from the path's folder.
         Default: files named `*swe*bench*`, or `test-*.parquet`, beside the results.
@@ -185,11 +185,19 @@ def swe_bench(
                 folder = file.parent.parent if file.parent.name == "results" else file.parent
                 boards.append((model or folder.name, set(map(str, document["resolved"]))))
             else:
-                named = model or file.parent.parent.name.replace("__", "/")
+                named = model or _swe_model(file)
                 for instance, report in document.items():
                     if isinstance(resolved := lookup(report, "resolved"), bool):
-                        solved.append((instance, named, float(resolved)))
+                        is_known = resolved or lookup(report, "infra_failure") is not True
+                        solved.append((instance, named, float(resolved) if is_known else None))
+                        collector.dropped[_SWE_MISSING["infra_failure_ids"]] += not is_known
     return _swe_table(collector, solved, boards, failed, questions, task)
+
+
+def _swe_model(file: Path) -> str:
+    """Return the name of the folder with the instances' folders, or with a file of all of them."""
+    folder = file.parent.parent if file.name == "report.json" else file.parent
+    return (folder.parent if folder.name == "logs" else folder).name.replace("__", "/")
 
 
 _SWE_MISSING = {

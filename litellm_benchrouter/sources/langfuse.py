@@ -10,6 +10,7 @@ from litellm_benchrouter.sources.record import SourceTable
 from litellm_benchrouter.sources.rows import Row, as_number, look, look_text, unpacked
 
 _TRACE, _OBSERVATION = ("traceId", "trace_id"), ("observationId", "observation_id")
+_PARENT = ("parentObservationId", "parent_observation_id")
 _MODEL = ("model", "providedModelName", "provided_model_name", "metadata.model")
 
 
@@ -24,8 +25,9 @@ def read(
     """Read traces or generations of Langfuse with their scores.
 
     Scores are columns (export from the page), lists inside a trace (API), or rows of their own
-    (page and blob storage), which are joined by observation, else by trace. A trace without a model
-    takes that of its generations. What has level ERROR is missing and not wrong.
+    (page, API and blob storage), which are joined by observation, else by trace. A trace or a span
+    without a model takes that of the generations below it; where none is, as with tools, it is left
+    out. What has level ERROR is missing and not wrong.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def _metrics(row: Row) -> Mapping[str, float | None]:
     listed = unpacked(row.get("scores"))
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict) and isinstance(each.get("name"), str):
-            metrics[each["name"]] = as_number(each.get("value"))
+            metrics[each["name"]] = _value(each)
     for name, value in row.items():
         values = unpacked(value) if name not in ("input", "output", "metadata") else None
         if isinstance(values, list) and values:
@@ -62,31 +64,57 @@ def _metrics(row: Row) -> Mapping[str, float | None]:
 
 
 def _join(rows: list[tuple[Path, str, Row, Row]]) -> None:
-    """Give rows the scores that stand in rows of their own, and traces their models."""
-    scores: dict[tuple[str | None, str | None], dict[str, float | None]] = {}
-    models: dict[str | None, set[str]] = {}
-    traces = {row.get("id") for _, _, row, _ in rows if not _is_inner(row)}
-    for _, _, row, _ in rows:
-        trace = look_text(row, *_TRACE)
+    """Give rows the scores that stand in rows of their own, and their models to what is around."""
+    scores: dict[str | None, dict[str, float | None]] = {}
+    each = [row for _, _, row, _ in rows]
+    models = _models_below(each)
+    traces = {row.get("id") for row in each if not _is_inner(row)}
+    for row in each:
         if _is_score(row):
-            key = (trace, look_text(row, *_OBSERVATION))
-            scores.setdefault(key, {})[str(row.get("name"))] = as_number(row.get("value"))
-        elif _is_inner(row) and (name := look_text(row, *_MODEL)):
-            models.setdefault(trace, set()).add(name)
-    for _, _, row, _ in rows:
+            judged = look_text(row, *_OBSERVATION, "subject.id") or look_text(row, *_TRACE)
+            scores.setdefault(judged, {})[str(row.get("name"))] = _value(row)
+    for row in each:
+        if _is_score(row):
+            continue
         own, trace = look_text(row, "id"), look_text(row, *_TRACE)
-        if _is_inner(row):
-            row["joined"] = scores.get((trace, own)) or {}
-            if trace not in traces and len(models.get(trace, ())) == 1 and _is_generation(row):
-                row["joined"] = {**scores.get((trace, None), {}), **row["joined"]}
-        elif not _is_score(row):
-            row["joined"] = scores.get((own, None)) or {}
-            if look_text(row, *_MODEL) is None and len(models.get(own, ())) == 1:
+        row["joined"] = scores.get(own) or {}
+        if _is_inner(row) and trace not in traces and _is_generation(row):
+            if len(models.get(trace, ())) == 1:
+                row["joined"] = {**scores.get(trace, {}), **row["joined"]}
+        elif look_text(row, *_MODEL) is None:
+            if len(models.get(own, ())) == 1:
                 row["model"] = next(iter(models[own]))
+            row["is_beside"] = _is_inner(row) and bool(models) and not models.get(own)
+
+
+def _models_below(rows: list[Row]) -> dict[str | None, set[str]]:
+    """Return the models of all calls below each trace and each observation, by its id."""
+    inner = [row for row in rows if _is_inner(row)]
+    for row in rows:
+        nested = row.get("observations")
+        inner += [o for o in nested if isinstance(o, dict)] if isinstance(nested, list) else []
+    parents = {look_text(row, "id"): look_text(row, *_PARENT) for row in inner}
+    models: dict[str | None, set[str]] = {}
+    for row in inner:
+        if name := look_text(row, *_MODEL):
+            above = {look_text(row, *_TRACE)}
+            at = look_text(row, *_PARENT)
+            while at is not None and at not in above:
+                above.add(at)
+                at = parents.get(at)
+            for key in above:
+                models.setdefault(key, set()).add(name)
+    return models
+
+
+def _value(score: Row) -> float | None:
+    """Return the number of a score; None where it is a word, beside which a number may stand, 0."""
+    kind = look_text(score, "dataType", "data_type")
+    return as_number(score.get("value")) if kind in (None, "NUMERIC", "BOOLEAN") else None
 
 
 def _is_score(row: Row) -> bool:
-    return "value" in row and "name" in row and look(row, *_TRACE) is not None
+    return "value" in row and "name" in row and look(row, *_TRACE, "subject.id") is not None
 
 
 def _is_inner(row: Row) -> bool:
@@ -101,7 +129,7 @@ def _is_generation(row: Row) -> bool:
 def _left_out(row: Row) -> str:
     if _is_score(row):
         return "scores, which are read with what they judge"
-    if _is_inner(row) and not _is_generation(row) and not _metrics(row):
+    if _is_inner(row) and not _is_generation(row) and (row.get("is_beside") or not _metrics(row)):
         return "spans and events of traces"
     if row.get("level") == "ERROR":
         return "results with an error, which are missing and not wrong"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import mmap
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,9 @@ _ASKS = (
     *("messages", "content"),
 )
 """Names of what a person asks, inside an input of several fields."""
-_ROLES = {"human": "user", "ai": "assistant"}
+_ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
+"""The roles of messages whose `type` says it, as LangChain and ragas have them."""
+_LITERAL = ("{'", '{"', "[{'", '[{"')
 _NESTED = ("input", "inputs", "outputs", "reference", "feedback", "scores", "metadata", "metrics")
 
 
@@ -75,7 +79,7 @@ def rows_in(file: Path, faults: Faults, *lists: str) -> Iterator[tuple[str, Row,
     """Yield each row with its place, and the document around the rows (empty where there is none).
 
     `lists` are the keys under which a JSON document may hold the rows; one that has none is a row
-    itself. In tables a column "inputs.question" is a field inside another.
+    itself. In tables, and in rows of JSON, "inputs.question" is a field inside another.
     """
     if file.name.lower().endswith(_TABLES):
         for place, row in _table_rows(file, faults):
@@ -84,7 +88,7 @@ def rows_in(file: Path, faults: Faults, *lists: str) -> Iterator[tuple[str, Row,
     with faults.noted(file):
         if not _is_document(file):
             for place, row in json_objects(file, faults):
-                yield place, row, {}
+                yield place, _nested(row), {}
             return
         document = pick(read_json(file), "", dict)
         key = next((key for key in lists if isinstance(lookup(document, key), list)), None)
@@ -121,7 +125,7 @@ def _nested(row: Mapping[str, Any]) -> Row:
     nested: Row = {}
     for name, value in row.items():
         outer, dot, inner = name.partition(".")
-        if dot and outer in _NESTED:
+        if dot and outer in _NESTED and isinstance(nested.get(outer, {}), dict):
             if value is not None:
                 nested.setdefault(outer, {})[inner] = value
         else:
@@ -130,13 +134,24 @@ def _nested(row: Mapping[str, Any]) -> Row:
 
 
 def unpacked(value: object) -> Any:
-    """Return the object or the list that a text holds as JSON; another value as it is."""
+    """Return the object or the list that a text holds as JSON, or as pandas writes it into CSV;
+    another value as it is.
+    """
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
             return parse_json(value.encode("utf-8", "replace"))
         except Fault:
-            return value
+            return _literal(value) if value.startswith(_LITERAL) else value
     return value
+
+
+def _literal(text: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it says where a text is not meant for it
+            return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def look(row: object, *keys: str) -> Any:
@@ -191,13 +206,16 @@ def asked(value: object) -> str | None:
         fields = fields[:1] or (others if len(others) == 1 else [])
         return asked(fields[0]) if fields else (value if isinstance(value, str) else None)
     if isinstance(held, list):
-        chat = [
-            {"role": _ROLES.get(str(m.get("type")), "user")} | m
-            for m in held
-            if isinstance(m, dict)
-        ]
+        chat = [_message(each) for each in held if isinstance(each, dict)]
         return question(chat) if chat else (value if isinstance(value, str) else None)
     return question(held)
+
+
+def _message(held: Row) -> Row:
+    role = _ROLES.get(str(held.get("type")))
+    if role is None or "role" in held:
+        return {"role": "user"} | held
+    return {name: value for name, value in held.items() if name != "type"} | {"role": role}
 
 
 def answer_text(value: object) -> str | None:

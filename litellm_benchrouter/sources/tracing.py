@@ -10,6 +10,7 @@ from litellm_benchrouter.sources.record import SourceTable
 from litellm_benchrouter.sources.rows import Row, as_number, look, look_number, look_text, unpacked
 
 _Metrics = Mapping[str, float | None]
+_ASKED = ("inputs", "input")  # the second as `Client.get_test_results` names its columns
 
 
 def _langsmith_metrics(row: Row) -> _Metrics:
@@ -24,14 +25,15 @@ def _langsmith_metrics(row: Row) -> _Metrics:
 def _langsmith_why(row: Row) -> str:
     if row.get("parent_run_id"):
         return "runs inside another run"
-    return "" if "inputs" in row and _langsmith_metrics(row) else "runs without feedback"
+    is_run = any(name in row for name in _ASKED)
+    return "" if is_run and _langsmith_metrics(row) else "runs without feedback"
 
 
 _LANGSMITH = Layout(
     tool="LangSmith",
     marks=("feedback.", "feedback_stats", "feedback_scores"),
     lists=("runs", "results"),
-    prompt=("inputs",),
+    prompt=_ASKED,
     reference=("reference", "reference_outputs", "reference_example.outputs"),
     metrics=_langsmith_metrics,
     left_out=_langsmith_why,
@@ -53,8 +55,8 @@ def langsmith(
     model: str | None = None,
     prompt: str | None = None,
 ) -> SourceTable:
-    """Read experiments of LangSmith: `to_pandas()` as CSV, runs as JSON or JSONL, the bulk export
-    as Parquet. Runs inside others, and those without feedback, are left out.
+    """Read experiments of LangSmith: `to_pandas()` or `get_test_results` as CSV, runs as JSON or
+    JSONL, the bulk export as Parquet. Runs inside others, and those without feedback, are left out.
 
     Parameters
     ----------

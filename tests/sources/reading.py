@@ -1,12 +1,16 @@
-"""What the readers' tests share: means of a table, and copies of real output to damage."""
+"""What the readers' tests share: means of a table, copies of output to damage, tools to run."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from litellm_benchrouter.sources.record import SourceTable
 
@@ -37,3 +41,44 @@ def copied(source: Path, target: Path, keep: Callable[[Path], bool] = lambda _: 
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(file.read_bytes())
     return target
+
+
+def tool(name: str, install: str) -> str:
+    """Return the path of a command, or skip the test."""
+    command = shutil.which(name)
+    if command is None:
+        pytest.skip(f"needs {name} on the PATH ({install})")
+    return command
+
+
+def run(folder: Path, *command: str, expected: int = 0, **settings: str) -> None:
+    """Run a command in a folder, with settings added to the environment."""
+    ran = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == expected, ran.stdout + ran.stderr
+
+
+def written_by(name: str, folder: Path, program: str, **settings: str) -> None:
+    """Run a program on the Python that a tool's command belongs to, or skip the test."""
+    python = Path(tool(name, f"pip install {name}")).with_name("python")
+    run(folder, str(python), "-c", program, **settings)
+
+
+def python_with(package: str, version: str) -> str:
+    """Return the first Python on the PATH that has a version of a package, or skip the test.
+
+    For tools without a command of their own: their environment's `bin` is on the PATH.
+    """
+    for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
+        has = folder.parent.glob(f"lib/python3*/site-packages/{package}-{version}.*dist-info")
+        if (folder / "python").exists() and any(has):
+            return str(folder / "python")
+    pytest.skip(
+        f"needs a Python on the PATH with {package} {version} (pip install {package}=={version}.*)"
+    )

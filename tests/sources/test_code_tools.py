@@ -115,8 +115,40 @@ def test_the_logs_of_instances_and_the_results_of_the_board_of_swe_bench(tmp_pat
         document = {"no_generation": [], "no_logs": [], "resolved": solved}
         folder = tmp_path / "evaluation" / "verified" / f"20260401_{model[-5:]}" / "results"
         put(folder / "results.json", document)
-    table = read("swe-bench", tmp_path / "evaluation", {**questions, "task": "swe"})
+    options = {**questions, "task": "swe"}
+    table = read("swe-bench", tmp_path / "evaluation", options)
     assert means(table) == {("swe", "20260401_nt-7b"): 0.75, ("swe", "20260401_bee-2"): 0.5}
+    # Those whose agent is SWE-bench's own have a file of all instances, older ones their logs.
+    for model, solved in instances(right=True).items():
+        details = {name: {"cost": 0.1, "api_calls": 9, "resolved": True} for name in solved}
+        details |= {
+            name: {"cost": 0.1, "api_calls": 9, "resolved": False}
+            for name in instances(right=False)[model]
+        }
+        folder = tmp_path / "evaluation" / "bash-only" / f"mini_{model[-5:]}"
+        put(folder / "per_instance_details.json", details)
+        for name, report in details.items():
+            folder = tmp_path / "evaluation" / "lite" / f"old_{model[-5:]}" / "logs" / name
+            put(folder / "report.json", {name: {"resolved": report["resolved"]}})
+    table = read("swe-bench", tmp_path / "evaluation", options)
+    assert means(table) == {
+        ("swe", f"{run}_{model}"): mean
+        for run in ("20260401", "mini", "old")
+        for model, mean in (("nt-7b", 0.75), ("bee-2", 0.5))
+    }
+
+
+def test_failures_of_the_machine_are_missing_in_single_reports_too(tmp_path: Path) -> None:
+    questions = [
+        {"instance_id": f"a__a-{i}", "problem_statement": f"Problem {i}"} for i in range(2)
+    ]
+    put_lines(tmp_path / "SWE-bench_Lite.jsonl", questions)
+    for i, is_failure in enumerate((True, False)):
+        report = {f"a__a-{i}": {"resolved": False, "infra_failure": is_failure}}
+        put(tmp_path / "run" / "ant" / f"a__a-{i}" / "report.json", report)
+    table = read("swe-bench", tmp_path, {})
+    assert by_sample(table, "ant") == {"a__a-0": None, "a__a-1": 0.0}
+    assert table.dropped["failures of the machine, which are missing and not wrong"] == 1
 
 
 def test_passes_of_bfcl_come_from_the_questions_where_there_are_no_results(tmp_path: Path) -> None:

@@ -209,11 +209,20 @@ def test_langfuse_as_traces_of_the_api_and_as_rows_of_blob_storage(tmp_path: Pat
         for model, key, _, _, _, label in each()
     ]  # fmt: skip
     put_lines(tmp_path / "blob" / "observations_v2" / "1.jsonl", observations)
-    put_lines(tmp_path / "blob" / "scores" / "1.jsonl", scores)
+    words = [  # beside which Langfuse keeps the number 0
+        {**score, "id": f"w-{score['id']}", "name": "verdict", "value": 0,
+         "data_type": "CATEGORICAL", "string_value": "right"}
+        for score in scores
+    ]  # fmt: skip
+    put_lines(tmp_path / "blob" / "scores" / "1.jsonl", scores + words)
     table = read("langfuse", tmp_path / "blob", {})
     assert means(table) == PLAIN
     assert set(means(table, "prompt_tokens").values()) == {12}
-    assert table.dropped == {"scores, which are read with what they judge": 8}
+    assert "metric:verdict" not in table.results.columns
+    assert table.dropped == {"scores, which are read with what they judge": 16}
+    put_lines(tmp_path / "blob" / "scores" / "1.jsonl", words)
+    with pytest.raises(SourceError, match="no result with a score"):
+        read("langfuse", tmp_path / "blob", {})
 
 
 def test_a_trace_of_langfuse_takes_the_model_of_its_generation(tmp_path: Path) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
-from reading import means, prompts
+from reading import means, prompts, run, tool, written_by
 
 from litellm_benchrouter.sources import (
     evaluators,
@@ -20,26 +17,6 @@ from litellm_benchrouter.sources import (
     promptfoo,
     tracing,
 )
-
-
-def tool(name: str, install: str) -> str:
-    """Return the path of a command, or skip the test."""
-    command = shutil.which(name)
-    if command is None:
-        pytest.skip(f"needs {name} on the PATH ({install})")
-    return command
-
-
-def run(folder: Path, *command: str, expected: int = 0, **settings: str) -> None:
-    ran = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == expected, ran.stdout + ran.stderr
 
 
 def test_helm(tmp_path: Path) -> None:
@@ -159,12 +136,6 @@ def test_promptfoo(tmp_path: Path) -> None:
     # Two of the tests have the same prompt and variables: they are repetitions of one sample.
     assert means(table) == {("sums", "parrot"): 0.75}
     assert set(prompts(table).values()) == {"Say 2 + 2", "Say 4"}
-
-
-def written_by(name: str, folder: Path, program: str, **settings: str) -> None:
-    """Run a program on the Python that a tool's command belongs to, or skip the test."""
-    python = Path(tool(name, f"pip install {name}")).with_name("python")
-    run(folder, str(python), "-c", program, **settings)
 
 
 def test_deepeval(tmp_path: Path) -> None:

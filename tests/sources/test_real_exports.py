@@ -34,12 +34,12 @@ class Tool(NamedTuple):
     versions: tuple[str, ...]
     settings: Mapping[str, str] = {}
     within: float = 1e-9  # how exactly the tool states its means
-    kept: tuple[str, ...] = ()  # what else is kept, which no program here writes anew
+    by_hand: tuple[str, ...] = ()  # versions whose files no program here writes anew
 
 
 TOOLS = {
     "embedllm": Tool("embedllm", "", ("2025-09",)),
-    "langfuse": Tool("langfuse", "langfuse", ("4", "5"), within=5e-4, kept=("server-4.16",)),
+    "langfuse": Tool("langfuse", "langfuse", ("4", "5"), within=5e-4, by_hand=("server-4.16",)),
     "langsmith": Tool("langsmith", "langsmith", ("0",), {"LANGSMITH_TRACING": "false"}),
     "llmrouterbench": Tool("llmrouterbench", "", ("2026-01",)),
     "ragas": Tool("ragas", "ragas", ("0.1", "0.4"), {"RAGAS_DO_NOT_TRACK": "true"}),
@@ -47,7 +47,7 @@ TOOLS = {
     "swebench": Tool("swe-bench", "swebench", ("4", "5")),
 }
 RUNS = [(name, version) for name, tool in TOOLS.items() for version in tool.versions]
-KEPT = RUNS + [(name, version) for name, tool in TOOLS.items() for version in tool.kept]
+OF_RECORD = RUNS + [(name, version) for name, tool in TOOLS.items() for version in tool.by_hand]
 
 
 def python_for_code_of(name: str) -> str:
@@ -75,7 +75,7 @@ def compare(tool: Tool, folder: Path) -> None:
     assert len({mean for of_folder in stated.values() for mean in of_folder.values()}) > 1
 
 
-@pytest.mark.parametrize(("name", "version"), KEPT)
+@pytest.mark.parametrize(("name", "version"), OF_RECORD)
 def test_what_is_kept_of_a_tool_is_read_as_it_states(name: str, version: str) -> None:
     compare(TOOLS[name], REAL / name / version)
 

@@ -84,6 +84,7 @@ def check_openai_evals(folder: Path) -> None:
         assert means(table) == {(f"{name}.dev.v0", "parrot"): pytest.approx(stated)}
         assert set(prompts(table).values()) == {f"What is {i} + 1?" for i in range(6)}
         assert not table.dropped and not table.warnings
+    assert len(means(openai_evals.read(folder / "logs"))) == 3  # each by a metric that it has
     graded = openai_evals.read(files["fuzzy"], metric="f1_score")
     assert means(graded) == {("fuzzy.dev.v0", "parrot"): pytest.approx(4 / 6)}
 
@@ -122,6 +123,7 @@ def check_fastchat(folder: Path) -> None:
     assert {model: won[model] for model in ("ant", "bee")} == pytest.approx(stated, abs=1e-5)
     assert means(pairs)["math", "bee"] == 0.5  # of two questions one could be judged
     failed = "judgments that failed, which are missing and not wrong"
+    assert not any("question.jsonl" in words or "_answer" in words for words in table.dropped)
     assert table.dropped[failed] == 3 and pairs.dropped[failed] == 2
 
 

@@ -33,6 +33,9 @@ _DETAILS = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)\.parquet")
 _LESS_IS_BETTER = ("ppl", "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte",
                    "ter", "wer", "cer", "brier_score", "target_perplexity")  # fmt: skip
 
+_MOST_APART = 0.5  # percent, between an accuracy that is stated and that of the details
+_EXACT = 0.01
+
 
 def lighteval(path: Path, *, metric: str | list[str] | None = None) -> SourceTable:
     """Read the details of lighteval (`--save-details`), since 0.10 or before.
@@ -140,9 +143,13 @@ class _Predictions:
 def opencompass(path: Path) -> SourceTable:
     """Read OpenCompass's `results` with details (`--dump-eval-details`), joined with `predictions`.
 
-    Whether an answer is right stands in the details alone. Repeated runs within a file are
-    averaged, of several folders of results the last by name is read, and a data set is a task. A
-    mean that is not the accuracy in the same file is a warning.
+    Whether an answer is right stands in the details; where they do not say it, an answer that is
+    the reference is right, if the accuracy in the file comes out so (OpenCompass's `AccEvaluator`).
+    Repeated runs within a file are averaged, of several folders of results the last by name is
+    read, and a data set is a task. A mean that is not the accuracy in the same file is a warning.
+
+    Of a chat the prompt is the last turn of a human; a prompt that was sent as one text, as to base
+    models, is kept whole, with its examples. Where options were scored, it is what they share.
 
     Parameters
     ----------
@@ -171,9 +178,10 @@ def opencompass(path: Path) -> SourceTable:
                 without.append(f"{model}/{task}")
                 continue
             predictions = _predictions(file, collector)
-            scores = []
-            for position, detail in enumerate(details):
-                score = _correct(detail)
+            stated = _stated_accuracy(document)
+            correct = _correctness(details, stated)
+            scores = [score for score in correct if score is not None]
+            for position, (detail, score) in enumerate(zip(details, correct, strict=True)):
                 if score is None:
                     collector.dropped["details that do not say what is correct"] += 1
                 sent = predictions.sample(position)
@@ -184,10 +192,8 @@ def opencompass(path: Path) -> SourceTable:
                     )
                 gold = answer_text(sent.get("gold") or lookup(detail, "references"))
                 collector.add(Sample(f"{task}/{position}", task, text, gold), model, score)
-                scores += [] if score is None else [score]
-            stated = as_number(document.get("accuracy"))
             mean = 100 * sum(scores) / len(scores) if scores else None
-            if stated is not None and mean is not None and abs(stated - mean) > 0.5:
+            if stated is not None and mean is not None and abs(stated - mean) > _MOST_APART:
                 warnings.append(
                     f"{file.name} of {model} states an accuracy of {stated:.1f}, its details have "
                     f"{mean:.1f}."
@@ -202,6 +208,27 @@ def opencompass(path: Path) -> SourceTable:
     table = collector.table("OpenCompass")
     table.warnings += warnings
     return table
+
+
+def _stated_accuracy(document: Mapping[str, Any]) -> float | None:
+    """Return the accuracy of a file in percent, of repeated runs "accuracy (3 runs average)"."""
+    names = (name for name in document if re.fullmatch(r"accuracy( \(\d+ runs average\))?", name))
+    return next((n for name in names if (n := as_number(document[name])) is not None), None)
+
+
+def _correctness(details: list[Any], stated: float | None) -> list[float | None]:
+    """Return whether each answer is right, None where that is not known.
+
+    Where no detail says it, predictions are compared with references, as text; they do not count
+    where that does not give the accuracy that is stated, for then they were compared otherwise.
+    """
+    correct = [_correct(detail) for detail in details]
+    if stated is None or any(score is not None for score in correct):
+        return correct
+    pairs = [(lookup(each, "predictions"), lookup(each, "references")) for each in details]
+    equal = [float(None not in pair and str(pair[0]) == str(pair[1])) for pair in pairs]
+    is_so = abs(100 * sum(equal) / len(equal) - stated) <= _EXACT
+    return list(equal) if is_so and not any(None in pair for pair in pairs) else correct
 
 
 def _correct(detail: object) -> float | None:
@@ -237,9 +264,22 @@ def _sent(entry: Mapping[str, Any] | object) -> str | None:
     if not isinstance(entry, dict):
         return None
     options = [v for k, v in entry.items() if k.startswith("label: ") and isinstance(v, dict)]
-    sent = entry.get("origin_prompt") or entry.get("prompt")
-    sent = sent or next((o.get("testing input") for o in options), None)
+    inputs = [option.get("testing input") for option in options]
+    sent = entry.get("origin_prompt") or entry.get("prompt") or next(iter(inputs), None)
+    texts = [text for text in inputs if isinstance(text, str)]
+    if len(texts) > 1 and isinstance(sent, str):
+        return _shared(texts) or sent
+    if isinstance(sent, list) and sent and isinstance(sent[0], list | str):  # of each run
+        sent = sent[0]
     if isinstance(sent, list):
         turns = [t for t in sent if isinstance(t, dict) and t.get("role") in ("HUMAN", "user")]
         return text if turns and isinstance(text := turns[-1].get("prompt"), str) else None
     return sent if isinstance(sent, str) else None
+
+
+def _shared(texts: list[str]) -> str:
+    """Return the beginning that texts share, up to its last white space if it has any."""
+    first, last = min(texts), max(texts)
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
+    shared = first[:length]
+    return (re.sub(r"\S+\Z", "", shared) or shared).strip()

@@ -25,6 +25,7 @@ from litellm_benchrouter.sources.rows import (
 )
 
 _ENDINGS = (".jsonl", ".json", ".parquet", ".csv")
+_BESIDE = ("question.jsonl", "model_answer", "reference_answer")
 _STRONG = 3  # battles that "much better" stands for, as in arena-hard
 _MOST_APART = 0.005  # between a leaderboard's win rate and that of the annotations
 _JUDGE_ERRORS = "judgments that failed, which are missing and not wrong"
@@ -40,8 +41,8 @@ def mt_bench(
     """Read FastChat's ratings of single answers (`*_single.jsonl`), joined with `question.jsonl`.
 
     A rating from 1 to 10 becomes (rating - 1) / 9, so that by default a rating of 6 and more is
-    correct. -1, which stands for a judgment that failed, is missing. The prompt is the first turn
-    of a question and the task its category.
+    correct. -1, which stands for a judgment that failed, is missing: where one of two turns failed,
+    the other counts alone. The prompt is the first turn of a question and the task its category.
 
     Parameters
     ----------
@@ -56,7 +57,9 @@ def mt_bench(
         Only the ratings of this turn. Default: both, averaged, as MT-Bench does.
     """
     collector = Collector(path)
-    files = marked_files(path, _ENDINGS, ('"judgment"',), "MT-Bench", collector.faults)
+    files = marked_files(
+        path, _ENDINGS, ('"judgment"',), "MT-Bench", collector.faults, beside=_BESIDE
+    )
     rows = _judged(files, ("model", "score"), judge, collector)
     asked_of = _questions(path, questions, rows)
     turns: defaultdict[str, set[str]] = defaultdict(set)
@@ -106,7 +109,7 @@ def arena(
     """
     collector = Collector(path)
     marks = ("g1_winner", '"games"', "winner")
-    files = marked_files(path, _ENDINGS, marks, "an arena", collector.faults)
+    files = marked_files(path, _ENDINGS, marks, "an arena", collector.faults, beside=_BESIDE)
     rows = _judged(files, (), judge, collector)
     opponents: defaultdict[str, set[str]] = defaultdict(set)
     joined = [row for _, _, row in rows if "winner" not in row]

@@ -18,6 +18,8 @@ from litellm_benchrouter.sources.rows import (
     rows_in,
 )
 
+_USUAL = ("correct", "accuracy", "score")
+
 
 def read(path: Path, *, metric: str | None = None, model: str | None = None) -> SourceTable:
     """Read logs of OpenAI evals: what `oaieval` writes to `/tmp/evallogs`.
@@ -31,7 +33,7 @@ def read(path: Path, *, metric: str | None = None, model: str | None = None) -> 
     path : Path
         A log, or a folder with logs.
     metric : str, optional
-        "correct": of matches, the default where there are any; else a number of the recorded
+        "correct": of matches, the default of an eval that has any; else a number of the recorded
         metrics, by default the only one, `accuracy` or `score`.
     model : str, optional
         The model of all logs. Default: the first completion function of the run.
@@ -42,12 +44,13 @@ def read(path: Path, *, metric: str | None = None, model: str | None = None) -> 
                              collector.faults):  # fmt: skip
         with collector.faults.noted(file):
             runs.append((file, *_evals_run(file, collector)))
-    names = list(dict.fromkeys(
-        name for *_, samples in runs for one in samples.values() for name in one.values
-    ))  # fmt: skip
-    usual = ("correct", "accuracy", "score")
-    main = chosen_metric(path, names, metric, usual)
+    names: dict[str, dict[str, None]] = {}
+    for _, _, task, samples in runs:
+        of_task = names.setdefault(task, {})
+        of_task |= {name: None for one in samples.values() for name in one.values}
+    main_of = {task: chosen_metric(path, [*each], metric, _USUAL) for task, each in names.items()}
     for file, of_run, task, samples in runs:
+        main = main_of[task]
         for key, one in samples.items():
             with collector.faults.noted(file, f"sample {key}"):
                 if not one.prompt:

@@ -46,11 +46,21 @@ class UndecidedError(SourceError):
 
 
 def marked_files(
-    path: Path, endings: Sequence[str], marks: Sequence[str], tool: str, faults: Faults
+    path: Path,
+    endings: Sequence[str],
+    marks: Sequence[str],
+    tool: str,
+    faults: Faults,
+    *,
+    beside: Sequence[str] = (),
 ) -> list[Path]:
-    """Return the files of a tool: those that hold one of its marks; others are noted as faults."""
+    """Return the files of a tool: those that hold one of its marks; others are noted as faults,
+    but for files and folders that the tool keeps beside its results, by name.
+    """
     files = []
     for file in files_in(path, *endings):
+        if file.name in beside or file.parent.name in beside:
+            continue
         with faults.noted(file), file.open("rb") as opened:
             if not file.stat().st_size:
                 raise Fault("is empty")

@@ -70,15 +70,18 @@ def written_by(name: str, folder: Path, program: str, **settings: str) -> None:
     run(folder, str(python), "-c", program, **settings)
 
 
-def python_with(package: str, version: str) -> str:
-    """Return the first Python on the PATH that has a version of a package, or skip the test.
+def python_with(package: str, version: str = "") -> str:
+    """Return the first Python on the PATH that has a package, in a version if one is named, or
+    skip the test.
 
     For tools without a command of their own: their environment's `bin` is on the PATH.
     """
+    name = f"{package}-{version}.*" if version else f"{package}-*."
     for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
-        has = folder.parent.glob(f"lib/python3*/site-packages/{package}-{version}.*dist-info")
-        if (folder / "python").exists() and any(has):
+        installed = folder.parent.glob(f"lib/python3*/site-packages/{name}dist-info")
+        if (folder / "python").exists() and any(installed):
             return str(folder / "python")
     pytest.skip(
-        f"needs a Python on the PATH with {package} {version} (pip install {package}=={version}.*)"
+        f"needs {f'{package} {version}'.strip()} beside a Python on the PATH "
+        "(tests/sources/real/README.md)"
     )

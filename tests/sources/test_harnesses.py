@@ -109,6 +109,53 @@ def test_results_of_opencompass_without_details_ask_for_them(tmp_path: Path) -> 
         read("opencompass", folder, {})
 
 
+def accuracy_only(folder: Path, task: str, rows: list[tuple[str, str]], accuracy: float) -> Path:
+    """As OpenCompass writes where the evaluator, such as AccEvaluator, gives no details."""
+    details: dict[str, Any] = {"type": "GEN"} | {
+        str(i): {"prompt": f"question {i}", "predictions": predicted, "references": reference}
+        for i, (predicted, reference) in enumerate(rows)
+    }
+    document = {"accuracy": accuracy, "details": details}
+    return put(folder / "results" / "parrot" / f"{task}.json", document)
+
+
+def test_answers_of_opencompass_that_are_the_reference_are_right_if_the_accuracy_says_so(
+    tmp_path: Path,
+) -> None:
+    rows = [("A", "A"), ("B", "C"), ("D", "D")]
+    accuracy_only(tmp_path, "letters", rows, 200 / 3)
+    accuracy_only(tmp_path, "words", rows, 100.0)  # compared in another way
+    table = read("opencompass", tmp_path, {})
+    assert by_sample(table, "parrot") == {
+        "letters/0": 1, "letters/1": 0, "letters/2": 1,
+        "words/0": None, "words/1": None, "words/2": None,
+    }  # fmt: skip
+    assert table.dropped == {"details that do not say what is correct": 3}
+
+
+def test_the_prompt_of_options_that_opencompass_scored_holds_none_of_them(tmp_path: Path) -> None:
+    inputs = {
+        f"label: {o}": {"testing input": f"What is 1 + 1?\nIt is {o}"} for o in ("12", "1", "2")
+    }
+    first = {"origin_prompt": "What is 1 + 1?\nIt is 12", **inputs, "prediction": "2", "gold": "2"}
+    put(tmp_path / "predictions" / "parrot" / "sums.json", {"0": first})
+    details = {"type": "PPL", "0": {"predictions": "2", "references": "2", "correct": True}}
+    put(tmp_path / "results" / "parrot" / "sums.json", {"accuracy": 100.0, "details": details})
+    assert read("opencompass", tmp_path, {}).samples["prompt"].to_list() == [
+        "What is 1 + 1?\nIt is"
+    ]
+
+
+def test_an_average_over_runs_that_opencompass_states_is_compared(tmp_path: Path) -> None:
+    rows = [{"prompt": ["question"] * 3, "is_correct": [True, False, False]}]
+    document = {"accuracy (3 runs average)": 66.7, "details": rows}
+    put(tmp_path / "results" / "parrot" / "sums.json", document)
+    table = read("opencompass", tmp_path, {})
+    assert means(table) == {("sums", "parrot"): pytest.approx(1 / 3)}
+    (warning,) = table.warnings
+    assert "states an accuracy of 66.7, its details have 33.3" in warning
+
+
 def event(sample: int, kind: str, **data: Any) -> dict[str, Any]:
     return {"run_id": "r", "event_id": 1, "sample_id": f"e.dev.{sample}", "type": kind,
             "data": data, "created_by": "", "created_at": ""}  # fmt: skip

@@ -40,7 +40,7 @@ class Tool(NamedTuple):
 TOOLS = {
     "embedllm": Tool("embedllm", "", ("2025-09",)),
     "langfuse": Tool("langfuse", "langfuse", ("4", "5"), within=5e-4, by_hand=("server-4.16",)),
-    "langsmith": Tool("langsmith", "langsmith", ("0",), {"LANGSMITH_TRACING": "false"}),
+    "langsmith": Tool("langsmith", "langsmith", ("0.15",), {"LANGSMITH_TRACING": "false"}),
     "llmrouterbench": Tool("llmrouterbench", "", ("2026-01",)),
     "ragas": Tool("ragas", "ragas", ("0.1", "0.4"), {"RAGAS_DO_NOT_TRACK": "true"}),
     "routerarena": Tool("routerarena", "", ("2025-11",)),

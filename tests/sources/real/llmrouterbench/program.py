@@ -31,8 +31,8 @@ factory.EvaluatorFactory = lambda **_: SimpleNamespace(
 )
 sys.modules["evaluation.factory"] = factory
 
-from evaluation.MedQA import medqa  # noqa: E402
-from generators.generator import GeneratorOutput  # noqa: E402
+from evaluation.MedQA import medqa
+from generators.generator import GeneratorOutput
 
 
 def create_generator(model_config, cache_config):
@@ -49,15 +49,15 @@ def create_generator(model_config, cache_config):
     return SimpleNamespace(generate=generate)
 
 
-from data_collector import runner  # noqa: E402
-from data_collector.config_loader import (  # noqa: E402
+from data_collector import runner
+from data_collector.config_loader import (
     BenchmarkConfig,
     DatasetConfig,
     ModelConfig,
     RunConfig,
 )
-from data_collector.planner import RunPlanner  # noqa: E402
-from data_collector.storage import ResultsStorage  # noqa: E402
+from data_collector.planner import RunPlanner
+from data_collector.storage import ResultsStorage
 
 medqa.PROMPT = "Choose one of {candidates}. {question} {options}"
 runner.create_generator = create_generator

@@ -9,7 +9,7 @@ from pathlib import Path
 
 warnings.simplefilter("ignore")
 
-from ragas import evaluate  # noqa: E402
+from ragas import evaluate
 
 TOWNS = ("Rome", "Ulm", "Bern")
 QUESTIONS = [(f"What is {i} + 1?", str(i + 1)) for i in range(5)]

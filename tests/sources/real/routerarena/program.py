@@ -14,9 +14,9 @@ CHECKOUT = Path(os.environ["ROUTERARENA"])
 sys.path[:0] = [str(CHECKOUT / name) for name in ("llm_evaluation", "router_evaluation", ".")]
 os.chdir(CHECKOUT)  # from which it takes its settings
 
-import compute_scores  # noqa: E402
-import evaluate_models  # noqa: E402
-import run  # noqa: E402
+import compute_scores
+import evaluate_models
+import run
 
 QUESTIONS = [
     (f"{name}_{i}", f"Which letter is number {i} of the alphabet? ({name})", "ABCD"[i - 1])

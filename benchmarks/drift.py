@@ -79,16 +79,16 @@ def main() -> None:
         Console(width=130).print(table)
 
 
-def folds_of(source: Path) -> TaskFolds:
-    """Read a benchmark with its vectors."""
+def folds_of(source: Path, *, seed: int = 0, lexical: bool = False) -> TaskFolds:
+    """Read a benchmark with its vectors, or embed its prompts by the default embedder."""
     block = {"sources": [{"kind": "table", "path": str(source.resolve())}]}
     config = parse_config(block, folder=Path.cwd(), where="FOLDER")
     benchmark, report = load_benchmark(config, Progress(), LOCAL)
-    vectors = source / "embeddings.npy"
+    vectors = None if lexical else source / "embeddings.npy"
     benchmark, embedded = embed_benchmark(
         config, benchmark, report, vectors, config.artifacts / "cache", Progress(), LOCAL
     )
-    return prepare(benchmark, embedded.vectors, config.routing, seed=0, progress=Progress())
+    return prepare(benchmark, embedded.vectors, config.routing, seed=seed, progress=Progress())
 
 
 def splits_of(source: Path, n: int) -> list[_Split]:

@@ -209,9 +209,12 @@ class _Split:
         return BenchmarkPrior.of(cells.imputed(), size, average, self.benchmark.best)
 
     def measure(
-        self, numbers: Sequence[int], methods: Sequence[str], racing: bool
+        self, numbers: Sequence[int], methods: Sequence[str], racing: bool, costs: bool = True
     ) -> dict[str, Any]:
-        """Gains over BMA on prompts without labels, by method and number of labels."""
+        """Gains over BMA on prompts without labels, by method and number of labels.
+
+        With `costs` also what weighing costs by own labels gives, which takes longer.
+        """
         gain: dict[str, dict[str, float]] = {name: {} for name in methods}
         asked, trade_offs = {}, {}
         for n in numbers:
@@ -222,7 +225,7 @@ class _Split:
             for name in methods:
                 value = self._gain(left, self._picks(name, given, left)) if enough else np.nan
                 gain[name][str(n)] = value
-            if n >= FEWEST and enough and not racing and DEFAULT in methods:
+            if costs and n >= FEWEST and enough and not racing and DEFAULT in methods:
                 trade_offs[str(n)] = self.costs.measure(n, left)
         benchmark, task = self.whole.benchmark, self.whole.benchmark.task
         new = np.setdiff1d(task[self.traffic], task[self.prior_rows])

@@ -8,6 +8,9 @@ slows all of them. And they are started several times: of the same proxy, two pr
 some percent for as long as they live. The processor time of a proxy's process, which says how many
 requests a core can serve, is disturbed less than the clock.
 
+With `--feedback` the last of them explores half of the requests instead, and notes all of them in a
+PostgreSQL, which LiteLLM itself is not told of.
+
 With `--stickiness` the requests are the turns of eight conversations, which the hook keeps with
 their models: by its worker's own memory, or by a Redis that all proxies have.
 """
@@ -35,6 +38,7 @@ from support.proxies import (
     body,
     deployment,
     eventually,
+    postgres,
     provider,
     redis_server,
 )
@@ -45,8 +49,8 @@ from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
 
 _HOOK = "litellm_benchrouter.hook.handler"
-_COLLECTING = "the hook, collecting"
-_CALLBACKS = {"none": None, "empty": "empty.handler", "the hook": _HOOK, _COLLECTING: _HOOK}
+_COLLECTING, _FEEDBACK = "the hook, collecting", "the hook, with feedback"
+_CALLBACKS = {"none": None, "empty": "empty.handler", "the hook": _HOOK}
 _EMPTY = """
 from litellm.integrations.custom_logger import CustomLogger
 
@@ -58,23 +62,32 @@ _CONVERSATIONS = 8
 
 @click.command()
 @click.option("--stickiness", type=click.Choice(("none", "worker", "redis")), default="none")
+@click.option("--feedback", is_flag=True, help="Note calls in PostgreSQL, in place of collecting.")
 @click.option("--concurrency", multiple=True, type=int, default=(1, 8, 32), show_default=True)
 @click.option("--starts", default=4, show_default=True, help="Of every proxy.")
 @click.option("--rounds", default=8, show_default=True, help="Turns of each proxy and start.")
 @click.option("--requests", default=64, show_default=True, help="Of each proxy and round.")
 def main(
-    stickiness: str, concurrency: tuple[int, ...], starts: int, rounds: int, requests: int
+    stickiness: str,
+    feedback: bool,
+    concurrency: tuple[int, ...],
+    starts: int,
+    rounds: int,
+    requests: int,
 ) -> None:
     """Ask all proxies, with several requests at once, and compare them."""
     Console().print(f"LiteLLM {version('litellm')}; stickiness: {stickiness}", highlight=False)
+    more = _FEEDBACK if feedback else _COLLECTING
     measured: Measured = {}
     for _ in range(starts):
-        for key, turns in _measure(stickiness, concurrency, rounds, requests).items():
+        for key, turns in _measure(stickiness, more, concurrency, rounds, requests).items():
             measured.setdefault(key, []).extend(turns)
-    _show(measured)
+    _show(measured, more)
 
 
-def _measure(stickiness: str, concurrency: tuple[int, ...], rounds: int, requests: int) -> Measured:
+def _measure(
+    stickiness: str, more: str, concurrency: tuple[int, ...], rounds: int, requests: int
+) -> Measured:
     """Start the proxies, and ask them."""
     asked = body if stickiness == "none" else _turn
     with ExitStack() as stack:
@@ -83,9 +96,15 @@ def _measure(stickiness: str, concurrency: tuple[int, ...], rounds: int, request
         env = {}
         if stickiness == "redis":
             env["REDIS_URL"] = stack.enter_context(redis_server()).url
-        folders = {name: root / name.replace(" ", "-") for name in _CALLBACKS}
+        traffic = {_COLLECTING: {"collect": {"share": 1.0}}}
+        if more == _FEEDBACK:
+            url = stack.enter_context(postgres()).environment["DATABASE_URL"]
+            traffic = {more: {"collect": {}, "feedback": {}, "explore": 0.5, "database_url": url}}
+        folders = {name: root / name.replace(" ", "-") for name in (*_CALLBACKS, more)}
         proxies = {
-            name: stack.enter_context(_proxy(folder, api_base, name, stickiness, env))
+            name: stack.enter_context(
+                _proxy(folder, api_base, name, stickiness, traffic.get(name), env)
+            )
             for name, folder in folders.items()
         }
         return ask_in_turns(
@@ -95,9 +114,14 @@ def _measure(stickiness: str, concurrency: tuple[int, ...], rounds: int, request
 
 @contextmanager
 def _proxy(
-    folder: Path, api_base: str, name: str, stickiness: str, env: dict[str, str]
+    folder: Path,
+    api_base: str,
+    name: str,
+    stickiness: str,
+    traffic: dict[str, Any] | None,
+    env: dict[str, str],
 ) -> Iterator[ProxyProcess]:
-    callback = _CALLBACKS[name]
+    callback = _CALLBACKS.get(name, _HOOK)
     folder.mkdir()
     copy_files(folder)
     (folder / "empty.py").write_text(_EMPTY, encoding="utf-8")
@@ -107,8 +131,8 @@ def _proxy(
         ],
         "benchrouter": {"sources": [{"path": "benchmark.csv"}]},
     }
-    if name == _COLLECTING:
-        config["benchrouter"]["traffic"] = {"collect": {"share": 1.0}}
+    if traffic is not None:
+        config["benchrouter"]["traffic"] = traffic
     if stickiness != "none":
         config["benchrouter"]["serving"] = {"stickiness": "session"}
     if callback is not None:
@@ -141,7 +165,7 @@ def _one(proxy: ProxyProcess) -> httpx.Headers:
     return proxy.http.post("/v1/chat/completions", json=body(0)).raise_for_status().headers
 
 
-def _show(measured: Measured) -> None:
+def _show(measured: Measured, more: str) -> None:
     table = Table(
         *("at once", "callback", "p50 (ms)", "added (ms)", "p99 (ms)", "requests/s", "relative"),
         *("CPU (ms)", "relative"),
@@ -151,7 +175,7 @@ def _show(measured: Measured) -> None:
         column.justify = "right"
     for at_once in dict.fromkeys(key[0] for key in measured):
         bare = measured[at_once, "none"]
-        for name in _CALLBACKS:
+        for name in (*_CALLBACKS, more):
             turns = measured[at_once, name]
             pairs = list(zip(turns, bare, strict=True))
             times = np.concatenate([turn.times for turn in turns])
@@ -172,11 +196,9 @@ def _show(measured: Measured) -> None:
     console = Console()
     console.print(table)
     for at_once in dict.fromkeys(key[0] for key in measured):
-        pairs = list(
-            zip(measured[at_once, _COLLECTING], measured[at_once, "the hook"], strict=True)
-        )
+        pairs = list(zip(measured[at_once, more], measured[at_once, "the hook"], strict=True))
         console.print(
-            f"Collecting beside the hook alone, {at_once} at once: requests/s "
+            f"{more.capitalize()}, beside the hook alone, {at_once} at once: requests/s "
             f"{_relative([a.rate / b.rate for a, b in pairs])}, CPU "
             f"{_relative([a.cost / b.cost for a, b in pairs])}.",
             highlight=False,

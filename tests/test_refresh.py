@@ -21,7 +21,9 @@ from labelling.test_own_traffic import WORDS, labels_file, row
 from proxy.upstream import Answer
 
 from litellm_benchrouter.artifact.version import read_artifact
+from litellm_benchrouter.config import load_config
 from litellm_benchrouter.store.directory import Store
+from litellm_benchrouter.traffic.feedback import AnsweredCall, FeedbackStore, Score
 
 __all__ = ["lab"]  # a fixture
 
@@ -149,6 +151,40 @@ def test_the_money_ends_a_run_and_the_next_goes_on_there(own, refresh):
     keep(own, range(16, 18))
     none = refresh("--limit-usd", 0.0001, "--json")
     assert (none.code, none.document["label"]["stopped"]) == (0, "limit")
+
+
+@pytest.mark.parametrize("limit", ["nan", "inf"])
+def test_a_limit_that_is_no_number_asks_nobody(own, refresh, monkeypatch, limit):
+    ended = refresh("--limit-usd", limit)
+    assert (ended.code, "not a finite number" in ended.err) == (2, True)
+    monkeypatch.setenv("BENCHROUTER_LIMIT_USD", limit)
+    assert refresh().code == 2
+    assert own.upstream.requests == []
+
+
+@pytest.mark.parametrize("explore", [0.1, 0.0])
+def test_scores_of_explored_requests_are_built_in_and_out_again(own, refresh, benchrouter, explore):
+    collect = {"to": "kept", "keep_days": 36_500}
+    settle(own, {"collect": collect, "metric": "regex:ant", "explore": explore})
+    config = load_config(own.config)
+    store = FeedbackStore.of(config)
+    assert store is not None
+    call = {"key": "k", "user": None, "end_user": None, "time": 1.7e9, "model": "ant",
+            "version": "v", "expected": 0.5, "propensity": 0.5, "unlike": None}  # fmt: skip
+    part = own.folder / "kept" / "20261129T070000000099-00000000-00000000.jsonl"
+    part.write_text(json.dumps({"text": "x", "time": 1.7e9, "call_id": "a", "key": "k",
+                                "propensity": 0.5}) + "\n")  # fmt: skip
+
+    def is_built() -> bool:
+        return "skipped" not in refresh("--json").document["build"]
+
+    assert is_built() and not is_built()
+    store.add([AnsweredCall(call_id="a", **call)])
+    store.give([Score(call_id="a", score=1)])
+    assert is_built() and not is_built()
+    erased = benchrouter("traffic", "--config", own.config, "--erase", "--key", "k")
+    assert erased.code == 0
+    assert is_built() and not is_built()
 
 
 def test_the_webhook_gets_the_summary_without_a_prompt(own, refresh, monkeypatch):

@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from proxy.database import Database
 from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
 from proxy.upstream import FakeUpstream
 from redis_server import redis_server
@@ -35,6 +36,7 @@ __all__ = [
     "body",
     "deployment",
     "eventually",
+    "postgres",
     "provider",
     "redis_server",
 ]
@@ -149,6 +151,15 @@ async def _ask(proxy: ProxyProcess, body: Body, n: int, at_once: int) -> Turn:
         await asyncio.gather(*(worker(client) for _ in range(at_once)))
         seconds = time.perf_counter() - start
         return Turn(times, seconds, _cpu_seconds(proxy.pid) - cpu, methods, models)
+
+
+@contextmanager
+def postgres() -> Iterator[Database]:
+    """Run a PostgreSQL with LiteLLM's tables; the query engine stays where the tests keep it."""
+    cache = Path(__file__).parents[2] / ".pytest_cache" / "d" / "query-engine"
+    cache.mkdir(parents=True, exist_ok=True)
+    with Database(cache) as database:
+        yield database
 
 
 @contextmanager

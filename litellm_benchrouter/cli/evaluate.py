@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from litellm_benchrouter.cli.options import (
+    FiniteRange,
     config_option,
     console,
     engine_option,
@@ -90,7 +91,7 @@ _WITH_EMBEDDERS = {
 @click.option(
     "--metric", default="correctness", show_default=True, help="... or score, metric:NAME."
 )
-@click.option("--test-share", type=click.FloatRange(0.01, 0.99), default=0.3, show_default=True)
+@click.option("--test-share", type=FiniteRange(0.01, 0.99), default=0.3, show_default=True)
 @click.option(
     "--runs",
     type=click.IntRange(1),
@@ -108,7 +109,7 @@ _WITH_EMBEDDERS = {
 )
 @click.option(
     "--share",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.0,
     show_default=True,
     help="Share of the traffic that is like the benchmark: held-out samples of its tasks.",
@@ -117,7 +118,7 @@ _WITH_EMBEDDERS = {
 @click.option(
     "--auc",
     "aucs",
-    type=click.FloatRange(0.5, 1, max_open=True),
+    type=FiniteRange(0.5, 1, max_open=True),
     multiple=True,
     default=AUCS,
     show_default=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -19,6 +18,7 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.config import load_config
 from litellm_benchrouter.errors import ConfigError, SourceError
+from litellm_benchrouter.sources.json_files import json_object
 from litellm_benchrouter.traffic.feedback import FeedbackStore, Score, parsed_score
 from litellm_benchrouter.views import count
 
@@ -65,7 +65,8 @@ def _scores(file: Path) -> Iterator[Score]:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:
         raise SourceError(f"{file}: it cannot be read as UTF-8 text ({error}).") from error
-    for place, fields in _csv(text) if file.suffix.lower() == ".csv" else _jsonl(text):
+    rows = _csv(text, file) if file.suffix.lower() == ".csv" else _jsonl(text)
+    for place, fields in rows:
         try:
             yield parsed_score(fields)
         except ValueError as error:
@@ -74,16 +75,20 @@ def _scores(file: Path) -> Iterator[Score]:
             ) from error
 
 
-def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(StringIO(text))
-    for row in reader:
-        yield reader.line_num, {key or "": value for key, value in row.items() if value != ""}
+def _csv(text: str, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(StringIO(text, newline=""))
+    try:
+        for row in reader:
+            yield reader.line_num, {key or "": value for key, value in row.items() if value != ""}
+    except csv.Error as error:
+        raise SourceError(
+            f"{file}, line {reader.line_num + 1}: it is no CSV that can be read ({error}). Correct "
+            "the line."
+        ) from error
 
 
 def _jsonl(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not splitlines, which would also end a line at a U+2028 within a text.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            try:
-                yield number, json.loads(line)
-            except ValueError:
-                yield number, None
+            yield number, json_object(line.encode())

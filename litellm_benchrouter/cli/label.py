@@ -19,6 +19,7 @@ from litellm_benchrouter.cli.label_report import (
 )
 from litellm_benchrouter.cli.label_traffic import label_traffic
 from litellm_benchrouter.cli.options import (
+    FiniteRange,
     config_option,
     console,
     json_option,
@@ -81,12 +82,12 @@ _N = 10
 @click.option("--racing/--no-racing", default=True, show_default=True,
               help="With --traffic: ask no more of models that cannot be the best.")  # fmt: skip
 @click.option("--rescore", is_flag=True, help="Score the stored answers again; ask no candidate.")
-@click.option("--limit-usd", type=click.FloatRange(0), help="Most that this run may spend.")
+@click.option("--limit-usd", type=FiniteRange(0), help="Most that this run may spend.")
 @click.option("--max-tokens", type=click.IntRange(1), default=2048, show_default=True)
-@click.option("--temperature", type=click.FloatRange(0), help="Default: the provider's own.")
+@click.option("--temperature", type=FiniteRange(0), help="Default: the provider's own.")
 @click.option("--concurrency", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--retries", type=click.IntRange(0), default=4, show_default=True)
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=120.0,
+@click.option("--timeout", type=FiniteRange(0, min_open=True), default=120.0,
               show_default=True, help="Seconds for one answer.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be asked and its cost; ask nobody.")
 @click.option("--yes", is_flag=True, help="Do not ask whether to go on.")

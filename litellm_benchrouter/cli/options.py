@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -22,6 +24,20 @@ from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.views import Table, without_nan
 from litellm_benchrouter.views.verdict import verdict_table, verdict_view
 from litellm_benchrouter.views.version import best_on_average
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers, of which nan, that no bound holds back, and infinity are none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
 
 _LONGEST = 40  # characters of a name before it folds
 _BORDERS = 3  # characters that a column needs around its cells

@@ -12,6 +12,7 @@ import click
 
 from litellm_benchrouter.cli.label_report import INTERRUPTED
 from litellm_benchrouter.cli.options import (
+    FiniteRange,
     config_option,
     json_option,
     print_json,
@@ -29,7 +30,7 @@ _MOST = 400
 
 @click.command("refresh")
 @config_option
-@click.option("--limit-usd", type=click.FloatRange(0), default=0.0, show_default=True,
+@click.option("--limit-usd", type=FiniteRange(0), default=0.0, show_default=True,
               envvar="BENCHROUTER_LIMIT_USD",
               help="Most that this run may spend on labels of own traffic.")  # fmt: skip
 @click.option("--n", "most", type=click.IntRange(1), default=_MOST, show_default=True,

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from litellm_benchrouter.labelling.people import journal_of
 from litellm_benchrouter.labelling.run import AskOptions, do_run, plan_run, summary
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.frames import matching
+from litellm_benchrouter.sources.traffic import ExploredEvents
 from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.remote import without_password
 from litellm_benchrouter.traffic.explored import read_explored
@@ -139,14 +141,16 @@ def build_version(config: BenchRouterConfig, document: Document, progress: Progr
     ConfigError, SourceError, EmbedderError, EngineError, ArtifactError
         As `build` does.
     """
-    store, inputs, state = open_store(config), _inputs(config), config.artifacts / _STATE
+    explored = read_explored(config)
+    store, inputs = open_store(config), _inputs(config, explored)
+    state = config.artifacts / _STATE
     serving = None
     with suppress(ArtifactError):  # one that cannot be read is built anew
         serving = store.current()
     if inputs is not None and serving is not None and _read(state) == inputs:
         document["build"] = {"version": serving, "skipped": "nothing has changed"}
         return False
-    built = build(config, progress=progress, explored=read_explored(config))
+    built = build(config, progress=progress, explored=explored)
     verdict = built.manifest.verdict
     document["build"] = {
         "version": built.manifest.version,
@@ -205,14 +209,11 @@ def _read(state: Path) -> str | None:
     return None
 
 
-def _inputs(config: BenchRouterConfig) -> str | None:
-    """Return a digest of what a build would read: configuration, sizes and times of its files.
+def _inputs(config: BenchRouterConfig, explored: ExploredEvents | None) -> str | None:
+    """Return a digest of what a build would read: configuration, files by size and time, scores.
 
-    None where a source is no file or folder here, or ratings of explored requests are learned
-    from, as then nothing tells cheaply.
+    None where a source is no file or folder here, as then nothing tells cheaply.
     """
-    if config.traffic is not None and config.traffic.explore:
-        return None
     named = [path for source in config.sources for path in (source.path, source.embeddings)]
     for task_name, task in config.tasks.items():
         labels = task.labels or config.labels_home / "labels" / f"{task_name}.jsonl"
@@ -222,6 +223,8 @@ def _inputs(config: BenchRouterConfig) -> str | None:
         named += [Path(v) for v in source.options.values() if isinstance(v, str) and "\0" not in v]
     seen = hashlib.sha256(config.model_dump_json(exclude=_OF_SERVING).encode())
     seen.update(version("litellm-benchrouter").encode())
+    if explored is not None:
+        seen.update(json.dumps(asdict(explored)).encode())
     try:
         for path in filter(None, named):
             for root in matching(path):

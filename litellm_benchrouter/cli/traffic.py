@@ -132,16 +132,9 @@ def _erase(
     as_json: bool,
 ) -> None:
     erased: dict[str, int] = {}
-    texts: set[str] = set()
     is_meant = _is_meant(key, user_hash(user), before)
-
-    def is_one(row: Mapping[str, Any]) -> bool:
-        if not is_meant(row):
-            return False
-        texts.add(str(row.get("text")))
-        return True
-
     store = store_of(config)
+    origin = None if config.traffic is None else config.traffic.origin
     has_labels = config.traffic_labels is not None and config.traffic_labels.exists()
     feedback = FeedbackStore.of(config)
     has_others = in_database or has_labels or feedback is not None
@@ -152,19 +145,25 @@ def _erase(
             if where == SPEND_LOGS
             else f"{where}: these files are not the plugin's own. Erase where they are made."
         )
-    if store is not None:
-        try:
-            erased[store.name] = store.erase(is_one)
-        except OSError as error:
-            raise TrafficError(
-                f"{store.name}: not all prompts could be erased ({error.strerror}). Try again."
-            ) from error
+    texts: set[str] = set()
+    if in_database and origin == SPEND_LOGS:
+        texts |= {row["text"] for row in read_prompts(config).iter_rows(named=True)
+                  if is_meant(row)}  # fmt: skip
+    # By the texts of prompts their labels are found: a run that fails must not lose these first.
+    try:
+        texts |= {str(row.get("text")) for row in store.rows() if is_meant(row)} if store else set()
+        of_labels = erase_labels(config, is_meant, texts)
+        if store is not None:
+            erased[store.name] = store.erase(is_meant)
+    except OSError as error:
+        raise TrafficError(
+            f"{origin_of(config)}: not all prompts could be erased ({error.strerror}). Try again."
+        ) from error
     if feedback is not None:
         erased[feedback.name] = feedback.erase(key, user_hash(user), before)
     if in_database:
         logs = SpendLogs.of(config)
         erased[logs.name] = logs.erase(key, user, before)
-    of_labels = erase_labels(config, is_meant, texts)
     if of_labels is not None:
         erased[of_labels[0]] = of_labels[1]
     if as_json:
@@ -174,7 +173,6 @@ def _erase(
         click.echo(f"{place}: {n:,} erased")
     if of_labels is not None and of_labels[1]:
         click.echo("The next benchrouter build leaves these labels out.")
-    origin = None if config.traffic is None else config.traffic.origin
     if store is None and origin not in (None, SPEND_LOGS):
         click.echo(f"{origin}: these files are not the plugin's own and stay.")
     if not in_database and origin == SPEND_LOGS:

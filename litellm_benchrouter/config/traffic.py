@@ -14,6 +14,9 @@ SPEND_LOGS = "spend_logs"
 """The `from` of prompts in LiteLLM's own spend logs."""
 REDACTED = ("email", "card", "key")
 """What `redact` knows by name."""
+_MEANT = {"email": "email", "mail": "email", "card": "card", "creditcard": "card", "key": "key",
+          "apikey": "key"}  # fmt: skip
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _TRAFFIC_FOLDER = "router_traffic"
 
 
@@ -56,8 +59,21 @@ class CollectConfig(Block):
                 re.compile(entry)
             except re.error as error:
                 raise ValueError(f"{entry!r} is no regular expression ({error})") from error
-            if re.search(entry, "") and entry not in REDACTED:
+            if entry in REDACTED:
+                continue
+            if re.search(entry, ""):
                 raise ValueError(f"{entry!r} matches an empty text, so it says nothing")
+            if _DOTTED.fullmatch(entry):
+                raise ValueError(
+                    f"{entry!r} is taken for a pattern. Write a function as `module:function`, and "
+                    "a pattern with its dots escaped"
+                )
+            meant = _MEANT.get(re.sub("[-_ ]", "", entry.casefold()).removesuffix("s"))
+            if meant is not None:
+                raise ValueError(
+                    f"{entry!r} is taken for a pattern. Write {meant}, or `(?:{entry})` to take "
+                    "out the word itself"
+                )
         return entries
 
 

@@ -34,6 +34,10 @@ ANSWER, FAILURE, SCORE, GIVEN = "answer", "failure", "score", "given"
 JUDGE = "judge:"
 """What the metric of a judge's score begins with."""
 
+_TEXTS = ("metric", "error")
+_NUMBERS = ("cost_usd", "prompt_tokens", "completion_tokens")
+_MOST = 1e12  # tokens or dollars
+
 
 @dataclass
 class Cell:
@@ -164,11 +168,7 @@ def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Jo
     another run writes to it or it cannot be written, SourceError where it holds a line that is no
     label.
     """
-    if path.suffix.lower() not in JSON_LINES:
-        raise ConfigError(
-            f"the labels go to {path}, but only .jsonl can be added to line by line; name such a "
-            f"file in `labels:`."
-        )
+    require_lines(path)
     lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o600)
     with ExitStack() as stack:
         try:
@@ -186,6 +186,15 @@ def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Jo
                 f"cannot write the labels {path} ({error.strerror}); make the folder writable."
             ) from error
         yield journal
+
+
+def require_lines(path: Path) -> None:
+    """Raise ConfigError where a file of labels is not of lines that are added and taken out."""
+    if path.suffix.lower() not in JSON_LINES:
+        raise ConfigError(
+            f"the labels go to {path}, but only .jsonl can be added to line by line; name such a "
+            f"file in `labels:`."
+        )
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -217,6 +226,14 @@ def _checked(text: bytes, place: str) -> dict[str, Any]:
         raise SourceError(f"{place} is not a JSON object. Correct or remove the line.")
     if line.get("event") == ANSWER and not isinstance(line.get("answer"), str):
         raise SourceError(f"{place} is an answer without a text. Correct or remove the line.")
+    for name in _TEXTS:
+        if not isinstance(line.get(name, ""), str | None):
+            raise SourceError(f'{place}: "{name}" is {line[name]!r}. Give a text, or null.')
+    for name in _NUMBERS:
+        value = line.get(name)
+        is_number = isinstance(value, int | float) and 0 <= value <= _MOST
+        if value is not None and not is_number:
+            raise SourceError(f'{place}: "{name}" is {value!r}. Give a number from 0 on, or null.')
     return line
 
 

@@ -157,7 +157,7 @@ class Rater:
         return rated, different
 
     def _draw(self, key: str, word: str) -> int:
-        return zlib.crc32(f"{self.seed} {key} {word}".encode())
+        return zlib.crc32(f"{self.seed} {key} {word}".encode("utf-8", "surrogatepass"))
 
     def _comparison(self, journal: Journal, key: str, answers: list[tuple[str, str]]) -> Comparison:
         line = journal.noted[key]

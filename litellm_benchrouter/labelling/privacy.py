@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import LabellingError
-from litellm_benchrouter.labelling.journal import prompt_of
+from litellm_benchrouter.labelling.journal import prompt_of, require_lines
 from litellm_benchrouter.labelling.run import Run
 from litellm_benchrouter.traffic.parts import Folder, split_rows
 from litellm_benchrouter.upstream import import_litellm
@@ -64,6 +64,7 @@ def erase_labels(
     path = config.traffic_labels
     if path is None or not path.exists():
         return None
+    require_lines(path)
     gone: set[str] = set()
 
     def goes(line: Mapping[str, Any]) -> bool:

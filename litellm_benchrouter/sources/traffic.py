@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.sources.frames import listed
-from litellm_benchrouter.sources.tasks import parse_label, read_entries
+from litellm_benchrouter.sources.tasks import JSON_LINES, parse_label, read_entries
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,24 @@ def read_traffic_labels(
     ConfigError, SourceError
         If the file cannot be read, or a line is no label.
     """
+    if path.suffix.lower() not in JSON_LINES:
+        raise ConfigError(
+            f"benchrouter.traffic.labels: {path} is not JSONL. Name a file that ends in .jsonl."
+        )
     column = {model: m for m, model in enumerate(models)}
     rows: dict[str, dict[str, Any]] = {}
     strangers: set[str] = set()
     for place, prompt, fields in read_entries(path, "benchrouter.traffic.labels", is_journal=True):
-        scores = fields.get("scores", {fields.get("model"): fields.get("score")})
+        scores = fields.get("scores", {})
         if not isinstance(scores, dict):
             raise SourceError(f'{place}: "scores" is {scores!r}. Give {{"MODEL": score, ...}}.')
+        lines = [{"prompt": prompt, "model": name, "score": score}
+                 for name, score in scores.items()]  # fmt: skip
+        if "scores" not in fields:
+            given = {name: fields[name] for name in ("model", "score") if name in fields}
+            lines = [{"prompt": prompt, **given}]
         row = rows.setdefault(prompt, {"scores": {}, "time": float("nan"), "group": None})
-        for name, score in scores.items():
-            line = {"prompt": prompt, "model": name, "score": score}
+        for line in lines:
             label = parse_label(line, place, aliases)
             if label.model in column:
                 row["scores"][column[label.model]] = label.score

@@ -36,6 +36,8 @@ class CallTable(Protocol):
 
     def run(self, statement: str, rows: Sequence[Sequence[Any]]) -> int: ...
 
+    def run_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> list[int]: ...
+
     def select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]: ...
 
 
@@ -61,12 +63,16 @@ class CallFile:
                 connection.execute(statement.format(table=self.table))
 
     def run(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
+        return sum(self.run_each(statement, rows))
+
+    def run_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> list[int]:
         with self._connected() as connection:
             connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
             connection.execute("BEGIN IMMEDIATE")
-            n = connection.executemany(statement.replace("%s", "?"), rows).rowcount
+            counts = [connection.execute(statement.replace("%s", "?"), row).rowcount
+                      for row in rows]  # fmt: skip
             connection.execute("COMMIT")
-            return n
+            return counts
 
     def select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._connected() as connection:
@@ -108,6 +114,11 @@ class CallDatabase:
             with connection.cursor() as cursor:
                 cursor.executemany(statement.encode(), rows)
                 return cursor.rowcount
+
+    def run_each(self, statement: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        with self._server.connected(self.name) as connection:
+            self._limit(connection)
+            return [connection.execute(statement.encode(), row).rowcount for row in rows]
 
     def select(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._server.connected(self.name) as connection:

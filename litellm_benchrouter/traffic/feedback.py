@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from litellm_benchrouter.config import BenchRouterConfig, FeedbackConfig
 from litellm_benchrouter.errors import TrafficError
@@ -77,8 +77,19 @@ _INSERT = f"""
 INSERT INTO {{table}} ({", ".join(f'"{name}"' for name in _OF_CALL)})
 VALUES ({", ".join(["%s"] * len(_OF_CALL))})
 ON CONFLICT (call_id, "key") DO UPDATE SET
-{", ".join(f'"{name}" = excluded."{name}"' for name in _OF_CALL)}, score = NULL, given = NULL
+{", ".join(f'"{name}" = excluded."{name}"' for name in _OF_CALL)}, score = NULL, given = NULL,
+reference = NULL, comment = NULL
 """
+
+
+def _without_nul(text: str) -> str:
+    """Return a text; one with a NUL, which PostgreSQL cannot hold, is refused."""
+    if "\0" in text:
+        raise ValueError("a NUL character (U+0000) cannot be stored. Leave it out")
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_without_nul)]
 
 
 class Score(BaseModel):
@@ -86,10 +97,10 @@ class Score(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
-    call_id: Annotated[str, Field(min_length=1, max_length=500)]
+    call_id: Annotated[_Text, Field(min_length=1, max_length=500)]
     score: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-    reference: Annotated[str, Field(max_length=32_768)] | None = None
-    comment: Annotated[str, Field(max_length=4_096)] | None = None
+    reference: Annotated[_Text, Field(max_length=32_768)] | None = None
+    comment: Annotated[_Text, Field(max_length=4_096)] | None = None
 
 
 def parsed_score(content: object) -> Score:
@@ -104,7 +115,8 @@ def parsed_score(content: object) -> Score:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"])) or "body"
-        raise ValueError(f"{place}: {first['msg']}") from None
+        what = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{place}: {what}") from None
 
 
 class FeedbackStore:
@@ -148,7 +160,7 @@ class FeedbackStore:
             raise
 
     def give(self, scores: Sequence[Score], key: str | None = None) -> list[bool]:
-        """Note scores, the last of a call counts; say of each whether there is such a call.
+        """Note all scores or none, the last of a call; say of each whether there is such a call.
 
         With a key only its own calls count, without one those of all.
         """
@@ -160,10 +172,9 @@ class FeedbackStore:
             f"WHERE call_id = %s{of_key}"
         )
         owner, now = () if key is None else (key,), self._clock()
-        return [
-            self._run(statement, [(s.score, now, s.reference, s.comment, s.call_id, *owner)]) > 0
-            for s in scores
-        ]
+        rows = [(s.score, now, s.reference, s.comment, s.call_id, *owner) for s in scores]
+        counts = self._table.run_each(statement.format(table=self._table.table), rows)
+        return [n > 0 for n in counts]
 
     def latest(
         self, most: int, columns: Sequence[str], present: str, version: str | None = None

@@ -10,6 +10,7 @@ import gzip
 import json
 import logging
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -155,30 +156,29 @@ def _of_payload(
     fields: Fields, choice: str, model_of: Callable[[object], str | None]
 ) -> Iterator[dict[str, Any]]:
     """Yield the row of a StandardLoggingPayload or of a spend log, if a person asks anew in it."""
-    if fields.get("call_type") not in TEXT_CALLS:
+    if str(fields.get("call_type")) not in TEXT_CALLS:
         return
-    body = fields.get("proxy_server_request") or {
-        **(fields.get("model_parameters") or {}),
+    body = _mapping(fields.get("proxy_server_request")) or {
+        **_mapping(fields.get("model_parameters")),
         "messages": fields.get("messages"),
     }
     text = _ask(body, choice)
     if text is None:
         return
-    metadata = fields.get("metadata") or {}
-    logged = metadata.get("spend_logs_metadata") or {}
-    ours = logged.get(BLOCK) if isinstance(logged, dict) else None
-    ours = ours if isinstance(ours, dict) else {}
+    metadata = _mapping(fields.get("metadata"))
+    ours = _mapping(_mapping(metadata.get("spend_logs_metadata")).get(BLOCK))
     start, end = seconds_of(fields.get("startTime")), seconds_of(fields.get("endTime"))
     is_failure = fields.get("status") == "failure"
     yield {
         "text": text,
-        "model": ours.get("model") or model_of(fields.get("model_group") or fields.get("model")),
+        "model": _text(ours.get("model"))
+        or model_of(fields.get("model_group") or fields.get("model")),
         "cost_usd": _typed(fields.get("response_cost", fields.get("spend")), pl.Float64),
         "latency_s": None if start is None or end is None else max(end - start, 0.0),
         "outcome": "failed" if is_failure else "answered",
-        "key": metadata.get("user_api_key_hash") or fields.get("api_key") or None,
-        "user": user_hash(metadata.get("user_api_key_user_id") or fields.get("user")),
-        "end_user": user_hash(fields.get("end_user")),
+        "key": _text(metadata.get("user_api_key_hash") or fields.get("api_key")),
+        "user": user_hash(_text(metadata.get("user_api_key_user_id") or fields.get("user"))),
+        "end_user": user_hash(_text(fields.get("end_user"))),
         "time": start,
     }
 
@@ -219,7 +219,14 @@ def _local(origin: str) -> tuple[list[str], Callable[[str], bytes | None]]:
     if path.is_dir():
         names = [str(file) for file in path.rglob("*") if file.name.endswith(_SUFFIXES)]
     else:
-        names = [str(file) for file in Path(path.anchor).glob(str(path.relative_to(path.anchor)))]
+        try:
+            found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+            names = [str(file) for file in found]
+        except ValueError as error:
+            raise ConfigError(
+                f"{BLOCK}.traffic.from: {origin} is no path or pattern ({error}). Give one such as "
+                "logs/*.jsonl."
+            ) from error
 
     def read(name: str) -> bytes:
         try:
@@ -247,7 +254,12 @@ def _remote(
 def _objects(content: bytes, name: str) -> list[Fields]:
     """Return the objects of a JSON document, a list of them, or lines; a cut last line is none."""
     if name.endswith(".gz"):
-        content = gzip.decompress(content)
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise SourceError(
+                f"{name}: it cannot be unpacked ({error}). Give a whole .gz file, or remove it."
+            ) from error
     try:
         document = parse_json(content)
         items = document if isinstance(document, list) else [document]
@@ -281,5 +293,15 @@ def _typed(value: object, kind: object) -> Any:
     """Return a value if it is of a column's kind, else None."""
     if kind == pl.Float64:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(value) if is_number else None  # type: ignore[arg-type]
+        with suppress(OverflowError):
+            return float(value) if is_number else None  # type: ignore[arg-type]
+        return None
+    return _text(value)
+
+
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _mapping(value: object) -> Fields:
+    return value if isinstance(value, dict) else {}

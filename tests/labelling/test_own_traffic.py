@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tiny
+from filelock import FileLock
 from proxy.upstream import Answer, saying
 
 from labelling.conftest import Lab
@@ -369,3 +370,47 @@ def test_answers_are_kept_for_people_to_rate_and_no_race_drops_anybody(own, labe
     scores = dict(zip(labels.prompts, labels.labels.sum(axis=1).tolist(), strict=True))
     assert scores.pop(shown.prompt) == len(shown.answers)
     assert set(scores.values()) == {1}
+
+
+def test_an_erasure_that_fails_halfway_finds_the_labels_when_it_is_run_again(own, benchrouter):
+    path = own.folder / "made.jsonl"
+    path.write_text(json.dumps({"prompt": text(1), "model": "ant", "score": 1}))
+    settle(own, labels="made.jsonl")
+    erase = ("traffic", "--config", own.config, "--erase", "--all")
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        ended = benchrouter(*erase)
+    assert (ended.code, "another run is writing" in ended.err) == (1, True)
+    assert benchrouter(*erase).code == 0
+    assert not grep(own.folder, text(1))
+
+
+def test_labels_that_are_no_lines_are_neither_erased_nor_read(own, benchrouter):
+    path = own.folder / "made.csv"
+    path.write_text("prompt,model,score\nx,ant,1\n")
+    settle(own, labels="made.csv")
+    ended = benchrouter("traffic", "--config", own.config, "--erase", "--user", "amira")
+    assert (ended.code, "made.csv" in ended.err) == (2, True)
+    assert path.read_text() == "prompt,model,score\nx,ant,1\n"
+    ended = benchrouter("build", "--config", own.config)
+    assert (ended.code, "made.csv is not JSONL" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"cost_usd": "0.1"}, "\"cost_usd\" is '0.1'"),
+        ({"cost_usd": -1}, '"cost_usd" is -1'),
+        ({"completion_tokens": [3]}, '"completion_tokens" is [3]'),
+        ({"event": "score", "metric": 5}, '"metric" is 5'),
+        ({"model": ["ant"]}, "names no model"),
+        ({"score": 1.5}, "the score is 1.5"),
+    ],
+)
+def test_a_mistake_in_a_line_made_by_hand_is_named(own, label, changed, message):
+    line = {"prompt": "made", "model": "ant", "score": 1, "event": "given", **changed}
+    labels_file(own).parent.mkdir(parents=True, exist_ok=True)
+    labels_file(own).write_text(json.dumps(line) + "\n")
+    ended = label("--n", 1, "--yes")
+    assert ended.code == 2
+    assert f"{labels_file(own)}, line 1" in ended.err
+    assert message in " ".join(ended.err.split())

@@ -131,6 +131,7 @@ def test_no_key_or_one_that_may_not_is_refused_by_litellm(proxy: ProxyProcess) -
         ({"call_id": "", "score": 1}, "call_id"),
         ({"call_id": "x", "score": 1, "comment": "long" * 2_000}, "comment"),
         ({"call_id": "x", "score": 1, "rating": 5}, "rating"),
+        ({"call_id": "x", "score": 1, "comment": "a\0b"}, "comment: a NUL character"),
     ],
 )
 def test_what_is_wrong_with_a_body_is_said(proxy: ProxyProcess, body: Any, place: str) -> None:

@@ -78,6 +78,8 @@ def test_patterns_and_functions_of_the_operator_are_applied(
     (tmp_path / "ours.py").write_text("def quiet(text):\n    return text.replace('Bo', '[name]')\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert redactor([r"case-\d+", "ours:quiet"])("Bo has case-17") == "[name] has [redacted]"
+    patterns = ["(?:emails)", "monkey", r"acme\.com"]
+    assert CollectConfig(redact=patterns).redact == patterns
 
 
 @pytest.mark.parametrize("function", ["no_such_module:redact", "builtins:len", "builtins:exit"])
@@ -287,6 +289,10 @@ def test_half_of_the_requests_are_drawn_at_half(tmp_path: Path) -> None:
         ({"to": "kept/*.jsonl"}, "is not a folder or a URL"),
         ({"redact": ["("]}, "no regular expression"),
         ({"redact": ["a*"]}, "matches an empty text"),
+        ({"redact": ["emails"]}, "Write email, or"),
+        ({"redact": ["E-Mail"]}, "Write email, or"),
+        ({"redact": ["API_KEY"]}, "Write key, or"),
+        ({"redact": ["our_package.names.hide"]}, "as `module:function`"),
         ({"most": 0}, "most"),
         ({"keep": 3}, "keep_days"),
     ],

@@ -93,10 +93,11 @@ def test_a_right_answer_that_was_given_is_the_prompts_reference(tmp_path: Path) 
 def test_a_call_id_that_comes_again_stands_for_the_new_call(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.add([call(1)])
-    store.give([scored(1)])
+    store.give([Score(call_id="call-1", score=1, reference="of the old call", comment="thanks")])
     store.add([call(1, model="b")])
     assert store.counts()["scores"] == 0
-    assert store.latest(1, ("model",), "model") == [("b",)]
+    columns = ("model", "reference", "comment")
+    assert store.latest(1, columns, "model") == [("b", None, None)]
 
 
 def test_the_oldest_go_and_scored_calls_stay_longer(tmp_path: Path) -> None:
@@ -174,6 +175,9 @@ def test_the_file_is_the_owners(tmp_path: Path) -> None:
         (None, "body"),
         (b"{", "body"),
         (b'{"call_id": "x", "score": "secret text"}', "score"),
+        (b'{"call_id": "secret\\u0000", "score": 1}', "call_id: a NUL character"),
+        (b'{"call_id": "x", "score": 1, "reference": "secret\\u0000"}', "reference: a NUL"),
+        (b'{"call_id": "x", "score": 1, "comment": "\\u0000"}', "comment: a NUL character"),
     ],
 )
 def test_what_is_no_score_is_refused_without_being_quoted(content: Any, message: str) -> None:
@@ -250,6 +254,10 @@ def test_doctor_says_where_feedback_is_and_warns_of_drift(
         ("a.jsonl", '{"call_id": "call-1", "score": 0.5, "comment": "x"}\n\n', 0),
         ("a.csv", "call_id,score\ncall-1,5\n", 2),
         ("a.jsonl", '{"call_id": "call-1", "score"', 2),
+        ("a.jsonl", '{"call_id": "call-1", "score": 0.5, "comment": "one\u2028line"}\n', 0),
+        ("a.jsonl", "[" * 100_000, 2),
+        ("a.csv", f"call_id,score,comment\ncall-1,0.5,{'x' * 200_000}\n", 2),
+        ("a.csv", "call_id,score\ncall-1\0,0.5\n", 2),
     ],
 )
 def test_the_command_takes_files_in_whole_or_not_at_all(
@@ -259,7 +267,7 @@ def test_the_command_takes_files_in_whole_or_not_at_all(
     config.write_text("benchrouter: {traffic: {feedback: {}}}")
     store = opened(tmp_path)
     store.add([call(1)])
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="utf-8")
     ended = benchrouter("feedback", "--config", config, tmp_path / name)
     assert ended.code == code, ended.out
     assert store.latest(9, ("score",), "score") == ([(0.5,)] if code == 0 else [])

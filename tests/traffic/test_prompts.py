@@ -13,7 +13,7 @@ import yaml
 from conftest import Ended
 
 from litellm_benchrouter.config import load_config, parse_config
-from litellm_benchrouter.errors import BenchRouterError, ConfigError, TrafficError
+from litellm_benchrouter.errors import BenchRouterError, ConfigError, SourceError, TrafficError
 from litellm_benchrouter.traffic.collect import user_hash
 from litellm_benchrouter.traffic.prompts import read_prompts
 from litellm_benchrouter.traffic.spend_logs import SpendLogs
@@ -198,3 +198,39 @@ def test_without_a_place_the_way_out_is_said(own: Path, benchrouter: Callable[..
     own.write_text(yaml.safe_dump(document))
     ended = benchrouter("traffic", "--config", own)
     assert (ended.code, "names no prompts" in ended.err) == (2, True)
+
+
+PAYLOAD = {
+    "call_type": "acompletion", "api_key": "k", "user": "u", "end_user": "e", "spend": 0.1,
+    "model": "m", "model_group": "g", "startTime": 1.0, "endTime": 2.0, "status": "success",
+    "proxy_server_request": {"messages": [{"role": "user", "content": "Which soup?"}]},
+    "metadata": {"spend_logs_metadata": {"benchrouter": {"model": "m"}}}, "model_parameters": {},
+}  # fmt: skip
+ROW = {"text": "Which soup?", "time": 1.0, "key": "k", "cost_usd": 0.1, "vector": "AAA="}
+BODY = {"messages": [{"role": "user", "content": "Which soup?"}], "model": "m", "time": 1.0}
+
+
+@pytest.mark.parametrize("line", [PAYLOAD, ROW, BODY], ids=["payload", "row", "body"])
+@pytest.mark.parametrize("odd", [5, "odd", [1], {"a": 1}, True, 10**400, float("nan"), None])
+def test_a_field_of_another_kind_costs_no_other_prompt(
+    tmp_path: Path, line: dict[str, Any], odd: Any
+) -> None:
+    lines = [line, *({**line, name: odd} for name in line)]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    prompts = read_prompts(parse_config({"traffic": {"from": "own.jsonl"}}, folder=tmp_path))
+    assert "Which soup?" in prompts["text"].to_list()
+
+
+def test_what_cannot_be_unpacked_is_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b'{"prompt": "Which soup?"}\n' * 100)
+    config = parse_config({"traffic": {"from": "own.jsonl.gz"}}, folder=tmp_path)
+    for content in (b"no gzip", whole[:-5], whole[:-8] + b"12345678", whole[:14] + b"\xff" * 9):
+        (tmp_path / "own.jsonl.gz").write_bytes(content)
+        with pytest.raises(SourceError, match=r"own.jsonl.gz: it cannot be unpacked"):
+            read_prompts(config)
+
+
+def test_what_is_no_pattern_is_named(tmp_path: Path) -> None:
+    config = parse_config({"traffic": {"from": "logs/**x.jsonl"}}, folder=tmp_path)
+    with pytest.raises(ConfigError, match=r"\*\*x.jsonl is no path or pattern"):
+        read_prompts(config)

@@ -220,8 +220,8 @@ def _local(origin: str) -> tuple[list[str], Callable[[str], bytes | None]]:
         names = [str(file) for file in path.rglob("*") if file.name.endswith(_SUFFIXES)]
     else:
         try:
-            found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-            names = [str(file) for file in found]
+            files = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+            names = [str(file) for file in files]
         except ValueError as error:
             raise ConfigError(
                 f"{BLOCK}.traffic.from: {origin} is no path or pattern ({error}). Give one such as "

@@ -99,6 +99,12 @@ def test_an_option_that_is_none_is_a_mistake_of_the_user(wide: Path, option: str
     assert "--option" in str(result.exception)
 
 
+@pytest.mark.parametrize("threshold", ["nan", "1e999"])
+def test_a_threshold_is_a_finite_number(wide: Path, threshold: str) -> None:
+    result = CliRunner().invoke(cli, ["check", str(wide), "--threshold", threshold])
+    assert "no finite number" in str(result.exception)
+
+
 def test_many_models_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "many.csv"
     names = [f"m{n:02d}" for n in range(20)]

@@ -148,6 +148,8 @@ def check_command(
     A FILE may be a folder. Nothing is written. Exit code 2: a build would refuse one of them.
     """
     given = dict(map(_parsed, options))
+    if threshold is not None and not np.isfinite(threshold):
+        raise ConfigError(f"--threshold {threshold}: no finite number. Give one.")
     checked = [check(path, kind, threshold, given) for path in paths]
     if as_json:
         documents = [each.as_dict() for each in checked]

@@ -129,9 +129,11 @@ def refuse_a_doubtful_model(file: TableFile, scores: pl.DataFrame) -> None:
     for how, doubtful in doubts.items():
         rest = [n for n in names if n not in doubtful]
         if doubtful and rest:
+            likely = max(rest, doubtful, key=len)  # flags are fewer than models
             raise SourceError(
                 f"{file.table.path}: the columns {listed(doubtful)} hold {how}, and {listed(rest)} "
-                f"do not. Name those that are models with options: {{models: [{', '.join(rest)}]}}."
+                "do not. Name those that are models with options: "
+                f"{{models: [{', '.join(likely)}]}}."
             )
 
 

@@ -103,6 +103,7 @@ def matching(path: Path) -> list[Path]:
         return [path]
     root = Path(path.anchor)
     files = sorted(f for f in root.glob(str(path.relative_to(root))) if f.is_file())
+    files = [file for file in files if not file.name.startswith(".")]  # as a shell does
     if not files:
         raise SourceError(f"{path} matches no file; give a file, a folder or another pattern.")
     return files
@@ -173,6 +174,10 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 
 def _scan_csv(path: Path, separator: str | None, encoding: str | None) -> LazyTable:
+    if separator is not None and len(separator.encode()) != 1:
+        raise SourceError(
+            f"{path}: the option separator is {separator!r}, not one character; correct it."
+        )
     source: Path | bytes = path
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)

@@ -597,6 +597,17 @@ def test_a_column_unlike_the_others_is_asked_about(
     assert set(read(path, models=["a", "b"]).scores["model"]) == {"a", "b"}
 
 
+def test_what_is_asked_suggests_the_larger_part(tmp_path: Path) -> None:
+    rows = [f"t,p{i},{i % 2 == 0},{i % 3 == 0},{i % 2}\n" for i in range(30)]
+    with pytest.raises(SourceError, match=r"a, b hold true and false.*models: \[a, b\]"):
+        read(csv(tmp_path, "task,prompt,a,b,multi\n" + "".join(rows)))
+
+
+def test_a_separator_of_several_characters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="separator is ';;', not one character"):
+        read(csv(tmp_path, "task,prompt,a\nt,p,1\n"), separator=";;")
+
+
 def test_the_best_of_all_models_is_no_model(tmp_path: Path) -> None:
     rows = [f"t,p{i},{i % 2},{i % 3 // 2},{max(i % 2, i % 3 // 2)}\n" for i in range(30)]
     with pytest.raises(SourceError, match="mystery hold the best of the others in every row"):
@@ -667,6 +678,8 @@ def test_a_file_a_model_is_named_by_an_option_or_by_its_name(tmp_path: Path) -> 
         (tmp_path / folder).mkdir()
         csv(tmp_path / folder, f"task,prompt,score\nt,p,{folder == 'x':d}\n", "scores.csv")
     assert set(read(tmp_path / "?" / "scores.csv").scores["model"]) == {"x", "y"}
+    csv(tmp_path, "what a Mac keeps beside it", "._llama.csv")
+    assert set(read(tmp_path / "*.csv").scores["model"]) == {"gpt-4.1", "llama"}
     with pytest.raises(SourceError, match="matches no file"):
         read(tmp_path / "*.tsv")
 

@@ -216,18 +216,19 @@ def _refuse_a_mark(source: Placed, judgement: SourceJudgement) -> None:
 def _about_scales(
     judgement: SourceJudgement, spans: pl.DataFrame, names: Sequence[str]
 ) -> list[str]:
-    """Warn of tasks that the threshold does not divide, and of models on a scale of their own.
+    """Warn of tasks on another scale than the threshold, and of models on a scale of their own.
 
     `spans` has the least and the largest score of tasks and models, in one part or several.
     """
     span = (pl.col("low").min(), pl.col("high").max())
     of_task = spans.group_by("task").agg(span).filter(pl.col("low") < pl.col("high")).sort("task")
     default = _DEFAULT_THRESHOLD if judgement.threshold is None else judgement.threshold
-    undivided = [
-        f"{task} ({low:g} to {high:g})"
-        for task, low, high in of_task.iter_rows()
-        if not low <= judgement.thresholds.get(task, default) < high
-    ]
+    undivided = []
+    for task, low, high in of_task.iter_rows():
+        eta = judgement.thresholds.get(task, default)
+        # Hard tasks may have small scores; another scale is what reaches across 0 or 1.
+        if high <= 1 < eta or high <= 0 <= eta or (eta < low and eta <= 1 < high):
+            undivided.append(f"{task} ({low:g} to {high:g})")
     warnings = []
     if undivided:
         warnings.append(

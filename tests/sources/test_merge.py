@@ -453,6 +453,8 @@ def test_a_task_or_a_model_on_another_scale_is_named() -> None:
     [warning] = merged(tasks, threshold=50)[1].warnings
     assert "though they differ: u (0 to 0.9). Set `thresholds`" in warning
     assert merged(tasks, threshold=50, thresholds={"u": 0.5})[1].warnings == []
+    hard = source(*[(f"t{i}", "ab"[i % 2], f"p{i}", "m", i % 2 or i / 30) for i in range(10)])
+    assert merged(hard)[1].warnings == []
     models = source(
         *[(f"{i}", "t", f"p{i}", "m", 10.0 * i) for i in range(10)],
         *[(f"{i}", "t", f"p{i}", "n", i / 10) for i in range(10)],

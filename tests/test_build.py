@@ -656,6 +656,17 @@ def test_prompts_that_all_embed_alike_are_built_and_decided_by_the_average(tmp_p
     assert router.decide("", task="new").pick == average
 
 
+def test_one_prompt_under_many_ids_is_built_and_proves_nothing(tmp_path: Path) -> None:
+    rows = [f"{i},t{i % 3},one prompt,{i % 2},{i % 3 // 2}" for i in range(60)]
+    (tmp_path / "r.csv").write_text("\n".join(["sample_id,task,prompt,a,b", *rows]))
+    config = tmp_path / "config.yaml"
+    config.write_text("benchrouter: {sources: [{path: r.csv}]}")
+    guarded = built(config).manifest.guarded
+    assert guarded is not None
+    assert guarded["request"]["gate_standard_error"] is None
+    assert guarded["request"]["routes"] is False
+
+
 def test_of_a_large_benchmark_some_samples_of_each_task_are_learned_from(tmp_path):
     config = tiny.write(
         tmp_path,

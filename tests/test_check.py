@@ -99,6 +99,12 @@ def test_an_option_that_is_none_is_a_mistake_of_the_user(wide: Path, option: str
     assert "--option" in str(result.exception)
 
 
+@pytest.mark.parametrize("threshold", ["nan", "1e999"])
+def test_a_threshold_is_a_finite_number(wide: Path, threshold: str) -> None:
+    result = CliRunner().invoke(cli, ["check", str(wide), "--threshold", threshold])
+    assert "no finite number" in str(result.exception)
+
+
 def test_many_models_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "many.csv"
     names = [f"m{n:02d}" for n in range(20)]
@@ -108,6 +114,24 @@ def test_many_models_are_counted(tmp_path: Path) -> None:
     assert code == 0
     assert "and 9 more" in text
     assert len(checked(path)[1]["models"]) == 20
+
+
+def test_what_another_reader_finds_in_a_folder_is_said(tmp_path: Path) -> None:
+    said = {"metadata": {"model": "m"}}
+    rows = [{"input": f"q{n}", "scores": {"ok": n % 2}} | said for n in range(4)]
+    (tmp_path / "logs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judged: dict[str, Any] = {
+        "inputs": {"question": "q"},
+        "feedback_stats": {"ok": {"avg": 1}},
+    } | said
+    (tmp_path / "judged.jsonl").write_text(json.dumps(judged))
+    code, document = checked(tmp_path)
+    assert (code, document["kind"]) == (0, "braintrust")
+    assert "It can be read as langsmith (1 scores), too" in " ".join(document["warnings"])
+    judged["feedback_stats"] |= {"kind": {"avg": 0}}
+    (tmp_path / "judged.jsonl").write_text(json.dumps(judged))
+    _, document = checked(tmp_path)
+    assert "It can be read as langsmith (an option has to be chosen), too" in str(document)
 
 
 KINDS = {

@@ -455,6 +455,44 @@ def test_for_takes_the_models_of_a_proxy_by_name_and_alias(hub: Hub, tmp_path: P
     assert (code, "Use one of them" in text) == (2, True)
 
 
+def test_for_knows_short_names_two_providers_and_what_azure_serves(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = hub.files["RouteWorks/RouterArena"]
+    files |= {f"cached_results/{name}.jsonl": arena(name) for name in ("o1", "a_yi-6b", "b__yi-6b")}
+    monkeypatch.setenv("OURS", "openai/o1")
+    config = tmp_path / "config.yaml"
+
+    def of(*models: str, base: str | None = None) -> dict[str, Any]:
+        entries = [{"model_name": "g", "litellm_params": {"model": model}} for model in models]
+        info = {"model_info": {"base_model": base}} if base else {}
+        config.write_text(yaml.safe_dump({"model_list": [entry | info for entry in entries]}))
+        return fetched("routerarena", "--for", config, "--to", tmp_path / "set")
+
+    assert of("os.environ/OURS")["models"] == {"o1": "openai/o1"}
+    both = of("openai/gpt-4o-mini", "azure/gpt-4o-mini", "openai/*")
+    assert both["without_results"] == []
+    assert "are left aside: openai/*" in " ".join(both["warnings"])
+    azure = of("azure/ours", base="azure/gpt-4o-mini")
+    block = yaml.safe_load(azure["yaml"])["benchrouter"]
+    assert block["models"] == {"gpt-4o-mini": {"aliases": ["azure/ours"]}}
+    either = of("together_ai/01-ai/yi-6b")
+    assert "models" not in yaml.safe_load(either["yaml"])["benchrouter"]
+    assert "yi-6b may be a_yi-6b or b__yi-6b. Give the one" in " ".join(either["warnings"])
+    config.write_text("model_list: [{model_name: g, litellm_params: {model: 'openai/*'}}]")
+    code, text = fetch("routerarena", "--for", config)
+    assert (code, "only patterns (openai/*)" in text) == (2, True)
+
+
+def test_names_that_no_disk_takes_and_a_record_that_cannot_be_written(hub: Hub) -> None:
+    hub.files["RouteWorks/RouterArena"]["cached_results/a\0b.jsonl"] = arena("x")
+    code, text = fetch("routerarena", "--yes")
+    assert (code, "no name of a file" in text) == (1, True)
+    Path("benchmarks/embedllm/fetched.yaml").mkdir(parents=True)
+    code, text = fetch("embedllm", "--yes")
+    assert (code, "fetched.yaml: cannot be written" in text) == (1, True)
+
+
 def test_models_inside_the_files_are_found_out_after_the_download(hub: Hub, tmp_path: Path) -> None:
     document = fetched("embedllm", "--models", "acme/ant,cat")
     assert document["models"] == {"ant": "acme/ant"}

@@ -141,3 +141,44 @@ def test_the_example_configuration_builds_in_an_empty_folder(tmp_path, benchrout
     assert path.read_text() == EXAMPLE.read_text()
     decided = benchrouter("explain", "--config", path, "What is 3 times 11?", "--json")
     assert decided.code == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"model_list": [{"model_name": "a", "litellm_params": {"model": "openai/gpt-4o"}}]}',
+        "model_list:\n  - model_name: a\n    litellm_params: {model: openai/gpt-4o}\n...\n",
+    ],
+)
+def test_a_file_to_which_nothing_can_be_added_stays_and_is_said(tmp_path, benchrouter, content):
+    path = tmp_path / "proxy.yaml"
+    path.write_text(content)
+    ended = benchrouter("init", "--config", path)
+    assert (ended.code, path.read_text()) == (2, content)
+    assert "nothing can be added at its end" in ended.err
+
+
+def test_patterns_and_what_answers_no_text_are_no_models(tmp_path, benchrouter):
+    path = tmp_path / "proxy.yaml"
+    entry = "  - {{model_name: g, litellm_params: {{model: '{}'}}}}\n"
+    path.write_text("model_list:\n" + entry.format("openai/*"))
+    ended = benchrouter("init", "--config", path)
+    assert ended.code == 2
+    assert "has only patterns (openai/*), which name no model" in ended.err
+    others = ("whisper-1", "voyage/voyage-3", "cohere/rerank-english-v3.0", "openai/gpt-image-1")
+    path.write_text("model_list:\n" + "".join(map(entry.format, ("openai/*", *others, "a/chat"))))
+    ended = benchrouter("init", "--config", path)
+    assert ended.code == 0
+    assert "what is behind them is not asked: openai/*." in ended.out
+    assert ended.out.count("Public results of") == 1
+    assert "Public results of chat" in ended.out
+
+
+def test_a_model_that_the_environment_names_is_known(tmp_path, benchrouter, monkeypatch):
+    monkeypatch.setenv("OUR_MODEL", "openai/gpt-4o-mini")
+    path = tmp_path / "proxy.yaml"
+    entry = "  - {model_name: g, litellm_params: {model: os.environ/OUR_MODEL}}\n"
+    path.write_text("model_list:\n" + entry)
+    assert "Public results of gpt-4o-mini" in benchrouter("init", "--config", path).out
+    ended = benchrouter("label", "--config", path, "--starter", "--limit-usd", "1", "--dry-run")
+    assert (ended.code, "gpt-4o-mini" in ended.out) == (0, True), ended.err

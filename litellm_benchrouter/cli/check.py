@@ -148,6 +148,8 @@ def check_command(
     A FILE may be a folder. Nothing is written. Exit code 2: a build would refuse one of them.
     """
     given = dict(map(_parsed, options))
+    if threshold is not None and not np.isfinite(threshold):
+        raise ConfigError(f"--threshold {threshold}: no finite number. Give one.")
     checked = [check(path, kind, threshold, given) for path in paths]
     if as_json:
         documents = [each.as_dict() for each in checked]
@@ -198,6 +200,11 @@ def check(
     checked.kind = max(by_kind, key=lambda name: by_kind[name].results["score"].count())
     checked.table = table = by_kind[checked.kind]
     checked.options = dict(options) | ({} if threshold is None else {"threshold": threshold})
+    others = dict.fromkeys(undecided, "an option has to be chosen") | {
+        name: f"{each.results['score'].count():,} scores"
+        for name, each in by_kind.items()
+        if name not in (checked.kind, "table")
+    }
     checked.dropped, checked.warnings = table.dropped, list(table.warnings)
     checked.columns = _columns(path, table, options) if checked.kind == "table" else {}
     try:
@@ -207,6 +214,12 @@ def check(
         checked.problem = str(error)
         return checked
     checked.dropped, checked.warnings = report.sources[0].dropped, report.warnings
+    if others:
+        said = ", ".join(f"{name} ({what})" for name, what in others.items())
+        checked.warnings.append(
+            f"It can be read as {said}, too, and the block below reads it as {checked.kind} alone. "
+            "Choose with --kind; where both are there, name two sources."
+        )
     made = checked.benchmark
     checked.warnings += coverage_warnings(
         labels(made.correctness), made.task, made.models, made.tasks

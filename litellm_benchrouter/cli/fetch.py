@@ -20,9 +20,15 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.config import BLOCK, load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
-from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.errors import ConfigError, FetchError
 from litellm_benchrouter.progress import bars
-from litellm_benchrouter.routing.deployments import ModelNames, likely_names, text_deployments
+from litellm_benchrouter.routing.deployments import (
+    ModelNames,
+    likely_names,
+    no_text_deployment,
+    text_deployments,
+    wildcards,
+)
 from litellm_benchrouter.sources import read
 from litellm_benchrouter.sources.catalogue import CatalogueEntry, WantedModels, read_catalogue
 from litellm_benchrouter.sources.fetch import Selection, select
@@ -90,6 +96,8 @@ def fetch_command(
     with Transfer() as transfer:
         selection = select(transfer, entry, wanted, _names(tasks))
         warnings = _warnings(entry, selection, wanted)
+        if for_config is not None and (patterns := wildcards(read_proxy_yaml(for_config))):
+            warnings.append(f"Patterns name no model and are left aside: {', '.join(patterns)}.")
         lacking = [f for f in selection.files if not is_there(f, folder / f.path)]
         if not as_json:
             out.print(f"{entry.title}\n{entry.url or ''}".rstrip())
@@ -111,7 +119,11 @@ def fetch_command(
         if not as_json:
             print_warnings(out, late)
     _write_record(folder, entry, selection, hashes)
-    block = _block(entry, selection, folder, for_config)
+    block = _block(entry, selection, folder, for_config, wanted)
+    doubts = _doubtful(selection, wanted)
+    warnings += doubts
+    if not as_json:
+        print_warnings(out, doubts)
     if as_json:
         print_json(
             {
@@ -152,7 +164,7 @@ def _wanted(models: str | None, for_config: Path | None) -> WantedModels | None:
     aliases = config.aliases if config is not None else {}
     deployments = text_deployments(proxy)
     if not deployments:
-        raise ConfigError(f"{for_config}: model_list has no deployment that answers text.")
+        raise ConfigError(f"{for_config}: {no_text_deployment(proxy)}")
     names_of = ModelNames(aliases, frozenset())
     wanted: dict[str, list[str]] = {}
     for deployment in deployments:
@@ -219,11 +231,21 @@ def _write_record(
         "files": {f.path: {"url": f.url, "sha256": hashes[f.path]} for f in selection.files},
     }
     text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True)
-    (folder / RECORD).write_text(text, encoding="utf-8")
+    try:
+        (folder / RECORD).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FetchError(
+            f"{folder / RECORD}: cannot be written ({error.strerror}). The files are there; make "
+            "room for it, and run the command again."
+        ) from error
 
 
 def _block(
-    entry: CatalogueEntry, selection: Selection, folder: Path, for_config: Path | None
+    entry: CatalogueEntry,
+    selection: Selection,
+    folder: Path,
+    for_config: Path | None,
+    wanted: WantedModels | None,
 ) -> str:
     """Return the YAML to paste; other names of the operator's models become aliases."""
     place = folder / entry.path if entry.path != "." else folder
@@ -235,14 +257,38 @@ def _block(
     if entry.options:
         source["options"] = entry.options
     block: dict[str, Any] = {"sources": [source]}
-    models = {
-        published: {"aliases": [asked]}
-        for published, asked in selection.matched.items()
-        if "*" not in asked and published not in _tails_of(asked)
-    }
+    models: dict[str, dict[str, list[str]]] = {}
+    for asked, names in _lacking_alias(selection, wanted).items():
+        if len(names) == 1:
+            models.setdefault(names[0], {"aliases": []})["aliases"].append(asked)
     if models:
         block["models"] = models
     return yaml.safe_dump({BLOCK: block}, sort_keys=False, allow_unicode=True)
+
+
+def _lacking_alias(selection: Selection, wanted: WantedModels | None) -> dict[str, list[str]]:
+    """Return the operator's models that the router finds by an alias alone, each with the
+    published names that it may be.
+    """
+    may_be: dict[str, list[str]] = {}
+    for published in selection.matched if wanted is not None else ():
+        for asked in wanted.all_of(published) if wanted is not None else ():
+            may_be.setdefault(asked, []).append(published)
+    return {
+        asked: names
+        for asked, names in may_be.items()
+        if "*" not in asked and not {*names} & {*_tails_of(asked)}
+    }
+
+
+def _doubtful(selection: Selection, wanted: WantedModels | None) -> list[str]:
+    """Warn of models that may be several published ones: an alias belongs to one."""
+    return [
+        f"{asked} may be {' or '.join(names)}. Give the one that it is the alias: "
+        f"models: {{{names[0]}: {{aliases: [{asked}]}}}}."
+        for asked, names in _lacking_alias(selection, wanted).items()
+        if len(names) > 1
+    ]
 
 
 def _tails_of(name: str) -> list[str]:

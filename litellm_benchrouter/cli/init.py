@@ -21,8 +21,10 @@ from litellm_benchrouter.labelling.starter import RESULTS
 from litellm_benchrouter.routing.deployments import (
     ModelNames,
     likely_names,
+    no_text_deployment,
     short_name,
     text_deployments,
+    wildcards,
 )
 from litellm_benchrouter.sources import READERS, read
 from litellm_benchrouter.sources.catalogue import WantedModels, read_catalogue
@@ -58,9 +60,7 @@ def init_command(
         raise ConfigError(f"{path}: has a `{BLOCK}:` block. Use --force to replace it.")
     deployments = text_deployments(proxy)
     if not deployments:
-        raise ConfigError(
-            f"{path}: model_list has no deployment that answers text. Add the models first."
-        )
+        raise ConfigError(f"{path}: {no_text_deployment(proxy)}")
     if source is not None:
         benchmark = _models_of(source, kind)
         place = os.path.relpath(source.resolve(), path.parent)
@@ -76,6 +76,11 @@ def init_command(
     partial.chmod(path.stat().st_mode)
     partial.replace(path)
     click.echo(f"Wrote the `{BLOCK}:` block and the callback to {path}.")
+    patterns = wildcards(proxy)
+    if patterns:
+        click.echo(
+            f"Patterns name no model, and what is behind them is not asked: {', '.join(patterns)}."
+        )
     if source is None:
         _show_ways(deployments, path)
     click.echo(f"Now run: benchrouter build --config {path}")
@@ -167,7 +172,13 @@ def _with_block(path: Path, text: str, block: str) -> str:
             added = f'"{_HANDLER}", ' if form.endswith("()") else f'- "{_HANDLER}"\n'
             text = re.sub(form, rf"\1\2{added}\2", text, count=1, flags=re.MULTILINE)
     text = f"{text.rstrip()}\n\n{block}"
-    after = yaml.safe_load(text)
+    try:
+        after = yaml.safe_load(text)
+    except yaml.YAMLError as error:  # as where the file is JSON, or ends in "..."
+        raise ConfigError(
+            f"{path}: nothing can be added at its end, as it is not written in lines of keys. Add "
+            "what `benchrouter init --print` shows yourself."
+        ) from error
     after_settings = after["litellm_settings"]
     named = after_settings.get("callbacks") if isinstance(after_settings, dict) else None
     others = {key: value for key, value in after.items() if key not in (BLOCK, "litellm_settings")}

@@ -61,11 +61,12 @@ class RequestFit:
     ece_of_picks: float
 
     @cached_property
-    def as_manifest(self) -> dict[str, float | bool | list[float]]:
-        """Return what the manifest says of it."""
+    def as_manifest(self) -> dict[str, float | bool | list[float] | None]:
+        """Return what the manifest says of it; None where too few groups tell."""
+        error = self.gate.standard_error
         return {
-            "gate_gain": self.gate.gain,
-            "gate_standard_error": self.gate.standard_error,
+            "gate_gain": None if np.isnan(self.gate.gain) else self.gate.gain,
+            "gate_standard_error": error if np.isfinite(error) else None,
             "gate_standard_errors_required": GATE,
             "routes": self.gate.routes,
             "stack_weights": self.guarded.request.stack.tolist(),

@@ -14,7 +14,13 @@ from typing import Any
 from litellm_benchrouter import upstream
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.routing.deployments import NAME, TEXT_MODES, ModelNames, deployments_of
+from litellm_benchrouter.routing.deployments import (
+    NAME,
+    TEXT_MODES,
+    ModelNames,
+    deployments_of,
+    resolved,
+)
 from litellm_benchrouter.upstream import CallError, Proxy, import_litellm, open_router
 from litellm_benchrouter.verifiers.logprobs import mean_probability
 
@@ -46,7 +52,9 @@ def read_proxy(path: Path) -> Proxy:
     proxy = upstream.read_proxy(path)
     modes = [(entry.get("model_info") or {}).get("mode") for entry in proxy.deployments]
     answer_text = [
-        entry for entry, mode in zip(proxy.deployments, modes, strict=True) if mode in TEXT_MODES
+        resolved(entry)
+        for entry, mode in zip(proxy.deployments, modes, strict=True)
+        if mode in TEXT_MODES
     ]
     return replace(proxy, deployments=answer_text)
 

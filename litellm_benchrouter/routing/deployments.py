@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,14 @@ NAME = "benchrouter_model"
 
 TEXT_MODES = (None, "chat", "completion", "responses")
 """`model_info.mode` of deployments that answer text."""
+
+_ENVIRONMENT = "os.environ/"
+_NO_TEXT = re.compile(
+    r"embed|rerank|whisper|transcri|moderation|dall-e|gpt-image|imagen|stable-diffusion|\bflux"
+    r"|\btts\b|^voyage/",
+    re.IGNORECASE,
+)
+"""Names of models that answer no text, where no mode says what they do."""
 
 MAPPINGS = (dict, Mapping)  # dict first: to ask for a Mapping takes ten times as long
 
@@ -52,23 +62,62 @@ class ModelNames:
 
 
 def text_deployments(proxy: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of `model_list` that name a model, no wildcard, and answer text."""
-    listed = proxy.get("model_list")
+    """Return the entries of `model_list` that name a model, no wildcard, and answer text.
+
+    A model that an environment variable names is named as the variable says, where it is set.
+    """
     deployments = []
-    for entry in listed if isinstance(listed, list | tuple) else ():
-        if not isinstance(entry, dict):
-            continue
+    for entry in map(resolved, _entries(proxy)):
         model = str(part(entry, "litellm_params").get("model") or "")
-        is_text = part(entry, "model_info").get("mode") in TEXT_MODES and "embedding" not in model
+        mode = part(entry, "model_info").get("mode")
+        is_text = mode in TEXT_MODES and (mode is not None or not _NO_TEXT.search(model))
         if model and "*" not in model and is_text:
             deployments.append(entry)
     return deployments
 
 
+def resolved(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a deployment whose model is named by an environment variable with its value."""
+    params = part(entry, "litellm_params")
+    model = params.get("model")
+    if not isinstance(model, str) or not model.startswith(_ENVIRONMENT):
+        return entry
+    value = os.environ.get(model.removeprefix(_ENVIRONMENT), model)
+    return entry | {"litellm_params": {**params, "model": value}}
+
+
+def no_text_deployment(proxy: Mapping[str, Any]) -> str:
+    """Say that no deployment answers text, and what to do."""
+    patterns = wildcards(proxy)
+    if patterns:
+        return (
+            f"model_list has only patterns ({', '.join(patterns)}), which name no model. Add an "
+            "entry for each model that is to be chosen."
+        )
+    return "model_list has no deployment that answers text. Add the models first."
+
+
+def wildcards(proxy: Mapping[str, Any]) -> list[str]:
+    """Return the patterns in `model_list`, as "openai/*"."""
+    models = [str(part(entry, "litellm_params").get("model")) for entry in _entries(proxy)]
+    return list(dict.fromkeys(model for model in models if "*" in model))
+
+
+def _entries(proxy: Mapping[str, Any]) -> list[dict[str, Any]]:
+    listed = proxy.get("model_list")
+    entries = listed if isinstance(listed, list | tuple) else ()
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
 def likely_names(deployment: Mapping[str, Any]) -> list[str]:
-    """Return the names under which a benchmark may know a deployment's model, the surest first."""
-    parts = str(_said(deployment)).split("/")
-    return ["/".join(parts[i:]) for i in range(len(parts))]
+    """Return the names under which a benchmark may know a deployment's model, the surest first.
+
+    The last are of `model_info.base_model`, which says what a deployment of Azure is.
+    """
+    base = part(deployment, "model_info").get("base_model")
+    named = [str(_said(deployment)), *([base] if isinstance(base, str) else [])]
+    parts = [name.split("/") for name in named]
+    return list(dict.fromkeys("/".join(p[i:]) for p in parts for i in range(len(p))))
 
 
 def short_name(deployment: Mapping[str, Any]) -> str:

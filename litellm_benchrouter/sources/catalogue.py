@@ -152,13 +152,20 @@ class WantedModels:
 
         Upper case, and what is between letters and digits, does not matter.
         """
+        return next(iter(self.all_of(published)), None)
+
+    def all_of(self, published: str) -> list[str]:
+        """Return all models that a published name stands for, as `of` finds the first."""
         tails = _tails(published)
-        for asked, names in self.names.items():
-            for name in names:
-                is_pattern = "*" in name and fnmatchcase(published.lower(), name.lower())
-                if is_pattern or tails & _tails(name):
-                    return asked
-        return None
+        return [
+            asked
+            for asked, names in self.names.items()
+            if any(
+                ("*" in name and fnmatchcase(published.lower(), name.lower()))
+                or tails & _tails(name)
+                for name in names
+            )
+        ]
 
 
 def _tails(name: str) -> set[str]:
@@ -167,7 +174,9 @@ def _tails(name: str) -> set[str]:
     tails = ["/".join(parts[i:]) for i in range(len(parts))]
     owner, _, rest = name.partition("_")  # HELM: openai_gpt-4o
     tails += [rest] if rest and "-" in rest and owner.isalpha() else []
-    return {re.sub(r"[^a-z0-9]", "", tail.lower()) for tail in tails if len(tail) > 2}
+    own = name.rpartition("/")[2]  # however short: o1
+    kept = (tail for tail in tails if len(tail) > 2 or tail == own)
+    return {key for tail in kept if (key := re.sub(r"[^a-z0-9]", "", tail.lower()))}
 
 
 def wanted_task(task: str, asked: Sequence[str]) -> bool:

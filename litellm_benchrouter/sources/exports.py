@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from litellm_benchrouter.sources.columns import less_is_better
 from litellm_benchrouter.sources.json_files import Fault
 from litellm_benchrouter.sources.record import Collector, Sample, SourceTable
 from litellm_benchrouter.sources.rows import (
@@ -28,8 +29,6 @@ _ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".csv.gz", ".parquet")
 USUAL = ("success", "correctness", "correct", "accuracy", "answer_correctness",
          "factual_correctness", "nv_accuracy", "exact_match")  # fmt: skip
 """Metrics that are the score where a row has several and none was asked for, the first first."""
-LOWER_IS_BETTER = ("hallucination", "bias", "toxicity", "noise_sensitivity")
-"""How names of metrics begin of which less is better."""
 
 _Metrics = Mapping[str, float | None]
 
@@ -140,7 +139,7 @@ def _result(
     name = task or look_text(row, *layout.task) or look_text(document, *of_task) or path.stem
     reference = answer_text(look(row, *layout.reference))
     metrics = {
-        label: -value if value is not None and label.lower().startswith(LOWER_IS_BETTER) else value
+        label: -value if value is not None and less_is_better(label) else value
         for label, value in layout.metrics(row).items()
     }
     if look(row, *layout.error) is not None:

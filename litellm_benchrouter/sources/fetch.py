@@ -49,7 +49,8 @@ class Selection:
     def of_models(self, published: Sequence[str], wanted: WantedModels) -> Selection:
         """Return the same, with what was found out of its models."""
         matched = {name: asked for name in published if (asked := wanted.of(name)) is not None}
-        missing = [asked for asked in wanted.names if asked not in matched.values()]
+        found = {asked for name in published for asked in wanted.all_of(name)}
+        missing = [asked for asked in wanted.names if asked not in found]
         return replace(self, matched=matched, without_results=missing)
 
 
@@ -234,4 +235,6 @@ def _safe(path: str, name: str) -> str:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in parts[0][1:2]:
         raise FetchError(f"{name}: its server lists {path!r}, which leads out of the folder.")
+    if not path.isprintable():
+        raise FetchError(f"{name}: its server lists {path!r}, which is no name of a file.")
     return path

@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.json_files import Faults, json_objects
+from litellm_benchrouter.sources.json_files import BYTE_ORDER_MARKS, Faults, json_objects
 
 FORMATS = {
     **{".parquet": "Parquet", ".csv": "CSV", ".tsv": "CSV"},
@@ -30,7 +30,6 @@ BATCH = 1 << 17
 
 _POLARS_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _HEAD_BYTES = _TAIL_BYTES = 1 << 16
-_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,7 @@ def matching(path: Path) -> list[Path]:
         return [path]
     root = Path(path.anchor)
     files = sorted(f for f in root.glob(str(path.relative_to(root))) if f.is_file())
+    files = [file for file in files if not file.name.startswith(".")]  # as a shell does
     if not files:
         raise SourceError(f"{path} matches no file; give a file, a folder or another pattern.")
     return files
@@ -174,13 +174,21 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 
 def _scan_csv(path: Path, separator: str | None, encoding: str | None) -> LazyTable:
+    if separator is not None and len(separator.encode()) != 1:
+        raise SourceError(
+            f"{path}: the option separator is {separator!r}, not one character; correct it."
+        )
     source: Path | bytes = path
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    marked = encoding or _BYTE_ORDER_MARKS.get(head[:2])
     if path.suffix.lower() == ".gz":
         source = gzip.decompress(path.read_bytes())
         head = source[:_HEAD_BYTES]
+    marked = encoding or BYTE_ORDER_MARKS.get(head[:2])
+    if not marked and b"\0" in head[:4]:
+        raise SourceError(
+            f"{path} is not UTF-8; set options: {{encoding: utf-16-le}}, or save it as UTF-8."
+        )
     only_returns = b"\r" in head and b"\n" not in head
     if marked or only_returns:
         content = path.read_bytes() if source is path else source
@@ -213,7 +221,11 @@ def _scan_csv(path: Path, separator: str | None, encoding: str | None) -> LazyTa
 
 
 def _separator(header: str, usual: str) -> str:
-    """Return what separates a header's fields: the usual, or the first of others that it has."""
+    """Return what separates a header's fields: the usual, or the first of others that it has.
+
+    What is between quotes separates nothing.
+    """
+    header = re.sub(r'"[^"]*"', "", header)
     return next((s for s in (usual, ",", ";", "\t", "|") if s in header), usual)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import MISSING
+from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.tidy import count
 
 _DEFAULT_THRESHOLD = 0.5
@@ -94,9 +95,15 @@ class Grid:
                     self.columns[name].put(into, _floats(stated[name]))
 
     def fill(
-        self, source: Placed, judgement: SourceJudgement, dropped: Counter[str]
+        self,
+        source: Placed,
+        judgement: SourceJudgement,
+        dropped: Counter[str],
+        names: Sequence[str],
     ) -> tuple[SourceReport, list[str]]:
         """Write a source's scores and labels into the cells that have none; also warn of them.
+
+        `names` are those of the models.
 
         Raises SourceError where a score is above 1, and no threshold says which scores are correct.
         """
@@ -105,8 +112,10 @@ class Grid:
         models: set[int] = set()
         before = self._counts()
         n_scores = n_differing = 0
+        spans: list[pl.DataFrame] = []
         for part in source.parts():
             scored = part.drop_nulls("score")
+            spans.append(self._spans(scored))
             has_score[scored["row"].to_numpy()] = True
             models |= set(scored["model"].unique())
             n_scores += len(scored)
@@ -125,6 +134,8 @@ class Grid:
                 f"{'correct' if n_correct else 'wrong'}, so no model can be told from another. "
                 "Check the scores and the threshold."
             )
+        elif spans:
+            warnings += _about_scales(judgement, pl.concat(spans), names)
         n_equal = n_scores - n_given - n_differing
         count(dropped, "scores that were there already", n_equal)
         count(dropped, "scores that were there already and differ (the first stays)", n_differing)
@@ -150,6 +161,8 @@ class Grid:
         eta = self._task.replace_strict(
             dict(judgement.thresholds), default=default, return_dtype=pl.Float64
         )
+        if judgement.threshold is None and not judgement.thresholds:
+            _refuse_a_mark(source, judgement)
         if judgement.threshold is None:
             is_guessed = ~self._task.is_in(list(judgement.thresholds))
             for part in source.parts():
@@ -162,6 +175,13 @@ class Grid:
                         "score above it counts as correct."
                     )
         return eta.to_numpy()
+
+    def _spans(self, scored: pl.DataFrame) -> pl.DataFrame:
+        """Return the least and the largest score of each task and model."""
+        task = self._task.gather(scored["row"])
+        by_both = scored.select("model", "score").with_columns(task=task).group_by("task", "model")
+        score = pl.col("score")
+        return by_both.agg(low=score.min(), high=score.max())
 
     def _free(
         self, part: pl.DataFrame, array: NDArray[np.float32]
@@ -179,6 +199,50 @@ class Grid:
             part["row"].to_numpy() * self.scores.shape[1] + part["model"].to_numpy()
         )
         return cells
+
+
+def _refuse_a_mark(source: Placed, judgement: SourceJudgement) -> None:
+    """Refuse -1 beside scores from 0 to 1, where it may say that there is no result."""
+    score = pl.concat([part["score"] for part in source.parts()]).drop_nulls()
+    n_marks = int((score == -1).sum())
+    others = score.filter(score != -1)
+    if n_marks and others.is_between(0, 1).all() and (others < 1).any() and (others > 0).any():
+        raise SourceError(
+            f"{judgement.name}: {n_marks} scores are -1, and all others from 0 to 1. Leave cells "
+            "empty where -1 says that there is no result; where it is a score, set `threshold`."
+        )
+
+
+def _about_scales(
+    judgement: SourceJudgement, spans: pl.DataFrame, names: Sequence[str]
+) -> list[str]:
+    """Warn of tasks on another scale than the threshold, and of models on a scale of their own.
+
+    `spans` has the least and the largest score of tasks and models, in one part or several.
+    """
+    span = (pl.col("low").min(), pl.col("high").max())
+    of_task = spans.group_by("task").agg(span).filter(pl.col("low") < pl.col("high")).sort("task")
+    default = _DEFAULT_THRESHOLD if judgement.threshold is None else judgement.threshold
+    undivided = []
+    for task, low, high in of_task.iter_rows():
+        eta = judgement.thresholds.get(task, default)
+        # Hard tasks may have small scores; another scale is what reaches across 0 or 1.
+        if high <= 1 < eta or high <= 0 <= eta or (eta < low and eta <= 1 < high):
+            undivided.append(f"{task} ({low:g} to {high:g})")
+    warnings = []
+    if undivided:
+        warnings.append(
+            f"{judgement.name}: the threshold makes all results of a task correct or all wrong, "
+            f"though they differ: {listed(undivided)}. Set `thresholds` of these tasks."
+        )
+    of_model = spans.group_by("model").agg(span).sort("model")
+    small = of_model.filter(pl.col("low") >= 0, pl.col("low") < pl.col("high"), pl.col("high") <= 1)
+    if default > 1 and 0 < len(small) < len(of_model):
+        warnings.append(
+            f"{judgement.name}: no score of {listed([names[m] for m in small['model']])} is above "
+            "1, and those of other models are. Give all models one scale."
+        )
+    return warnings
 
 
 def _floats(values: pl.Series) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -19,6 +20,8 @@ from litellm_benchrouter.paper.benchmark import ModelFacts
 T = TypeVar("T")
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+"""How files begin that are not UTF-8, as Windows writes them."""
 _NAMES = {dict: "object", list: "list", str: "text", int: "whole number"}
 
 
@@ -129,7 +132,10 @@ def json_objects(file: Path, faults: Faults) -> Iterator[tuple[str, dict[str, An
     Which of the two it is shows in the first character, not in the file's name. JSONL is read line
     by line; a list is read whole. What is no object is noted in `faults` and left out.
     """
-    with faults.noted(file), file.open("rb") as lines:
+    with faults.noted(file), file.open("rb") as opened:
+        marked = BYTE_ORDER_MARKS.get(opened.read(2))
+        opened.seek(0)
+        lines: BinaryIO = BytesIO(_decoded(opened.read(), marked)) if marked else opened
         start = lines.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
         lines.seek(0)
         if not start:
@@ -138,6 +144,13 @@ def json_objects(file: Path, faults: Faults) -> Iterator[tuple[str, dict[str, An
             yield from each_object(parse_json(lines.read()), "", file, faults)
         else:
             yield from _objects(_lines(lines, file, faults), file, faults)
+
+
+def _decoded(content: bytes, encoding: str) -> bytes:
+    try:
+        return content.decode(encoding).encode()
+    except UnicodeError as error:
+        raise Fault(f"is not {encoding.upper()} text, as it begins") from error
 
 
 def each_object(

@@ -12,15 +12,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts, mean
+from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, mean
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.grid import Grid, Placed, SourceJudgement, SourceReport
 from litellm_benchrouter.sources.record import SourceTable
+from litellm_benchrouter.sources.remarks import remarks
 from litellm_benchrouter.sources.tidy import OF_SAMPLE, SAMPLE, count, models_of, one_each
 
 __all__ = ["MergeReport", "SourceJudgement", "SourceReport", "merge"]
-
-_FAMILY = 0.5  # of a task's prompts, from which on another task that has them too is named
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def merge(
     grid = Grid(placed, rows["task"], len(models))
     reports = []
     for source, (table, judgement), left_out in zip(placed, tables, dropped, strict=True):
-        report, of_source = grid.fill(source, judgement, left_out)
+        report, of_source = grid.fill(source, judgement, left_out, models)
         reports.append(report)
         warnings += [f"{judgement.name}: {warning}" for warning in table.warnings] + of_source
         unused = sorted(set(judgement.thresholds) - set(table.samples["task"].unique()))
@@ -93,7 +92,7 @@ def merge(
         split=rows["split"].fill_null("").to_list() if rows["split"].count() else None,
         group=rows["group"].to_list() if rows["group"].count() else None,
     )
-    warnings += _warnings_about(benchmark, rows, samples["task"])
+    warnings += remarks(benchmark, rows, samples["task"])
     source_row = rows.select(pl.col("source", "source_row").cast(pl.Int64)).to_numpy()
     n_rows = [len(t.samples) if t.n_rows is None else t.n_rows for t, _ in tables]
     return benchmark, MergeReport(reports, warnings, source_row, n_rows)
@@ -262,45 +261,3 @@ _RECORDED = {  # tokens are 0 where a tool does not count them
     "prompt_tokens": "mean_input_tokens",
     "completion_tokens": "mean_output_tokens",
 }
-
-
-def _warnings_about(benchmark: Benchmark, rows: pl.DataFrame, all_tasks: pl.Series) -> list[str]:
-    """Say what makes the averages or the neighbours less than they seem.
-
-    `rows` has task and prompt of each sample, `all_tasks` the tasks of all that the sources had.
-    """
-    warnings = []
-    lost = sorted(set(all_tasks.unique()) - set(benchmark.tasks))
-    if lost:
-        warnings.append(f"Tasks without any score are left out: {listed(lost)}.")
-    by_task = np.argsort(benchmark.task, kind="stable")
-    size = np.bincount(benchmark.task)
-    starts = np.cumsum(size) - size
-    covered = np.logical_or.reduceat(benchmark.correctness[by_task] != MISSING, starts)
-    lacking = np.count_nonzero(~covered, axis=0)
-    if lacking.any():
-        worst = int(lacking.argmax())
-        warnings.append(
-            f"{np.count_nonzero(lacking)} of {len(lacking)} models have no score in some task, so "
-            f"averages over tasks do not compare like with like; {benchmark.models[worst]} lacks "
-            f"the most, {lacking[worst]} of {len(size)} tasks."
-        )
-    single = [name for name, n in zip(benchmark.tasks, size, strict=True) if n == 1]
-    if single:
-        warnings.append(f"Tasks with a single sample: {listed(single)}.")
-    pairs = rows.select("task", "prompt").unique()
-    repeated = len(rows) - len(pairs)
-    if repeated:
-        warnings.append(
-            f"{repeated} samples repeat the prompt of another sample of their task under another "
-            "id (sources that share samples must share their ids)."
-        )
-    shared = pairs.with_columns(is_shared=pl.len().over("prompt") > 1)
-    of_task = shared.group_by("task").agg(pl.col("is_shared").mean()).sort("task")
-    families = of_task.filter(pl.col("is_shared") >= _FAMILY)["task"].to_list()
-    if families:
-        warnings.append(
-            f"Tasks that share at least half of their prompts with other tasks: {listed(families)}."
-            " Their results do not say how the router does on a new task."
-        )
-    return warnings

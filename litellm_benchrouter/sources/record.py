@@ -18,6 +18,7 @@ from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.json_files import Fault, Faults, parse_json
 from litellm_benchrouter.sources.tidy import (
+    BLANKS,
     OF_SAMPLE,
     count,
     lost_models,
@@ -129,7 +130,7 @@ class Collector:
         numbers: Mapping[str, float | None] | None = None,
     ) -> None:
         """Add the result of a model on a sample, and further columns of `SourceTable.results`."""
-        model = model.strip()
+        model = model.strip(BLANKS)
         row, first = self._samples.setdefault(sample.sample_id, (len(self._samples), sample))
         number_of_model = self._models.setdefault(model, len(self._models))
         if (first.identity or first.prompt) != (sample.identity or sample.prompt):
@@ -162,7 +163,9 @@ class Collector:
             schema=dict.fromkeys(Sample._fields[:-1], pl.String),
             orient="row",
         )
-        prompt = pl.when(pl.col("prompt").str.strip_chars() != "").then("prompt").alias("prompt")
+        prompt = (
+            pl.when(pl.col("prompt").str.strip_chars(BLANKS) != "").then("prompt").alias("prompt")
+        )
         samples = described.with_columns(prompt).with_row_index("source_row")
         results = self._without_zeros(self._results(), samples["task"])
         metrics = [name for name in results.columns if name.startswith("metric:")]

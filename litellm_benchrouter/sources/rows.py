@@ -251,7 +251,7 @@ def sample_key(task: str, *texts: str | None) -> str:
 def models_of_files(path: Path, files: Sequence[Path], model: str | None) -> dict[Path, str]:
     """Return the model of each file that names none: the option, or its name of several files.
 
-    Raises UndecidedError where a single file is not said to be of a model.
+    Raises UndecidedError where a single file is not said to be of a model, or names are equal.
     """
     if model is not None:
         return dict.fromkeys(files, model)
@@ -260,7 +260,10 @@ def models_of_files(path: Path, files: Sequence[Path], model: str | None) -> dic
             f"{path} does not say which model answered. Set options: {{model: NAME}}, or give a "
             "folder of files that are named after their models."
         )
-    return dict(zip(files, model_names(files), strict=True))
+    try:
+        return dict(zip(files, model_names(files), strict=True))
+    except SourceError as error:
+        raise UndecidedError(str(error)) from error
 
 
 def chosen_metric(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,25 +28,16 @@ LEFT_OUT = -1
 _NUMBERS = ("score", "cost_usd", "prompt_tokens", "completion_tokens", "log_likelihood")
 _WORDS = {"true": "1", "false": "0"}
 _MOST_LOST = 0.5  # of a model's results, beyond which a warning names it
-_MANY = 20  # different scores of a model, where all others have two
+BLANKS = (
+    " \t\n\r\v\f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff"
+)
+"""White space, and characters of no width: a text of nothing else is empty."""
 
 
 def is_number(name: str) -> bool:
     """Say whether a column holds something about an answer."""
     return name in _NUMBERS or name.startswith(("metric:", "ranker:"))
-
-
-NO_MODEL = re.compile(
-    r"|source_row|unnamed: ?\d+|(.*_)?(id|idx|index|uuid|row|line|key|seed|epoch|fold|turns?)"
-    r"|(.*_)?(length|len|chars|tokens|usd|cost|price|latency|duration|runtime|elapsed|seconds|count)"
-    r"|(latency|time|duration|runtime|elapsed|tokens|cost|price)_.*|(n|num|is|has)_.*"
-    r"|nr|no|number|year|date|time|timestamp|created_at|difficulty|level|rank|weight|points"
-    r"|group|cluster|family|template"
-    r"|(.*_)?(accuracy|faithfulness|relevancy|relevance|precision|recall|correctness|similarity)"
-    r"|f1|bleu|rouge.*|exact_match|confidence|toxicity",
-    re.IGNORECASE,
-)
-"""Names of columns that hold numbers and are no models."""
 
 
 def count(dropped: Counter[str], words: str, n: int) -> None:
@@ -57,9 +47,9 @@ def count(dropped: Counter[str], words: str, n: int) -> None:
 
 
 def as_text(column: pl.Expr, name: str) -> pl.Expr:
-    """Return a column as text: blank is null, and names carry no white space around them."""
+    """Return a column as text: blank is null, and names carry no blanks around them."""
     text = column.cast(pl.String)
-    stripped = text.str.strip_chars()
+    stripped = text.str.strip_chars(BLANKS)
     is_name = name in ("task", "model", "group")
     return pl.when(stripped != "").then(stripped if is_name else text).alias(name)
 
@@ -161,41 +151,6 @@ def require(file: TableFile, names: Sequence[str]) -> None:
             raise SourceError(
                 f'{file.table.path} has no column "{name}" (it has {listed(file.columns)}); say '
                 f"which one it is with columns: {{{name}: THEIRS}}{ways.get(name, '')}."
-            )
-
-
-def no_model(file: TableFile, others: Sequence[str]) -> str:
-    """Say that no column holds a model's scores, and what might."""
-    for name in others:
-        column, dtype = file.column(name)
-        if dtype == pl.String:
-            some = file.table.frame.select(column.alias(name)).head(1_000).collect()[name]
-            words = some.drop_nulls().unique(maintain_order=True).to_list()
-            if 1 < len(words) <= 5 and max(map(len, words)) < 20:
-                meaning = ", ".join(f"{word}: ..." for word in words)
-                return (
-                    f'{file.table.path} has no column of numbers, but "{name}" holds '
-                    f"{listed(words)}; say what they mean with options: {{words: {{{meaning}}}}}."
-                )
-    return (
-        f"{file.table.path} has no column with a model's scores (it has {listed(file.columns)}); a "
-        "wide table has one column a model, a long one has the columns model and score. Name the "
-        "models with options: {models: [...]} where their names look like something else."
-    )
-
-
-def refuse_a_doubtful_model(path: Path, scores: pl.DataFrame) -> None:
-    """Refuse a column of numbers that do not look like the scores of the other columns."""
-    names = scores.columns
-    outside = [n for n in names if ((scores[n] < 0) | (scores[n] > 1)).any()]
-    n_values = {n: scores[n].drop_nulls().n_unique() for n in names}
-    fine = [n for n in names if n_values[n] > _MANY]
-    for doubtful, how in ((outside, "outside [0, 1]"), (fine, "many different values")):
-        rest = [n for n in names if n not in doubtful]
-        if doubtful and rest and (doubtful is outside or max(n_values[n] for n in rest) <= 2):
-            raise SourceError(
-                f"{path}: the columns {listed(doubtful)} hold {how}, and {listed(rest)} do not. "
-                f"Name those that are models with options: {{models: [{', '.join(rest)}]}}."
             )
 
 

@@ -240,3 +240,18 @@ def test_a_trace_of_langfuse_takes_the_model_of_its_generation(tmp_path: Path) -
     assert means(table) == PLAIN
     assert table.dropped["results with an error, which are missing and not wrong"] == 1
     assert table.dropped["traces and generations without a score"] == 8
+
+
+def test_of_several_files_with_one_name_the_model_is_asked_for(tmp_path: Path) -> None:
+    for run in ("x/one", "x/two"):
+        for model in ("ant", "bee"):
+            put_lines(tmp_path / run / f"{model}.jsonl", [{"input": "q", "scores": {"ok": 1}}])
+    with pytest.raises(UndecidedError, match="have the same name"):
+        read("braintrust", tmp_path, {})
+
+
+@pytest.mark.parametrize("name", ["latency_ms", "WER", "perplexity", "cost", "error_rate"])
+def test_less_of_an_error_is_better_in_every_export(tmp_path: Path, name: str) -> None:
+    rows = [{"input": "q", "metadata": {"model": "m"}, "scores": {name: 0.25}}]
+    put_lines(tmp_path / "a.jsonl", rows)
+    assert read("braintrust", tmp_path, {}).scores["score"].to_list() == [-0.25]

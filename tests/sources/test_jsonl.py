@@ -36,7 +36,7 @@ def long_rows() -> list[dict[str, Any]]:
 
 
 def wide_rows() -> list[dict[str, Any]]:
-    return [{"task": "t", "prompt": f"p{i}", "a": i % 2, "b": (i % 7) / 8} for i in range(N)]
+    return [{"task": "t", "prompt": f"p{i}", "a": (i % 5) / 4, "b": (i % 7) / 8} for i in range(N)]
 
 
 @pytest.mark.parametrize(

@@ -434,3 +434,47 @@ def test_labels_that_are_all_equal_and_tasks_that_share_prompts_are_warned_of() 
     assert "with other tasks: t, u. " in families
     table.warnings.append("B is gone.")
     assert "A: B is gone." in merged(table)[1].warnings
+
+
+def test_minus_one_beside_scores_up_to_one_is_asked_about() -> None:
+    rows = [(f"{i}", "t", f"p{i}", "m", score) for i, score in enumerate([-1.0, 0.0, 1.0])]
+    with pytest.raises(SourceError, match="A: 1 scores are -1, and all others from 0 to 1"):
+        merged(source(*rows))
+    assert merged(source(*rows), threshold=0.5)[0].correctness.ravel().tolist() == [0, 0, 1]
+    both_ways = source(("1", "t", "p", "m", -1.0), ("2", "t", "q", "m", 1.0))
+    assert merged(both_ways)[0].correctness.ravel().tolist() == [0, 1]
+
+
+def test_a_task_or_a_model_on_another_scale_is_named() -> None:
+    tasks = source(
+        *[(f"t{i}", "t", f"p{i}", "m", 10.0 * i) for i in range(10)],
+        *[(f"u{i}", "u", f"q{i}", "m", i / 10) for i in range(10)],
+    )
+    [warning] = merged(tasks, threshold=50)[1].warnings
+    assert "though they differ: u (0 to 0.9). Set `thresholds`" in warning
+    assert merged(tasks, threshold=50, thresholds={"u": 0.5})[1].warnings == []
+    hard = source(*[(f"t{i}", "ab"[i % 2], f"p{i}", "m", i % 2 or i / 30) for i in range(10)])
+    assert merged(hard)[1].warnings == []
+    models = source(
+        *[(f"{i}", "t", f"p{i}", "m", 10.0 * i) for i in range(10)],
+        *[(f"{i}", "t", f"p{i}", "n", i / 10) for i in range(10)],
+    )
+    [warning] = merged(models, threshold=50)[1].warnings
+    assert "no score of n is above 1" in warning
+
+
+def test_names_that_may_mean_one_are_warned_of() -> None:
+    spelled = source(
+        ("1", "GSM8K", "p", "GPT-4o", 1.0),
+        ("2", "gsm8k", "q", "gpt_4o", 0.0),
+        ("3", "gsm8k", "r", "gpt_4o", 1.0),
+        ("4", "GSM8K", "s", "GPT-4o", 1.0),
+    )
+    warnings = " ".join(merged(spelled)[1].warnings)
+    assert "Models that may be one under several spellings: GPT-4o and gpt_4o" in warnings
+    assert "Tasks that may be one under several spellings: GSM8K and gsm8k" in warnings
+    owned = [source((str(i), "t", str(i), m, 1.0)) for i, m in enumerate(["x/gpt", "gpt"])]
+    warnings = " ".join(merged(*owned)[1].warnings)
+    assert "may be one, and have no sample in common: gpt and x/gpt" in warnings
+    shared = source(("1", "t", "p", "x/gpt", 1.0), ("1", "t", "p", "y/gpt", 0.0))
+    assert "may be one" not in " ".join(merged(shared)[1].warnings)

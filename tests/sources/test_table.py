@@ -547,15 +547,122 @@ def test_columns_of_numbers_with_usual_names_are_no_models(tmp_path: Path, name:
 
 def test_a_column_that_may_be_no_model_is_asked_about(tmp_path: Path) -> None:
     path = csv(tmp_path, WIDE.format(",300", ",50", ",1", name=",mystery"))
-    with pytest.raises(SourceError, match=r"mystery hold outside \[0, 1\].*models: \[a, b\]"):
+    with pytest.raises(
+        SourceError, match=r"mystery hold values outside \[0, 1\].*models: \[a, b\]"
+    ):
         read(path)
     assert set(read(path, models=["a", "b"]).scores["model"]) == {"a", "b"}
     rows = "".join(f"t,p{i},{i % 2},{(i % 3) // 2},{i / 40}\n" for i in range(40))
     path = csv(tmp_path, "task,prompt,a,b,mystery\n" + rows)
-    with pytest.raises(SourceError, match="mystery hold many different values"):
+    with pytest.raises(SourceError, match="mystery hold parts of 1"):
         read(path)
     path = csv(tmp_path, "task,prompt,a,b\nt,p,90,20\nt,q,3,80\n")  # one scale for all
     assert set(read(path).scores["model"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Latency (s)", "inputTokens", "costUsd", "gpt-4o tokens", "a_time", "answer", "label"),
+        *("gold", "average", "oracle", "judge_score", "pass@1", "version", "requires_code"),
+    ],
+)
+def test_names_of_columns_are_known_in_every_spelling(tmp_path: Path, name: str) -> None:
+    path = csv(tmp_path, WIDE.format(",1", ",1", ",1", name=f",{name}"))
+    assert set(read(path).scores["model"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize("name", ["doubao-seed", "time-moe", "step-index", "gpt-4", "o1", "n"])
+def test_names_of_models_stay_names_of_models(tmp_path: Path, name: str) -> None:
+    path = csv(tmp_path, WIDE.format(",1", ",0", ",1", name=f",{name}"))
+    assert set(read(path).scores["model"]) == {"a", "b", name}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (["True", "False"], "mystery hold true and false"),
+        (["1"], "mystery hold one value alone"),
+        (["0.2", "0.7"], "mystery hold parts of 1"),
+        (["PASS", "FAIL"], '"mystery" holds PASS, FAIL, and other columns hold numbers'),
+    ],
+)
+def test_a_column_unlike_the_others_is_asked_about(
+    tmp_path: Path, values: list[str], says: str
+) -> None:
+    rows = [f"t,p{i},{i % 2},{i % 3 // 2},{values[i % len(values)]}\n" for i in range(30)]
+    path = csv(tmp_path, "task,prompt,a,b,mystery\n" + "".join(rows))
+    with pytest.raises(SourceError, match=re.escape(says)):
+        read(path)
+    assert set(read(path, models=["a", "b"]).scores["model"]) == {"a", "b"}
+
+
+def test_what_is_asked_suggests_the_larger_part(tmp_path: Path) -> None:
+    rows = [f"t,p{i},{i % 2 == 0},{i % 3 == 0},{i % 2}\n" for i in range(30)]
+    with pytest.raises(SourceError, match=r"a, b hold true and false.*models: \[a, b\]"):
+        read(csv(tmp_path, "task,prompt,a,b,multi\n" + "".join(rows)))
+
+
+def test_a_separator_of_several_characters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="separator is ';;', not one character"):
+        read(csv(tmp_path, "task,prompt,a\nt,p,1\n"), separator=";;")
+
+
+def test_the_best_of_all_models_is_no_model(tmp_path: Path) -> None:
+    rows = [f"t,p{i},{i % 2},{i % 3 // 2},{max(i % 2, i % 3 // 2)}\n" for i in range(30)]
+    with pytest.raises(SourceError, match="mystery hold the best of the others in every row"):
+        read(csv(tmp_path, "task,prompt,a,b,mystery\n" + "".join(rows)))
+
+
+def test_a_long_table_with_other_names_is_not_taken_for_a_wide_one(tmp_path: Path) -> None:
+    rows = [f"t,p{i},{llm},{i % 2}\n" for i in range(6) for llm in ("x", "y")]
+    path = csv(tmp_path, "task,prompt,LLM,outcome\n" + "".join(rows))
+    with pytest.raises(SourceError, match=r'another "LLM" \(x, y\).*columns: \{model: LLM'):
+        read(path)
+    columns = {"model": "LLM", "score": "outcome"}
+    assert set(read(path, columns=columns).scores["model"]) == {"x", "y"}
+    one = csv(tmp_path, "task,prompt,correct\nt,p,1\nt,q,0\n", "one.csv")
+    with pytest.raises(SourceError, match=r"score: correct, model: NAME"):
+        read(one)
+    assert read(one, score="correct", model="x").scores["score"].to_list() == [1, 0]
+
+
+def test_rows_of_several_metrics_are_not_averaged(tmp_path: Path) -> None:
+    rows = "t,p,m,acc,1\nt,p,m,wer,0.2\nt,q,m,acc,0\n"
+    path = csv(tmp_path, "task,prompt,model,metric,score\n" + rows)
+    with pytest.raises(SourceError, match=r'a row for each "metric" \(acc, wer\)'):
+        read(path)
+    one_each = csv(tmp_path, "task,prompt,model,metric,score\nt,p,m,acc,1\nu,q,m,f1,0.9\n")
+    assert read(one_each).scores.height == 2
+
+
+def test_words_in_place_of_scores_are_named(tmp_path: Path) -> None:
+    text = "task,prompt,model,score\nt,p,m,1\nt,q,m,Timeout\nt,r,m,n/a\nt,s,m,NaN\nt,u,m,-\n"
+    [warning] = read(csv(tmp_path, text)).warnings
+    assert 'there is "Timeout" (1): missing, not wrong' in warning
+    assert read(csv(tmp_path, text), words={"timeout": 0}).warnings == []
+    wide = csv(tmp_path, "task,prompt,a,b\nt,p,1,error\nt,q,0,1\n", "wide.csv")
+    assert 'there is "error" (1)' in read(wide).warnings[0]
+    none = csv(tmp_path, "task,prompt,model,score\nt,p,m,good\nt,q,m,bad\n", "none.csv")
+    with pytest.raises(SourceError, match=r'there is "bad" \(1\), "good" \(1\).*words: \{bad'):
+        read(none)
+
+
+def test_of_an_error_the_negative_is_the_score_and_that_is_said(tmp_path: Path) -> None:
+    text = "task,prompt,model,wer,metric:loss\nt,p,m,0.25,2\n"
+    path = csv(tmp_path, text)
+    table = read(path, score="wer")
+    assert table.scores["score"].to_list() == [-0.25]
+    assert 'Less of "wer" is better' in table.warnings[0]
+    named = read(path, score="wer", metric="loss")
+    assert named.scores["score"].to_list() == [-2]
+
+
+def test_names_and_prompts_have_no_blanks_of_any_kind(tmp_path: Path) -> None:
+    text = "task,prompt,gpt \u200b,llama\nt,p,1,0\nt,\u200b\u00a0,1,0\n"
+    table = read(csv(tmp_path, "\ufeff" + text))
+    assert set(table.scores["model"]) == {"gpt", "llama"}
+    assert table.dropped["empty prompts"] == 1
 
 
 def test_a_file_a_model_is_named_by_an_option_or_by_its_name(tmp_path: Path) -> None:
@@ -571,6 +678,8 @@ def test_a_file_a_model_is_named_by_an_option_or_by_its_name(tmp_path: Path) -> 
         (tmp_path / folder).mkdir()
         csv(tmp_path / folder, f"task,prompt,score\nt,p,{folder == 'x':d}\n", "scores.csv")
     assert set(read(tmp_path / "?" / "scores.csv").scores["model"]) == {"x", "y"}
+    csv(tmp_path, "what a Mac keeps beside it", "._llama.csv")
+    assert set(read(tmp_path / "*.csv").scores["model"]) == {"gpt-4.1", "llama"}
     with pytest.raises(SourceError, match="matches no file"):
         read(tmp_path / "*.tsv")
 
@@ -590,6 +699,9 @@ def test_a_model_that_loses_its_results_to_another_prompt_is_named(tmp_path: Pat
         ("tabs.tsv", b"task\tprompt\ta\tb\nt\tp, q\t0.9\t0.1\n"),
         ("utf16.csv", "task,prompt,a,b\nt,'p, q',0.9,0.1\n".replace("'", '"').encode("utf-16")),
         ("returns.csv", b'task,prompt,a,b\rt,"p, q",0.9,0.1\r'),
+        ("quoted.csv", b'task;prompt;a;"b"\nt;p, q;0,9;0,1\n'),
+        ("utf16.csv.gz", gzip.compress('task,prompt,a,b\nt,"p, q",0.9,0.1\n'.encode("utf-16"))),
+        ("utf16.jsonl", '{"task":"t","prompt":"p, q","a":0.9,"b":0.1}\n'.encode("utf-16")),
         ("packed.csv.gz", gzip.compress(b'task,prompt,a,b\nt,"p, q",90 %,10%\n')),
         ("list.json", b'[{"task": "t", "prompt": "p, q", "a": 0.9, "b": 0.1}]'),
         ("lines.json", b'{"task": "t", "prompt": "p, q", "a": 0.9, "b": 0.1}\n'),

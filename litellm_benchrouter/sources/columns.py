@@ -187,7 +187,7 @@ def unread_words(
     file: TableFile, names: Sequence[str], numbers: Sequence[pl.Expr]
 ) -> dict[str, int]:
     """Return the words in columns of scores that are no numbers and do not say "none"."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for name, score in zip(names, numbers, strict=True):
         column, dtype = file.column(name)
         if dtype not in (pl.String, pl.Categorical):
@@ -196,8 +196,8 @@ def unread_words(
         bad = file.table.frame.select(word=text, score=score).filter(pl.col("score").is_nan())
         for word, n in bad.group_by("word").len().collect().iter_rows():
             if word.lower() not in _NOTHING:
-                found[word] = found.get(word, 0) + n
-    return found
+                counts[word] = counts.get(word, 0) + n
+    return counts
 
 
 _NOTHING = frozenset(("nan", "+nan", "-nan", "n/a", "na", "none", "null", "nil", "-", "--", "?"))

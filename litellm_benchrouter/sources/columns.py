@@ -39,6 +39,7 @@ _VERDICTS = frozenset(
 )
 _OF_ROWS = ("metric", "metric_name", "measure", "scorer", "criterion", "criteria", "dimension")
 _MANY = 20  # rows from which on a column that does not look like the others is asked about
+_MANY_MORE = 100  # ... and one that a good or a bad model may have on easy or hard questions
 
 
 def _key(name: str) -> str:
@@ -118,12 +119,14 @@ def refuse_a_doubtful_model(file: TableFile, scores: pl.DataFrame) -> None:
     names = scores.columns
     words = _words(file, names)
     values = {n: scores[n].drop_nulls() for n in names}
-    is_label = {n: bool(values[n].is_in([0.0, 1.0]).all()) for n in names}
+    labels = {n: int(values[n].is_in([0.0, 1.0]).sum()) / max(len(values[n]), 1) for n in names}
     varied = {n: values[n].n_unique() > 1 for n in names}
     doubts = {"values outside [0, 1]": [n for n in names if not values[n].is_between(0, 1).all()]}
     if scores.height >= _MANY:  # less is no benchmark, and chance makes anything alike
         doubts["true and false"] = [n for n in names if _is_truth(file, n, words.get(n, []))]
-        doubts["parts of 1, not 0 or 1 alone"] = [n for n in names if not is_label[n]]
+        if max(labels.values()) == 1:  # half right, or right in some of several runs, is usual
+            doubts["mostly parts of 1"] = [n for n in names if labels[n] < 0.5]
+    if scores.height >= _MANY_MORE:
         doubts["one value alone"] = [n for n in names if len(values[n]) > 1 and not varied[n]]
         doubts["the best of the others in every row"] = _best_of_all(scores)
     for how, doubtful in doubts.items():

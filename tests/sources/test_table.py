@@ -554,7 +554,7 @@ def test_a_column_that_may_be_no_model_is_asked_about(tmp_path: Path) -> None:
     assert set(read(path, models=["a", "b"]).scores["model"]) == {"a", "b"}
     rows = "".join(f"t,p{i},{i % 2},{(i % 3) // 2},{i / 40}\n" for i in range(40))
     path = csv(tmp_path, "task,prompt,a,b,mystery\n" + rows)
-    with pytest.raises(SourceError, match="mystery hold parts of 1"):
+    with pytest.raises(SourceError, match="mystery hold mostly parts of 1"):
         read(path)
     path = csv(tmp_path, "task,prompt,a,b\nt,p,90,20\nt,q,3,80\n")  # one scale for all
     assert set(read(path).scores["model"]) == {"a", "b"}
@@ -583,18 +583,24 @@ def test_names_of_models_stay_names_of_models(tmp_path: Path, name: str) -> None
     [
         (["True", "False"], "mystery hold true and false"),
         (["1"], "mystery hold one value alone"),
-        (["0.2", "0.7"], "mystery hold parts of 1"),
+        (["0.2", "0.7", "1"], "mystery hold mostly parts of 1"),
         (["PASS", "FAIL"], '"mystery" holds PASS, FAIL, and other columns hold numbers'),
     ],
 )
 def test_a_column_unlike_the_others_is_asked_about(
     tmp_path: Path, values: list[str], says: str
 ) -> None:
-    rows = [f"t,p{i},{i % 2},{i % 3 // 2},{values[i % len(values)]}\n" for i in range(30)]
+    rows = [f"t,p{i},{i % 2},{i % 3 // 2},{values[i % len(values)]}\n" for i in range(120)]
     path = csv(tmp_path, "task,prompt,a,b,mystery\n" + "".join(rows))
     with pytest.raises(SourceError, match=re.escape(says)):
         read(path)
     assert set(read(path, models=["a", "b"]).scores["model"]) == {"a", "b"}
+
+
+def test_models_that_are_sometimes_half_right_or_always_right_are_models(tmp_path: Path) -> None:
+    rows = [f"t,p{i},{i % 2},{(0, 1, 0.5)[i % 3]},1\n" for i in range(80)]
+    path = csv(tmp_path, "task,prompt,plain,partly,perfect\n" + "".join(rows))
+    assert set(read(path).scores["model"]) == {"plain", "partly", "perfect"}
 
 
 def test_what_is_asked_suggests_the_larger_part(tmp_path: Path) -> None:
@@ -609,7 +615,7 @@ def test_a_separator_of_several_characters_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_best_of_all_models_is_no_model(tmp_path: Path) -> None:
-    rows = [f"t,p{i},{i % 2},{i % 3 // 2},{max(i % 2, i % 3 // 2)}\n" for i in range(30)]
+    rows = [f"t,p{i},{i % 2},{i % 3 // 2},{max(i % 2, i % 3 // 2)}\n" for i in range(120)]
     with pytest.raises(SourceError, match="mystery hold the best of the others in every row"):
         read(csv(tmp_path, "task,prompt,a,b,mystery\n" + "".join(rows)))
 

@@ -25,7 +25,7 @@ from rich.table import Table
 from litellm_benchrouter.building.embed import embed_benchmark, load_benchmark
 from litellm_benchrouter.config import parse_config
 from litellm_benchrouter.engine import LOCAL
-from litellm_benchrouter.evaluation.traffic import _Split
+from litellm_benchrouter.evaluation.traffic_split import TrafficSplit
 from litellm_benchrouter.guarded.traffic import fit_traffic
 from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Progress
@@ -91,13 +91,13 @@ def folds_of(source: Path, *, seed: int = 0, lexical: bool = False) -> TaskFolds
     return prepare(benchmark, embedded.vectors, config.routing, seed=seed, progress=Progress())
 
 
-def splits_of(source: Path, n: int) -> list[_Split]:
+def splits_of(source: Path, n: int) -> list[TrafficSplit]:
     """Return splits of a benchmark into benchmark and traffic."""
     folds = folds_of(source)
-    return [_Split.draw(folds, split, 0.0, 0.3) for split in range(n)]
+    return [TrafficSplit.draw(folds, split, 0.0, 0.3) for split in range(n)]
 
 
-def similarity(split: _Split, generator: np.random.Generator, drawn: Drawn) -> None:
+def similarity(split: TrafficSplit, generator: np.random.Generator, drawn: Drawn) -> None:
     """Let prompts of other tasks come in."""
     vectors = normalize(split.whole.embeddings[split.traffic])
     task = split.whole.benchmark.task[split.traffic]
@@ -117,7 +117,7 @@ def similarity(split: _Split, generator: np.random.Generator, drawn: Drawn) -> N
             record(drawn, share, values, SIMILARITY_DRIFT)
 
 
-def success(split: _Split, generator: np.random.Generator, drawn: Drawn) -> None:
+def success(split: TrafficSplit, generator: np.random.Generator, drawn: Drawn) -> None:
     """Let a share of the right answers become wrong."""
     labels, scores = split.labels.astype(np.float64), split.benchmark.scores
     vectors = split.whole.embeddings[split.traffic]

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from drift import splits_of
 
 from litellm_benchrouter.costs.policy import QUALITY
-from litellm_benchrouter.evaluation.traffic import _Split
+from litellm_benchrouter.evaluation.traffic_split import TrafficSplit
 from litellm_benchrouter.guarded.direct import FEWEST_EVENTS, fit_direct, left_out_errors
 from litellm_benchrouter.guarded.formulas import centred
 from litellm_benchrouter.guarded.traffic import fit_traffic
@@ -53,7 +53,7 @@ def main() -> None:
     Console().print(table)
 
 
-def measure(split: _Split, events: list[int], seed: int) -> list[float]:
+def measure(split: TrafficSplit, events: list[int], seed: int) -> list[float]:
     """Return gains in points: of the benchmark, by number of events, and of 100 labels."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(split.labels))
@@ -96,7 +96,7 @@ def explored(likely: NDArray[np.float64], generator: np.random.Generator) -> int
     return int(models[generator.integers(len(models))])
 
 
-def gain(split: _Split, rows: Rows, picks: Rows) -> float:
+def gain(split: TrafficSplit, rows: Rows, picks: Rows) -> float:
     """Return the mean gain over BMA, in points."""
     labels = split.labels.astype(np.float64)
     return 100 * float(np.nanmean(labels[rows, picks] - labels[rows, split.benchmark.best]))

@@ -28,7 +28,8 @@ from rich.progress import track
 from rich.table import Table
 
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.traffic import LABELS, SPLITS, _Split
+from litellm_benchrouter.evaluation.traffic import LABELS, SPLITS
+from litellm_benchrouter.evaluation.traffic_split import TrafficSplit
 from litellm_benchrouter.validation.folds import TaskFolds, choose_pool
 
 SETS = (
@@ -60,7 +61,7 @@ def main() -> None:
         whole = folds_of(options.folder / name, seed=seed, lexical=options.lexical)
         for pool, folds in pools_of(whole, seed).items():
             for split in range(options.splits):
-                drawn = _Split.draw(folds, split, 0.0, 0.3)
+                drawn = TrafficSplit.draw(folds, split, 0.0, 0.3)
                 measured = drawn.measure(LABELS, tuple(METHODS), False, costs=False)["gain"]
                 for method, by_number in measured.items():
                     for n, gain in by_number.items():

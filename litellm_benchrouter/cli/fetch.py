@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
-import yaml
 
+from litellm_benchrouter.cli.fetched import block_of, doubtful_aliases, write_record
 from litellm_benchrouter.cli.options import (
     console,
     json_option,
@@ -20,7 +17,7 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.config import BLOCK, load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
-from litellm_benchrouter.errors import ConfigError, FetchError
+from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.routing.deployments import (
     ModelNames,
@@ -34,9 +31,6 @@ from litellm_benchrouter.sources.catalogue import CatalogueEntry, WantedModels, 
 from litellm_benchrouter.sources.fetch import Selection, select
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.transfer import Transfer, is_there, sha256_of, unpack
-
-RECORD = "fetched.yaml"
-"""Beside the files: where they came from, when, their licence, and the SHA-256 of each."""
 
 _LARGE = 200 << 20  # bytes from which on the command asks
 
@@ -118,9 +112,9 @@ def fetch_command(
         warnings += late
         if not as_json:
             print_warnings(out, late)
-    _write_record(folder, entry, selection, hashes)
-    block = _block(entry, selection, folder, for_config, wanted)
-    doubts = _doubtful(selection, wanted)
+    write_record(folder, entry, selection, hashes)
+    block = block_of(entry, selection, folder, for_config, wanted)
+    doubts = doubtful_aliases(selection, wanted)
     warnings += doubts
     if not as_json:
         print_warnings(out, doubts)
@@ -218,83 +212,6 @@ def _size(size: int | None) -> str:
     if size is None:
         return "of unknown size"
     return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
-
-
-def _write_record(
-    folder: Path, entry: CatalogueEntry, selection: Selection, hashes: Mapping[str, str]
-) -> None:
-    record = {
-        "set": entry.name,
-        "url": entry.url,
-        "licence": _licence(entry, selection),
-        "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": {f.path: {"url": f.url, "sha256": hashes[f.path]} for f in selection.files},
-    }
-    text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True)
-    try:
-        (folder / RECORD).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FetchError(
-            f"{folder / RECORD}: cannot be written ({error.strerror}). The files are there; make "
-            "room for it, and run the command again."
-        ) from error
-
-
-def _block(
-    entry: CatalogueEntry,
-    selection: Selection,
-    folder: Path,
-    for_config: Path | None,
-    wanted: WantedModels | None,
-) -> str:
-    """Return the YAML to paste; other names of the operator's models become aliases."""
-    place = folder / entry.path if entry.path != "." else folder
-    if for_config is not None:
-        place = Path(os.path.relpath(place.resolve(), for_config.resolve().parent))
-    source: dict[str, Any] = {"kind": entry.kind, "path": str(place), "name": entry.name}
-    if entry.threshold is not None:
-        source["threshold"] = entry.threshold
-    if entry.options:
-        source["options"] = entry.options
-    block: dict[str, Any] = {"sources": [source]}
-    models: dict[str, dict[str, list[str]]] = {}
-    for asked, names in _lacking_alias(selection, wanted).items():
-        if len(names) == 1:
-            models.setdefault(names[0], {"aliases": []})["aliases"].append(asked)
-    if models:
-        block["models"] = models
-    return yaml.safe_dump({BLOCK: block}, sort_keys=False, allow_unicode=True)
-
-
-def _lacking_alias(selection: Selection, wanted: WantedModels | None) -> dict[str, list[str]]:
-    """Return the operator's models that the router finds by an alias alone, each with the
-    published names that it may be.
-    """
-    may_be: dict[str, list[str]] = {}
-    for published in selection.matched if wanted is not None else ():
-        for asked in wanted.all_of(published) if wanted is not None else ():
-            may_be.setdefault(asked, []).append(published)
-    return {
-        asked: names
-        for asked, names in may_be.items()
-        if "*" not in asked and not {*names} & {*_tails_of(asked)}
-    }
-
-
-def _doubtful(selection: Selection, wanted: WantedModels | None) -> list[str]:
-    """Warn of models that may be several published ones: an alias belongs to one."""
-    return [
-        f"{asked} may be {' or '.join(names)}. Give the one that it is the alias: "
-        f"models: {{{names[0]}: {{aliases: [{asked}]}}}}."
-        for asked, names in _lacking_alias(selection, wanted).items()
-        if len(names) > 1
-    ]
-
-
-def _tails_of(name: str) -> list[str]:
-    """Return the names under which the router finds a deployment without an alias."""
-    parts = name.split("/")
-    return ["/".join(parts[i:]) for i in range(len(parts))]
 
 
 def _show_sets(sets: Sequence[CatalogueEntry], as_json: bool) -> None:

@@ -15,7 +15,7 @@ from litellm_benchrouter.sources.record import SourceTable
 __all__ = ["READERS", "SourceTable", "read"]
 
 READERS: dict[str, str] = {
-    "alpaca-eval": "judgments.alpaca_eval",
+    "alpaca-eval": "alpaca_eval.read",
     "arena": "judgments.arena",
     "bfcl": "bfcl.read",
     "braintrust": "tracing.braintrust",

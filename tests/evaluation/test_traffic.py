@@ -10,7 +10,8 @@ import pytest
 
 from evaluation.cases import prepared_of
 from litellm_benchrouter.errors import ConfigError
-from litellm_benchrouter.evaluation.traffic import METHODS, _Split, run_traffic
+from litellm_benchrouter.evaluation.traffic import run_traffic
+from litellm_benchrouter.evaluation.traffic_split import METHODS, TrafficSplit
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds
@@ -73,7 +74,7 @@ def test_own_labels_find_what_the_benchmark_cannot(document):
 def test_labels_of_what_is_measured_change_nothing():
     """Picks for prompts without labels stay, whatever their labels and those of their copies."""
     prepared = case(own=0.3)
-    split = _Split.draw(prepared, 0, 0.0, 0.3)
+    split = TrafficSplit.draw(prepared, 0, 0.0, 0.3)
     left = np.flatnonzero(~np.isin(split.group, split.group[:30]))
     rows = split.traffic[left]
     flipped = prepared.benchmark.correctness.copy()
@@ -81,7 +82,7 @@ def test_labels_of_what_is_measured_change_nothing():
     from dataclasses import replace
 
     other = replace(prepared, benchmark=replace(prepared.benchmark, correctness=flipped))
-    again = _Split.draw(other, 0, 0.0, 0.3)
+    again = TrafficSplit.draw(other, 0, 0.0, 0.3)
     for name in METHODS:
         picks = split._picks(name, split.labels[:30], left)
         assert (picks == again._picks(name, again.labels[:30], left)).all(), name
@@ -126,7 +127,7 @@ def test_a_weight_of_cost_is_chosen_on_labels_and_tried_on_the_other_prompts():
 def test_traffic_shares_no_group_and_no_task_with_the_benchmark():
     prepared = case()
     for seed in range(4):
-        split = _Split.draw(prepared, seed, 0.0, 0.3)
+        split = TrafficSplit.draw(prepared, seed, 0.0, 0.3)
         task, group = prepared.benchmark.task, prepared.sample_group
         assert not set(task[split.prior_rows]) & set(task[split.traffic])
         assert not set(group[split.prior_rows]) & set(group[split.traffic])
@@ -136,7 +137,7 @@ def test_traffic_shares_no_group_and_no_task_with_the_benchmark():
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.8, 1.0])
 def test_a_share_of_the_traffic_is_like_the_benchmark(share):
     prepared = case()
-    split = _Split.draw(prepared, 1, share, 0.4)
+    split = TrafficSplit.draw(prepared, 1, share, 0.4)
     task, group = prepared.benchmark.task, prepared.sample_group
     like = np.isin(task[split.traffic], task[split.prior_rows])
     assert like.mean() == pytest.approx(share, abs=0.02)

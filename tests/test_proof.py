@@ -35,7 +35,8 @@ from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.routing.router import BenchRouter
 from litellm_benchrouter.store.directory import Store
 from litellm_benchrouter.validation.folds import TaskFolds, prepare
-from litellm_benchrouter.validation.methods import DEFAULT, request_scores
+from litellm_benchrouter.validation.methods import DEFAULT
+from litellm_benchrouter.validation.request_methods import request_scores
 
 BEST_EVERYWHERE = (0.7, 0.65, 0.65, 0.65, 0.65)
 ALL_ALIKE = (0.6, 0.6, 0.6, 0.6, 0.6)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from litellm_benchrouter.guarded.fit import RequestFit, fit_request
 from litellm_benchrouter.guarded.formulas import GuardedModel, TaskEstimator
 from litellm_benchrouter.guarded.left_out import confident_s3
-from litellm_benchrouter.guarded.unseen import NEIGHBORS, Evidence, TaskPredictors
+from litellm_benchrouter.guarded.task_predictors import NEIGHBORS, TaskPredictors
+from litellm_benchrouter.guarded.unseen import Evidence
 from litellm_benchrouter.paper.neighbors import Neighbors
 from litellm_benchrouter.paper.scores import (
     TaskScores,

@@ -24,12 +24,8 @@ from litellm_benchrouter.paper.smoother import SmootherTable
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.cost import CostRun, Predictor, cost_runs
 from litellm_benchrouter.validation.folds import TaskFolds
-from litellm_benchrouter.validation.methods import (
-    DEFAULT,
-    paper_choices,
-    request_scores,
-    unseen_choices,
-)
+from litellm_benchrouter.validation.methods import DEFAULT, paper_choices, unseen_choices
+from litellm_benchrouter.validation.request_methods import request_scores
 from litellm_benchrouter.validation.saving import TARGETS, tuned_saving
 from litellm_benchrouter.validation.splits import Rows, Split, metric_values, training
 

@@ -26,7 +26,7 @@ from litellm_benchrouter.errors import PublishError
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.store import open_store
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.remote import without_password
+from litellm_benchrouter.store.secrets import without_password
 from litellm_benchrouter.traffic.explored import read_explored
 from litellm_benchrouter.views import number
 from litellm_benchrouter.views.version import sources_table

@@ -32,7 +32,7 @@ from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources.frames import matching
 from litellm_benchrouter.sources.traffic import ExploredEvents
 from litellm_benchrouter.store import open_store
-from litellm_benchrouter.store.remote import without_password
+from litellm_benchrouter.store.secrets import without_password
 from litellm_benchrouter.traffic.explored import read_explored
 from litellm_benchrouter.traffic.prompts import origin_of, read_prompts
 from litellm_benchrouter.upstream import Proxy

@@ -33,8 +33,8 @@ from litellm_benchrouter.evaluation.task import describe, run_task
 from litellm_benchrouter.evaluation.traffic import LABELS, SPLITS, run_traffic
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import HoldOut, TaskFolds, choose_pool, prepare
-from litellm_benchrouter.validation.methods import (
-    DEFAULT,
+from litellm_benchrouter.validation.methods import DEFAULT
+from litellm_benchrouter.validation.request_methods import (
     request_picks,
     request_probabilities,
     request_router,

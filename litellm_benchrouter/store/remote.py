@@ -9,10 +9,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
-import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from litellm_benchrouter.errors import ArtifactError, ConfigError, StoreUnavailableError
+from litellm_benchrouter.store.secrets import redacted, resolved, without_password
 
 _SECONDS = 10.0  # for one small object
 _SLOWEST = 250_000  # bytes a second: a large object has so much longer
@@ -28,10 +27,6 @@ _MOST_HANGING = 8
 _BLOCK = 2**23  # bytes that are read at once
 _OUR_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 _FLAT = frozenset(("abfs", "abfss", "az", "gcs", "gs", "memory", "oci", "oss", "s3", "s3a"))
-_ENVIRONMENT = "os.environ/"  # as LiteLLM writes it
-_SECRET_KEYS = re.compile(r"key|secret|token|pass|credential|connection", re.IGNORECASE)
-_SHORTEST_SECRET = 4
-_LONGEST_REASON = 300
 
 logger = logging.getLogger("litellm_benchrouter")
 
@@ -219,7 +214,7 @@ class Remote:
         is_s3 = self._url.startswith(("s3://", "s3a://"))
         password = urlsplit(self._url).password or ""
         self._secrets |= {password, unquote(password)} - {""}
-        options = _resolved(dict(self._options), self._secrets)
+        options = resolved(dict(self._options), self._secrets)
         if is_s3:
             # s3fs tries five times by itself; with botocore's tries of each, it takes minutes.
             retries = {"retries": {"total_max_attempts": 1}}
@@ -292,34 +287,3 @@ def _replaced(files: Any, path: str, seen: ObjectSnapshot, content: bytes) -> bo
 
 def _kinds(files: Any) -> set[str]:
     return {files.protocol} if isinstance(files.protocol, str) else {*files.protocol}
-
-
-def _resolved(value: Any, secrets: set[str], key: str = "") -> Any:
-    """Return options with the values of the variables that they name; collect all secrets."""
-    if isinstance(value, Mapping):
-        return {name: _resolved(each, secrets, f"{key}.{name}") for name, each in value.items()}
-    if isinstance(value, list):
-        return [_resolved(each, secrets, key) for each in value]
-    if not isinstance(value, str):
-        return value
-    name = value.removeprefix(_ENVIRONMENT)
-    if name != value and name not in os.environ:
-        raise ConfigError(f"benchrouter.storage_options names {value}, which is not set.")
-    given = os.environ[name] if name != value else value
-    if len(given) >= _SHORTEST_SECRET and (name != value or _SECRET_KEYS.search(key)):
-        secrets.add(given)
-    return given
-
-
-def redacted(error: BaseException, secrets: Iterable[str]) -> str:
-    """Return what an error says, without secrets."""
-    text = " ".join(str(error).split())
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    text = re.sub(r"\?\S+", "?...", re.sub(r"//[^/@\s]+@", "//***@", text))
-    return f"{type(error).__name__}: {text[:_LONGEST_REASON]}"
-
-
-def without_password(url: str) -> str:
-    """Return a URL as it may be shown."""
-    return re.sub(r"(//[^/:@]*):[^@]*@", r"\1:***@", url)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.errors import ConfigError, TrafficError
-from litellm_benchrouter.store.remote import redacted
+from litellm_benchrouter.store.secrets import redacted
 
 if TYPE_CHECKING:
     import psycopg

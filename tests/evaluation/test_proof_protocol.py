@@ -14,17 +14,14 @@ from evaluation.cases import prepared_of
 from litellm_benchrouter.config import PublishConfig, RoutingConfig
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.proof import (
-    KINDS,
-    LEAST_EFFECT,
     PARTS,
     WRONG,
-    Likeness,
     Outcome,
     _summary,
     decide,
-    draw_world,
     run_proof,
 )
+from litellm_benchrouter.evaluation.worlds import KINDS, LEAST_EFFECT, Likeness, draw_world
 from litellm_benchrouter.paper.benchmark import MISSING, task_accuracy
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.validation.folds import TaskFolds

@@ -12,7 +12,7 @@ from conftest import Ended
 from litellm_benchrouter.config import load_config, mirror_folder
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.store.directory import Store
-from litellm_benchrouter.store.remote import redacted, without_password
+from litellm_benchrouter.store.secrets import redacted, without_password
 
 
 def test_copies_lie_in_the_users_cache_a_folder_for_each_place(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -84,13 +85,14 @@ def fetch_command(
     entry = sets[name]
     if models is not None and for_config is not None:
         raise ConfigError("--models and --for both say which models. Use one of them.")
-    wanted = _wanted(models, for_config)
+    proxy = {} if for_config is None else read_proxy_yaml(for_config)
+    wanted = _wanted(models, for_config, proxy)
     folder = folder or Path("benchmarks") / name
     out = console()
     with Transfer() as transfer:
         selection = select(transfer, entry, wanted, _names(tasks))
         warnings = _warnings(entry, selection, wanted)
-        if for_config is not None and (patterns := wildcards(read_proxy_yaml(for_config))):
+        if patterns := wildcards(proxy):
             warnings.append(f"Patterns name no model and are left aside: {', '.join(patterns)}.")
         lacking = [f for f in selection.files if not is_there(f, folder / f.path)]
         if not as_json:
@@ -148,12 +150,13 @@ def _names(text: str | None) -> list[str] | None:
     return names
 
 
-def _wanted(models: str | None, for_config: Path | None) -> WantedModels | None:
+def _wanted(
+    models: str | None, for_config: Path | None, proxy: Mapping[str, Any]
+) -> WantedModels | None:
     """Return the models asked for, with all names under which results may know them."""
     if for_config is None:
         names = _names(models)
         return None if names is None else WantedModels({name: [name] for name in names})
-    proxy = read_proxy_yaml(for_config)
     config = load_config(for_config) if BLOCK in proxy else None
     aliases = config.aliases if config is not None else {}
     deployments = text_deployments(proxy)

@@ -12,6 +12,7 @@ import yaml
 
 from litellm_benchrouter.config import BLOCK
 from litellm_benchrouter.errors import FetchError
+from litellm_benchrouter.routing.deployments import tails_of
 from litellm_benchrouter.sources.catalogue import CatalogueEntry, WantedModels
 from litellm_benchrouter.sources.fetch import Selection
 
@@ -79,7 +80,7 @@ def _lacking_alias(selection: Selection, wanted: WantedModels | None) -> dict[st
     return {
         asked: names
         for asked, names in may_be.items()
-        if "*" not in asked and not {*names} & {*_tails_of(asked)}
+        if "*" not in asked and not {*names} & {*tails_of(asked)}
     }
 
 
@@ -91,9 +92,3 @@ def doubtful_aliases(selection: Selection, wanted: WantedModels | None) -> list[
         for asked, names in _lacking_alias(selection, wanted).items()
         if len(names) > 1
     ]
-
-
-def _tails_of(name: str) -> list[str]:
-    """Return the names under which the router finds a deployment without an alias."""
-    parts = name.split("/")
-    return ["/".join(parts[i:]) for i in range(len(parts))]

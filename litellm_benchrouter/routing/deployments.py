@@ -116,8 +116,13 @@ def likely_names(deployment: Mapping[str, Any]) -> list[str]:
     """
     base = part(deployment, "model_info").get("base_model")
     named = [str(_said(deployment)), *([base] if isinstance(base, str) else [])]
-    parts = [name.split("/") for name in named]
-    return list(dict.fromkeys("/".join(p[i:]) for p in parts for i in range(len(p))))
+    return list(dict.fromkeys(tail for name in named for tail in tails_of(name)))
+
+
+def tails_of(name: str) -> list[str]:
+    """Return a name, and what is left of it without its providers: "azure/gpt-4o" and "gpt-4o"."""
+    parts = name.split("/")
+    return ["/".join(parts[i:]) for i in range(len(parts))]
 
 
 def short_name(deployment: Mapping[str, Any]) -> str:

@@ -101,12 +101,17 @@ def matching(path: Path) -> list[Path]:
     """Return the files that a pattern names, or the path itself where it has no pattern."""
     if path.exists() or not {"*", "?"} & {*str(path)}:
         return [path]
-    root = Path(path.anchor)
-    files = sorted(f for f in root.glob(str(path.relative_to(root))) if f.is_file())
-    files = [file for file in files if not file.name.startswith(".")]  # as a shell does
+    files = files_like(path)
     if not files:
         raise SourceError(f"{path} matches no file; give a file, a folder or another pattern.")
     return files
+
+
+def files_like(pattern: Path) -> list[Path]:
+    """Return the files that a pattern names, sorted; as a shell does, no hidden ones."""
+    # Path.glob's "**" means folders before Python 3.13, and has to be a whole name.
+    names = glob.glob(str(pattern), recursive=True)  # noqa: PTH207
+    return sorted(path for path in {*map(Path, names)} if path.is_file())
 
 
 def model_names(paths: Sequence[Path]) -> list[str]:

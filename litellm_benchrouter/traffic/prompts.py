@@ -27,6 +27,7 @@ from litellm_benchrouter.config.traffic import SPEND_LOGS
 from litellm_benchrouter.conversation.ask import ask_to_route_on
 from litellm_benchrouter.conversation.text import TEXT_CALLS, turns_of
 from litellm_benchrouter.errors import BenchRouterError, ConfigError, SourceError
+from litellm_benchrouter.sources.frames import files_like
 from litellm_benchrouter.sources.json_files import Fault, parse_json
 from litellm_benchrouter.store.remote import Remote
 from litellm_benchrouter.traffic.collect import user_hash, vector_of
@@ -219,14 +220,7 @@ def _local(origin: str) -> tuple[list[str], Callable[[str], bytes | None]]:
     if path.is_dir():
         names = [str(file) for file in path.rglob("*") if file.name.endswith(_SUFFIXES)]
     else:
-        try:
-            files = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-            names = [str(file) for file in files]
-        except ValueError as error:
-            raise ConfigError(
-                f"{BLOCK}.traffic.from: {origin} is no path or pattern ({error}). Give one such as "
-                "logs/*.jsonl."
-            ) from error
+        names = [str(file) for file in ([path] if path.is_file() else files_like(path))]
 
     def read(name: str) -> bytes:
         try:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from litellm_benchrouter import sources
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
-from litellm_benchrouter.sources.frames import read_frame
+from litellm_benchrouter.sources.frames import matching, read_frame
 from litellm_benchrouter.sources.record import SourceTable
 from litellm_benchrouter.sources.table import read
 from litellm_benchrouter.sources.tidy import as_number
@@ -741,3 +741,19 @@ def test_words_and_nested_fields_can_be_scores(tmp_path: Path) -> None:
     pl.DataFrame([row]).write_parquet(tmp_path / "x.parquet")
     columns = {"score": "metrics.acc.value"}
     assert read(tmp_path / "x.parquet", columns=columns).scores["score"].to_list() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "files"),
+    [("*.csv", "a"), ("**.csv", "a"), ("**/*.csv", "abc"), ("**", "abc"), ("?/*.csv", "b")],
+)
+def test_patterns_mean_the_same_files_in_every_python(
+    tmp_path: Path, pattern: str, files: str
+) -> None:
+    paths = {"a": "ax.csv", "b": "b/bx.csv", "c": "b/c/cx.csv", "hidden": ".x.csv"}
+    for name in paths.values():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert matching(tmp_path / pattern) == sorted(tmp_path / paths[letter] for letter in files)
+    with pytest.raises(SourceError, match=r"matches no file"):
+        matching(tmp_path / "none*")

@@ -221,6 +221,32 @@ def test_a_field_of_another_kind_costs_no_other_prompt(
     assert "Which soup?" in prompts["text"].to_list()
 
 
+@pytest.mark.parametrize(
+    ("pattern", "files"),
+    [
+        ("logs/*.jsonl", "a"),
+        ("logs/**x.jsonl", "a"),
+        ("logs/**/*.jsonl", "abc"),
+        ("logs/**", "abc"),
+        ("logs/[!a]*/*.jsonl", "b"),
+        ("logs/none*", ""),
+    ],
+)
+def test_patterns_mean_the_same_files_in_every_python(
+    tmp_path: Path, pattern: str, files: str
+) -> None:
+    for letter, name in {"a": "ax.jsonl", "b": "b/bx.jsonl", "c": "b/c/cx.jsonl"}.items():
+        path = tmp_path / "logs" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"prompt": letter}))
+    config = parse_config({"traffic": {"from": pattern}}, folder=tmp_path)
+    if files:
+        assert sorted(read_prompts(config)["text"]) == [*files]
+    else:
+        with pytest.raises(ConfigError, match=r"none\* holds no JSON"):
+            read_prompts(config)
+
+
 def test_what_cannot_be_unpacked_is_named(tmp_path: Path) -> None:
     whole = gzip.compress(b'{"prompt": "Which soup?"}\n' * 100)
     config = parse_config({"traffic": {"from": "own.jsonl.gz"}}, folder=tmp_path)
@@ -228,9 +254,3 @@ def test_what_cannot_be_unpacked_is_named(tmp_path: Path) -> None:
         (tmp_path / "own.jsonl.gz").write_bytes(content)
         with pytest.raises(SourceError, match=r"own.jsonl.gz: it cannot be unpacked"):
             read_prompts(config)
-
-
-def test_what_is_no_pattern_is_named(tmp_path: Path) -> None:
-    config = parse_config({"traffic": {"from": "logs/**x.jsonl"}}, folder=tmp_path)
-    with pytest.raises(ConfigError, match=r"\*\*x.jsonl is no path or pattern"):
-        read_prompts(config)

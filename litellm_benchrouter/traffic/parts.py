@@ -88,11 +88,16 @@ class Folder:
     def _open(self, name: str, flags: int) -> int:
         flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         try:
-            return os.open(self._path / name, flags, 0o600)
+            file = os.open(self._path / name, flags, 0o600)
         except FileNotFoundError:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.mkdir(mode=0o700, exist_ok=True)
-            return os.open(self._path / name, flags, 0o600)
+            file = os.open(self._path / name, flags, 0o600)
+        with contextlib.suppress(OSError):
+            # What root rewrites, the proxy's user is to read: it counts all parts as it writes.
+            folder = self._path.stat()
+            os.fchown(file, folder.st_uid, folder.st_gid)
+        return file
 
 
 def _write(file: int, content: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -239,6 +240,21 @@ def test_folders_are_their_owners_alone(tmp_path: Path) -> None:
 
 def call_of(kind: Any, text: str = "How many?") -> Call:
     return Call(turn=Ask(kind, text))
+
+
+def test_what_root_erases_from_its_owner_can_read_and_go_on_with(tmp_path: Path) -> None:
+    config, place = configured(tmp_path), tmp_path / "kept"
+    place.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(place, 65_534, 65_534)
+    assert keep(config, ["one", "two"]) == {"stored": 2}
+    assert config.traffic is not None and config.traffic.collect is not None
+    assert PromptStore(config.traffic.collect, {}).erase(lambda row: row["text"] == "one") == 1
+    assert texts_of(config) == ["two"]
+    owner = place.stat()
+    assert {(file.stat().st_uid, file.stat().st_gid) for file in place.glob("*.jsonl")} == {
+        (owner.st_uid, owner.st_gid)
+    }
 
 
 @pytest.mark.parametrize("kind", ["keep", "side", "none"])

@@ -21,6 +21,7 @@ from packaging.specifiers import SpecifierSet
 from litellm_benchrouter.config import BenchRouterConfig, load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
 from litellm_benchrouter.doctor import proxy, version
+from litellm_benchrouter.doctor.collect import check_collect
 from litellm_benchrouter.doctor.feedback import check_feedback
 from litellm_benchrouter.doctor.proxy import callbacks, part
 from litellm_benchrouter.views import Finding, Status, fail, ok, warn
@@ -65,6 +66,7 @@ def diagnose(path: Path) -> Iterator[Finding]:
         yield from proxy.check_deployments(config, settings, models)
     if artifact is not None:
         yield from version.check_decisions(config, settings, artifact)
+    yield from check_collect(config)
     yield from check_feedback(config, artifact)
 
 

@@ -46,8 +46,7 @@ _MOST_SECONDS = 3.0
 def check_directory(config: BenchRouterConfig) -> Iterator[Finding]:
     """Check access, builds that run or were killed, and room for the next build."""
     root = config.artifacts
-    # Path.exists raises where this user may not look
-    there = next(f for f in (root, *root.parents) if os.path.exists(f))  # noqa: PTH110
+    there = nearest(root)
     if config.artifacts_url is not None:
         yield _store(config)
     access = _access(root, there)
@@ -126,8 +125,14 @@ def _store(config: BenchRouterConfig) -> Finding:
     return ok("store", f"{taken}, CURRENT names {version or 'nothing yet'}")
 
 
+def nearest(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that is there."""
+    # Path.exists raises where this user may not look
+    return next(f for f in (path, *path.absolute().parents) if os.path.exists(f))  # noqa: PTH110
+
+
 def _access(root: Path, there: Path) -> Finding:
-    user = _user()
+    user = user_name()
     if not there.is_dir():
         return fail(
             "directory", f"{there} is not a directory", "name another in benchrouter.artifacts"
@@ -149,7 +154,8 @@ def _access(root: Path, there: Path) -> Finding:
     return ok("directory", f"{root} can be read and written by {user}")
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return who runs this."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # in a container a user may have a number alone

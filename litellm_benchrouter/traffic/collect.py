@@ -57,6 +57,11 @@ def user_hash(user: str | None) -> str | None:
     return hashlib.blake2b(user.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def is_function(entry: str) -> bool:
+    """Say whether an entry of `redact` is a function of the operator's, and no pattern."""
+    return _FUNCTION.fullmatch(entry) is not None
+
+
 def redactor(entries: Sequence[str]) -> Redact:
     """Return a function that takes out what `redact` lists, one after another.
 
@@ -71,7 +76,7 @@ def redactor(entries: Sequence[str]) -> Redact:
                 steps.append(lambda text: _CARD.sub(_card, text))
             case "key":
                 steps.append(lambda text: _KEY.sub("[key]", text))
-            case _ if _FUNCTION.fullmatch(entry):
+            case _ if is_function(entry):
                 steps.append(EntryPoint("redact", entry, "").load())
             case _:
                 steps.append(partial(re.compile(entry).sub, "[redacted]"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def test_the_block_names_the_results_to_come_and_the_ways_to_them_are_said(tmp_p
     built = benchrouter("build", "--config", path)
     assert built.code in (1, 2)
     assert "benchrouter label --starter" in built.err
+
+
+def test_commands_that_are_shown_can_be_pasted(tmp_path, benchrouter):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    path = written(folder)
+    lines = benchrouter("init", "--config", path).out.splitlines()
+    shown = [shlex.split(line) for line in lines if "benchrouter" in line and str(path) in line]
+    assert [words[-1] for words in shown if words[-2] in ("--config", "--for")] == [str(path)] * 3
 
 
 def test_public_results_of_a_model_are_said_by_any_of_its_names(tmp_path, benchrouter):

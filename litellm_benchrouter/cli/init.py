@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -83,7 +84,7 @@ def init_command(
         )
     if source is None:
         _show_ways(deployments, path)
-    click.echo(f"Now run: benchrouter build --config {path}")
+    click.echo(f"Now run: benchrouter build --config {shlex.quote(str(path))}")
 
 
 _STARTER = (
@@ -103,11 +104,12 @@ def _show_ways(deployments: Sequence[Mapping[str, Any]], path: Path) -> None:
         named = [name for name, models in listing.items() if any(map(one.of, models))]
         where = f"in {', '.join(named)}" if named else "in no set that lists its models here"
         click.echo(f"Public results of {model}: {where}.")
+    quoted = shlex.quote(str(path))
     click.echo(
         f"The models of {others} are looked up when one is fetched.\n"
         f"Get results, in one way or in both:\n"
-        f"  benchrouter label --starter --limit-usd 5 --config {path}\n"
-        f"  benchrouter fetch NAME --for {path}"
+        f"  benchrouter label --starter --limit-usd 5 --config {quoted}\n"
+        f"  benchrouter fetch NAME --for {quoted}"
     )
 
 
@@ -207,7 +209,7 @@ def _write_example_of(path: Path) -> bool:
     if file not in named or file.exists():
         return False
     _write_example(file, sorted(set(map(short_name, text_deployments(read_proxy_yaml(path))))))
-    click.echo(f"Now run: benchrouter build --config {path}")
+    click.echo(f"Now run: benchrouter build --config {shlex.quote(str(path))}")
     return True
 
 

@@ -199,7 +199,9 @@ def _follows() -> Finding:
     """Try, on a router of mock deployments, whether LiteLLM serves what the plugin prefers."""
     from litellm_benchrouter.proxy.canary import litellm_version, working
 
-    maker = working(import_module(MODULE).handler)
+    with warnings.catch_warnings():  # LiteLLM's own, of libraries that it was not made for
+        warnings.simplefilter("ignore")
+        maker = working(import_module(MODULE).handler)
     if maker is None:
         return fail(
             "preferences",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,13 @@ def test_a_litellm_that_follows_no_preference_is_found(
     preferences = list(check_callback(tmp_path / "config.yaml", {}))[-1]
     assert (preferences.check, preferences.status) == ("preferences", "fail")
     assert "requests pass through" in preferences.found
+
+
+def test_what_litellm_warns_of_its_own_libraries_is_not_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary, "working", lambda handler: warnings.warn("theirs", stacklevel=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = list(check_callback(tmp_path / "proxy.yaml", {}))
+    assert (found[-1].check, found[-1].status) == ("preferences", "fail")

@@ -76,7 +76,11 @@ class Feedback:
     @classmethod
     def of(cls, config: BenchRouterConfig, router: Callable[[], BenchRouter | None]) -> Feedback:
         """Return that of a configuration, and start what writes."""
-        store = FeedbackStore.of(config)
+        try:
+            store = FeedbackStore.of(config)
+        except BenchRouterError as error:
+            logger.warning("benchrouter: no feedback is kept (%s); requests are routed", error)
+            store = None
         if store is None or config.traffic is None:
             return cls(metrics=process_drift_metrics())  # a dashboard finds them, at 0
         collect = config.traffic.collect
@@ -126,7 +130,7 @@ class Feedback:
     async def give(self, score: Score, caller: Any) -> bool:
         """Note a score; False where no call of the caller's key has this id.
 
-        Raises TimeoutError, BusyError, BenchRouterError or OSError where it cannot be stored.
+        Raises TimeoutError, BusyError or BenchRouterError where it cannot be stored.
         """
         if await self._in_time(functools.partial(self._give, score, _key(caller))):
             return True
@@ -168,7 +172,7 @@ class Feedback:
         with self._lock:
             try:
                 self._write()
-            except (BenchRouterError, OSError) as error:
+            except BenchRouterError as error:
                 self._warn("answered calls cannot be noted for feedback", error)
 
     def watch(self) -> None:
@@ -292,7 +296,7 @@ async def _answer(feedback: Feedback, body: bytes, caller: Any) -> dict[str, Any
         ) from None
     try:
         is_noted = await feedback.give(score, caller)
-    except (TimeoutError, BusyError, BenchRouterError, OSError) as error:
+    except (TimeoutError, BusyError, BenchRouterError) as error:
         feedback.count("unavailable")
         logger.debug("benchrouter: feedback was not stored (%s)", type(error).__name__)
         raise _refusal(503, "Feedback cannot be stored now. Send it again later.") from None

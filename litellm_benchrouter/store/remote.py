@@ -225,7 +225,7 @@ class Remote:
             install = 'pip install "litellm-benchrouter[s3]"'
             wanted = install if is_s3 else redacted(error, self._secrets)
             raise ConfigError(
-                f"artifacts in {self.name} need a library that is not installed: {wanted}."
+                f"{self.name} needs a library that is not installed: {wanted}."
             ) from None
         except (TypeError, ValueError) as error:
             raise ConfigError(

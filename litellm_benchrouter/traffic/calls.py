@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,14 +50,15 @@ class CallFile:
         self._path, self.name = path, str(path)
 
     def exists(self) -> bool:
-        try:
-            return self._path.stat().st_size > 0
-        except FileNotFoundError:  # another error says that the place cannot be used
+        with self._in_words():
+            with suppress(FileNotFoundError):  # another error says that the place cannot be used
+                return self._path.stat().st_size > 0
             return False
 
     def make(self) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        with self._in_words():
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         with self._connected() as connection:
             for statement in (_TABLE, _INDEX):
                 connection.execute(statement.format(table=self.table))
@@ -80,10 +81,20 @@ class CallFile:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        try:
+        with self._in_words():
             opened = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
             with closing(opened) as connection:
                 yield connection
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrafficError(
+                f"{self.name} cannot be used ({error.strerror}). Make its folder one that can be "
+                "written, or name another in benchrouter.traffic.feedback.to."
+            ) from error
         except sqlite3.Error as error:
             raise TrafficError(f"{self.name} cannot be used ({error}). Try again.") from error
 

@@ -36,10 +36,19 @@ def database_url(config: BenchRouterConfig) -> str | None:
 
 
 class Postgres:
-    """A PostgreSQL server, by its URL; no error that it raises holds the password."""
+    """A PostgreSQL server, by its URL; no error that it raises holds the password.
+
+    Raises TrafficError where the URL is none.
+    """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # what it says may quote the password
+            raise TrafficError(
+                "the URL of LiteLLM's PostgreSQL cannot be read. Write postgresql://USER:PASSWORD@"
+                "HOST/NAME, with other characters than letters and digits of the password as %5B."
+            ) from None
         self._secrets = {parts.password or "", unquote(parts.password or "")} - {""}
         given = dict(parse_qsl(parts.query))
         query = {name: given[name] for name in _KNOWN if name in given}

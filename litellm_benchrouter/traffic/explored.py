@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from litellm_benchrouter.config import BenchRouterConfig
-from litellm_benchrouter.errors import BenchRouterError
+from litellm_benchrouter.errors import BenchRouterError, TrafficError
 from litellm_benchrouter.sources.traffic import ExploredEvents
 from litellm_benchrouter.traffic.feedback import FeedbackStore
 from litellm_benchrouter.traffic.parts import PromptStore
@@ -17,15 +17,21 @@ def read_explored(config: BenchRouterConfig) -> ExploredEvents | None:
     Raises TrafficError or StoreUnavailableError where they cannot be read and requests are
     explored; where none are, a database that cannot be reached keeps no build from its end.
     """
-    store = FeedbackStore.of(config)
-    if store is None or config.traffic is None or config.traffic.collect is None:
+    if config.traffic is None or config.traffic.collect is None:
         return None
+    prompts = PromptStore(config.traffic.collect, config.storage_options)
     try:
-        return _joined(store, PromptStore(config.traffic.collect, config.storage_options))
-    except (BenchRouterError, OSError):
-        if config.traffic.explore:
+        store = FeedbackStore.of(config)
+        return None if store is None else _joined(store, prompts)
+    except (BenchRouterError, OSError) as error:
+        if not config.traffic.explore:
+            return None
+        if isinstance(error, BenchRouterError):
             raise
-        return None
+        raise TrafficError(
+            f"{prompts.name}: prompts cannot be read ({error.strerror}). Make them readable, or "
+            "leave benchrouter.traffic.explore out."
+        ) from error
 
 
 def _joined(store: FeedbackStore, prompts: PromptStore) -> ExploredEvents | None:

@@ -122,8 +122,8 @@ def parsed_score(content: object) -> Score:
 class FeedbackStore:
     """The table of answered calls and their scores, of which the oldest go.
 
-    Every method raises TrafficError where the place cannot be used, and OSError where there is no
-    room for a file; ConfigError says which library is missing.
+    Every method raises TrafficError where the place cannot be used; ConfigError says which library
+    is missing.
     """
 
     def __init__(
@@ -134,7 +134,10 @@ class FeedbackStore:
 
     @classmethod
     def of(cls, config: BenchRouterConfig) -> FeedbackStore | None:
-        """Return the store of a configuration; None where it keeps no feedback."""
+        """Return the store of a configuration; None where it keeps no feedback.
+
+        Raises TrafficError where the URL of the database is none.
+        """
         feedback = None if config.traffic is None else config.traffic.feedback
         if feedback is None:
             return None

@@ -110,7 +110,7 @@ def _given_references(config: BenchRouterConfig) -> dict[tuple[str, str], str]:
             return {}
         rows = store.latest(_MOST_GIVEN, ("call_id", "key", "reference"), "reference")
         return {(call_id, key): reference for call_id, key, reference in rows}
-    except (BenchRouterError, OSError) as error:
+    except BenchRouterError as error:
         logger.warning("Right answers that were given as feedback are left out: %s", error)
         return {}
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from litellm_benchrouter.config import parse_config
+from litellm_benchrouter.config import load_config, parse_config
 from litellm_benchrouter.doctor.feedback import check_feedback
 from litellm_benchrouter.errors import ConfigError, TrafficError
+from litellm_benchrouter.proxy.feedback import Feedback
 from litellm_benchrouter.traffic.alarms import REFERENCE, SUCCESS_DRIFT, cusum, success_alarm
 from litellm_benchrouter.traffic.explored import read_explored
 from litellm_benchrouter.traffic.feedback import (
@@ -154,6 +155,41 @@ def test_a_file_that_is_no_database_is_an_error_and_no_traceback(tmp_path: Path)
     for use in (store.counts, store.prune, lambda: store.add([call(1)])):
         with pytest.raises(TrafficError, match="cannot be used"):
             use()
+
+
+@pytest.mark.parametrize("explore", [0.0, 0.02])
+def test_a_place_that_cannot_be_used_is_said_in_words(
+    tmp_path: Path, benchrouter: Any, explore: float
+) -> None:
+    (tmp_path / "kept").write_text("a file where the folder should be")
+    (tmp_path / "scores.csv").write_text("call_id,score\ncall-1,1\n")
+    config = tmp_path / "config.yaml"
+    config.write_text(f"benchrouter: {{traffic: {{collect: {{to: kept}}, explore: {explore}}}}}")
+    with pytest.raises(TrafficError, match="Not a directory"):
+        opened(tmp_path / "kept").add([call(1)])
+    for arguments in (["feedback", tmp_path / "scores.csv"], ["traffic", "--erase", "--all"]):
+        ended = benchrouter(*arguments, "--config", config)
+        assert (ended.code, ended.out, len(ended.err.splitlines())) == (1, "", 1)
+        assert "(Not a directory)" in ended.err
+    if explore:
+        with pytest.raises(TrafficError, match="Not a directory"):
+            read_explored(load_config(config))
+    else:
+        assert read_explored(load_config(config)) is None
+
+
+def test_a_database_whose_url_is_none_stops_neither_builds_nor_the_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://us:se[cret@host/x")
+    with pytest.raises(TrafficError) as refused:
+        opened(tmp_path)
+    assert "cret" not in str(refused.value)
+    config = parse_config({"traffic": {"collect": {}}}, folder=tmp_path)
+    assert read_explored(config) is None
+    (finding,) = check_feedback(config, None)
+    assert finding.status.value == "warn"
+    assert not Feedback.of(config, lambda: None).is_on
 
 
 def test_the_file_is_the_owners(tmp_path: Path) -> None:

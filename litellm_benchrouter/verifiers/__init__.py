@@ -83,7 +83,7 @@ def _own(name: str) -> Callable[..., Any]:
         raise ConfigError(f"cascade.verifiers: {name!r} is not a verifier. Use {NAMES}.")
     try:
         check = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # a script that ends at import ends nothing else
         raise ConfigError(
             f"cascade.verifiers: {name!r} cannot be imported ({type(error).__name__}). Use {NAMES}."
         ) from error

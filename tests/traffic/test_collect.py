@@ -83,12 +83,18 @@ def test_patterns_and_functions_of_the_operator_are_applied(
     assert CollectConfig(redact=patterns).redact == patterns
 
 
-@pytest.mark.parametrize("function", ["no_such_module:redact", "builtins:len", "builtins:exit"])
+@pytest.mark.parametrize(
+    "function",
+    ["no_such_module:redact", "builtins:len", "os:strerror", "a_script_that_redacts:redact"],
+)
 def test_what_cannot_be_redacted_is_not_kept(
-    tmp_path: Path, function: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    function: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if function == "builtins:exit":
-        function = "os:strerror"  # raises of a text
+    (tmp_path / "a_script_that_redacts.py").write_text("raise SystemExit(2)\n")
+    monkeypatch.syspath_prepend(tmp_path)
     config = configured(tmp_path, redact=[function])
     with caplog.at_level(logging.WARNING):
         assert keep(config, ["the codeword is quetzal", "again"]) == {"refused": 2}

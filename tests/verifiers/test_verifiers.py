@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -247,3 +248,13 @@ def test_a_function_of_the_users_own(name: str) -> None:
 def test_what_is_no_verifier_is_named(name: str) -> None:
     with pytest.raises(ConfigError, match=r"cascade\.verifiers"):
         verifier(name)
+
+
+@pytest.mark.parametrize("content", ["raise SystemExit(2)", "1 / 0", "this is no Python"])
+def test_a_module_that_ends_or_fails_at_import_ends_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    (tmp_path / "a_script_that_verifies.py").write_text(f"{content}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="cannot be imported"):
+        verifier("a_script_that_verifies.check")

@@ -82,7 +82,9 @@ class CallFile:
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         with self._in_words():
-            opened = sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
+            # `rw` makes no file, which others could read: `make` does.
+            place = f"{self._path.absolute().as_uri()}?mode=rw"
+            opened = sqlite3.connect(place, _WAIT_SECONDS, isolation_level=None, uri=True)
             with closing(opened) as connection:
                 yield connection
 

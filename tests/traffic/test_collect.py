@@ -168,8 +168,6 @@ def test_a_store_that_cannot_be_written_is_counted_and_said_once(
 
 
 def test_a_disk_that_fills_leaves_no_half_of_a_line(tmp_path: Path) -> None:
-    import os
-
     config, folder = configured(tmp_path), tmp_path / "kept"
     real = os.write
 
@@ -180,6 +178,7 @@ def test_a_disk_that_fills_leaves_no_half_of_a_line(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "write", full)
         assert keep(config, ["the first of all"]) == {"failed": 1}
+        assert not list(folder.iterdir()), "a disk that stays full would get a file a second"
     assert keep(config, ["the second"]) == {"stored": 1}
     assert texts_of(config) == ["the second"]
     assert b"the first" not in b"".join(path.read_bytes() for path in folder.iterdir())

@@ -193,8 +193,13 @@ def test_a_database_whose_url_is_none_stops_neither_builds_nor_the_proxy(
 
 
 def test_the_file_is_the_owners(tmp_path: Path) -> None:
-    opened(tmp_path).add([call(1)])
-    file = tmp_path / "router_traffic" / FILE
+    store, file = opened(tmp_path), tmp_path / "router_traffic" / FILE
+    store.add([call(1)])
+    file.unlink()  # while the proxy runs
+    with pytest.raises(TrafficError):
+        store.add([call(1)])
+    assert not file.exists()
+    store.add([call(1)])
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
     with closing(sqlite3.connect(file)) as connection:

@@ -21,6 +21,7 @@ from litellm_benchrouter.cli.label_report import (
 )
 from litellm_benchrouter.cli.options import console, print_json, print_tables, print_warnings
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.guarded.racing import FEWEST_ASKED
 from litellm_benchrouter.labelling.journal import Imported, Journal, import_labels, writing
 from litellm_benchrouter.labelling.metrics import PEOPLE
 from litellm_benchrouter.labelling.models import models_named
@@ -95,7 +96,8 @@ def _recipients(run: Run, places: dict[str, dict[str, Any]], *, racing: bool) ->
         f"{place}: {of['prompts']} ({', '.join(of['models'])})" for place, of in places.items()
     )
     n = len({job.question.key for job in run.plan.jobs})
-    race = " A race usually asks about half of the calls." if racing else ""
+    races = racing and sum(line.model != run.judge for line in run.plan.lines) > FEWEST_ASKED
+    race = " A race usually asks about half of the calls." if races else ""
     return f"{n} prompts of own traffic are sent out, at most so many to {each}.{race}"
 
 

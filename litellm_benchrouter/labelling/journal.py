@@ -174,6 +174,8 @@ def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Jo
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock.acquire(timeout=0))
+            if not path.exists():
+                stack.callback(_remove_empty, path)
             journal = Journal(path, aliases)
             stack.callback(journal.close)
             journal.open()
@@ -186,6 +188,13 @@ def writing(path: Path, aliases: Mapping[str, str] | None = None) -> Iterator[Jo
                 f"cannot write the labels {path} ({error.strerror}); make the folder writable."
             ) from error
         yield journal
+
+
+def _remove_empty(path: Path) -> None:
+    """Remove the file of a run that asked nobody: a build would take it for labels."""
+    with suppress(OSError):
+        if not path.stat().st_size:
+            path.unlink()
 
 
 def require_lines(path: Path) -> None:

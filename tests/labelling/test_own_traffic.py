@@ -275,11 +275,14 @@ def test_nothing_leaves_before_it_is_said_and_agreed_to(own, label):
     ended = label("--n", 5)
     assert (ended.code, own.upstream.requests) == (2, [])
     assert "5 prompts of own traffic are sent out" in ended.err
+    assert "A race usually asks about half" in ended.err
+    few = label("--n", 5, "--models", "ant,bee,cat")  # of whom all stay in a race
+    assert (few.code, "A race" in few.err) == (2, False)
     assert "--yes is required" in ended.err
     shown = label("--n", 5, "--dry-run", "--json")
     assert (shown.code, shown.document["inputs"]) == (0, 5)
     assert own.upstream.requests == []
-    assert labels_file(own).read_bytes() == b""
+    assert not labels_file(own).exists()
 
 
 def test_labels_made_elsewhere_stay_and_are_added_to(own, label):

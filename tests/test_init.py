@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -60,6 +61,31 @@ def test_commands_that_are_shown_can_be_pasted(tmp_path, benchrouter):
     lines = benchrouter("init", "--config", path).out.splitlines()
     shown = [shlex.split(line) for line in lines if "benchrouter" in line and str(path) in line]
     assert [words[-1] for words in shown if words[-2] in ("--config", "--for")] == [str(path)] * 3
+
+
+def test_mode_and_owner_stay_and_a_folder_that_takes_nothing_is_said(
+    tmp_path, benchrouter, monkeypatch
+):
+    path = written(tmp_path)
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 65_534, 65_534)
+    before = path.stat()
+
+    def full(self, *given, **named):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        ended = benchrouter("init", "--config", path)
+    assert (ended.code, "cannot be written (No space left on device)" in ended.err) == (2, True)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == MODELS
+    assert benchrouter("init", "--config", path).code == 0
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode, before.st_uid, before.st_gid
+    )  # fmt: skip
 
 
 def test_public_results_of_a_model_are_said_by_any_of_its_names(tmp_path, benchrouter):

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,7 @@ def init_command(
         click.echo(f"litellm_settings:\n  {_CALLBACKS}\n\n{block}", nl=False)
         return
     text = _with_block(path, path.read_text(encoding="utf-8"), block)
-    partial = path.with_name(f".{path.name}.new")
-    partial.write_text(text, encoding="utf-8")
-    partial.chmod(path.stat().st_mode)
-    partial.replace(path)
+    _replace(path, text)
     click.echo(f"Wrote the `{BLOCK}:` block and the callback to {path}.")
     patterns = wildcards(proxy)
     if patterns:
@@ -85,6 +83,26 @@ def init_command(
     if source is None:
         _show_ways(deployments, path)
     click.echo(f"Now run: benchrouter build --config {shlex.quote(str(path))}")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file in one step, whose mode and owner stay: the proxy reads it, and keys may be in
+    it."""
+    partial, before = path.with_name(f".{path.name}.new"), path.stat()
+    try:
+        partial.touch(0o600)
+        partial.write_text(text, encoding="utf-8")
+        with suppress(PermissionError):
+            os.chown(partial, before.st_uid, before.st_gid)
+        partial.chmod(before.st_mode)
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}). Make its folder writable, or paste "
+            "what --print shows."
+        ) from error
 
 
 _STARTER = (

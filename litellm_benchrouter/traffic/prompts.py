@@ -150,6 +150,7 @@ def _of_store(fields: Fields) -> dict[str, Any]:
     """Return a row as the collector wrote it."""
     row = {name: _typed(fields.get(name), kind) for name, kind in SCHEMA.items()}
     return row | {"text": str(fields.get("text") or ""), "vector": vector_of(fields),
+                  "time": seconds_of(row["time"]),
                   "reference": _json(fields.get("reference"))}  # fmt: skip
 
 
@@ -206,7 +207,7 @@ def _documents(origin: str, options: Mapping[str, Any]) -> Iterator[Fields]:
     """Yield the objects of files, the last file and the last object first."""
     names, read = _remote(origin, options) if is_url(origin) else _local(origin)
     if not names:
-        raise ConfigError(f"{BLOCK}.traffic.from: {origin} holds no JSON. Name files, or a folder.")
+        raise ConfigError(f"{BLOCK}.traffic.from: no JSON is in {origin}. Name files, or a folder.")
     names = sorted(names, reverse=True)
     with ThreadPoolExecutor(_READERS) as pool:
         for start in range(0, len(names), 16 * _READERS):  # or all are read before the first
@@ -269,13 +270,18 @@ def _objects(content: bytes, name: str) -> list[Fields]:
 
 
 def seconds_of(value: object) -> float | None:
-    """Return a time in seconds since 1970, from a number, a text or a moment without a zone."""
-    with suppress(TypeError, ValueError, OverflowError):
+    """Return a time in seconds since 1970, from a number, a text or a moment without a zone.
+
+    None where it is none of the calendar's, as of milliseconds.
+    """
+    with suppress(TypeError, ValueError, OverflowError, OSError):
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
         if isinstance(value, datetime):
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        return float(value)  # type: ignore[arg-type]
+        seconds = float(value)  # type: ignore[arg-type]
+        datetime.fromtimestamp(seconds, UTC)
+        return seconds
     return None
 
 

@@ -98,6 +98,20 @@ def test_the_newest_are_read(tmp_path: Path) -> None:
     assert read_prompts(config)["text"].to_list() == ["6", "7", "8"]
 
 
+@pytest.mark.parametrize("time", [1_795_000_000_000, -1e30, 1e300, "yesterday"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_time_that_is_none_is_not_known(
+    tmp_path: Path, benchrouter: Callable[..., Ended], time: Any, kept: bool
+) -> None:
+    line = {"text" if kept else "prompt": "How many?", "time": time}
+    (tmp_path / "a.jsonl").write_text(json.dumps(line))
+    assert [row["time"] for row in read(tmp_path, "a.jsonl")] == [None]
+    config = tmp_path / "config.yaml"
+    config.write_text("benchrouter: {traffic: {from: a.jsonl}}")
+    ended = benchrouter("traffic", "--config", config)
+    assert (ended.code, "Prompts: 1" in ended.out) == (0, True)
+
+
 def test_a_url_is_read_as_a_folder_is(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "far" / "a.json").write_text(json.dumps(payload("How many?")))
@@ -109,7 +123,7 @@ def test_a_url_is_read_as_a_folder_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("no JSON at all\nnot here", "no line of it is JSON"), (None, "holds no JSON")],
+    [("no JSON at all\nnot here", "no line of it is JSON"), (None, "no JSON is in")],
 )
 def test_what_cannot_be_read_is_said(tmp_path: Path, content: str | None, words: str) -> None:
     if content is not None:
@@ -243,7 +257,7 @@ def test_patterns_mean_the_same_files_in_every_python(
     if files:
         assert sorted(read_prompts(config)["text"]) == [*files]
     else:
-        with pytest.raises(ConfigError, match=r"none\* holds no JSON"):
+        with pytest.raises(ConfigError, match=r"no JSON is in .*none\*"):
             read_prompts(config)
 
 

@@ -214,6 +214,9 @@ def test_a_webhook_that_fails_fails_no_run_and_its_address_is_not_told(own, refr
     gone = refresh("--webhook", address)
     assert (gone.code, "secret" in gone.err) == (0, False)
     assert gone.err.startswith("Warning: webhook: 127.0.0.1 did not take it (")
+    wrong = refresh("--webhook", "ftp://secret.example.org")
+    assert (wrong.code, "it has to begin with" in wrong.err) == (2, True)
+    assert "secret" not in wrong.err
     settle(own, refresh={"webhook": "os.environ/NOWHERE"})
     assert "NOWHERE is not set" in refresh().err
     settle(own, refresh={"webhook": "ftp://example.org"})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 from litellm_benchrouter.cli.label_report import INTERRUPTED
 from litellm_benchrouter.cli.options import (
@@ -20,12 +21,22 @@ from litellm_benchrouter.cli.options import (
 )
 from litellm_benchrouter.cli.refreshing import alone, build_version, label, post, write_report
 from litellm_benchrouter.config import BenchRouterConfig, load_config
+from litellm_benchrouter.config.traffic import RefreshConfig
 from litellm_benchrouter.errors import BenchRouterError, ConfigError, SourceError
 from litellm_benchrouter.labelling.models import read_proxy
 from litellm_benchrouter.progress import bars
 from litellm_benchrouter.upstream import Proxy
 
 _MOST = 400
+
+
+def _address(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    """Return an address, as the block may have it: it is not found out after money was spent."""
+    try:
+        return RefreshConfig(webhook=given).webhook
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(message) from None
 
 
 @click.command("refresh")
@@ -37,7 +48,7 @@ _MOST = 400
               help="Most prompts that are begun in this run.")  # fmt: skip
 @click.option("--report/--no-report", default=True, show_default=True,
               help="Write report.html beside the artifacts after a new version.")  # fmt: skip
-@click.option("--webhook", metavar="URL",
+@click.option("--webhook", metavar="URL", callback=_address,
               help="Post the summary there; default: `refresh.webhook`.")  # fmt: skip
 @json_option
 def refresh_command(

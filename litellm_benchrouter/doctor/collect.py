@@ -46,12 +46,11 @@ def check_collect(config: BenchRouterConfig) -> Iterator[Finding]:
 
 
 def _folder(store: PromptStore, folder: Path) -> Finding:
-    """Try to list and to write a folder, or to write where it would be made; nothing is left."""
+    """Try to list and to write a folder, or to write where it would be made."""
     user = user_name()
     try:
         kept = "prompts" if store.holds_parts else "no prompts yet"
-        with TemporaryFile(dir=nearest(folder)) as file:
-            file.write(_ONE_BLOCK)
+        try_to_write(folder)
     except OSError as error:
         return warn(
             "collect",
@@ -60,6 +59,12 @@ def _folder(store: PromptStore, folder: Path) -> Finding:
         )
     what = f"{folder} holds {kept}, and {user} can write there"
     return ok("collect", f"{what}; the proxy writes as its own user")
+
+
+def try_to_write(folder: Path) -> None:
+    """Write into a folder, or where it would be made, and leave nothing; raise OSError."""
+    with TemporaryFile(dir=nearest(folder)) as file:
+        file.write(_ONE_BLOCK)
 
 
 def _url(store: PromptStore) -> Finding:

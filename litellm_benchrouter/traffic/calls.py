@@ -29,6 +29,7 @@ class CallTable(Protocol):
 
     name: str
     table: str
+    file: Path | None
 
     def exists(self) -> bool: ...
 
@@ -48,6 +49,7 @@ class CallFile:
 
     def __init__(self, path: Path) -> None:
         self._path, self.name = path, str(path)
+        self.file: Path | None = path
 
     def exists(self) -> bool:
         with self._in_words():
@@ -105,6 +107,7 @@ class CallDatabase:
     """A schema of our own in LiteLLM's PostgreSQL."""
 
     table = "benchrouter.calls"
+    file: Path | None = None
 
     def __init__(self, url: str) -> None:
         self._server = Postgres(url)

@@ -151,6 +151,11 @@ class FeedbackStore:
         """The place, for people."""
         return self._table.name
 
+    @property
+    def file(self) -> Path | None:
+        """The file that is written; None where it is a database's table."""
+        return self._table.file
+
     def add(self, calls: Sequence[AnsweredCall]) -> None:
         """Add answered calls; an id that its key has used before stands for the new call."""
         if not self._made:

@@ -286,6 +286,9 @@ def test_doctor_says_where_feedback_is_and_warns_of_drift(
     assert "among the last 1,000 calls" in drift.found
     without = parse_config({"traffic": {"labels": "x"}}, folder=tmp_path)
     assert not list(check_feedback(without, artifact))
+    unwritable = parse_config({"traffic": {"feedback": {"to": "/proc/kept"}}}, folder=tmp_path)
+    (finding,) = check_feedback(unwritable, artifact)
+    assert (finding.status.value, "/proc/kept" in finding.found) == ("warn", True)
 
 
 @pytest.mark.parametrize(

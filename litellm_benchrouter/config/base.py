@@ -154,6 +154,11 @@ def is_url(value: object) -> bool:
     return isinstance(value, str) and _URL.match(value) is not None
 
 
+def without_scheme(place: str) -> str:
+    """Return a place on this machine as a path, whose mode is then ours to say; others as given."""
+    return _PATH.sub("", place, count=1) if _PATH.match(place) else place
+
+
 def checked(url: str) -> str:
     """Return a URL; raise ConfigError unless it names a place."""
     if _PLACE.fullmatch(url) is None and _PATH.match(url) is None:

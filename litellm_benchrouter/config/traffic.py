@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from litellm_benchrouter.config.base import Block, is_url
+from litellm_benchrouter.config.base import Block, is_url, without_scheme
 
 SPEND_LOGS = "spend_logs"
 """The `from` of prompts in LiteLLM's own spend logs."""
@@ -49,7 +49,7 @@ class CollectConfig(Block):
     def _is_a_place(cls, place: str) -> str:
         if not place.strip() or "*" in place:
             raise ValueError(f"{place!r} is not a folder or a URL; write one such as s3://bucket/x")
-        return place
+        return without_scheme(place)
 
     @field_validator("redact")
     @classmethod

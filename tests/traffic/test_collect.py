@@ -243,6 +243,14 @@ def test_folders_are_their_owners_alone(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a/kept").iterdir()} == {0o600}
 
 
+def test_a_folder_that_is_written_as_a_url_is_its_owners_alone(tmp_path: Path) -> None:
+    config = configured(tmp_path / "elsewhere", to=f"file://{tmp_path}/kept")
+    assert keep(config, ["one"]) == {"stored": 1}
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "kept").iterdir()} == {0o600}
+    assert texts_of(config) == ["one"]
+
+
 def call_of(kind: Any, text: str = "How many?") -> Call:
     return Call(turn=Ask(kind, text))
 

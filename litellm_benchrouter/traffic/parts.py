@@ -7,6 +7,7 @@ is begun anew before it is large, as the oldest go as a whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -26,6 +27,7 @@ PART = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}-[0-9a-f]{8}\.jsonl")
 _DATE, _TIME = "%Y%m%d", "%Y%m%dT%H%M%S%f"
 _PARTS = 50  # that `most` prompts fill: what goes at once is a fiftieth
 _DAY = 86_400.0
+_TRIES = 20  # to erase while other processes do
 
 Row = Mapping[str, Any]
 
@@ -168,7 +170,8 @@ class PromptStore:
             if part[:8] < first_day:
                 self._files.remove(part)
             elif part[:8] == first_day:
-                self._erase(part, lambda row: _time(row) < oldest)
+                with contextlib.suppress(FileNotFoundError):  # another process has it
+                    self._erase(part, lambda row: _time(row) < oldest)
         left, lines, growing = self._most - room, {}, set[str]()
         for part in reversed(self._parts()):
             process = part.split("-")[1]
@@ -198,23 +201,38 @@ class PromptStore:
         for name in self._files.names(""):
             if name.startswith(".") and PART.match(name[1:]):  # of a command that was killed
                 self._files.remove(name)
-        return sum(self._erase(part, is_meant) for part in self._parts())
+        n = 0
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                for part in self._parts():
+                    n += self._erase(part, is_meant)
+                break
+            except FileNotFoundError:  # another process removed a part, or gave it another name
+                if not tries_left:
+                    raise
+        return n
 
     def _erase(self, part: str, is_meant: Callable[[Row], bool]) -> int:
-        content = self._files.read(part) or b""
+        content = self._there(part)
         if not split_rows(content, is_meant)[1]:
             return 0
         if isinstance(self._files, Folder):
             # What is appended from now on goes to a new file under the old name.
             moved = self._fresh(part.partition("-")[0])
             self._files.rename(part, moved)
-            part, content = moved, self._files.read(moved) or b""
+            part, content = moved, self._there(moved)
         rest, gone = split_rows(content, is_meant)
         if rest:
             self._files.write(part, b"".join(rest))
         else:
             self._files.remove(part)
         return sum(row is not None for row in gone)
+
+    def _there(self, part: str) -> bytes:
+        content = self._files.read(part)
+        if content is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), part)
+        return content
 
     def _parts(self) -> list[str]:
         return sorted(name for name in self._files.names("") if PART.fullmatch(name))

@@ -235,6 +235,25 @@ def test_who_writes_goes_on_while_others_erase(tmp_path: Path) -> None:
     assert left == sorted(left, key=lambda text: int(text.split()[1]))
 
 
+@pytest.mark.parametrize("operation", ["rename", "read"])
+def test_a_part_that_another_process_has_moved_is_erased_from_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    config = configured(tmp_path)
+    keep(config, ["of amira", "of bo"])
+    real = getattr(Folder, operation)
+
+    def late(self: Folder, name: str, *rest: Any) -> Any:
+        monkeypatch.setattr(Folder, operation, real)
+        Folder.rename(self, name, name.replace(name[-14:], "00000000.jsonl"))
+        return real(self, name, *rest)
+
+    monkeypatch.setattr(Folder, operation, late)
+    assert config.traffic is not None and config.traffic.collect is not None
+    assert PromptStore(config.traffic.collect, {}).erase(lambda row: "amira" in row["text"]) == 1
+    assert texts_of(config) == ["of bo"]
+
+
 def test_folders_are_their_owners_alone(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "a" / "kept")
     folder.append("one", b"1")

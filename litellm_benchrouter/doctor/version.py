@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,6 +29,7 @@ from litellm_benchrouter.store.versions import Versions
 from litellm_benchrouter.views import Finding, Status, fail, listed, ok, warn
 
 _OLD_DAYS = 90
+_SKEW = timedelta(hours=1)  # of clocks that agree well enough
 _LEAST_FREE = 100_000_000  # bytes
 _MEGABYTE = 1_000_000
 _BUILD = "benchrouter build --config FILE"
@@ -190,8 +191,13 @@ def _is_building(root: Path) -> bool:
 
 def _age(manifest: Manifest) -> Finding:
     built = datetime.fromisoformat(manifest.created_at)
-    days = (datetime.now(UTC) - built).days
-    age = f"built {built:%Y-%m-%d %H:%M} UTC, {days} days ago"
+    passed = datetime.now(UTC) - built
+    when = f"built {built:%Y-%m-%d %H:%M} UTC"
+    if passed < -_SKEW:
+        remedy = "set the clock of this machine, or of the one that builds"
+        return warn("age", f"{when}, which is still to come by this machine's clock", remedy)
+    days = max(0, passed.days)
+    age = f"{when}, {days} days ago"
     if days > _OLD_DAYS:
         remedy = f"run your benchmarks on what you serve today, then {_BUILD}"
         return warn("age", age, remedy)

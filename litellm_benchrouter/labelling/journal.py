@@ -303,7 +303,7 @@ def import_labels(
     if not labels:
         raise SourceError(
             f"{path}: none of its {strangers} prompts is among the task's {len(inputs)} inputs; a "
-            f"prompt has to be the same to the letter. Give the inputs with --inputs."
+            f"prompt has to be the same to the letter. Copy them from there."
         )
     before = {cell: journal.cells[cell].score for cell in labels if cell in journal.cells}
     by_metric = {cell for cell in before if noted and journal.cells[cell].metric}

@@ -116,6 +116,16 @@ def test_an_old_version_is_a_warning(tiny_folder: Path) -> None:
     assert artifact is not None
 
 
+@pytest.mark.parametrize(("hours", "status"), [(0.5, "ok"), (30, "warn")])
+def test_a_version_of_tomorrow_says_that_a_clock_is_wrong(
+    tiny_folder: Path, hours: float, status: str
+) -> None:
+    config = config_of(tiny_folder)
+    rewritten(config, created_at=(datetime.now(UTC) + timedelta(hours=hours)).isoformat())
+    age = version_of(config)[0]["age"]
+    assert (age.status, "-1 days" in age.found) == (status, False)
+
+
 @pytest.mark.parametrize(
     ("verdict", "status", "words"),
     [

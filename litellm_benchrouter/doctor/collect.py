@@ -6,10 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from litellm_benchrouter.config import BLOCK, BenchRouterConfig
-from litellm_benchrouter.doctor.version import nearest, user_name
+from litellm_benchrouter.doctor.places import try_to_write, user_name
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.traffic.collect import is_function
 from litellm_benchrouter.traffic.parts import PromptStore
@@ -17,7 +16,6 @@ from litellm_benchrouter.views import Finding, ok, warn
 
 _TO, _REDACT = f"{BLOCK}.traffic.collect.to", f"{BLOCK}.traffic.collect.redact"
 _LOST = "until then no prompt is kept; requests are routed"
-_ONE_BLOCK = bytes(4096)
 _IMPORT_SECONDS = 30.0
 # A module of the operator's may print, hang or end the process, which a child does alone.
 _TRY_IMPORT = """
@@ -59,12 +57,6 @@ def _folder(store: PromptStore, folder: Path) -> Finding:
         )
     what = f"{folder} holds {kept}, and {user} can write there"
     return ok("collect", f"{what}; the proxy writes as its own user")
-
-
-def try_to_write(folder: Path) -> None:
-    """Write into a folder, or where it would be made, and leave nothing; raise OSError."""
-    with TemporaryFile(dir=nearest(folder)) as file:
-        file.write(_ONE_BLOCK)
 
 
 def _url(store: PromptStore) -> Finding:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from litellm_benchrouter.artifact.version import Artifact
 from litellm_benchrouter.config import BLOCK, BenchRouterConfig
-from litellm_benchrouter.doctor.collect import try_to_write
-from litellm_benchrouter.doctor.version import user_name
+from litellm_benchrouter.doctor.places import try_to_write, user_name
 from litellm_benchrouter.errors import BenchRouterError
 from litellm_benchrouter.traffic.alarms import ALERT, LATEST
 from litellm_benchrouter.traffic.feedback import FeedbackStore

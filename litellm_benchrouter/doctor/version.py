@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from litellm_benchrouter.artifact.files import differences
 from litellm_benchrouter.artifact.manifest import Manifest
 from litellm_benchrouter.artifact.version import Artifact, read_artifact
 from litellm_benchrouter.config import BenchRouterConfig
+from litellm_benchrouter.doctor.places import nearest, user_name
 from litellm_benchrouter.doctor.proxy import offers
 from litellm_benchrouter.embedders import HostedEmbedder, LexicalEmbedder, PrecomputedEmbedder
 from litellm_benchrouter.errors import ArtifactError, BenchRouterError, EmbedderError
@@ -126,12 +126,6 @@ def _store(config: BenchRouterConfig) -> Finding:
     return ok("store", f"{taken}, CURRENT names {version or 'nothing yet'}")
 
 
-def nearest(path: Path) -> Path:
-    """Return the path, or the nearest folder above it that is there."""
-    # Path.exists raises where this user may not look
-    return next(f for f in (path, *path.absolute().parents) if os.path.exists(f))  # noqa: PTH110
-
-
 def _access(root: Path, there: Path) -> Finding:
     user = user_name()
     if not there.is_dir():
@@ -153,14 +147,6 @@ def _access(root: Path, there: Path) -> Finding:
             "build as another user, or give it to this one",
         )
     return ok("directory", f"{root} can be read and written by {user}")
-
-
-def user_name() -> str:
-    """Return who runs this."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # in a container a user may have a number alone
-        return f"user {os.getuid()}"
 
 
 def _builds(root: Path) -> Finding:

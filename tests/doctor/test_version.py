@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import subprocess
@@ -200,7 +201,7 @@ def test_a_user_without_a_name_is_told_by_its_number(
     def unnamed() -> str:
         raise KeyError("getpwuid(): uid not found: 1000740000")
 
-    monkeypatch.setattr(version.getpass, "getuser", unnamed)
+    monkeypatch.setattr(getpass, "getuser", unnamed)
     found = version._access(tmp_path, tmp_path)
     assert (found.status, f"user {os.getuid()}" in found.found) == ("ok", True)
 

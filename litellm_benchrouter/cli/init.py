@@ -86,8 +86,7 @@ def init_command(
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file in one step, whose mode and owner stay: the proxy reads it, and keys may be in
-    it."""
+    """Write a file in one step; mode and owner stay, as the proxy reads it and it may hold keys."""
     partial, before = path.with_name(f".{path.name}.new"), path.stat()
     try:
         partial.touch(0o600)

@@ -30,7 +30,7 @@ from litellm_benchrouter.sources.frames import scan
 from litellm_benchrouter.sources.json_files import Faults
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
 from litellm_benchrouter.sources.rows import UndecidedError
-from litellm_benchrouter.sources.tidy import SAMPLE, is_number
+from litellm_benchrouter.sources.tidy import BLANKS, SAMPLE, is_number
 from litellm_benchrouter.views import UNKNOWN, Table, number
 
 _OWN_KEYS = frozenset(SourceConfig.model_fields)
@@ -243,7 +243,7 @@ def _columns(path: Path, table: SourceTable, options: Mapping[str, Any]) -> dict
             roles[column] = name
         elif is_number(name):
             roles[column] = "score" if name == "score" else "about an answer"
-        elif column in models or column in chosen:
+        elif name.strip(BLANKS) in models or column in chosen:
             roles[column] = "model"
         else:
             roles[column] = "not read"

@@ -12,8 +12,8 @@ import polars as pl
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
+from litellm_benchrouter.sources.column_names import is_no_model
 from litellm_benchrouter.sources.columns import (
-    is_no_model,
     no_model,
     refuse_a_doubtful_model,
     refuse_a_long_table,
@@ -182,20 +182,28 @@ class Reading:
         frame = file.table.collect(
             *(file.text(name) for name in texts), *(self.number(file, name) for name in others)
         )
-        columns = []
+        columns, useless = [], []
         for name in others:
             scores = frame[name]
             is_model = name in named if models else not is_no_model(name)
             if not is_model or is_number(name) or not scores.fill_nan(None).count():
                 self.dropped[f'values in the unknown column "{name}"'] += scores.count()
+                if is_model and (models or file.names[name] != name):
+                    useless.append(name)
                 continue
             columns.append(name)
             n_other = int(scores.is_nan().sum())
             count(self.dropped, "scores that are not numbers", n_other)
             count(self.dropped, "empty scores", scores.null_count())
         if not columns:
+            refuse_a_long_table(file, frame, others)
             raise SourceError(no_model(file, others))
-        self.note_words(file, frame.select(columns))
+        self.note_words(file, frame.select(columns + useless))
+        if useless:
+            self.warnings.append(
+                f"Columns that the options name as models have no number: {listed(useless)}. These "
+                "models are left out."
+            )
         frame = frame.with_columns(pl.col(columns).fill_nan(None))
         if models is None:
             rest = [name for name in others if name not in columns]

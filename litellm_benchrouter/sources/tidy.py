@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,12 +120,21 @@ class TableFile:
         if theirs in schema:
             return pl.col(theirs), schema[theirs]
         outer, _, key = theirs.partition(".")
+        keys = [[key], key.split(".")]  # "llama-3.1" is one key, where there is one
         if schema[outer] in (pl.String, pl.Categorical):
-            return pl.col(outer).cast(pl.String).str.json_path_match(f"$.{key}"), pl.String()
-        column = pl.col(outer)
-        for part in key.split("."):
-            column = column.struct.field(part)
-        return column, self.table.frame.select(column).collect_schema().dtypes()[0]
+            text = pl.col(outer).cast(pl.String)
+            paths = ["$" + "".join(f"[{_quoted(part)}]" for part in parts) for parts in keys]
+            return pl.coalesce(text.str.json_path_match(path) for path in paths), pl.String()
+        for parts in keys:
+            column = pl.col(outer)
+            for part in parts:
+                column = column.struct.field(part)
+            with suppress(pl.exceptions.PolarsError):
+                return column, self.table.frame.select(column).collect_schema().dtypes()[0]
+        raise SourceError(
+            f'{self.table.path} has no "{key}" in its column "{outer}" ({schema[outer]}); name '
+            f'another for "{name}".'
+        )
 
     def text(self, name: str) -> pl.Expr:
         column, dtype = self.column(name)
@@ -138,6 +148,10 @@ class TableFile:
                 "row."
             )
         return as_text(column, name)
+
+
+def _quoted(key: str) -> str:
+    return json.dumps(key, ensure_ascii=False)
 
 
 def require(file: TableFile, names: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from litellm_benchrouter.errors import BenchRouterError, ConfigError, SourceErro
 from litellm_benchrouter.guarded.impute import coverage_warnings
 from litellm_benchrouter.paper.benchmark import Benchmark, labels
 from litellm_benchrouter.sources import READERS, SourceTable, read
-from litellm_benchrouter.sources.frames import scan
+from litellm_benchrouter.sources.frames import FORMATS, scan
 from litellm_benchrouter.sources.json_files import Faults
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
 from litellm_benchrouter.sources.rows import UndecidedError
@@ -192,8 +192,13 @@ def check(
             return checked
         if kind is None and path.is_dir():
             names = ", ".join(READERS)
+            tables = (file for file in path.iterdir() if file.suffix.lower() in FORMATS)
+            pattern = next(
+                (f", or a pattern of files: {path / f'*{f.suffix}'}" for f in tables), ""
+            )
             checked.problem = (
-                f"{path}: none of the formats ({names}) is in this folder. Give --kind to see why."
+                f"{path}: none of the formats ({names}) is in this folder. Give --kind to see "
+                f"why{pattern}."
             )
         return checked
     # Each format has marks of its own; what more than one reads is what most of it is.

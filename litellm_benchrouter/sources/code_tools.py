@@ -86,7 +86,7 @@ def evalplus(
                 other = runs.setdefault((name, start), file)
                 if other != file:
                     raise UndecidedError(
-                        f"{path}: {other.name} and {file.name} are both of {name} on {start}. "
+                        f"{path}: {other} and {file} are both of {name} on {start}. "
                         "Keep one of them, or say options: {model: NAME} of each in a source."
                     )
             for task_id, solutions in of_file.items():

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.sources.column_names import is_no_model, key_of
+from litellm_benchrouter.sources.column_names import is_no_model
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.tidy import TableFile
+
+NOTHING = frozenset(("nan", "+nan", "-nan", "n/a", "na", "none", "null", "nil", "-", "--", "?"))
+"""Words, in lower case, that stand where nothing is."""
 
 _VERDICTS = frozenset(
     ("pass", "passed", "fail", "failed", "correct", "incorrect", "right", "wrong", "success")
@@ -24,7 +27,6 @@ _YES_OR_NO = frozenset(
         *("是", "否", "对", "错", "✓", "✔", "✗", "✘", "✅", "❌"),
     )
 )
-_OF_ROWS = ("metric", "metric_name", "measure", "scorer", "criterion", "criteria", "dimension")
 _MANY = 20  # rows from which on a column that does not look like the others is asked about
 _MANY_MORE = 100  # ... and one that a good or a bad model may have on easy or hard questions
 
@@ -95,7 +97,7 @@ def _keys_of(words: Iterable[str]) -> list[str]:
 
 def _unread_numbers(file: TableFile, name: str, words: Sequence[str]) -> str:
     """Say that a column holds numbers with commas ("0,5"); "" where it does not."""
-    said = [word for word in words if word.strip().lower() not in _NOTHING]
+    said = [word for word in words if word.strip().lower() not in NOTHING]
     if not said or not all("," in word and _is_number(word) for word in said):
         return ""
     return (
@@ -120,7 +122,7 @@ def _meaning(words: Sequence[str]) -> str:
 def refuse_words_for_scores(file: TableFile, others: Sequence[str]) -> None:
     """Refuse columns of verdicts ("PASS") beside columns of numbers: these models would be lost."""
     for name, words in _words(file, [n for n in others if not is_no_model(n)]).items():
-        spelled = {word.strip().lower() for word in words} - _NOTHING
+        spelled = {word.strip().lower() for word in words} - NOTHING
         if unread := _unread_numbers(file, name, words):
             raise SourceError(unread)
         is_yes_or_no = len(spelled) > 1 and spelled <= _YES_OR_NO
@@ -218,21 +220,6 @@ def refuse_a_long_table(file: TableFile, frame: pl.DataFrame, others: Sequence[s
             )
 
 
-def refuse_several_metrics(file: TableFile) -> None:
-    """Refuse a long table with a row a metric: these would be averaged."""
-    name = next((n for n in file.names if key_of(n).lower() in _OF_ROWS), None)
-    if name is None or file.column(name)[1].is_nested():
-        return
-    ids = [n for n in ("sample_id", "task", "prompt", "model") if n in file.columns]
-    frame = file.table.collect(*(file.text(n) for n in ids), file.column(name)[0].alias("\0"))
-    if (frame.group_by(ids).agg(pl.col("\0").n_unique())["\0"] > 1).any():
-        metrics = frame["\0"].drop_nulls().unique().cast(pl.String).sort().to_list()
-        raise SourceError(
-            f'{file.table.path}: has a row for each "{name}" ({listed(metrics)}) of a sample and '
-            "model, which would be averaged. Keep the rows of one, in a file of its own."
-        )
-
-
 def unread_words(
     file: TableFile, names: Sequence[str], numbers: Sequence[pl.Expr]
 ) -> dict[str, int]:
@@ -245,12 +232,9 @@ def unread_words(
         text = column.cast(pl.String).str.strip_chars()
         bad = file.table.frame.select(word=text, score=score).filter(pl.col("score").is_nan())
         for word, n in bad.group_by("word").len().collect().iter_rows():
-            if word.lower() not in _NOTHING:
+            if word.lower() not in NOTHING:
                 counts[word] = counts.get(word, 0) + n
     return counts
-
-
-_NOTHING = frozenset(("nan", "+nan", "-nan", "n/a", "na", "none", "null", "nil", "-", "--", "?"))
 
 
 def say_unread(words: Mapping[str, int]) -> str:

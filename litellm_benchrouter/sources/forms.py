@@ -17,13 +17,17 @@ from litellm_benchrouter.sources.columns import (
     no_model,
     refuse_a_doubtful_model,
     refuse_a_long_table,
-    refuse_several_metrics,
     refuse_words_for_scores,
     say_unread,
     unread_words,
 )
 from litellm_benchrouter.sources.frames import listed, scan
 from litellm_benchrouter.sources.json_files import Faults
+from litellm_benchrouter.sources.long_rows import (
+    about_failures,
+    about_settings,
+    refuse_several_metrics,
+)
 from litellm_benchrouter.sources.record import SourceTable, question
 from litellm_benchrouter.sources.tidy import (
     BLANKS,
@@ -120,6 +124,7 @@ class Reading:
         numbers = [name for name in file.columns if is_number(name)]
         scores = self.collect(file, ["sample_id", "model"], numbers)
         self.note_words(file, scores.select("score"))
+        self.warnings += about_failures(file, self.number(file, "score"))
         scores = complete(scores, ("sample_id", "model"), self.dropped)
         ids = samples.select(pl.col("sample_id").cast(pl.Categorical)).with_row_index("row")
         scores = scores.join(ids, on="sample_id", how="left", maintain_order="left")
@@ -133,6 +138,8 @@ class Reading:
         for file in files:
             require(file, ("task", "prompt", "model", "score"))
             refuse_several_metrics(file)
+            self.warnings += about_settings(file)
+            self.warnings += about_failures(file, self.number(file, "score"))
             texts = [name for name in (*SAMPLE, "model") if name in file.columns]
             parts.append(self.collect(file, texts, [n for n in file.columns if is_number(n)]))
             self.note_words(file, parts[-1].select("score"))

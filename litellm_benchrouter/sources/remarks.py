@@ -10,6 +10,12 @@ import polars as pl
 from litellm_benchrouter.paper.benchmark import MISSING, Benchmark
 from litellm_benchrouter.sources.frames import listed
 
+_NOBODY = re.compile(
+    r"(human|oracle|random|chance|majority|ensemble|consensus|baseline|gold|reference|best|worst"
+    r"|average|avg|mean|total|overall|all|unknown|nan|none|null|n/a)"
+    r"([ _-](baseline|guess|guessing|choice|vote|voting|expert|annotator|of|model|answer|\d+|n))*",
+    re.IGNORECASE,
+)
 _FAMILY = 0.5  # of a task's prompts, from which on another task that has them too is named
 
 
@@ -51,6 +57,12 @@ def remarks(benchmark: Benchmark, rows: pl.DataFrame, all_tasks: pl.Series) -> l
         warnings.append(
             f"Tasks that share at least half of their prompts with other tasks: {listed(families)}."
             " Their results do not say how the router does on a new task."
+        )
+    nobody = [name for name in benchmark.models if _NOBODY.fullmatch(name)]
+    if nobody:
+        warnings.append(
+            f"Models that are none by their names: {listed(nobody)}. Where that is so, take their "
+            "results out: the best model on average may be one of them."
         )
     return warnings + _twins(benchmark)
 

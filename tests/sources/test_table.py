@@ -709,6 +709,36 @@ def test_rows_of_several_metrics_are_not_averaged(tmp_path: Path) -> None:
     assert read(one_each).scores.height == 2
 
 
+@pytest.mark.parametrize("name", ["n_shot", "Judge", "temperature", "prompt_version"])
+def test_settings_that_are_averaged_are_named(tmp_path: Path, name: str) -> None:
+    rows = "t,p,m,0,1\nt,p,m,5,0\nt,q,m,0,1\nt,q,m,5,1\n"
+    [warning] = read(csv(tmp_path, f"task,prompt,model,{name},score\n{rows}")).warnings
+    assert f'differ in "{name}" (0, 5) are averaged' in warning
+    runs = csv(tmp_path, f"task,prompt,model,epoch,score\n{rows}", "runs.csv")
+    assert read(runs).warnings == []
+    one_each = rows.replace(",5,", ",0,")
+    assert read(csv(tmp_path, f"task,prompt,model,{name},score\n{one_each}")).warnings == []
+
+
+def test_errors_that_count_as_wrong_are_named(tmp_path: Path) -> None:
+    head = "task,prompt,model,score,error\n"
+    path = csv(tmp_path, head + "t,p,m,1,\nt,q,m,0,timeout\nt,r,m,0,n/a\nt,s,n,0,HTTP 429\n")
+    [warning] = read(path).warnings
+    assert '2 results with a text in "error" have a score of 0 (m: 1, n: 1)' in warning
+    assert read(csv(tmp_path, head + "t,p,m,1,\nt,q,m,,timeout\n")).warnings == []
+    assert read(csv(tmp_path, head + "t,p,m,1,a warning\nt,q,m,0,timeout\n")).warnings == []
+
+
+def test_white_space_around_a_prompt_or_an_id_makes_no_other_sample(tmp_path: Path) -> None:
+    rows = 't,p,m,1\nt," p\n",n,0\n'
+    table = read(csv(tmp_path, f"task,prompt,model,score\n{rows}"))
+    assert (table.samples["prompt"].to_list(), table.scores.height) == (["p"], 2)
+    plain = read(csv(tmp_path, "task,prompt,model,score\nt,p,m,1\n"))
+    assert table.samples["sample_id"].to_list() == plain.samples["sample_id"].to_list()
+    table = read(csv(tmp_path, "sample_id,task,prompt,model,score\n1,t,p,m,1\n 1,t,p ,n,0\n"))
+    assert (table.samples.height, table.scores.height, dict(table.dropped)) == (1, 2, {})
+
+
 def test_words_in_place_of_scores_are_named(tmp_path: Path) -> None:
     text = "task,prompt,model,score\nt,p,m,1\nt,q,m,Timeout\nt,r,m,n/a\nt,s,m,NaN\nt,u,m,-\n"
     [warning] = read(csv(tmp_path, text)).warnings

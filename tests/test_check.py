@@ -120,6 +120,9 @@ def test_a_folder_of_tables_is_told_from_one_of_nothing(tmp_path: Path, wide: Pa
     assert f"or a pattern of files: {tmp_path}/*.csv." in checked(tmp_path)[1]["problem"]
     wide.unlink()
     assert "pattern" not in checked(tmp_path)[1]["problem"]
+    (tmp_path / "samples.csv").write_text("sample_id,task,prompt\n1,t,p\n")
+    (tmp_path / "scores.csv").write_text("sample_id,model,score\n2,m,1\n")
+    assert "left out: scores of unknown samples: 1" in checked(tmp_path)[1]["problem"]
 
 
 def test_a_model_with_blanks_around_its_name_is_shown_as_one(wide: Path) -> None:

@@ -190,7 +190,7 @@ def check(
         if undecided:
             checked.options = dict(options)
             return checked
-        if kind is None and path.is_dir():
+        if kind is None and path.is_dir() and not any(path.glob("samples.*")):  # of a table
             names = ", ".join(READERS)
             tables = (file for file in path.iterdir() if file.suffix.lower() in FORMATS)
             pattern = next(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ _NOBODY = re.compile(
     r"([ _-](baseline|guess|guessing|choice|vote|voting|expert|annotator|of|model|answer|\d+|n))*",
     re.IGNORECASE,
 )
+_MANY = 100  # samples from which on two models do not agree on all by chance
 _FAMILY = 0.5  # of a task's prompts, from which on another task that has them too is named
 
 
@@ -64,7 +66,7 @@ def remarks(benchmark: Benchmark, rows: pl.DataFrame, all_tasks: pl.Series) -> l
             f"Models that are none by their names: {listed(nobody)}. Where that is so, take their "
             "results out: the best model on average may be one of them."
         )
-    return warnings + _twins(benchmark)
+    return warnings + _twins(benchmark) + _copies(benchmark)
 
 
 def _twins(benchmark: Benchmark) -> list[str]:
@@ -100,3 +102,19 @@ def _twins(benchmark: Benchmark) -> list[str]:
             "are, say so with `aliases`."
         )
     return warnings
+
+
+def _copies(benchmark: Benchmark) -> list[str]:
+    """Warn of models with the same scores on every sample, as no two models have on many."""
+    groups: dict[bytes, list[str]] = {}
+    for m, name in enumerate(benchmark.models):
+        known = benchmark.correctness[:, m][benchmark.correctness[:, m] != MISSING]
+        if len(known) >= _MANY and 0 < np.count_nonzero(known) < len(known):
+            groups.setdefault(sha256(benchmark.scores[:, m].tobytes()).digest(), []).append(name)
+    copies = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    if not copies:
+        return []
+    return [
+        f"Models with the same score on every sample: {listed(copies)}. One of them may hold the "
+        "results of the other by mistake."
+    ]

@@ -464,6 +464,14 @@ def test_models_that_share_no_sample_are_refused() -> None:
     assert len(merged(source(*apart[:10], *[(*row[:3], "a", 1.0) for row in apart[10:]]))[0]) == 20
 
 
+def test_models_with_one_anothers_results_are_named() -> None:
+    rows = [(f"{i}", "t", f"p{i}", m, float(i % 3 == 0)) for i in range(100) for m in "ab"]
+    [said] = merged(source(*rows))[1].warnings
+    assert "same score on every sample: a and b. " in said
+    assert merged(source(*rows[:-1], ("99", "t", "p99", "b", 0.25)))[1].warnings == []
+    assert merged(source(*rows[:198]))[1].warnings == []
+
+
 def test_models_that_are_none_by_their_names_are_named() -> None:
     names = ("ant", "Human expert", "oracle", "best of 5", "nan", "human-7b", "bestial")
     warnings = merged(source(*[("1", "t", "p", m, float(m == "ant")) for m in names]))[1].warnings

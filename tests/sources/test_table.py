@@ -729,6 +729,46 @@ def test_errors_that_count_as_wrong_are_named(tmp_path: Path) -> None:
     assert read(csv(tmp_path, head + "t,p,m,1,a warning\nt,q,m,0,timeout\n")).warnings == []
 
 
+def test_models_whose_rows_have_no_sample_id_are_named(tmp_path: Path) -> None:
+    csv(tmp_path, "task,prompt,score\nt,p,1\nt,q,0\n", "ant.csv")
+    csv(tmp_path, "sample_id,task,prompt,score\n1,t,p,1\n2,t,q,0\n", "bee.csv")
+    [warning] = read(tmp_path / "*.csv").warnings
+    assert "they had no sample_id: ant (2 of 2)" in warning
+    text = "task,prompt,model,score\n,p,m,1\n,q,m,1\nt,p,m,0\nt,p,n,1\n"
+    [warning] = read(csv(tmp_path, text, "x.csv")).warnings
+    assert "they had no task: m (2 of 3)" in warning
+
+
+def folder(path: Path, samples: str, scores: str) -> Path:
+    path.mkdir(exist_ok=True)
+    csv(path, f"sample_id,task,prompt\n{samples}", "samples.csv")
+    csv(path, scores, "scores.csv")
+    return path
+
+
+def test_the_rows_of_a_folder_are_doubted_as_those_of_a_file(tmp_path: Path) -> None:
+    head = "sample_id,model,score"
+    scores = f"{head}\n1,m,1\n9,n,1\n8,n,0\n1,n,0\n"
+    [warning] = read(folder(tmp_path, "1,t,p\n2,t,q\n", scores)).warnings
+    assert "a sample_id that no sample has: n (2 of 3)" in warning
+    several = f"{head},metric\n1,m,1,acc\n1,m,0,f1\n"
+    with pytest.raises(SourceError, match=r'a row for each "metric" \(acc, f1\)'):
+        read(folder(tmp_path, "1,t,p\n2,t,q\n", several))
+    settings = f"{head},shots,error\n1,m,1,0,\n1,m,0,5,timeout\n"
+    warnings = read(folder(tmp_path, "1,t,p\n2,t,q\n", settings)).warnings
+    assert 'differ in "shots" (0, 5)' in warnings[0]
+    assert '1 results with a text in "error"' in warnings[1]
+    twice = read(folder(tmp_path, "1,t,p\n1,u,q\n2,t,r\n", f"{head}\n1,m,1\n2,m,0\n"))
+    assert "1 samples have the sample_id of another sample" in twice.warnings[0]
+
+
+def test_rows_that_shrink_to_few_samples_are_named(tmp_path: Path) -> None:
+    rows = [f"t,Choose.,{i % 2},1\n" for i in range(12)]
+    [warning] = read(csv(tmp_path, "task,prompt,a,b\n" + "".join(rows))).warnings
+    assert "24 results are of 1 samples alone" in warning
+    assert read(csv(tmp_path, "task,prompt,a,b\n" + "".join(rows[:8]))).warnings == []  # runs
+
+
 def test_white_space_around_a_prompt_or_an_id_makes_no_other_sample(tmp_path: Path) -> None:
     rows = 't,p,m,1\nt," p\n",n,0\n'
     table = read(csv(tmp_path, f"task,prompt,model,score\n{rows}"))

@@ -27,6 +27,7 @@ _YES_OR_NO = frozenset(
         *("是", "否", "对", "错", "✓", "✔", "✗", "✘", "✅", "❌"),
     )
 )
+_RUN = re.compile(r"(run|seed|trial|attempt|epoch|repeat|rep|try)[ _-]?\d+", re.IGNORECASE)
 _MANY = 20  # rows from which on a column that does not look like the others is asked about
 _MANY_MORE = 100  # ... and one that a good or a bad model may have on easy or hard questions
 
@@ -135,11 +136,12 @@ def refuse_words_for_scores(file: TableFile, others: Sequence[str]) -> None:
 
 
 def _refuse_several_columns_a_model(file: TableFile, names: Sequence[str]) -> None:
-    """Refuse columns such as "ant_f1" and "ant_recall": they would count as two models."""
+    """Refuse columns as "ant_f1" and "ant_bleu", or "ant_run1" and "ant_run2": no two models."""
     metrics: dict[str, list[str]] = {}
     for name in names:
         for mark in re.finditer(r"[_/.:|\s-]+", name):
-            if mark.start() and is_no_model(name[mark.end() :]) and mark.end() < len(name):
+            rest = name[mark.end() :]
+            if mark.start() and rest and (is_no_model(rest) or _RUN.fullmatch(rest)):
                 metrics.setdefault(name[: mark.start()], []).append(name)
     for model, several in metrics.items():
         if len(several) > 1:

@@ -86,9 +86,9 @@ def merge(
         and ((grid.correctness != MISSING).sum(axis=1) < 2).all()
     ):
         raise SourceError(
-            "no sample has results of two models, so none can be compared with another; where they "
-            "answered the same questions, give these the same sample_id, or prompts that are the "
-            "same to the letter and no sample_id."
+            "the sources hold no sample with results of two models, so that none can be compared "
+            "with another; where they answered the same questions, give these the same sample_id, "
+            "or prompts that are the same to the letter and no sample_id."
         )
     benchmark = Benchmark(
         sample_ids=rows["sample_id"].to_list(),

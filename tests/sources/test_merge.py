@@ -456,7 +456,7 @@ def test_any_number_that_may_mark_a_gap_and_scores_below_0_are_not_silent() -> N
 
 def test_models_that_share_no_sample_are_refused() -> None:
     apart = [(f"{m}{i}", "t", f"{m} {i}", m, float(i % 2)) for m in "ab" for i in range(10)]
-    with pytest.raises(SourceError, match="no sample has results of two models"):
+    with pytest.raises(SourceError, match="no sample with results of two models"):
         merged(source(*apart))
     shared = ("a0", "t", "a 0", "b", 1.0)
     assert len(merged(source(*apart, shared))[0]) == 20

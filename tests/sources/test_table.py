@@ -625,6 +625,11 @@ def test_several_metrics_of_a_model_are_not_several_models(tmp_path: Path, mark:
     path = csv(tmp_path, f"task,prompt,ant{mark}f1,ant{mark}bleu,bee{mark}f1\n{rows}")
     with pytest.raises(SourceError, match=rf"ant{mark}f1, ant{mark}bleu may be several metrics"):
         read(path)
+    runs = csv(tmp_path, f"task,prompt,ant{mark}run1,ant{mark}run2,bee\n{rows}", "runs.csv")
+    with pytest.raises(SourceError, match=rf"ant{mark}run1, ant{mark}run2 may be several"):
+        read(runs)
+    alike = {f"ant{mark}run1": "ant", f"ant{mark}run2": "ant"}
+    assert read(runs, models=alike).scores["score"].to_list() == pytest.approx([0.15, 0.65])
     named = read(path, models={f"ant{mark}f1": "ant", f"bee{mark}f1": "bee"})
     assert set(named.scores["model"]) == {"ant", "bee"}
 

@@ -116,6 +116,20 @@ def test_many_models_are_counted(tmp_path: Path) -> None:
     assert len(checked(path)[1]["models"]) == 20
 
 
+def test_a_folder_of_tables_is_told_from_one_of_nothing(tmp_path: Path, wide: Path) -> None:
+    assert f"or a pattern of files: {tmp_path}/*.csv." in checked(tmp_path)[1]["problem"]
+    wide.unlink()
+    assert "pattern" not in checked(tmp_path)[1]["problem"]
+    (tmp_path / "samples.csv").write_text("sample_id,task,prompt\n1,t,p\n")
+    (tmp_path / "scores.csv").write_text("sample_id,model,score\n2,m,1\n")
+    assert "left out: scores of unknown samples: 1" in checked(tmp_path)[1]["problem"]
+
+
+def test_a_model_with_blanks_around_its_name_is_shown_as_one(wide: Path) -> None:
+    wide.write_text(WIDE.replace("ant,bee", "ant ,bee"))
+    assert checked(wide)[1]["columns"]["ant "] == "model"
+
+
 def test_what_another_reader_finds_in_a_folder_is_said(tmp_path: Path) -> None:
     said = {"metadata": {"model": "m"}}
     rows = [{"input": f"q{n}", "scores": {"ok": n % 2}} | said for n in range(4)]

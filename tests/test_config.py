@@ -188,7 +188,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path, benchrouter):
     config.write_bytes(b"benchrouter: \xff\xfe")
     ended = benchrouter("build", "--config", config)
     assert ended.code == 2
-    assert "is not valid YAML" in ended.err
+    assert "is not UTF-8. Save it as UTF-8" in ended.err
 
 
 def test_yaml_cannot_run_code(tmp_path):

@@ -612,6 +612,9 @@ def test_an_archive_is_unpacked_and_may_not_lead_out(hub: Hub) -> None:
     assert (code, "leads out of the folder" in text) == (1, True)
 
 
+ONE = "{name: x, title: X, kind: table, files: ['*'], hub: a/b}"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -620,6 +623,9 @@ def test_an_archive_is_unpacked_and_may_not_lead_out(hub: Hub) -> None:
         ("sets: [{name: x}]", "sets[0].title: Field required"),
         ("sets: [{name: x, title: X, kind: table, files: ['*'], colour: red}]", "sets[0].colour"),
         ("sets: [{name: x, title: X, kind: table, files: ['*']}]", "needs one of hub, github"),
+        (f"sets: [{ONE}, {ONE}]", "two sets are named x. Rename one"),
+        (f"sets: [{ONE.replace('table', 'tables')}]", 'sets[0]: "tables" is not a kind of source'),
+        (f"sets: [{ONE[:-1]}, options: {{nope: 1}}}}]", 'kind table has no option "nope"'),
     ],
 )
 def test_a_catalogue_that_cannot_be_read_is_a_mistake_of_the_user(

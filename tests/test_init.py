@@ -148,6 +148,14 @@ def test_with_results_of_ones_own_the_block_names_them_and_who_is_unknown(tmp_pa
     assert benchrouter("build", "--config", path).code == 0
 
 
+def test_results_that_a_build_refuses_are_said_at_once(tmp_path, benchrouter):
+    path, source = written(tmp_path), tmp_path / "ours.csv"
+    source.write_text("task,prompt,gpt-4o,b\nt,p,90,20\nt,q,3,80\n")
+    ended = benchrouter("init", "--config", path, "--source", source)
+    assert ended.code == 0  # the block is where to say it
+    assert "A build refuses it as it is: ours.csv: scores go up to 90" in ended.err
+
+
 @pytest.mark.parametrize(
     "more", ["litellm_settings:\n  callbacks: prometheus\n", "litellm_settings: [1]\n"]
 )

@@ -26,11 +26,11 @@ from litellm_benchrouter.errors import BenchRouterError, ConfigError, SourceErro
 from litellm_benchrouter.guarded.impute import coverage_warnings
 from litellm_benchrouter.paper.benchmark import Benchmark, labels
 from litellm_benchrouter.sources import READERS, SourceTable, read
-from litellm_benchrouter.sources.frames import scan
+from litellm_benchrouter.sources.frames import FORMATS, scan
 from litellm_benchrouter.sources.json_files import Faults
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
 from litellm_benchrouter.sources.rows import UndecidedError
-from litellm_benchrouter.sources.tidy import SAMPLE, is_number
+from litellm_benchrouter.sources.tidy import BLANKS, SAMPLE, is_number
 from litellm_benchrouter.views import UNKNOWN, Table, number
 
 _OWN_KEYS = frozenset(SourceConfig.model_fields)
@@ -190,10 +190,15 @@ def check(
         if undecided:
             checked.options = dict(options)
             return checked
-        if kind is None and path.is_dir():
+        if kind is None and path.is_dir() and not any(path.glob("samples.*")):  # of a table
             names = ", ".join(READERS)
+            tables = (file for file in path.iterdir() if file.suffix.lower() in FORMATS)
+            pattern = next(
+                (f", or a pattern of files: {path / f'*{f.suffix}'}" for f in tables), ""
+            )
             checked.problem = (
-                f"{path}: none of the formats ({names}) is in this folder. Give --kind to see why."
+                f"{path}: none of the formats ({names}) is in this folder. Give --kind to see "
+                f"why{pattern}."
             )
         return checked
     # Each format has marks of its own; what more than one reads is what most of it is.
@@ -243,7 +248,7 @@ def _columns(path: Path, table: SourceTable, options: Mapping[str, Any]) -> dict
             roles[column] = name
         elif is_number(name):
             roles[column] = "score" if name == "score" else "about an answer"
-        elif column in models or column in chosen:
+        elif name.strip(BLANKS) in models or column in chosen:
             roles[column] = "model"
         else:
             roles[column] = "not read"

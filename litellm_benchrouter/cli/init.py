@@ -18,7 +18,7 @@ import yaml
 from litellm_benchrouter.cli.options import config_option, required_config
 from litellm_benchrouter.config import BLOCK, load_config
 from litellm_benchrouter.config.base import read_proxy_yaml
-from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.labelling.starter import RESULTS
 from litellm_benchrouter.routing.deployments import (
     ModelNames,
@@ -30,6 +30,7 @@ from litellm_benchrouter.routing.deployments import (
 )
 from litellm_benchrouter.sources import READERS, read
 from litellm_benchrouter.sources.catalogue import WantedModels, read_catalogue
+from litellm_benchrouter.sources.merge import SourceJudgement, merge
 
 EXAMPLE = Path("benchmarks/example.csv")
 """Invented results that config.example.yaml names, to try a build with."""
@@ -132,6 +133,10 @@ def _show_ways(deployments: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def _models_of(source: Path, kind: str) -> list[str]:
     table = read(kind, source, {})
+    try:
+        merge([(table, SourceJudgement(source.name))], aliases={}, facts={})
+    except SourceError as error:  # which the block can mend
+        click.echo(f"A build refuses it as it is: {error}", err=True)
     return sorted(map(str, table.scores["model"].unique()))
 
 

@@ -73,6 +73,8 @@ def read_document(path: Path, way_out: str) -> dict[str, Any]:
         raise ConfigError(
             f"cannot read the configuration {path}: {error.strerror}; {way_out}."
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8. Save it as UTF-8.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""

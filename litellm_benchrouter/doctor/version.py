@@ -99,6 +99,7 @@ def check_version(
         return (), None
     yield _age(manifest)
     yield from _verdict(manifest)
+    yield _warnings(manifest)
     yield _differences(config, manifest)
     if isinstance(opened, EmbedderError):
         yield fail("embedder", str(opened), f"install what it names, or run {_BUILD}")
@@ -203,6 +204,15 @@ def _verdict(manifest: Manifest) -> Iterator[Finding]:
             f"it did not pass its evaluation against the best model on average, and {how}",
             "`benchrouter inspect --config FILE` shows it; roll back, or serving.mode: shadow",
         )
+
+
+def _warnings(manifest: Manifest) -> Finding:
+    told = manifest.warnings
+    if not told:
+        return ok("benchmark", "the build warned of nothing")
+    others = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    remedy = "`benchrouter inspect --config FILE` shows all; mend the sources, or leave it so"
+    return warn("benchmark", f"the build warned: {told[0].rstrip('.')}{others}", remedy)
 
 
 def _differences(config: BenchRouterConfig, manifest: Manifest) -> Finding:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.sources.record import SourceTable
 
-__all__ = ["READERS", "SourceTable", "read"]
+__all__ = ["READERS", "SourceTable", "read", "reader_of"]
 
 READERS: dict[str, str] = {
     "alpaca-eval": "alpaca_eval.read",
@@ -49,9 +50,17 @@ def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
     Raises ConfigError where the kind or an option is unknown, missing, or of the wrong type, and
     SourceError where the source cannot be read.
     """
+    reader, checked = reader_of(kind, options, str(path))
+    return reader(path, **checked)
+
+
+def reader_of(
+    kind: str, options: Mapping[str, object], place: str
+) -> tuple[Callable[..., SourceTable], dict[str, Any]]:
+    """Return a kind's reader with its options; raise ConfigError, about a place, as `read`."""
     if kind not in READERS:
         raise ConfigError(
-            f'{path}: "{kind}" is not a kind of source. Use one of {", ".join(sorted(READERS))}.'
+            f'{place}: "{kind}" is not a kind of source. Use one of {", ".join(sorted(READERS))}.'
         )
     module, _, function = READERS[kind].partition(".")
     reader = getattr(import_module(f"{__name__}.{module}"), function)
@@ -64,7 +73,7 @@ def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
     for name, value in options.items():
         if name not in options_of_reader:
             raise ConfigError(
-                f'{path}: kind {kind} has no option "{name}"; it has '
+                f'{place}: kind {kind} has no option "{name}"; it has '
                 f"{', '.join(sorted(options_of_reader)) or 'none'}."
             )
         try:
@@ -72,10 +81,9 @@ def read(kind: str, path: Path, options: Mapping[str, object]) -> SourceTable:
         except ValidationError as error:
             expected = error.errors(include_url=False)[0]["msg"]
             raise ConfigError(
-                f"{path}: option {name} is {value!r}, but {expected[:1].lower()}{expected[1:]}."
+                f"{place}: option {name} is {value!r}, but {expected[:1].lower()}{expected[1:]}."
             ) from error
     for name, parameter in options_of_reader.items():
         if parameter.default is Parameter.empty and name not in checked:
-            raise ConfigError(f"{path}: kind {kind} needs the option {name}; add it.")
-    table: SourceTable = reader(path, **checked)
-    return table
+            raise ConfigError(f"{place}: kind {kind} needs the option {name}; add it.")
+    return reader, checked

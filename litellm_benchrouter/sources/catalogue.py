@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from litellm_benchrouter.config.base import Block
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.sources import reader_of
 
 _PLACES = ("hub", "github", "bucket")
 _TOKENS = re.compile(r"(\{model\}|\{task\}|\*\*/|\*|\?)")
@@ -131,6 +132,9 @@ def _parsed(text: str, where: str) -> dict[str, CatalogueEntry]:
             raise ConfigError(
                 f"{where}: sets[{number}]{'.' if place else ''}{place}: {first['msg']}."
             ) from error
+        if entry.name in entries:
+            raise ConfigError(f"{where}: two sets are named {entry.name}. Rename one.")
+        reader_of(entry.kind, entry.options, f"{where}: sets[{number}]")
         entries[entry.name] = entry
     return entries
 

@@ -86,7 +86,7 @@ def evalplus(
                 other = runs.setdefault((name, start), file)
                 if other != file:
                     raise UndecidedError(
-                        f"{path}: {other.name} and {file.name} are both of {name} on {start}. "
+                        f"{path}: {other} and {file} are both of {name} on {start}. "
                         "Keep one of them, or say options: {model: NAME} of each in a source."
                     )
             for task_id, solutions in of_file.items():
@@ -118,6 +118,10 @@ def _evalplus_model(file: Path) -> str:
     return name.replace("--", "/")
 
 
+def _first(result: object) -> object:
+    return result[0] if isinstance(result, list) and result else None
+
+
 def _evalplus_passed(solutions: object) -> Iterator[dict[str, float | None]]:
     """Yield whether each solution of a problem passes the base tests, and all (None: not run).
 
@@ -126,11 +130,12 @@ def _evalplus_passed(solutions: object) -> Iterator[dict[str, float | None]]:
     if isinstance(solutions, dict):
         sets = {name: optional(solutions, name, list) or [] for name in ("base", "plus")}
         statuses = [
-            {f"{name}_status": each[i][0] for name, each in sets.items() if i < len(each)}
+            {f"{name}_status": _first(each[i]) for name, each in sets.items() if i < len(each)}
             for i in range(len(sets["base"]))
         ]
     else:
-        statuses = [each for each in solutions or [] if isinstance(each, dict)]  # type: ignore[attr-defined]
+        several = solutions if isinstance(solutions, list) else []
+        statuses = [each for each in several if isinstance(each, dict)]
     for status in statuses:
         base, plus = status.get("base_status"), status.get("plus_status")
         if base is None:
@@ -208,14 +213,19 @@ _SWE_MISSING = {
 
 def _swe_report(document: Mapping[str, object]) -> Iterator[tuple[str, float | None, str]]:
     """Yield each instance of a report with its score, and the list in which it is."""
-    missing = {key: set(optional(document, key, list) or []) for key in _SWE_MISSING}
+    ids = {
+        key: [str(each) for each in value]
+        for key, value in document.items()
+        if isinstance(value, list)
+    }
+    missing = {key: set(ids.get(key, ())) for key in _SWE_MISSING}
     for key, instances in missing.items():
-        for instance in sorted(map(str, instances)):
+        for instance in sorted(instances):
             yield instance, None, key
     for key in ("resolved_ids", "unresolved_ids", "empty_patch_ids", "error_ids"):
-        for instance in optional(document, key, list) or []:
+        for instance in ids.get(key, ()):
             if not any(instance in instances for instances in missing.values()):
-                yield str(instance), float(key == "resolved_ids"), key
+                yield instance, float(key == "resolved_ids"), key
 
 
 def _swe_table(

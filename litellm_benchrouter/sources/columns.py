@@ -1,67 +1,50 @@
-"""Which columns of a table may be models: by their names, and by how their values look."""
+"""Which columns of a table may be models, by how their values look, and what to ask."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
 from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.sources.column_names import is_no_model
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.tidy import TableFile
 
-_NO_MODEL = re.compile(
-    r"|source_row|unnamed_?\d+"
-    r"|(.*_)?(id|idx|index|uuid|row|line|key|seed|epoch|fold|turns?)"
-    r"|(.*_)?(length|len|chars|tokens|usd|cost|price|latency|duration|time|runtime|elapsed|seconds)"
-    r"|(.*_)?(count|ms|std|stdev|stderr|variance|confidence|probability|logprob)"
-    r"|(latency|time|duration|runtime|elapsed|tokens|cost|price)_.*"
-    r"|(n|num|is|has|needs|requires|contains|uses|judge|human|gold|expected|ground)_.*"
-    r"|nr|no|num|number|year|date|timestamp|created_at|page|batch|version|subset|shots|temperature"
-    r"|top_[pk]|max_\w+|difficulty|level|rank|weight|points|votes?|group|cluster|family|template"
-    r"|answer|labels?|gold|target|truth|expected|prediction|pred|choice|judge|human|annotator"
-    r"|average|avg|mean|median|max|min|sum|total|oracle|best|worst|majority|agreement"
-    r"|score|scores|acc|correct|incorrect|pass|passed|fail|failed|success|result|rating|grade|value"
-    r"|pass_?(at_)?\d+|wins?|won|em|errors?|timeouts?|truncated|refusal|refused"
-    r"|(.*_)?(accuracy|faithfulness|relevancy|relevance|precision|recall|correctness|similarity)"
-    r"|f1|bleu|rouge.*|bertscore|exact_match|toxicity|contamination",
-    re.IGNORECASE,
-)
-_LESS_IS_BETTER = re.compile(
-    r"(hallucination|bias|toxicity|noise_sensitivity).*"
-    r"|(?!no_|not_|non_|without_)(.*_)?(wer|cer|ter|loss|nll|perplexity|ppl|bits_per_byte|brier"
-    r"|latency|duration|cost|errors?|mae|mse|rmse|distance)(_(rate|score|s|ms|seconds|usd))?",
-    re.IGNORECASE,
-)
+NOTHING = frozenset(("nan", "+nan", "-nan", "n/a", "na", "none", "null", "nil", "-", "--", "?"))
+"""Words, in lower case, that stand where nothing is."""
+
 _VERDICTS = frozenset(
     ("pass", "passed", "fail", "failed", "correct", "incorrect", "right", "wrong", "success")
 )
-_OF_ROWS = ("metric", "metric_name", "measure", "scorer", "criterion", "criteria", "dimension")
+_YES_OR_NO = frozenset(
+    (
+        *("yes", "no", "y", "n", "t", "f", "true", "false", "ok", "ja", "nein", "wahr", "falsch"),
+        *("richtig", "oui", "non", "vrai", "faux", "si", "sí", "sì", "verdadero", "falso"),
+        *("correcto", "incorrecto", "vero", "sim", "não", "verdadeiro", "да", "нет", "tak", "nie"),
+        *("是", "否", "对", "错", "✓", "✔", "✗", "✘", "✅", "❌"),
+    )
+)
+_RUN = re.compile(r"(run|seed|trial|attempt|epoch|repeat|rep|try)[ _-]?\d+", re.IGNORECASE)
 _MANY = 20  # rows from which on a column that does not look like the others is asked about
 _MANY_MORE = 100  # ... and one that a good or a bad model may have on easy or hard questions
 
 
-def _key(name: str) -> str:
-    """Return a column's name as words with underscores: "Latency (s)" and "latencyS" are one."""
-    if name[:1].islower():
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-    return re.sub(r"[\s()\[\]$%|:#@]+", "_", name).strip("_")
-
-
-def is_no_model(name: str) -> bool:
-    """Say whether a column has a usual name of something else than a model."""
-    return _NO_MODEL.fullmatch(_key(name)) is not None
-
-
-def less_is_better(metric: str) -> bool:
-    """Say whether a metric is known by its name to be better the lower it is."""
-    return _LESS_IS_BETTER.fullmatch(_key(metric)) is not None
-
-
 def no_model(file: TableFile, others: Sequence[str]) -> str:
     """Say that no column holds a model's scores, and what might."""
+    for name in others:
+        if keys := _keys(file, name):
+            columns = ", ".join(f"{key}: {name}.{key}" for key in keys)
+            return (
+                f'{file.table.path} has no column of numbers, but "{name}" holds objects with the '
+                f"keys {listed(keys)}; where these are models, give options: "
+                f"{{columns: {{{columns}}}}}."
+            )
     for name, words in _words(file, others).items():
+        if unread := _unread_numbers(file, name, words):
+            return unread
         if 1 < len(words) <= 5 and max(map(len, words)) < 20 and not any(map(_is_number, words)):
             return (
                 f'{file.table.path} has no column of numbers, but "{name}" holds '
@@ -91,6 +74,40 @@ def _words(file: TableFile, names: Sequence[str]) -> dict[str, list[str]]:
     return {n: [word for word in words if word.strip()] for n, words in different.items()}
 
 
+def _keys(file: TableFile, name: str) -> list[str]:
+    """Return the keys of a column of objects, else nothing."""
+    dtype = file.column(name)[1]
+    if isinstance(dtype, pl.Struct):
+        return [field.name for field in dtype.fields]
+    return _keys_of(_words(file, [name]).get(name, []))
+
+
+def _keys_of(words: Iterable[str]) -> list[str]:
+    """Return the keys that all of some JSON objects have, else nothing."""
+    keys: list[str] = []
+    for n, word in enumerate(words):
+        try:
+            value = json.loads(word) if word.startswith("{") else None
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            return []
+        keys = [*value] if n == 0 else [key for key in keys if key in value]
+    return keys
+
+
+def _unread_numbers(file: TableFile, name: str, words: Sequence[str]) -> str:
+    """Say that a column holds numbers with commas ("0,5"); "" where it does not."""
+    said = [word for word in words if word.strip().lower() not in NOTHING]
+    if not said or not all("," in word and _is_number(word) for word in said):
+        return ""
+    return (
+        f'{file.table.path}: "{name}" holds numbers that may be read in several ways '
+        f"({listed(said, 3)}). Write them with a point and without separators of thousands, or "
+        "name the models with options: {models: [...]}."
+    )
+
+
 def _is_number(word: str) -> bool:
     try:
         float(word.strip("% ").replace(",", "."))
@@ -106,7 +123,11 @@ def _meaning(words: Sequence[str]) -> str:
 def refuse_words_for_scores(file: TableFile, others: Sequence[str]) -> None:
     """Refuse columns of verdicts ("PASS") beside columns of numbers: these models would be lost."""
     for name, words in _words(file, [n for n in others if not is_no_model(n)]).items():
-        if len(words) <= 5 and {word.strip().lower() for word in words} & _VERDICTS:
+        spelled = {word.strip().lower() for word in words} - NOTHING
+        if unread := _unread_numbers(file, name, words):
+            raise SourceError(unread)
+        is_yes_or_no = len(spelled) > 1 and spelled <= _YES_OR_NO
+        if len(words) <= 5 and (spelled & _VERDICTS or is_yes_or_no):
             raise SourceError(
                 f'{file.table.path}: "{name}" holds {listed(words)}, and other columns hold '
                 f"numbers. Say what the words mean with options: {{words: {_meaning(words)}}}, or "
@@ -114,9 +135,27 @@ def refuse_words_for_scores(file: TableFile, others: Sequence[str]) -> None:
             )
 
 
+def _refuse_several_columns_a_model(file: TableFile, names: Sequence[str]) -> None:
+    """Refuse columns as "ant_f1" and "ant_bleu", or "ant_run1" and "ant_run2": no two models."""
+    metrics: dict[str, list[str]] = {}
+    for name in names:
+        for mark in re.finditer(r"[_/.:|\s-]+", name):
+            rest = name[mark.end() :]
+            if mark.start() and rest and (is_no_model(rest) or _RUN.fullmatch(rest)):
+                metrics.setdefault(name[: mark.start()], []).append(name)
+    for model, several in metrics.items():
+        if len(several) > 1:
+            raise SourceError(
+                f"{file.table.path}: the columns {listed(several)} may be several metrics of one "
+                f'model, "{model}". Name one column of each model with options: '
+                f"{{models: {{{several[0]}: {model}}}}}."
+            )
+
+
 def refuse_a_doubtful_model(file: TableFile, scores: pl.DataFrame) -> None:
     """Refuse a column of numbers that do not look like the scores of the other columns."""
     names = scores.columns
+    _refuse_several_columns_a_model(file, names)
     words = _words(file, names)
     values = {n: scores[n].drop_nulls() for n in names}
     labels = {n: int(values[n].is_in([0.0, 1.0]).sum()) / max(len(values[n]), 1) for n in names}
@@ -129,6 +168,7 @@ def refuse_a_doubtful_model(file: TableFile, scores: pl.DataFrame) -> None:
     if scores.height >= _MANY_MORE:
         doubts["one value alone"] = [n for n in names if len(values[n]) > 1 and not varied[n]]
         doubts["the best of the others in every row"] = _best_of_all(scores)
+        doubts["what most of the others have in every row"] = _most_of_all(scores)
     for how, doubtful in doubts.items():
         rest = [n for n in names if n not in doubtful]
         if doubtful and rest:
@@ -145,6 +185,20 @@ def _best_of_all(scores: pl.DataFrame) -> list[str]:
     best = scores.max_horizontal()
     alike = [name for name in scores.columns if scores[name].equals(best)]
     return alike if len(alike) == 1 and scores.width > 2 else []
+
+
+def _most_of_all(scores: pl.DataFrame) -> list[str]:
+    """Return the column that says in each row what most others say, where no other column does."""
+    total = scores.sum_horizontal()
+    known = scores.select(pl.all().is_not_null().cast(pl.UInt32)).sum_horizontal()
+    alike = []
+    for name in scores.columns if scores.width > 3 else ():
+        one = scores[name]
+        others = (total - one) / (known - 1)  # null where the column is
+        is_clear = ((others - 0.5).abs() > 1e-6).fill_null(value=False) & (known > 1)
+        if one.filter(is_clear).equals((others > 0.5).cast(pl.Float64).filter(is_clear)):
+            alike.append(name)
+    return alike if len(alike) == 1 else []
 
 
 def _is_truth(file: TableFile, name: str, words: Sequence[str]) -> bool:
@@ -171,21 +225,6 @@ def refuse_a_long_table(file: TableFile, frame: pl.DataFrame, others: Sequence[s
             )
 
 
-def refuse_several_metrics(file: TableFile) -> None:
-    """Refuse a long table with a row a metric: these would be averaged."""
-    name = next((n for n in file.names if _key(n).lower() in _OF_ROWS), None)
-    if name is None or file.column(name)[1].is_nested():
-        return
-    ids = [n for n in ("sample_id", "task", "prompt", "model") if n in file.columns]
-    frame = file.table.collect(*(file.text(n) for n in ids), file.column(name)[0].alias("\0"))
-    if (frame.group_by(ids).agg(pl.col("\0").n_unique())["\0"] > 1).any():
-        metrics = frame["\0"].drop_nulls().unique().cast(pl.String).sort().to_list()
-        raise SourceError(
-            f'{file.table.path}: has a row for each "{name}" ({listed(metrics)}) of a sample and '
-            "model, which would be averaged. Keep the rows of one, in a file of its own."
-        )
-
-
 def unread_words(
     file: TableFile, names: Sequence[str], numbers: Sequence[pl.Expr]
 ) -> dict[str, int]:
@@ -198,18 +237,20 @@ def unread_words(
         text = column.cast(pl.String).str.strip_chars()
         bad = file.table.frame.select(word=text, score=score).filter(pl.col("score").is_nan())
         for word, n in bad.group_by("word").len().collect().iter_rows():
-            if word.lower() not in _NOTHING:
+            if word.lower() not in NOTHING:
                 counts[word] = counts.get(word, 0) + n
     return counts
-
-
-_NOTHING = frozenset(("nan", "+nan", "-nan", "n/a", "na", "none", "null", "nil", "-", "--", "?"))
 
 
 def say_unread(words: Mapping[str, int]) -> str:
     """Return a sentence that names words in place of scores; "" where there are none."""
     if not words:
         return ""
+    if keys := _keys_of(words):
+        return (
+            f"In place of scores there are objects with the keys {listed(keys)}. Say which one is "
+            f"the score with options: {{score: score.{keys[0]}}}."
+        )
     most = sorted(words, key=lambda word: (-words[word], word))
     shown = listed([f'"{word[:30]}" ({words[word]})' for word in most], 4)
     return (

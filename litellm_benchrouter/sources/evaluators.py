@@ -13,11 +13,12 @@ _Metrics = Mapping[str, float | None]
 
 
 def _deepeval_metrics(row: Row) -> _Metrics:
-    stated = look(row, "metricsData", "metrics_data") or []
-    failed = [m for m in stated if isinstance(m, dict) and m.get("error")]
+    stated = look(row, "metricsData", "metrics_data")
+    stated = [m for m in stated if isinstance(m, dict)] if isinstance(stated, list) else []
+    failed = [m for m in stated if m.get("error")]
     metrics = {"success": None if failed else as_number(row.get("success"))}
     for each in stated:
-        if isinstance(each, dict) and isinstance(each.get("name"), str):
+        if isinstance(each.get("name"), str):
             metrics[each["name"]] = None if each.get("error") else as_number(each.get("score"))
     return metrics
 

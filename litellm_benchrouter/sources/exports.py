@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from litellm_benchrouter.sources.columns import less_is_better
+from litellm_benchrouter.sources.column_names import less_is_better
 from litellm_benchrouter.sources.json_files import Fault
 from litellm_benchrouter.sources.record import Collector, Sample, SourceTable
 from litellm_benchrouter.sources.rows import (

@@ -12,18 +12,22 @@ import polars as pl
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
+from litellm_benchrouter.sources.column_names import is_no_model
 from litellm_benchrouter.sources.columns import (
-    is_no_model,
     no_model,
     refuse_a_doubtful_model,
     refuse_a_long_table,
-    refuse_several_metrics,
     refuse_words_for_scores,
     say_unread,
     unread_words,
 )
 from litellm_benchrouter.sources.frames import listed, scan
 from litellm_benchrouter.sources.json_files import Faults
+from litellm_benchrouter.sources.long_rows import (
+    about_failures,
+    about_settings,
+    refuse_several_metrics,
+)
 from litellm_benchrouter.sources.record import SourceTable, question
 from litellm_benchrouter.sources.tidy import (
     BLANKS,
@@ -41,6 +45,8 @@ from litellm_benchrouter.sources.tidy import (
     require,
     useful_samples,
 )
+
+_MANY_RUNS = 9  # of a sample and model, besides the first, beyond which it may be a mistake
 
 _Read = tuple[pl.DataFrame, pl.DataFrame, int]
 """Samples, results, and how many samples the source holds."""
@@ -116,7 +122,13 @@ class Reading:
         samples, gone = one_each(same), frame.height - same.height
         count(self.dropped, "rows whose sample_id had another prompt", gone)
         count(self.dropped, "repeated samples", frame.height - gone - samples.height)
+        if gone:
+            self.warnings.append(
+                f"{gone} samples have the sample_id of another sample with another prompt, so that "
+                "scores under it may be of either. Give each sample an id of its own, as TASK/ID."
+            )
         require(file, ("sample_id", "model", "score"))
+        self.say_how_rows_differ(file)
         numbers = [name for name in file.columns if is_number(name)]
         scores = self.collect(file, ["sample_id", "model"], numbers)
         self.note_words(file, scores.select("score"))
@@ -124,20 +136,33 @@ class Reading:
         ids = samples.select(pl.col("sample_id").cast(pl.Categorical)).with_row_index("row")
         scores = scores.join(ids, on="sample_id", how="left", maintain_order="left")
         scores = self.counted(scores.drop("sample_id"), numbers)
-        count(self.dropped, "scores of unknown samples", scores["row"].null_count())
-        return samples, scores.drop_nulls("row"), n_rows
+        unknown, scores = scores.filter(pl.col("row").is_null()), scores.drop_nulls("row")
+        count(self.dropped, "scores of unknown samples", len(unknown))
+        self.warnings += lost_models(
+            _by_model(unknown), scores["model"], "a sample_id that no sample has"
+        )
+        return samples, scores, n_rows
+
+    def say_how_rows_differ(self, file: TableFile) -> None:
+        """Refuse rows of several metrics; warn of those of several settings, and of failures."""
+        refuse_several_metrics(file)
+        self.warnings += about_settings(file)
+        self.warnings += about_failures(file, self.number(file, "score"))
 
     def long(self, files: Sequence[TableFile]) -> _Read:
         """Read the samples and scores of files with a row a sample and model."""
         parts = []
         for file in files:
             require(file, ("task", "prompt", "model", "score"))
-            refuse_several_metrics(file)
+            self.say_how_rows_differ(file)
             texts = [name for name in (*SAMPLE, "model") if name in file.columns]
             parts.append(self.collect(file, texts, [n for n in file.columns if is_number(n)]))
             self.note_words(file, parts[-1].select("score"))
-        frame = parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
-        frame = complete(frame, ("sample_id", "task", "model"), self.dropped)
+        whole = parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal")
+        frame = complete(whole, ("sample_id", "task", "model"), self.dropped)
+        for name in ("sample_id", "task") if len(frame) < len(whole) else ():
+            without = whole.filter(pl.col(name).is_null()) if name in whole.columns else frame[:0]
+            self.warnings += lost_models(_by_model(without), frame["model"], f"no {name}")
         texts = [name for name in SAMPLE if name in frame.columns]
         distinct = frame.select(texts).unique(maintain_order=True)
         lines = _plain(distinct).with_row_index("source_row")
@@ -148,12 +173,10 @@ class Reading:
         is_gone = results["row"] < 0
         if is_gone.any():
             why = "rows whose sample_id had another prompt"
-            gone = results.filter(is_gone)["model"].cast(pl.String)
+            gone, results = results.filter(is_gone), results.filter(~is_gone)
             count(self.dropped, why, len(gone))
-            results = results.filter(~is_gone)
-            by_model = dict(gone.value_counts().sort("model").iter_rows())
             other = "another prompt under the same sample_id"
-            self.warnings += lost_models(by_model, results["model"], other)
+            self.warnings += lost_models(_by_model(gone), results["model"], other)
         results = self.counted(results, [n for n in results.columns if is_number(n)])
         return samples.drop("source_row").with_row_index("source_row"), results, samples.height
 
@@ -182,20 +205,28 @@ class Reading:
         frame = file.table.collect(
             *(file.text(name) for name in texts), *(self.number(file, name) for name in others)
         )
-        columns = []
+        columns, useless = [], []
         for name in others:
             scores = frame[name]
             is_model = name in named if models else not is_no_model(name)
             if not is_model or is_number(name) or not scores.fill_nan(None).count():
                 self.dropped[f'values in the unknown column "{name}"'] += scores.count()
+                if is_model and (models or file.names[name] != name):
+                    useless.append(name)
                 continue
             columns.append(name)
             n_other = int(scores.is_nan().sum())
             count(self.dropped, "scores that are not numbers", n_other)
             count(self.dropped, "empty scores", scores.null_count())
         if not columns:
+            refuse_a_long_table(file, frame, others)
             raise SourceError(no_model(file, others))
-        self.note_words(file, frame.select(columns))
+        self.note_words(file, frame.select(columns + useless))
+        if useless:
+            self.warnings.append(
+                f"Columns that the options name as models have no number: {listed(useless)}. These "
+                "models are left out."
+            )
         frame = frame.with_columns(pl.col(columns).fill_nan(None))
         if models is None:
             rest = [name for name in others if name not in columns]
@@ -229,6 +260,13 @@ class Reading:
         """Leave out samples without a prompt or of other tasks, with their results."""
         useful, position = useful_samples(samples, tasks, self.path, self.dropped)
         results = placed(results, position, self.dropped)
+        again = self.dropped["repeated results, which are averaged"]
+        if again > _MANY_RUNS * len(results):
+            self.warnings.append(
+                f"{again + len(results)} results are of {len(useful)} samples alone, by prompt or "
+                "sample_id, and are averaged. Where these are different questions, give each a "
+                "prompt and a sample_id of its own."
+            )
         self.dropped.update(self.faults.counted())
         if not results["score"].count():
             left_out = ", ".join(f"{words}: {n}" for words, n in sorted(self.dropped.items()))
@@ -244,6 +282,11 @@ class Reading:
                 "threshold has to be negative, too."
             )
         return SourceTable(useful, results, facts, self.dropped, n_rows, self.warnings)
+
+
+def _by_model(results: pl.DataFrame) -> dict[str, int]:
+    models = results["model"].cast(pl.String).drop_nulls()
+    return dict(models.value_counts().sort("model").iter_rows())
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:

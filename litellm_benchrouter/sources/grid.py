@@ -108,6 +108,8 @@ class Grid:
         Raises SourceError where a score is above 1, and no threshold says which scores are correct.
         """
         eta = self._thresholds(source, judgement)
+        is_guessed = judgement.threshold is None and not judgement.thresholds
+        warnings = _about_negatives(source, judgement) if is_guessed else []
         has_score = np.zeros(len(eta), dtype=bool)
         models: set[int] = set()
         before = self._counts()
@@ -127,7 +129,6 @@ class Grid:
             there = self.scores.take(self._cells(scored))
             n_differing += int(np.count_nonzero(there != _floats(scored["score"])))
         n_given, n_correct = (int(n) for n in self._counts() - before)
-        warnings = []
         if n_given > 1 and n_correct in (0, n_given):
             warnings.append(
                 f"{judgement.name}: all {n_given} results count as "
@@ -161,8 +162,6 @@ class Grid:
         eta = self._task.replace_strict(
             dict(judgement.thresholds), default=default, return_dtype=pl.Float64
         )
-        if judgement.threshold is None and not judgement.thresholds:
-            _refuse_a_mark(source, judgement)
         if judgement.threshold is None:
             is_guessed = ~self._task.is_in(list(judgement.thresholds))
             for part in source.parts():
@@ -201,16 +200,24 @@ class Grid:
         return cells
 
 
-def _refuse_a_mark(source: Placed, judgement: SourceJudgement) -> None:
-    """Refuse -1 beside scores from 0 to 1, where it may say that there is no result."""
+def _about_negatives(source: Placed, judgement: SourceJudgement) -> list[str]:
+    """Warn of scores below 0 beside others; refuse a number that may say: there is no result."""
     score = pl.concat([part["score"] for part in source.parts()]).drop_nulls()
-    n_marks = int((score == -1).sum())
-    others = score.filter(score != -1)
-    if n_marks and others.is_between(0, 1).all() and (others < 1).any() and (others > 0).any():
+    below, others = score.filter(score < 0), score.filter(score >= 0)
+    is_sign = (below == -1).all() and (others == 1).all()
+    if is_sign or not len(below) or not (others > 0).any():
+        return []
+    low, high = float(below.min()), float(others.max())  # type: ignore[arg-type]
+    if low <= -1 and high <= 1 and below.n_unique() == 1:
         raise SourceError(
-            f"{judgement.name}: {n_marks} scores are -1, and all others from 0 to 1. Leave cells "
-            "empty where -1 says that there is no result; where it is a score, set `threshold`."
+            f"{judgement.name}: {len(below)} scores are {low:g}, and all others from 0 to 1. Leave "
+            f"cells empty where {low:g} says that there is no result; where it is a score, set "
+            "`threshold`."
         )
+    return [
+        f"{judgement.name}: scores go from {low:g} to {high:g}, and above {_DEFAULT_THRESHOLD} "
+        "counts as correct. Set `threshold` where the scale is not from 0 to 1."
+    ]
 
 
 def _about_scales(

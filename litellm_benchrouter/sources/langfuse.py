@@ -68,7 +68,7 @@ def _join(rows: list[tuple[Path, str, Row, Row]]) -> None:
     scores: dict[str | None, dict[str, float | None]] = {}
     each = [row for _, _, row, _ in rows]
     models = _models_below(each)
-    traces = {row.get("id") for row in each if not _is_inner(row)}
+    traces = {look_text(row, "id") for row in each if not _is_inner(row)}
     for row in each:
         if _is_score(row):
             judged = look_text(row, *_OBSERVATION, "subject.id") or look_text(row, *_TRACE)

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from litellm_benchrouter.errors import SourceError
-from litellm_benchrouter.paper.benchmark import Benchmark, ModelFacts, mean
+from litellm_benchrouter.paper.benchmark import MISSING, Benchmark, ModelFacts, mean
 from litellm_benchrouter.sources.frames import listed
 from litellm_benchrouter.sources.grid import Grid, Placed, SourceJudgement, SourceReport
 from litellm_benchrouter.sources.record import SourceTable
@@ -20,6 +20,8 @@ from litellm_benchrouter.sources.remarks import remarks
 from litellm_benchrouter.sources.tidy import OF_SAMPLE, SAMPLE, count, models_of, one_each
 
 __all__ = ["MergeReport", "SourceJudgement", "SourceReport", "merge"]
+
+_MANY = 20  # samples from which on it is no chance that no two models share one
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ def merge(
     models are left out.
 
     Raises SourceError where no sample has a score, a model to keep is in no source, two sources
-    that have to be told apart have the same name, or scores are above 1 and no threshold says which
-    are correct.
+    that have to be told apart have the same name, no sample has results of two models, or scores
+    are above 1 and no threshold says which are correct.
     """
     if not tables:
         raise SourceError("there are no sources; name at least one.")
@@ -78,6 +80,16 @@ def merge(
             warnings.append(
                 f"{judgement.name} lacks tasks that have a threshold: {listed(unused)}."
             )
+    if (
+        len(rows) >= _MANY
+        and len(models) > 1
+        and ((grid.correctness != MISSING).sum(axis=1) < 2).all()
+    ):
+        raise SourceError(
+            "the sources hold no sample with results of two models, so that none can be compared "
+            "with another; where they answered the same questions, give these the same sample_id, "
+            "or prompts that are the same to the letter and no sample_id."
+        )
     benchmark = Benchmark(
         sample_ids=rows["sample_id"].to_list(),
         prompts=rows["prompt"].to_list(),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from litellm_benchrouter.sources.json_files import Fault, lookup
+from litellm_benchrouter.sources.json_files import Fault, lookup, optional
 from litellm_benchrouter.sources.record import Collector, Sample, SourceTable, number
 from litellm_benchrouter.sources.rows import (
     Row,
@@ -80,7 +80,7 @@ def _evals_run(file: Path, collector: Collector) -> tuple[str, str, dict[str, _E
     samples: dict[str, _EvalsSample] = {}
     for place, row, _ in rows_in(file, collector.faults):
         with collector.faults.noted(file, place):
-            spec = row.get("spec") or spec
+            spec = optional(row, "spec", dict) or spec
             kind, data = row.get("type"), row.get("data")
             if kind is None or row.get("sample_id") is None or not isinstance(data, dict):
                 continue

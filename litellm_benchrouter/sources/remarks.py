@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,13 @@ import polars as pl
 from litellm_benchrouter.paper.benchmark import MISSING, Benchmark
 from litellm_benchrouter.sources.frames import listed
 
+_NOBODY = re.compile(
+    r"(human|oracle|random|chance|majority|ensemble|consensus|baseline|gold|reference|best|worst"
+    r"|average|avg|mean|total|overall|all|unknown|nan|none|null|n/a)"
+    r"([ _-](baseline|guess|guessing|choice|vote|voting|expert|annotator|of|model|answer|\d+|n))*",
+    re.IGNORECASE,
+)
+_MANY = 100  # samples from which on two models do not agree on all by chance
 _FAMILY = 0.5  # of a task's prompts, from which on another task that has them too is named
 
 
@@ -52,7 +60,13 @@ def remarks(benchmark: Benchmark, rows: pl.DataFrame, all_tasks: pl.Series) -> l
             f"Tasks that share at least half of their prompts with other tasks: {listed(families)}."
             " Their results do not say how the router does on a new task."
         )
-    return warnings + _twins(benchmark)
+    nobody = [name for name in benchmark.models if _NOBODY.fullmatch(name)]
+    if nobody:
+        warnings.append(
+            f"Models that are none by their names: {listed(nobody)}. Where that is so, take their "
+            "results out: the best model on average may be one of them."
+        )
+    return warnings + _twins(benchmark) + _copies(benchmark)
 
 
 def _twins(benchmark: Benchmark) -> list[str]:
@@ -88,3 +102,19 @@ def _twins(benchmark: Benchmark) -> list[str]:
             "are, say so with `aliases`."
         )
     return warnings
+
+
+def _copies(benchmark: Benchmark) -> list[str]:
+    """Warn of models with the same scores on every sample, as no two models have on many."""
+    groups: dict[bytes, list[str]] = {}
+    for m, name in enumerate(benchmark.models):
+        labels = benchmark.correctness[:, m][benchmark.correctness[:, m] != MISSING]
+        if len(labels) >= _MANY and 0 < np.count_nonzero(labels) < len(labels):
+            groups.setdefault(sha256(benchmark.scores[:, m].tobytes()).digest(), []).append(name)
+    copies = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    if not copies:
+        return []
+    return [
+        f"Models with the same score on every sample: {listed(copies)}. One of them may hold the "
+        "results of the other by mistake."
+    ]

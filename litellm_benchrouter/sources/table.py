@@ -7,7 +7,7 @@ from pathlib import Path
 
 from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.paper.benchmark import ModelFacts
-from litellm_benchrouter.sources.columns import less_is_better
+from litellm_benchrouter.sources.column_names import less_is_better
 from litellm_benchrouter.sources.forms import Reading
 from litellm_benchrouter.sources.frames import file_in, matching, model_names
 from litellm_benchrouter.sources.json_files import Faults, read_facts

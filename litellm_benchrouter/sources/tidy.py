@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def as_text(column: pl.Expr, name: str) -> pl.Expr:
     """Return a column as text: blank is null, and names carry no blanks around them."""
     text = column.cast(pl.String)
     stripped = text.str.strip_chars(BLANKS)
-    is_name = name in ("task", "model", "group")
+    is_name = name in ("sample_id", "task", "model", "group")
     return pl.when(stripped != "").then(stripped if is_name else text).alias(name)
 
 
@@ -119,12 +120,21 @@ class TableFile:
         if theirs in schema:
             return pl.col(theirs), schema[theirs]
         outer, _, key = theirs.partition(".")
+        keys = [[key], key.split(".")]  # "llama-3.1" is one key, where there is one
         if schema[outer] in (pl.String, pl.Categorical):
-            return pl.col(outer).cast(pl.String).str.json_path_match(f"$.{key}"), pl.String()
-        column = pl.col(outer)
-        for part in key.split("."):
-            column = column.struct.field(part)
-        return column, self.table.frame.select(column).collect_schema().dtypes()[0]
+            text = pl.col(outer).cast(pl.String)
+            paths = ["$" + "".join(f"[{_quoted(part)}]" for part in parts) for parts in keys]
+            return pl.coalesce(text.str.json_path_match(path) for path in paths), pl.String()
+        for parts in keys:
+            column = pl.col(outer)
+            for part in parts:
+                column = column.struct.field(part)
+            with suppress(pl.exceptions.PolarsError):
+                return column, self.table.frame.select(column).collect_schema().dtypes()[0]
+        raise SourceError(
+            f'{self.table.path} has no "{key}" in its column "{outer}" ({schema[outer]}); name '
+            f'another for "{name}".'
+        )
 
     def text(self, name: str) -> pl.Expr:
         column, dtype = self.column(name)
@@ -138,6 +148,10 @@ class TableFile:
                 "row."
             )
         return as_text(column, name)
+
+
+def _quoted(key: str) -> str:
+    return json.dumps(key, ensure_ascii=False)
 
 
 def require(file: TableFile, names: Sequence[str]) -> None:
@@ -168,12 +182,12 @@ def identified(frame: pl.DataFrame) -> pl.DataFrame:
 
     Without a sample_id it is derived from task and prompt, the same in every file. Where an id
     occurs in several tasks, which number their samples alike, it becomes `TASK/SAMPLE_ID`. Of an
-    id that comes with several prompts the first counts.
+    id that comes with several prompts the first counts. Blanks around a prompt make no other one.
     """
     if "sample_id" not in frame.columns:
         pairs = frame.select("task", "prompt").unique(maintain_order=True)
         ids = [
-            hashlib.sha256(f"{task}\0{prompt or ''}".encode()).hexdigest()[:16]
+            hashlib.sha256(f"{task}\0{(prompt or '').strip(BLANKS)}".encode()).hexdigest()[:16]
             for task, prompt in pairs.iter_rows()
         ]
         pairs = pairs.with_columns(sample_id=pl.Series(ids, dtype=pl.String))
@@ -183,14 +197,15 @@ def identified(frame: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns(
         sample_id=pl.when(pl.col("task").n_unique().over("sample_id") > 1)
         .then(pl.concat_str("task", pl.lit("/"), "sample_id"))
-        .otherwise("sample_id")
+        .otherwise("sample_id"),
+        bare=pl.col("prompt").str.strip_chars(BLANKS),
     )
-    key = ["sample_id", "task", "prompt"]
+    key = ["sample_id", "task", "bare"]
     pairs = frame.select(key).unique(maintain_order=True)
     first = pairs.unique("sample_id", keep="first", maintain_order=True)
-    if first.height == pairs.height:
-        return frame
-    return frame.join(first, on=key, how="semi", nulls_equal=True, maintain_order="left")
+    if first.height < pairs.height:
+        frame = frame.join(first, on=key, how="semi", nulls_equal=True, maintain_order="left")
+    return frame.drop("bare")
 
 
 def one_each(frame: pl.DataFrame, key: str = "sample_id") -> pl.DataFrame:

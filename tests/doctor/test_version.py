@@ -50,6 +50,7 @@ def config_of(folder: Path, **block: Any) -> BenchRouterConfig:
 
 def test_a_built_directory_is_well(tiny_folder: Path) -> None:
     config = config_of(tiny_folder)
+    rewritten(config, warnings=[])  # one label in ten is missing
     assert statuses(directory(config)) == {"directory": "ok", "builds": "ok", "disk": "ok"}
     found, artifact = version_of(config)
     assert set(statuses(found).values()) == {"ok"}
@@ -142,6 +143,17 @@ def test_the_verdict_of_the_version_is_told(
     rewritten(config, verdict=verdict)
     found = version_of(config)[0]["verdict"]
     assert (found.status, words in found.found) == (status, True)
+
+
+def test_what_the_build_warned_of_is_told(tiny_folder: Path) -> None:
+    config = config_of(tiny_folder)
+    rewritten(config, warnings=["a.csv: one thing.", "Another thing."])
+    found = version_of(config)[0]["benchmark"]
+    assert (found.status, found.found) == (
+        "warn",
+        "the build warned: a.csv: one thing (and 1 more)",
+    )
+    assert "benchrouter inspect" in str(found)
 
 
 def test_an_embedder_that_cannot_be_loaded_fails_alone(

@@ -445,6 +445,40 @@ def test_minus_one_beside_scores_up_to_one_is_asked_about() -> None:
     assert merged(both_ways)[0].correctness.ravel().tolist() == [0, 1]
 
 
+def test_any_number_that_may_mark_a_gap_and_scores_below_0_are_not_silent() -> None:
+    rows = [(f"{i}", "t", f"p{i}", "m", score) for i, score in enumerate([-99.0, 0.0, 1.0, -99.0])]
+    with pytest.raises(SourceError, match="A: 2 scores are -99, and all others from 0 to 1"):
+        merged(source(*rows))
+    rows = [(f"{i}", "t", f"p{i}", "m", score) for i, score in enumerate([-0.8, -0.1, 0.9])]
+    assert "A: scores go from -0.8 to 0.9" in merged(source(*rows))[1].warnings[0]
+    assert merged(source(*rows), threshold=0.0)[1].warnings == []
+
+
+def test_models_that_share_no_sample_are_refused() -> None:
+    apart = [(f"{m}{i}", "t", f"{m} {i}", m, float(i % 2)) for m in "ab" for i in range(10)]
+    with pytest.raises(SourceError, match="no sample with results of two models"):
+        merged(source(*apart))
+    shared = ("a0", "t", "a 0", "b", 1.0)
+    assert len(merged(source(*apart, shared))[0]) == 20
+    assert len(merged(source(*apart[:18]))[0]) == 18  # less is no benchmark
+    assert len(merged(source(*apart[:10], *[(*row[:3], "a", 1.0) for row in apart[10:]]))[0]) == 20
+
+
+def test_models_with_one_anothers_results_are_named() -> None:
+    rows = [(f"{i}", "t", f"p{i}", m, float(i % 3 == 0)) for i in range(100) for m in "ab"]
+    [said] = merged(source(*rows))[1].warnings
+    assert "same score on every sample: a and b. " in said
+    assert merged(source(*rows[:-1], ("99", "t", "p99", "b", 0.25)))[1].warnings == []
+    assert merged(source(*rows[:198]))[1].warnings == []
+
+
+def test_models_that_are_none_by_their_names_are_named() -> None:
+    names = ("ant", "Human expert", "oracle", "best of 5", "nan", "human-7b", "bestial")
+    warnings = merged(source(*[("1", "t", "p", m, float(m == "ant")) for m in names]))[1].warnings
+    [said] = [w for w in warnings if "none by their names" in w]
+    assert "names: Human expert, best of 5, nan, oracle. " in said
+
+
 def test_a_task_or_a_model_on_another_scale_is_named() -> None:
     tasks = source(
         *[(f"t{i}", "t", f"p{i}", "m", 10.0 * i) for i in range(10)],

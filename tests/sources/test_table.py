@@ -565,6 +565,9 @@ def test_a_column_that_may_be_no_model_is_asked_about(tmp_path: Path) -> None:
     [
         *("Latency (s)", "inputTokens", "costUsd", "gpt-4o tokens", "a_time", "answer", "label"),
         *("gold", "average", "oracle", "judge_score", "pass@1", "version", "requires_code"),
+        *("No.", "qid", "tok/s", "hardness", "Release Year", "attempt", "rater_2", "kappa"),
+        *("random baseline", "ensemble", "best_of_5", "all_correct", "overall", "conf", "dist"),
+        *("isVerified", "verified", "in_train", "pass_rate", "upvotes", "__index_level_0__"),
     ],
 )
 def test_names_of_columns_are_known_in_every_spelling(tmp_path: Path, name: str) -> None:
@@ -572,7 +575,10 @@ def test_names_of_columns_are_known_in_every_spelling(tmp_path: Path, name: str)
     assert set(read(path).scores["model"]) == {"a", "b"}
 
 
-@pytest.mark.parametrize("name", ["doubao-seed", "time-moe", "step-index", "gpt-4", "o1", "n"])
+@pytest.mark.parametrize(
+    "name",
+    [*("doubao-seed", "time-moe", "step-index", "gpt-4", "o1", "n"), "best-7b", "in.a.kimi-k3"],
+)
 def test_names_of_models_stay_names_of_models(tmp_path: Path, name: str) -> None:
     path = csv(tmp_path, WIDE.format(",1", ",0", ",1", name=f",{name}"))
     assert set(read(path).scores["model"]) == {"a", "b", name}
@@ -585,6 +591,9 @@ def test_names_of_models_stay_names_of_models(tmp_path: Path, name: str) -> None
         (["1"], "mystery hold one value alone"),
         (["0.2", "0.7", "1"], "mystery hold mostly parts of 1"),
         (["PASS", "FAIL"], '"mystery" holds PASS, FAIL, and other columns hold numbers'),
+        (["ja", "nein"], '"mystery" holds ja, nein, and other columns hold numbers'),
+        (["Y", "N", "n/a"], '"mystery" holds Y, N, n/a, and other columns hold numbers'),
+        (['"0,25"', '"1,0"'], '"mystery" holds numbers that may be read in several ways (0,25'),
     ],
 )
 def test_a_column_unlike_the_others_is_asked_about(
@@ -595,6 +604,66 @@ def test_a_column_unlike_the_others_is_asked_about(
     with pytest.raises(SourceError, match=re.escape(says)):
         read(path)
     assert set(read(path, models=["a", "b"]).scores["model"]) == {"a", "b"}
+
+
+def test_words_that_are_no_verdicts_are_left_out(tmp_path: Path) -> None:
+    rows = [f"t,p{i},{i % 2},{i % 3 // 2},{('no', 'sv', 'da')[i % 3]}\n" for i in range(30)]
+    table = read(csv(tmp_path, "task,prompt,a,b,language\n" + "".join(rows)))
+    assert set(table.scores["model"]) == {"a", "b"}
+
+
+def test_what_most_models_say_is_no_model(tmp_path: Path) -> None:
+    rows = [(i % 2, i % 3 // 2, i % 5 > 1) for i in range(120)]
+    text = [f"t,p{i},{a},{b},{c:d},{a + b + c > 1:d}\n" for i, (a, b, c) in enumerate(rows)]
+    with pytest.raises(SourceError, match="mystery hold what most of the others have in every"):
+        read(csv(tmp_path, "task,prompt,a,b,c,mystery\n" + "".join(text)))
+
+
+@pytest.mark.parametrize("mark", ["_", "/", " "])
+def test_several_metrics_of_a_model_are_not_several_models(tmp_path: Path, mark: str) -> None:
+    rows = "t,p,0.1,0.2,0.3\nt,q,0.7,0.6,0.5\n"
+    path = csv(tmp_path, f"task,prompt,ant{mark}f1,ant{mark}bleu,bee{mark}f1\n{rows}")
+    with pytest.raises(SourceError, match=rf"ant{mark}f1, ant{mark}bleu may be several metrics"):
+        read(path)
+    runs = csv(tmp_path, f"task,prompt,ant{mark}run1,ant{mark}run2,bee\n{rows}", "runs.csv")
+    with pytest.raises(SourceError, match=rf"ant{mark}run1, ant{mark}run2 may be several"):
+        read(runs)
+    alike = {f"ant{mark}run1": "ant", f"ant{mark}run2": "ant"}
+    assert read(runs, models=alike).scores["score"].to_list() == pytest.approx([0.15, 0.65])
+    named = read(path, models={f"ant{mark}f1": "ant", f"bee{mark}f1": "bee"})
+    assert set(named.scores["model"]) == {"ant", "bee"}
+
+
+def test_a_model_that_is_named_and_has_no_number_is_named(tmp_path: Path) -> None:
+    path = csv(tmp_path, "task,prompt,a,b\nt,p,1,PASS\nt,q,0,FAIL\n")
+    warnings = read(path, models=["a", "b"]).warnings
+    assert "name as models have no number: b" in warnings[0]
+    assert '"FAIL" (1), "PASS" (1)' in warnings[1]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_scores_inside_objects_are_asked_about_and_read(tmp_path: Path, ending: str) -> None:
+    names = ["gpt-4o", "llama-3.1-8b", "a b"]
+    rows = [{"task": "t", "prompt": f"p{i}", "runs": dict.fromkeys(names, i)} for i in (0, 1)]
+    path = tmp_path / f"x.{ending}"
+    if ending == "parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    else:
+        path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(SourceError, match=r"keys gpt-4o, llama-3.1-8b, a b; .*a b: runs.a b\}"):
+        read(path)
+    columns = {name: f"runs.{name}" for name in names}
+    assert set(read(path, columns=columns).scores["model"]) == {*names}
+    if ending == "parquet":
+        with pytest.raises(SourceError, match='no "nope" in its column "runs"'):
+            read(path, columns={"a": "runs.nope"})
+
+
+def test_a_score_that_is_an_object_is_asked_about(tmp_path: Path) -> None:
+    row = {"task": "t", "prompt": "p", "model": "m", "score": {"acc": 1, "f1": 0.5}}
+    path = csv(tmp_path, json.dumps(row), "x.jsonl")
+    with pytest.raises(SourceError, match=r"keys acc, f1.*\{score: score.acc\}"):
+        read(path)
 
 
 def test_models_that_are_sometimes_half_right_or_always_right_are_models(tmp_path: Path) -> None:
@@ -627,6 +696,9 @@ def test_a_long_table_with_other_names_is_not_taken_for_a_wide_one(tmp_path: Pat
         read(path)
     columns = {"model": "LLM", "score": "outcome"}
     assert set(read(path, columns=columns).scores["model"]) == {"x", "y"}
+    path = csv(tmp_path, "task,prompt,LLM,correct\n" + "".join(rows))  # no column of a model
+    with pytest.raises(SourceError, match=r'another "LLM" \(x, y\).*columns: \{model: LLM'):
+        read(path)
     one = csv(tmp_path, "task,prompt,correct\nt,p,1\nt,q,0\n", "one.csv")
     with pytest.raises(SourceError, match=r"score: correct, model: NAME"):
         read(one)
@@ -640,6 +712,76 @@ def test_rows_of_several_metrics_are_not_averaged(tmp_path: Path) -> None:
         read(path)
     one_each = csv(tmp_path, "task,prompt,model,metric,score\nt,p,m,acc,1\nu,q,m,f1,0.9\n")
     assert read(one_each).scores.height == 2
+
+
+@pytest.mark.parametrize("name", ["n_shot", "Judge", "temperature", "prompt_version"])
+def test_settings_that_are_averaged_are_named(tmp_path: Path, name: str) -> None:
+    rows = "t,p,m,0,1\nt,p,m,5,0\nt,q,m,0,1\nt,q,m,5,1\n"
+    [warning] = read(csv(tmp_path, f"task,prompt,model,{name},score\n{rows}")).warnings
+    assert f'differ in "{name}" (0, 5) are averaged' in warning
+    runs = csv(tmp_path, f"task,prompt,model,epoch,score\n{rows}", "runs.csv")
+    assert read(runs).warnings == []
+    one_each = rows.replace(",5,", ",0,")
+    assert read(csv(tmp_path, f"task,prompt,model,{name},score\n{one_each}")).warnings == []
+
+
+def test_errors_that_count_as_wrong_are_named(tmp_path: Path) -> None:
+    head = "task,prompt,model,score,error\n"
+    path = csv(tmp_path, head + "t,p,m,1,\nt,q,m,0,timeout\nt,r,m,0,n/a\nt,s,n,0,HTTP 429\n")
+    [warning] = read(path).warnings
+    assert '2 results with a text in "error" have a score of 0 (m: 1, n: 1)' in warning
+    assert read(csv(tmp_path, head + "t,p,m,1,\nt,q,m,,timeout\n")).warnings == []
+    assert read(csv(tmp_path, head + "t,p,m,1,a warning\nt,q,m,0,timeout\n")).warnings == []
+
+
+def test_models_whose_rows_have_no_sample_id_are_named(tmp_path: Path) -> None:
+    csv(tmp_path, "task,prompt,score\nt,p,1\nt,q,0\n", "ant.csv")
+    csv(tmp_path, "sample_id,task,prompt,score\n1,t,p,1\n2,t,q,0\n", "bee.csv")
+    [warning] = read(tmp_path / "*.csv").warnings
+    assert "they had no sample_id: ant (2 of 2)" in warning
+    text = "task,prompt,model,score\n,p,m,1\n,q,m,1\nt,p,m,0\nt,p,n,1\n"
+    [warning] = read(csv(tmp_path, text, "x.csv")).warnings
+    assert "they had no task: m (2 of 3)" in warning
+
+
+def folder(path: Path, samples: str, scores: str) -> Path:
+    path.mkdir(exist_ok=True)
+    csv(path, f"sample_id,task,prompt\n{samples}", "samples.csv")
+    csv(path, scores, "scores.csv")
+    return path
+
+
+def test_the_rows_of_a_folder_are_doubted_as_those_of_a_file(tmp_path: Path) -> None:
+    head = "sample_id,model,score"
+    scores = f"{head}\n1,m,1\n9,n,1\n8,n,0\n1,n,0\n"
+    [warning] = read(folder(tmp_path, "1,t,p\n2,t,q\n", scores)).warnings
+    assert "a sample_id that no sample has: n (2 of 3)" in warning
+    several = f"{head},metric\n1,m,1,acc\n1,m,0,f1\n"
+    with pytest.raises(SourceError, match=r'a row for each "metric" \(acc, f1\)'):
+        read(folder(tmp_path, "1,t,p\n2,t,q\n", several))
+    settings = f"{head},shots,error\n1,m,1,0,\n1,m,0,5,timeout\n"
+    warnings = read(folder(tmp_path, "1,t,p\n2,t,q\n", settings)).warnings
+    assert 'differ in "shots" (0, 5)' in warnings[0]
+    assert '1 results with a text in "error"' in warnings[1]
+    twice = read(folder(tmp_path, "1,t,p\n1,u,q\n2,t,r\n", f"{head}\n1,m,1\n2,m,0\n"))
+    assert "1 samples have the sample_id of another sample" in twice.warnings[0]
+
+
+def test_rows_that_shrink_to_few_samples_are_named(tmp_path: Path) -> None:
+    rows = [f"t,Choose.,{i % 2},1\n" for i in range(12)]
+    [warning] = read(csv(tmp_path, "task,prompt,a,b\n" + "".join(rows))).warnings
+    assert "24 results are of 1 samples alone" in warning
+    assert read(csv(tmp_path, "task,prompt,a,b\n" + "".join(rows[:8]))).warnings == []  # runs
+
+
+def test_white_space_around_a_prompt_or_an_id_makes_no_other_sample(tmp_path: Path) -> None:
+    rows = 't,p,m,1\nt," p\n",n,0\n'
+    table = read(csv(tmp_path, f"task,prompt,model,score\n{rows}"))
+    assert (table.samples["prompt"].to_list(), table.scores.height) == (["p"], 2)
+    plain = read(csv(tmp_path, "task,prompt,model,score\nt,p,m,1\n"))
+    assert table.samples["sample_id"].to_list() == plain.samples["sample_id"].to_list()
+    table = read(csv(tmp_path, "sample_id,task,prompt,model,score\n1,t,p,m,1\n 1,t,p ,n,0\n"))
+    assert (table.samples.height, table.scores.height, dict(table.dropped)) == (1, 2, {})
 
 
 def test_words_in_place_of_scores_are_named(tmp_path: Path) -> None:

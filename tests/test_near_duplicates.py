@@ -87,6 +87,39 @@ def test_a_template_is_no_group_but_its_equal_texts_are() -> None:
     assert together(many) == {frozenset(range(16))}  # 16 are no more than 10 % of 200
 
 
+def test_copies_with_other_numbers_or_a_few_other_words_are_one_group() -> None:
+    prompts = texts_of(40)
+    prompts[3] = "a train of 12 waggons leaves at 9 and needs 45 minutes for 31 miles"
+    prompts[30] = "a train of 17 waggons leaves at 8 and needs 50 minutes for 44 miles"
+    prompts[5] = "which of the two kings who ruled in that year was the older one"
+    prompts[31] = "which of these two kings who reigned in that year was an older one"
+    prompts[7] = "how many birds sat on the roof"
+    prompts[32] = "where did the 7 hunters sleep"  # near, and of other words
+    vectors = normalize(np.random.default_rng(1).normal(size=(40, 16)))
+    vectors[[30, 31, 32]] = vectors[[3, 5, 7]]
+    groups = found(prompts, [0] * 20 + [1] * 20, vectors)
+    assert together(groups) == {frozenset({3, 30}), frozenset({5, 31})}
+
+
+def test_copies_in_scripts_without_spaces_are_one_group() -> None:
+    prompts = texts_of(40)
+    prompts[3], prompts[30] = "一列火车九点出发需要45分钟", "一列火车九点出发需要50分钟"
+    prompts[5], prompts[31] = "รถไฟออกเดินทางเก้าโมง 45 นาที", "รถไฟออกเดินทางเก้าโมง 50 นาที"
+    vectors = normalize(np.random.default_rng(1).normal(size=(40, 16)))
+    vectors[[30, 31]] = vectors[[3, 5]]
+    groups = found(prompts, [0] * 20 + [1] * 20, vectors)
+    assert together(groups) == {frozenset({3, 30}), frozenset({5, 31})}
+
+
+def test_copies_within_a_template_stay_together() -> None:
+    prompts = texts_of(130)
+    prompts[:15] = [f"{i} {i} birds sat on the {i} roofs of {i} barns" for i in range(15)]
+    prompts[15] = prompts[4] + " and then went far away"  # 6 of its 13 trigrams are of its own
+    vectors = normalize(np.random.default_rng(1).normal(size=(130, 16)))
+    vectors[:16] = vectors[0]
+    assert together(found(prompts, [0] * 130, vectors)) == {frozenset({4, 15})}
+
+
 def test_tasks_that_share_a_fifth_of_their_questions_are_a_family() -> None:
     for shared, kin in ((4, True), (3, False)):
         prompts = texts_of(60)
@@ -112,6 +145,25 @@ def test_tasks_of_the_same_templates_with_other_numbers_are_a_family() -> None:
     groups = found(prompts, [0] * 10 + [1] * 10 + [2] * 10)
     assert groups.family.tolist() == [0, 0, 1]
     assert groups.n_copies == 0
+
+
+def test_the_same_questions_after_long_instructions_are_a_family() -> None:
+    questions = texts_of(24)
+    instructed = [
+        f"{' '.join(texts_of(6, seed=2))} {question}? Think step by step." for question in questions
+    ]
+    others = texts_of(20, seed=3)
+    groups = found([*questions[:20], *instructed[16:], *others], [0] * 20 + [1] * 8 + [2] * 20)
+    assert groups.family.tolist() == [0, 0, 1]
+    assert together(groups) == {frozenset({16 + i, 20 + i}) for i in range(4)}
+
+
+def test_a_few_words_among_the_same_instructions_are_no_question() -> None:
+    words = [f"{topic} {number}" for topic in TOPICS for number in range(3)]
+    prompts = [f"Spell this backwards: {word}." for word in words]
+    prompts += [f"How many letters has it: {word}." for word in words]
+    groups = found(prompts, [0] * 24 + [1] * 24)
+    assert (groups.family.tolist(), groups.n_copies) == ([0, 1], 0)
 
 
 def test_families_are_joined_by_name_and_through_others() -> None:

@@ -99,9 +99,10 @@ def _show(built: Built, url: str | None) -> None:
         f"best on average: {names}"
     )
     if counts.get("copies") or counts.get("families", counts["tasks"]) < counts["tasks"]:
+        family = "family" if counts["families"] == 1 else "families"
         out.print(
             f"held out together: {counts['copies']} samples are near-duplicates of others, and the "
-            f"tasks are {counts['families']} families"
+            f"tasks are {counts['families']} {family}"
         )
     out.print(
         f"index: recall {manifest.index['recall']:.4f} at ef={manifest.index['ef']:.0f}; "

@@ -32,12 +32,12 @@ from litellm_benchrouter.errors import ConfigError, EmbedderError
 
 # Thai to Lao, Burmese, Khmer, then Chinese and Japanese: written without spaces, so each character
 # is a token, and the pairs of tokens do the work of words.
-_UNSPACED = (
+UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
     "\u2e80-\u2fdf\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _NUMBER = re.compile(r"\d+")
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
+_TOKEN = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
 _TOKENS_VERSION = 1  # part of the fingerprint; raised whenever the same text gives other tokens
 
 _FILES = {"hashes": "lexical_hashes.npy", "rows": "lexical_rows.npy"}
@@ -204,6 +204,14 @@ class LexicalEmbedder:
         return embedder
 
 
+def tokens(text: str) -> list[str]:
+    """Split a text into words, single marks, and characters of scripts without spaces.
+
+    Case is put aside, and so are numbers: each is a 0.
+    """
+    return _TOKEN.findall(_NUMBER.sub("0", text.lower()))
+
+
 def _hashed_counts(text: str) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
     """Hash the tokens of a text and their adjacent pairs; return distinct hashes and their counts.
 
@@ -211,12 +219,12 @@ def _hashed_counts(text: str) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
     MurmurHash without its second of import. Where two features share a hash (some tens among
     500,000) they count as one.
     """
-    tokens = _TOKEN.findall(_NUMBER.sub("0", text.lower()))
-    tokens += [f"{first} {second}" for first, second in pairwise(tokens)]
+    words = tokens(text)
+    features = words + [f"{first} {second}" for first, second in pairwise(words)]
     # Not numpy.unique: on the few tokens of a prompt it takes several times as long.
     counts: dict[int, int] = {}
-    for token in tokens:
-        key = zlib.crc32(token.encode("utf-8", "surrogatepass"))
+    for feature in features:
+        key = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
         counts[key] = counts.get(key, 0) + 1
     hashes = sorted(counts)
     return (

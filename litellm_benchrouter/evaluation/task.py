@@ -74,8 +74,9 @@ def require_groups(prepared: TaskFolds, protocol: str) -> None:
     """Raise a ConfigError where too few tasks remain when one is held out."""
     if prepared.n_groups < _FEWEST_GROUPS:
         raise ConfigError(
-            f"the protocol {protocol} holds out each task in turn and learns from the others; the "
-            f"benchmark has {prepared.n_groups}, it needs {_FEWEST_GROUPS}."
+            f"the protocol {protocol} holds out each task in turn and learns from the others: it "
+            f"needs {_FEWEST_GROUPS} tasks that are no variants of one another, and the "
+            f"{prepared.n_tasks} of the benchmark are {prepared.n_groups}. Add results of others."
         )
 
 

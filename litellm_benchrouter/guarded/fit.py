@@ -150,7 +150,7 @@ def fit_request(
 
 
 def _own_distances(neighbors: Neighbors, group: Ints, base_group: Ints) -> Floats:
-    """Mean distance of each row to its nearest rows that are not near-duplicates of it."""
+    """Mean distance to the nearest rows that are no near-duplicates, one of each group of these."""
     copies = (neighbors.index < 0) | (base_group[neighbors.index] == group[:, None])
     distance = np.where(copies, np.inf, neighbors.distance)
     nearest_first = np.sort(distance, axis=1)[:, :K]
@@ -158,7 +158,10 @@ def _own_distances(neighbors: Neighbors, group: Ints, base_group: Ints) -> Float
     alone = ~finite.any(axis=1)
     total = np.where(finite, nearest_first, 0.0).sum(axis=1)
     mean: Floats = total / np.maximum(finite.sum(axis=1), 1)
-    return mean[~alone] if not alone.all() else np.zeros(1)
+    if alone.all():
+        return np.zeros(1)
+    _, of_group, size = np.unique(group[~alone], return_inverse=True, return_counts=True)
+    return np.bincount(of_group, mean[~alone]) / size
 
 
 def neighbors_of_each(

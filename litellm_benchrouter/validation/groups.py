@@ -8,22 +8,27 @@ when the task is held out makes it anything but new. Both are recognised from te
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import string
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from litellm_benchrouter.paper.neighbors import Neighbors
+from litellm_benchrouter.embedders.lexical import UNSPACED, tokens
+from litellm_benchrouter.paper.neighbors import Neighbors, task_rows
 
 NEAR = 0.03
 """Largest cosine distance between near-duplicates."""
 NEAREST = 10
 """Neighbours of a sample that are looked at."""
-SHARED_TRIGRAMS = 0.5
-"""Smallest Jaccard index of two near-duplicates' word trigrams."""
+SHARED_WORDS = 0.5
+"""Smallest Jaccard index of two near-duplicates' word trigrams, or of their words."""
+FEWEST_WORDS = 4
+"""Words of a question, without the instructions of its task, that tell it from others."""
 TEMPLATE_SAMPLES, TEMPLATE_SHARE = 10, 0.1
 """A cluster above both, the share being of its task, is a template, whose texts differ."""
 FAMILY_SHARE = 0.2
@@ -33,6 +38,9 @@ Ints = NDArray[np.intp]
 
 _SPACE = re.compile(r"\s+")
 _DIGITS = re.compile(r"\d+")
+_IN_A_WORD = re.compile(rf"[^\W{UNSPACED}]")
+_MARKS = string.punctuation + string.whitespace + "\u3001\u3002\uff01\uff0c\uff1a\uff1f"
+_BEGINNING = 100  # characters in which a question has its fewest words, if it has them
 
 
 @dataclass(frozen=True)
@@ -86,34 +94,78 @@ def find_groups(
     same = _codes(texts)
     if declared is not None:
         same = _joined(same, [(name, i) for i, name in enumerate(declared) if name is not None])
-    first, second = _near_duplicates(texts, near, np.arange(len(texts)) if rows is None else rows)
-    cluster = _components(len(texts), first, second, same)
-    group = _without_templates(cluster, same, task)
+    questions = _questions(texts, task)
+    same = _joined(same, [(text, i) for i, text in enumerate(questions) if _is_telling(text)])
+    group = same
+    every = np.arange(len(texts)) if rows is None else rows
+    for first, second in _near_duplicates(texts, near, every):
+        cluster = _components(len(texts), first, second, group)
+        group = _without_templates(cluster, group, task)
     return Groups(group, _families(texts, task, n_tasks, group, families or {}))
 
 
-def _near_duplicates(texts: Sequence[str], near: Neighbors, of: Ints) -> tuple[Ints, Ints]:
-    """Return the pairs of samples that are near in direction and share half of their trigrams."""
+def _questions(texts: Sequence[str], task: NDArray[np.int32]) -> list[str]:
+    """Return the texts without the words that all of their task begin or end with.
+
+    Variants of a task ask the same questions among other instructions and examples.
+    """
+    questions = list(texts)
+    for rows in task_rows(task, int(task.max(initial=-1)) + 1):
+        own = {texts[row] for row in rows.tolist()}
+        if len(own) < 2:
+            continue
+        start = _shared_words(own)
+        end = _shared_words({text[start:][::-1] for text in own})
+        for row in rows.tolist():
+            question = texts[row][start : len(texts[row]) - end]
+            questions[row] = question.strip(_MARKS)
+    return questions
+
+
+def _shared_words(texts: Collection[str]) -> int:
+    """Count the characters of the whole words that all texts begin with."""
+    first, last = min(texts), max(texts)  # what these two begin with, all do
+    differ = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    shared = next(differ, min(len(first), len(last)))
+    while shared and _IN_A_WORD.match(first[shared - 1]):
+        shared -= 1
+    return shared
+
+
+def _is_telling(question: str) -> bool:
+    return len(tokens(question[:_BEGINNING])) >= FEWEST_WORDS
+
+
+def _near_duplicates(texts: Sequence[str], near: Neighbors, of: Ints) -> list[tuple[Ints, Ints]]:
+    """Return the pairs of samples that are near in direction and alike in words, strictest first.
+
+    Half of the trigrams of the words as they stand, then half of the words, numbers aside.
+    """
     index, distance = near.index[:, :NEAREST], near.distance[:, :NEAREST]
     place = np.nonzero((distance <= NEAR) & (index >= 0))
     rows, columns = of[place[0]], index[place].astype(np.intp)
-    trigrams: dict[int, frozenset[tuple[str, ...]]] = {}
+    looked_at = np.union1d(rows, columns).tolist()
+    found = []
+    for parts in (_trigrams, _words):
+        of_text = {row: parts(texts[row]) for row in looked_at}
+        pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+        alike = np.array([_share_half(of_text[a], of_text[b]) for a, b in pairs], dtype=bool)
+        found.append((rows[alike], columns[alike]))
+    return found
 
-    def words_of(row: int) -> frozenset[tuple[str, ...]]:
-        if row not in trigrams:
-            words = texts[row].split(" ")
-            last = max(len(words) - 2, 1)
-            trigrams[row] = frozenset(tuple(words[i : i + 3]) for i in range(last))
-        return trigrams[row]
 
-    def alike(a: int, b: int) -> bool:
-        first, second = words_of(a), words_of(b)
-        shared = len(first & second)
-        return shared >= SHARED_TRIGRAMS * (len(first) + len(second) - shared)
+def _trigrams(text: str) -> frozenset[Any]:
+    words = text.split(" ")
+    return frozenset(tuple(words[i : i + 3]) for i in range(max(len(words) - 2, 1)))
 
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    duplicates = np.array([alike(a, b) for a, b in pairs], dtype=bool)
-    return rows[duplicates], columns[duplicates]
+
+def _words(text: str) -> frozenset[Any]:
+    return frozenset(tokens(text))
+
+
+def _share_half(first: frozenset[Any], second: frozenset[Any]) -> bool:
+    shared = len(first & second)
+    return shared >= SHARED_WORDS * (len(first) + len(second) - shared)
 
 
 def _without_templates(cluster: Ints, same: Ints, task: NDArray[np.int32]) -> Ints:

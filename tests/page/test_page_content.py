@@ -130,7 +130,7 @@ def test_the_manifest_is_told_in_words(demo_built: Path) -> None:
         "synthetic demo benchmark (288 samples)",
         "lexical, 167 dimensions",
         "finds 100.00 % of the 5 nearest samples",
-        "requests are routed: +19.4 points",
+        "requests are routed: +18.8 points",
         "report-queries",
     ):
         assert said in shown

@@ -231,10 +231,8 @@ def test_the_gates_answer_with_the_best_on_average_and_the_verdict_says_so(tmp_p
     assert made.published
 
 
-def test_a_gain_that_is_not_shown_leaves_the_gate_closed_for_any_models(shared, tmp_path):
-    source = {"path": str(shared / "raw" / "promptfoo"), "kind": "promptfoo", "metric": "score"}
-    config = parse_config({"sources": [source]}, folder=tmp_path)
-    built = build(config)
+def test_a_gain_that_is_not_shown_leaves_the_gate_closed_for_any_models(tmp_path):
+    built = build(load_config(demo(tmp_path, ALL_ALIKE, seed=4)))
     verdict = verdict_of(built)
     assert built.published
     assert verdict["served"]["requests"] == "bma"
@@ -243,7 +241,7 @@ def test_a_gain_that_is_not_shown_leaves_the_gate_closed_for_any_models(shared, 
     router = BenchRouter(read_artifact(built.folder))
     for models in (router.models, router.models[:2], router.models[1:]):
         best = router.best_on_average(models, "").pick
-        for prompt in ("What is 3 times 4?", "the opposite of hot", "say it politely"):
+        for prompt in ("Sort a list in Python.", "What is 3 times 4?", "Say it politely."):
             assert router.decide(prompt, models=models).pick == best
 
 

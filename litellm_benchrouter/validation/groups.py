@@ -145,13 +145,13 @@ def _near_duplicates(texts: Sequence[str], near: Neighbors, of: Ints) -> list[tu
     place = np.nonzero((distance <= NEAR) & (index >= 0))
     rows, columns = of[place[0]], index[place].astype(np.intp)
     looked_at = np.union1d(rows, columns).tolist()
-    found = []
+    measured = []
     for parts in (_trigrams, _words):
         of_text = {row: parts(texts[row]) for row in looked_at}
         pairs = zip(rows.tolist(), columns.tolist(), strict=True)
         alike = np.array([_share_half(of_text[a], of_text[b]) for a, b in pairs], dtype=bool)
-        found.append((rows[alike], columns[alike]))
-    return found
+        measured.append((rows[alike], columns[alike]))
+    return measured
 
 
 def _trigrams(text: str) -> frozenset[Any]:

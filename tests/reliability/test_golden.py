@@ -96,5 +96,5 @@ def test_builds_decide_and_evaluate_as_recorded(name, record):
         # The service makes these of others: tests/serving, test_escalation.py and test_explore.py.
         assert kinds == KINDS - {"escalated", "explored"}, "every kind of decision is among them"
     # Distances are float32, whose last bits depend on the processor.
-    tolerance = 4e-6 if name == "decisions" else 2e-6
+    tolerance = 1e-5
     assert not list(golden.differences(recorded, golden.rounded(record()), tolerance))

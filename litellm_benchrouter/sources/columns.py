@@ -190,12 +190,12 @@ def _best_of_all(scores: pl.DataFrame) -> list[str]:
 def _most_of_all(scores: pl.DataFrame) -> list[str]:
     """Return the column that says in each row what most others say, where no other column does."""
     total = scores.sum_horizontal()
-    known = scores.select(pl.all().is_not_null().cast(pl.UInt32)).sum_horizontal()
+    n_scored = scores.select(pl.all().is_not_null().cast(pl.UInt32)).sum_horizontal()
     alike = []
     for name in scores.columns if scores.width > 3 else ():
         one = scores[name]
-        others = (total - one) / (known - 1)  # null where the column is
-        is_clear = ((others - 0.5).abs() > 1e-6).fill_null(value=False) & (known > 1)
+        others = (total - one) / (n_scored - 1)  # null where the column is
+        is_clear = ((others - 0.5).abs() > 1e-6).fill_null(value=False) & (n_scored > 1)
         if one.filter(is_clear).equals((others > 0.5).cast(pl.Float64).filter(is_clear)):
             alike.append(name)
     return alike if len(alike) == 1 else []

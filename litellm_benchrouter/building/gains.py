@@ -169,7 +169,7 @@ def _paired(prepared: TaskFolds, d: int, pick: int, best: int) -> float:
 
 
 def cost_part(prepared: TaskFolds, *, paper: bool) -> ProofPart:
-    """What a price of quality chosen in training saves at equal quality; None without costs."""
+    """What a price of quality, chosen in training to keep BMA's, saves; None without costs."""
     try:
         runs, costs, _ = cost_runs(CostRun, prepared, test_share=TEST_SHARE, runs=1, given=False)
     except ConfigError:

@@ -21,7 +21,7 @@ from litellm_benchrouter.views import (
 )
 
 _GAINS = {"requests": "Requests", "named": "Tasks of the benchmark", "unseen": "New tasks"}
-_PARTS = _GAINS | {"traffic": "Own traffic", "cost": "Cost at equal quality"}
+_PARTS = _GAINS | {"traffic": "Own traffic", "cost": "Cost at target quality"}
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,10 @@ def _cost(cost: Mapping[str, Any]) -> list[Measured]:
     models = f"{cost.get('n_models')} of {cost.get('of_models')} models have a known cost"
     saved, unit = cost.get("saved"), "USD" if cost.get("unit") == "usd" else "parameters"
     low, high = _bounds(cost, "saved_95")
-    quality = f"quality {points(cost.get('quality_gain'))} points"
+    quality = f"{points(cost.get('quality_gain'))} points"
     finding = (
-        f"of the cost of {cost.get('best_single')}, counted in {unit}; {quality} "
-        f"({_range(_bounds(cost, 'quality_gain_95'))})"
+        f"of the cost of {cost.get('best_single')}, counted in {unit}; its quality was asked for, "
+        f"measured {quality} ({_range(_bounds(cost, 'quality_gain_95'))})"
         if is_number(saved)
         else "savings are not known"
     )

@@ -95,10 +95,11 @@ def test_a_verdict_is_told_with_its_intervals_its_worst_task_and_its_pools() -> 
                 "−0.1 to +7.1",
             ],
             [
-                "Cost at equal quality",
+                "Cost at target quality",
                 "–",
                 "450 samples; 8 of 40 models have a known cost",
-                "of the cost of atlas, counted in USD; quality −2.0 points (−5.0 to +1.0)",
+                "of the cost of atlas, counted in USD; its quality was asked for, measured −2.0 "
+                "points (−5.0 to +1.0)",
                 "41 % saved",
                 "38 to 44",
             ],

@@ -92,7 +92,7 @@ def test_copies_with_other_numbers_or_a_few_other_words_are_one_group() -> None:
     prompts[3] = "a train of 12 waggons leaves at 9 and needs 45 minutes for 31 miles"
     prompts[30] = "a train of 17 waggons leaves at 8 and needs 50 minutes for 44 miles"
     prompts[5] = "which of the two kings who ruled in that year was the older one"
-    prompts[31] = "which of these two kings who reigned in that year was an older one"
+    prompts[31] = "which of these two kings who ruled in that year was an older one"
     prompts[7] = "how many birds sat on the roof"
     prompts[32] = "where did the 7 hunters sleep"  # near, and of other words
     vectors = normalize(np.random.default_rng(1).normal(size=(40, 16)))

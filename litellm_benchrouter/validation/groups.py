@@ -25,8 +25,10 @@ NEAR = 0.03
 """Largest cosine distance between near-duplicates."""
 NEAREST = 10
 """Neighbours of a sample that are looked at."""
-SHARED_WORDS = 0.5
+SHARED_TRIGRAMS, SHARED_WORDS = 0.5, 0.75
 """Smallest Jaccard index of two near-duplicates' word trigrams, or of their words."""
+MANY_WORDS = 10
+"""Different words that tell copies of a prompt in any order and with other numbers."""
 FEWEST_WORDS = 4
 """Words of a question, without the instructions of its task, that tell it from others."""
 TEMPLATE_SAMPLES, TEMPLATE_SHARE = 10, 0.1
@@ -139,17 +141,18 @@ def _is_telling(question: str) -> bool:
 def _near_duplicates(texts: Sequence[str], near: Neighbors, of: Ints) -> list[tuple[Ints, Ints]]:
     """Return the pairs of samples that are near in direction and alike in words, strictest first.
 
-    Half of the trigrams of the words as they stand, then half of the words, numbers aside.
+    Half of the trigrams of the words as they stand, then three quarters of the words, numbers
+    aside, of texts that have many: in short ones order and numbers are what is asked.
     """
     index, distance = near.index[:, :NEAREST], near.distance[:, :NEAREST]
     place = np.nonzero((distance <= NEAR) & (index >= 0))
     rows, columns = of[place[0]], index[place].astype(np.intp)
     looked_at = np.union1d(rows, columns).tolist()
     measured = []
-    for parts in (_trigrams, _words):
+    for parts, share in ((_trigrams, SHARED_TRIGRAMS), (_words, SHARED_WORDS)):
         of_text = {row: parts(texts[row]) for row in looked_at}
         pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-        alike = np.array([_share_half(of_text[a], of_text[b]) for a, b in pairs], dtype=bool)
+        alike = np.array([_alike(of_text[a], of_text[b], share) for a, b in pairs], dtype=bool)
         measured.append((rows[alike], columns[alike]))
     return measured
 
@@ -160,12 +163,13 @@ def _trigrams(text: str) -> frozenset[Any]:
 
 
 def _words(text: str) -> frozenset[Any]:
-    return frozenset(tokens(text))
+    words = frozenset(tokens(text))
+    return words if len(words) >= MANY_WORDS else _trigrams(text)
 
 
-def _share_half(first: frozenset[Any], second: frozenset[Any]) -> bool:
+def _alike(first: frozenset[Any], second: frozenset[Any], share: float) -> bool:
     shared = len(first & second)
-    return shared >= SHARED_WORDS * (len(first) + len(second) - shared)
+    return shared >= share * (len(first) + len(second) - shared)
 
 
 def _without_templates(cluster: Ints, same: Ints, task: NDArray[np.int32]) -> Ints:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 
-from evaluation.cases import prepared_of, spelled
+from evaluation.cases import prepared_of
 from litellm_benchrouter.config import PublishConfig, RoutingConfig
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.evaluation.proof import (
@@ -39,9 +39,7 @@ def case(n: int = 540, *, effect: float = 0.15, missing: float = 0.1, seed: int 
     scores[generator.random(scores.shape) < missing] = np.nan
     centres = generator.normal(size=(N_TASKS, 12))
     vectors = centres[task] + 0.7 * generator.normal(size=(n, 12))
-    prompts = [
-        f"{'abcdefghi'[d]} x{spelled(i)} y{spelled(i)} z{spelled(i)}" for i, d in enumerate(task)
-    ]
+    prompts = [f"{'abcdefghi'[d]} is number {i}" for i, d in enumerate(task)]
     for i in range(0, n - N_TASKS, 90):  # each is repeated in its task
         prompts[i + N_TASKS], vectors[i + N_TASKS] = prompts[i], vectors[i]
     prepared = prepared_of(scores, vectors, task=task.tolist(), prompts=prompts, seed=seed)

@@ -394,7 +394,7 @@ def test_every_tile_names_the_best_single_model_and_what_its_number_is_of(
     assert "the best single model (large in 3 of 4 cases)" in task.sentence
     assert "the best single model (large)" in request.sentence
     assert task.pool == "4 models, 4 tasks, 160 questions"
-    assert request.pool == "4 models, 160 questions, 52 of them asked, 2 times"
+    assert request.pool == "4 models, 160 questions, 48 of them asked, 2 times"
     assert saving.pool.startswith("2 of 5 models, ")
     assert "among the 2 of 5 models whose cost is known" in summary.headline
 

@@ -86,7 +86,7 @@ class CallFile:
         with self._in_words():
             # `rw` makes no file, which others could read: `make` does.
             place = f"{self._path.absolute().as_uri()}?mode=rw"
-            opened = sqlite3.connect(place, _WAIT_SECONDS, isolation_level=None, uri=True)
+            opened = sqlite3.connect(place, timeout=_WAIT_SECONDS, isolation_level=None, uri=True)
             with closing(opened) as connection:
                 yield connection
 

@@ -28,7 +28,8 @@ from litellm_benchrouter.cli.options import (
     required_config,
 )
 from litellm_benchrouter.config import load_config
-from litellm_benchrouter.labelling.journal import Imported, Journal, import_labels, writing
+from litellm_benchrouter.labelling.given import Imported, import_labels
+from litellm_benchrouter.labelling.journal import Journal, writing
 from litellm_benchrouter.labelling.metrics import METRICS, PEOPLE
 from litellm_benchrouter.labelling.models import CallOptions, models_named, read_proxy
 from litellm_benchrouter.labelling.run import AskOptions, do_run, plan_run, summary

@@ -22,7 +22,8 @@ from litellm_benchrouter.cli.label_report import (
 from litellm_benchrouter.cli.options import console, print_json, print_tables, print_warnings
 from litellm_benchrouter.config import BenchRouterConfig
 from litellm_benchrouter.guarded.racing import FEWEST_ASKED
-from litellm_benchrouter.labelling.journal import Imported, Journal, import_labels, writing
+from litellm_benchrouter.labelling.given import Imported, import_labels
+from litellm_benchrouter.labelling.journal import Journal, writing
 from litellm_benchrouter.labelling.metrics import PEOPLE
 from litellm_benchrouter.labelling.models import models_named
 from litellm_benchrouter.labelling.own_traffic import (

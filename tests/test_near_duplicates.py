@@ -111,6 +111,25 @@ def test_copies_in_scripts_without_spaces_are_one_group() -> None:
     assert together(groups) == {frozenset({3, 30}), frozenset({5, 31})}
 
 
+def test_many_copies_are_no_template_where_models_do_the_same_on_all() -> None:
+    draws = np.random.default_rng(1)
+    prompts = [f"{text} {i}" for text in texts_of(8) for i in range(12)]
+    cluster = np.repeat(np.arange(8), 12)
+    vectors = normalize(
+        np.eye(8, dtype=np.float32)[cluster] + 0.001 * np.eye(96, 8, dtype=np.float32)
+    )
+    copied = draws.integers(0, 2, (8, 4)).astype(np.float32)[cluster]
+    copied[5:9, 1] = np.nan  # missing
+    own = draws.integers(0, 2, (96, 4)).astype(
+        np.float32
+    )  # a template's samples have answers of their own
+    equal = np.ones((96, 4), dtype=np.float32)  # that all are right everywhere says nothing
+    copies = found(prompts, [0] * 96, vectors, labels=copied)
+    assert together(copies) == {frozenset(range(a, a + 12)) for a in range(0, 96, 12)}
+    for labels in (own, equal, None):
+        assert together(found(prompts, [0] * 96, vectors, labels=labels)) == set()
+
+
 def test_copies_within_a_template_stay_together() -> None:
     prompts = texts_of(130)
     prompts[:15] = [f"{i} {i} birds sat on the {i} roofs of {i} barns" for i in range(15)]

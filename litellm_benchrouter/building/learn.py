@@ -178,6 +178,7 @@ def fit_and_prove(
             whole.task,
             len(whole.tasks),
             near,
+            labels=labels(whole.correctness),
             rows=learned.rows,
             declared=whole.group,
             families=families,

@@ -233,6 +233,7 @@ def prepare(
                 benchmark.task,
                 n_tasks,
                 neighbors,
+                labels=labels(benchmark.correctness),
                 declared=benchmark.group,
                 families=families,
             )

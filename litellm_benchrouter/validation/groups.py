@@ -33,10 +33,13 @@ FEWEST_WORDS = 4
 """Words of a question, without the instructions of its task, that tell it from others."""
 TEMPLATE_SAMPLES, TEMPLATE_SHARE = 10, 0.1
 """A cluster above both, the share being of its task, is a template, whose texts differ."""
+SHARED_ANSWERS, TELLING_ANSWERS = 0.4, 0.05
+"""... unless models differ so much less within it than in its task, where they do so at least."""
 FAMILY_SHARE = 0.2
 """Smallest share of a task's questions, or of its templates, that makes another task its kin."""
 
 Ints = NDArray[np.intp]
+Labels = NDArray[np.float32]
 
 _SPACE = re.compile(r"\s+")
 _DIGITS = re.compile(r"\d+")
@@ -72,6 +75,7 @@ def find_groups(
     n_tasks: int,
     near: Neighbors,
     *,
+    labels: Labels | None = None,
     rows: Ints | None = None,
     declared: Sequence[str | None] | None = None,
     families: Mapping[int, str] | None = None,
@@ -85,6 +89,9 @@ def find_groups(
     n_tasks : int
     near : Neighbors
         Of each sample among the others, nearest first.
+    labels : ndarray of float32, shape (n, M), optional
+        1 correct, 0 incorrect, NaN missing. Many samples of a task on which each model does the
+        same are copies and no template.
     rows : ndarray of int, optional
         The samples whose neighbours these are; default: all.
     declared : sequence of str or None, length n, optional
@@ -102,7 +109,7 @@ def find_groups(
     every = np.arange(len(texts)) if rows is None else rows
     for first, second in _near_duplicates(texts, near, every):
         cluster = _components(len(texts), first, second, group)
-        group = _without_templates(cluster, group, task)
+        group = _without_templates(cluster, group, task, labels)
     return Groups(group, _families(texts, task, n_tasks, group, families or {}))
 
 
@@ -172,15 +179,43 @@ def _alike(first: frozenset[Any], second: frozenset[Any], share: float) -> bool:
     return shared >= share * (len(first) + len(second) - shared)
 
 
-def _without_templates(cluster: Ints, same: Ints, task: NDArray[np.int32]) -> Ints:
+def _without_templates(
+    cluster: Ints, same: Ints, task: NDArray[np.int32], labels: Labels | None
+) -> Ints:
     """Return the clusters, with those too large to be copies split into equal texts."""
     size, in_task = np.bincount(cluster), np.bincount(task)
     largest = np.maximum(TEMPLATE_SAMPLES, TEMPLATE_SHARE * in_task[task])
     is_template = size[cluster] > largest
     # A cluster is one template for all of its samples, whatever the size of their tasks.
     is_template = np.bincount(cluster, is_template)[cluster] > 0
+    if labels is not None:
+        of_task = task_rows(task, len(in_task))
+        for each in np.unique(cluster[is_template]):
+            rows = np.flatnonzero(cluster == each)
+            is_template[rows] = not _answered_alike(labels, task, rows, of_task)
     name = np.where(is_template, same, cluster)
     return _codes(list(zip(is_template.tolist(), name.tolist(), strict=True)))
+
+
+def _answered_alike(
+    labels: Labels, task: NDArray[np.int32], rows: Ints, of_task: Sequence[Ints]
+) -> bool:
+    """Say whether models do the same on all of these samples, as they do on one prompt's copies."""
+    within = usual = n = 0.0
+    for d in np.unique(task[rows]):
+        own = labels[rows[task[rows] == d]]
+        count = (~np.isnan(own)).sum(axis=0) * (len(own) > 1)
+        within += float(count @ _disagreement(own))
+        usual += float(count @ _disagreement(labels[of_task[d]]))
+        n += float(count.sum())
+    return usual > TELLING_ANSWERS * n and within <= SHARED_ANSWERS * usual
+
+
+def _disagreement(labels: Labels) -> NDArray[np.float64]:
+    """Return the share of pairs of samples that differ, shape (M,)."""
+    n, right = (~np.isnan(labels)).sum(axis=0), np.nansum(labels, axis=0)
+    pairs: NDArray[np.float64] = 2 * right * (n - right) / np.maximum(n * (n - 1), 1)
+    return pairs
 
 
 def _families(

@@ -11,17 +11,25 @@ from litellm_benchrouter.errors import SourceError
 from litellm_benchrouter.sources.column_names import key_of
 from litellm_benchrouter.sources.columns import NOTHING
 from litellm_benchrouter.sources.frames import listed
-from litellm_benchrouter.sources.tidy import TableFile
+from litellm_benchrouter.sources.tidy import TableFile, is_number
 
 _METRICS = re.compile("metric(_name)?|measure|scorer|criterion|criteria|dimension", re.IGNORECASE)
 _SETTINGS = re.compile(
     r"(n_?|num_?)?(few_?)?shots?|temperature|(judge|grader|evaluator)(_(id|name|model))?"
     r"|prompt_(id|name|version|template|variant)|(system_prompt|template|variant)(_(id|name))?"
     r"|setting|config(uration)?|mode|strategy|method|(reasoning_?)?effort|thinking|filter|version"
-    r"|quanti[sz]ation|provider|backend",
+    r"|quanti[sz]ation|provider|backend|(model_?)?(version|revision|checkpoint|variant|size)",
     re.IGNORECASE,
 )
+_REPETITIONS = re.compile(
+    r"(.*_)?(runs?|seed|trial|attempt|epoch|rep(eat|etition|lica)?|try|iter(ation)?|round|fold|sample"
+    r"|index|idx|id|no|nr|number|time(stamp)?|date|day|\w+_at)(_?(id|no|idx|index|name|number))?",
+    re.IGNORECASE,
+)
+_FEW = 20  # different words in a column that may tell settings apart
+_SOME = 10_000  # rows of a long table in which a column of texts has more
 _FAILURES = re.compile(r"(.*_)?(error|exception)(_?(message|msg|type|code|text))?", re.IGNORECASE)
+_CELL = ("sample_id", "task", "prompt", "model")
 _NO_FAILURE = NOTHING | {"", "false", "no", "0", "ok", "[]", "{}"}
 
 
@@ -40,7 +48,7 @@ def about_settings(file: TableFile) -> list[str]:
         f'Results of a sample and model that differ in "{name}" ({listed(values)}) are averaged. '
         "Where they are no repetitions of one run, keep the rows of one, or tell them apart by the "
         "model's name."
-        for name, values in _apart(file, _SETTINGS)
+        for name, values in [*_apart(file, _SETTINGS), *_words_apart(file)]
     ]
 
 
@@ -69,8 +77,32 @@ def _named(file: TableFile, pattern: re.Pattern[str]) -> list[str]:
 
 def _apart(file: TableFile, pattern: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:
     """Yield columns that tell rows of one sample and model apart, and what they hold."""
-    ids = [n for n in ("sample_id", "task", "prompt", "model") if n in file.columns]
     for name in _named(file, pattern):
-        frame = file.table.collect(*(file.text(n) for n in ids), file.column(name)[0].alias("\0"))
-        if (frame.group_by(ids).agg(pl.col("\0").n_unique())["\0"] > 1).any():
-            yield name, frame["\0"].drop_nulls().unique().cast(pl.String).sort().to_list()
+        cells, words = _by_cell(file, name)
+        if (cells["different"] > 1).any():
+            yield name, words
+
+
+def _words_apart(file: TableFile) -> Iterator[tuple[str, list[str]]]:
+    """Yield columns under any other name that hold few words, each row of a cell another one."""
+    for name in file.names:
+        key, (column, dtype) = key_of(name), file.column(name)
+        is_read = name in _CELL or is_number(name) or _SETTINGS.fullmatch(key)
+        if is_read or dtype not in (pl.String, pl.Categorical) or _REPETITIONS.fullmatch(key):
+            continue
+        some = file.table.frame.select(column.alias("\0")).head(_SOME).collect()["\0"]
+        if not 1 < some.n_unique() <= _FEW or some.is_null().any():
+            continue
+        cells, words = _by_cell(file, name)
+        several = cells.filter(pl.col("n") > 1)
+        is_telling = (several["different"] == several["n"]).all()
+        if is_telling and 2 * len(several) > len(cells) and not all(map(str.isdigit, words)):
+            yield name, words
+
+
+def _by_cell(file: TableFile, name: str) -> tuple[pl.DataFrame, list[str]]:
+    """Count the rows of each sample and model, and what a column has in them; return its words."""
+    ids = [n for n in _CELL if n in file.columns]
+    frame = file.table.collect(*(file.text(n) for n in ids), file.column(name)[0].alias("\0"))
+    cells = frame.group_by(ids).agg(n=pl.len(), different=pl.col("\0").n_unique())
+    return cells, frame["\0"].drop_nulls().unique().cast(pl.String).sort().to_list()

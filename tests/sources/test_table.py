@@ -725,6 +725,30 @@ def test_settings_that_are_averaged_are_named(tmp_path: Path, name: str) -> None
     assert read(csv(tmp_path, f"task,prompt,model,{name},score\n{one_each}")).warnings == []
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "is_named"),
+    [
+        ("model_version", ("0613", "1106"), True),  # by its name, whatever it holds
+        ("aspect", ("fluency", "truth"), True),  # each row of a cell has another one
+        ("judged by", ("gpt", "human"), True),
+        ("run_name", ("first", "second"), False),  # repetitions
+        ("number", ("1", "2"), False),
+        ("answered at", ("Monday", "Tuesday"), False),
+        ("verdict", ("right", "right"), False),  # which does not tell rows apart
+    ],
+)
+def test_words_that_tell_averaged_rows_apart_are_named(
+    tmp_path: Path, name: str, words: tuple[str, str], is_named: bool
+) -> None:
+    a, b = words
+    rows = f"t,p,m,{a},1\nt,p,m,{b},0\nt,q,m,{b},1\nt,q,m,{a},1\nt,r,m,{a},1\n"
+    path = csv(tmp_path, f"task,prompt,model,{name},score\n{rows}")
+    warnings = read(path).warnings
+    assert [f'differ in "{name}" ({a}, {b})' in warning for warning in warnings] == [
+        True
+    ] * is_named
+
+
 def test_errors_that_count_as_wrong_are_named(tmp_path: Path) -> None:
     head = "task,prompt,model,score,error\n"
     path = csv(tmp_path, head + "t,p,m,1,\nt,q,m,0,timeout\nt,r,m,0,n/a\nt,s,n,0,HTTP 429\n")

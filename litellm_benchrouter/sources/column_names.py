@@ -28,6 +28,8 @@ _NO_MODEL = re.compile(
     r"|acc|correct|incorrect|pass|passed|fail|failed|success|result|grade|value"
     r"|pass_?(at_)?\d+|wins?|won|em|errors?|timeouts?|truncated|refusal|refused"
     r"|(.*_)?(accuracy|faithfulness|relevancy|relevance|precision|recall|correctness|similarity)"
+    r"|hard|easy|tricky|trivial|ambiguous|(un)?(answerable|solvable|safe)|harmful|adversarial|sensitive"
+    r"|skip(ped)?|(in|ex)cluded?|kept|keep|selected|reviewed|checked|duplicated?|outlier|noisy"
     r"|f1|bleu|rouge.*|bertscore|exact_match|toxicity|contamination|perplexity|ppl|nll|cosine"
     r"|(.*_)?dist(ance)?|readability|flesch.*",
     re.IGNORECASE,

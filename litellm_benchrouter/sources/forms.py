@@ -228,11 +228,13 @@ class Reading:
                 "models are left out."
             )
         frame = frame.with_columns(pl.col(columns).fill_nan(None))
+        refuse_several_metrics(file, columns)
         if models is None:
             rest = [name for name in others if name not in columns]
             refuse_words_for_scores(file, rest)
             refuse_a_long_table(file, frame, rest)
             refuse_a_doubtful_model(file, frame.select(columns))
+        self.warnings += about_settings(file, columns)
         lines = _plain(frame.select(texts)).with_row_index("source_row")
         lines = complete(lines, ("sample_id", "task"), self.dropped)
         samples, row_of = distinct_samples(lines, frame.height)

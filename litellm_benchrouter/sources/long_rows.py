@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import polars as pl
 
@@ -33,22 +33,22 @@ _CELL = ("sample_id", "task", "prompt", "model")
 _NO_FAILURE = NOTHING | {"", "false", "no", "0", "ok", "[]", "{}"}
 
 
-def refuse_several_metrics(file: TableFile) -> None:
-    """Refuse a long table with a row a metric: these would be averaged."""
-    for name, metrics in _apart(file, _METRICS):
+def refuse_several_metrics(file: TableFile, scores: Collection[str] = ()) -> None:
+    """Refuse a table with a row a metric: these would be averaged. Columns of scores are none."""
+    for name, metrics in _apart(file, _METRICS, scores):
         raise SourceError(
             f'{file.table.path}: has a row for each "{name}" ({listed(metrics)}) of a sample and '
             "model, which would be averaged. Keep the rows of one, in a file of its own."
         )
 
 
-def about_settings(file: TableFile) -> list[str]:
+def about_settings(file: TableFile, scores: Collection[str] = ()) -> list[str]:
     """Warn of results under several settings, which are averaged as repetitions are."""
     return [
         f'Results of a sample and model that differ in "{name}" ({listed(values)}) are averaged. '
         "Where they are no repetitions of one run, keep the rows of one, or tell them apart by the "
         "model's name."
-        for name, values in [*_apart(file, _SETTINGS), *_words_apart(file)]
+        for name, values in [*_apart(file, _SETTINGS, scores), *_words_apart(file, scores)]
     ]
 
 
@@ -75,17 +75,19 @@ def _named(file: TableFile, pattern: re.Pattern[str]) -> list[str]:
     return [name for name in names if not file.column(name)[1].is_nested()]
 
 
-def _apart(file: TableFile, pattern: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:
+def _apart(
+    file: TableFile, pattern: re.Pattern[str], scores: Collection[str]
+) -> Iterator[tuple[str, list[str]]]:
     """Yield columns that tell rows of one sample and model apart, and what they hold."""
-    for name in _named(file, pattern):
+    for name in (each for each in _named(file, pattern) if each not in scores):
         cells, words = _by_cell(file, name)
         if (cells["different"] > 1).any():
             yield name, words
 
 
-def _words_apart(file: TableFile) -> Iterator[tuple[str, list[str]]]:
+def _words_apart(file: TableFile, scores: Collection[str]) -> Iterator[tuple[str, list[str]]]:
     """Yield columns under any other name that hold few words, each row of a cell another one."""
-    for name in file.names:
+    for name in (each for each in file.names if each not in scores):
         key, (column, dtype) = key_of(name), file.column(name)
         is_read = name in _CELL or is_number(name) or _SETTINGS.fullmatch(key)
         if is_read or dtype not in (pl.String, pl.Categorical) or _REPETITIONS.fullmatch(key):

@@ -749,6 +749,19 @@ def test_words_that_tell_averaged_rows_apart_are_named(
     ] * is_named
 
 
+def test_rows_of_a_wide_table_are_doubted_as_those_of_a_long_one(tmp_path: Path) -> None:
+    rows = "t,p,{0},1,0\nt,p,{1},0,0\nt,q,{0},1,1\nt,q,{1},1,1\n"
+    path = csv(tmp_path, "task,prompt,judge,m,n\n" + rows.format("x", "y"))
+    [warning] = read(path).warnings
+    assert 'differ in "judge" (x, y) are averaged' in warning
+    path = csv(tmp_path, "task,prompt,metric,m,n\n" + rows.format("acc", "f1"), "metrics.csv")
+    for options in ({}, {"models": ["m", "n"]}):
+        with pytest.raises(SourceError, match=r'a row for each "metric" \(acc, f1\)'):
+            read(path, **options)
+    path = csv(tmp_path, "task,prompt,thinking,direct\nt,p,1,0\nt,p,0,0\n", "names.csv")
+    assert read(path).warnings == []  # columns of scores, whatever their names
+
+
 def test_errors_that_count_as_wrong_are_named(tmp_path: Path) -> None:
     head = "task,prompt,model,score,error\n"
     path = csv(tmp_path, head + "t,p,m,1,\nt,q,m,0,timeout\nt,r,m,0,n/a\nt,s,n,0,HTTP 429\n")

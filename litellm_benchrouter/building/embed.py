@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from litellm_benchrouter.paper.neighbors import normalize
 from litellm_benchrouter.progress import Progress
 from litellm_benchrouter.sources import SourceTable, read
 from litellm_benchrouter.sources.merge import MergeReport, SourceJudgement, merge
+from litellm_benchrouter.store.copies import copy_here
 
 _CHECKED = 16  # prompts embedded to see whether given vectors are the embedder's
 _BLOCK = 16_384  # rows in memory at once where they need not be
@@ -49,6 +52,10 @@ def load_benchmark(
     """
     if not config.sources:
         raise ConfigError("benchrouter.sources is empty; name at least one benchmark.")
+    for number, source in enumerate(config.sources):
+        if source.url is not None:
+            with _of_source(number):
+                copy_here(source.url, config.storage_options, source.path, progress)
     with progress.stage("reading sources", len(config.sources)) as advance:
         tables = []
         read_tables = engine.read(_read, list(enumerate(config.sources)))
@@ -69,8 +76,15 @@ def load_benchmark(
 
 def _read(numbered: tuple[int, SourceConfig]) -> SourceTable:
     number, source = numbered
-    try:
+    with _of_source(number):
         return read(source.kind, source.path, source.reader_options)
+
+
+@contextmanager
+def _of_source(number: int) -> Iterator[None]:
+    """Say of what goes wrong in which source it is."""
+    try:
+        yield
     except (ConfigError, SourceError) as error:
         raise type(error)(f"benchrouter.sources[{number}]: {error}") from error
 

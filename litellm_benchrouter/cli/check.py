@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from litellm_benchrouter.cli.options import (
     print_warnings,
 )
 from litellm_benchrouter.config import BLOCK
+from litellm_benchrouter.config.base import is_url
 from litellm_benchrouter.config.builder import SourceConfig
 from litellm_benchrouter.errors import BenchRouterError, ConfigError, SourceError
 from litellm_benchrouter.guarded.impute import coverage_warnings
@@ -31,6 +32,7 @@ from litellm_benchrouter.sources.json_files import Faults
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
 from litellm_benchrouter.sources.rows import UndecidedError
 from litellm_benchrouter.sources.tidy import BLANKS, SAMPLE, is_number
+from litellm_benchrouter.store.copies import here
 from litellm_benchrouter.views import UNKNOWN, Table, number
 
 _OWN_KEYS = frozenset(SourceConfig.model_fields)
@@ -61,6 +63,7 @@ class Checked:
     """
 
     path: Path
+    place: str = ""
     kind: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
@@ -101,14 +104,14 @@ class Checked:
         """The YAML to paste."""
         own = {name: value for name, value in self.options.items() if name in _OWN_KEYS}
         others = {name: value for name, value in self.options.items() if name not in _OWN_KEYS}
-        source = {"kind": self.kind, "path": str(self.path), **own}
+        source = {"kind": self.kind, "path": self.place or str(self.path), **own}
         source |= {"options": others} if others else {}
         return yaml.safe_dump({BLOCK: {"sources": [source]}}, sort_keys=False, allow_unicode=True)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {
-            "path": str(self.path),
+            "path": self.place or str(self.path),
             "kind": self.kind or None,
             "problem": self.problem or None,
             "columns": self.columns,
@@ -123,9 +126,7 @@ class Checked:
 
 
 @click.command("check")
-@click.argument(
-    "paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
+@click.argument("places", nargs=-1, required=True, metavar="FILE...")
 @click.option("--kind", type=click.Choice(sorted(READERS)), help="The format; default: found out.")
 @click.option("--threshold", type=float, help="A score above it is correct; default: 0.5.")
 @click.option(
@@ -137,7 +138,7 @@ class Checked:
 )
 @json_option
 def check_command(
-    paths: tuple[Path, ...],
+    places: tuple[str, ...],
     kind: str | None,
     threshold: float | None,
     options: tuple[str, ...],
@@ -145,12 +146,13 @@ def check_command(
 ) -> None:
     """Show what a build would take benchmark results for.
 
-    A FILE may be a folder. Nothing is written. Exit code 2: a build would refuse one of them.
+    A FILE may be a folder, a pattern in quotes, or a URL. Nothing is written. Exit code 2: a build
+    would refuse one of them.
     """
     given = dict(map(_parsed, options))
     if threshold is not None and not np.isfinite(threshold):
         raise ConfigError(f"--threshold {threshold}: no finite number. Give one.")
-    checked = [check(path, kind, threshold, given) for path in paths]
+    checked = [_check(place, kind, threshold, given) for place in places]
     if as_json:
         documents = [each.as_dict() for each in checked]
         print_json(documents[0] if len(documents) == 1 else documents)
@@ -158,6 +160,18 @@ def check_command(
         for each in checked:
             _show(each)
     sys.exit(ConfigError.exit_code if any(each.problem for each in checked) else 0)
+
+
+def _check(
+    place: str, kind: str | None, threshold: float | None, options: Mapping[str, Any]
+) -> Checked:
+    """Check a path, or a copy of what is behind a URL."""
+    with here(place) as path:
+        checked = check(path, kind, threshold, options)
+    if not is_url(place):
+        return checked
+    checked.problem = checked.problem.replace(str(path), place)
+    return replace(checked, place=place)
 
 
 def check(
@@ -236,7 +250,7 @@ def _columns(path: Path, table: SourceTable, options: Mapping[str, Any]) -> dict
     """Say what each column of a file of kind `table` is taken for."""
     if path.is_dir() or not path.exists():
         return {}
-    form = {name: options.get(name) for name in ("separator", "encoding")}
+    form = {name: options.get(name) for name in ("separator", "encoding", "sheet")}
     ours = {theirs: our for our, theirs in (options.get("columns") or {}).items()}
     ours |= {options["score"]: "score"} if options.get("score") else {}
     models = set(table.results["model"].unique().cast(pl.String))
@@ -257,7 +271,7 @@ def _columns(path: Path, table: SourceTable, options: Mapping[str, Any]) -> dict
 
 def _show(checked: Checked) -> None:
     out = console()
-    out.print(str(checked.path), style="bold", markup=False)
+    out.print(checked.place or str(checked.path), style="bold", markup=False)
     if checked.table is not None:
         low, high = checked.scale or (np.nan, np.nan)
         out.print(

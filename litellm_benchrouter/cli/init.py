@@ -17,7 +17,7 @@ import yaml
 
 from litellm_benchrouter.cli.options import config_option, required_config
 from litellm_benchrouter.config import BLOCK, load_config
-from litellm_benchrouter.config.base import read_proxy_yaml
+from litellm_benchrouter.config.base import is_url, read_proxy_yaml
 from litellm_benchrouter.errors import ConfigError, SourceError
 from litellm_benchrouter.labelling.starter import RESULTS
 from litellm_benchrouter.routing.deployments import (
@@ -31,6 +31,7 @@ from litellm_benchrouter.routing.deployments import (
 from litellm_benchrouter.sources import READERS, read
 from litellm_benchrouter.sources.catalogue import WantedModels, read_catalogue
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
+from litellm_benchrouter.store.copies import here
 
 EXAMPLE = Path("benchmarks/example.csv")
 """Invented results that config.example.yaml names, to try a build with."""
@@ -44,15 +45,16 @@ _TOP_LEVEL = re.compile(r"^(?=\S)(?!#)", re.MULTILINE)
 @config_option
 @click.option(
     "--source",
-    type=click.Path(path_type=Path),
-    help="Your benchmark results; default: those that `benchrouter label --starter` will write.",
+    metavar="FILE",
+    help="Your benchmark results, a path or a URL; default: those that `benchrouter label "
+    "--starter` will write.",
 )
 @click.option("--kind", type=click.Choice(sorted(READERS)), default="table", show_default=True,
               help="The format of --source.")  # fmt: skip
 @click.option("--print", "print_only", is_flag=True, help="Print the block, write nothing.")
 @click.option("--force", is_flag=True, help="Replace the block that is there.")
 def init_command(
-    config_path: Path | None, source: Path | None, kind: str, print_only: bool, force: bool
+    config_path: Path | None, source: str | None, kind: str, print_only: bool, force: bool
 ) -> None:
     """Write the `benchrouter:` block and the callback into a proxy's YAML."""
     path = required_config(config_path).resolve()
@@ -66,7 +68,7 @@ def init_command(
         raise ConfigError(f"{path}: {no_text_deployment(proxy)}")
     if source is not None:
         benchmark = _models_of(source, kind)
-        place = os.path.relpath(source.resolve(), path.parent)
+        place = source if is_url(source) else os.path.relpath(Path(source).resolve(), path.parent)
         block = _block(place, kind, _likely(deployments, benchmark))
     else:
         block = _block(RESULTS.as_posix(), "table", {}, _STARTER)
@@ -131,10 +133,11 @@ def _show_ways(deployments: Sequence[Mapping[str, Any]], path: Path) -> None:
     )
 
 
-def _models_of(source: Path, kind: str) -> list[str]:
-    table = read(kind, source, {})
+def _models_of(source: str, kind: str) -> list[str]:
+    with here(source) as path:
+        table = read(kind, path, {})
     try:
-        merge([(table, SourceJudgement(source.name))], aliases={}, facts={})
+        merge([(table, SourceJudgement(path.name))], aliases={}, facts={})
     except SourceError as error:  # which the block can mend
         click.echo(f"A build refuses it as it is: {error}", err=True)
     return sorted(map(str, table.scores["model"].unique()))

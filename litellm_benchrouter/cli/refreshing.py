@@ -214,6 +214,8 @@ def _inputs(config: BenchRouterConfig, explored: ExploredEvents | None) -> str |
 
     None where a source is no file or folder here, as then nothing tells cheaply.
     """
+    if any(source.url is not None for source in config.sources):
+        return None
     named = [path for source in config.sources for path in (source.path, source.embeddings)]
     for task_name, task in config.tasks.items():
         labels = task.labels or config.labels_home / "labels" / f"{task_name}.jsonl"

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from litellm_benchrouter.config.base import (
+    copy_path,
     first_problem,
     is_url,
     mirror_folder,
@@ -115,13 +116,16 @@ def parse_config(
     config._warnings = warnings
     for warning in warnings:
         _log.warning(warning)
+    cache = config.artifacts_cache and folder / config.artifacts_cache
     return config.at(config.artifacts_url or str(config.artifacts), folder).model_copy(
         update={
             "embedder": _from(folder, config.embedder),
             "sources": [
                 source.model_copy(
                     update={
-                        "path": folder / source.path,
+                        "path": folder / source.path
+                        if source.url is None
+                        else copy_path(source.url, cache),
                         "embeddings": source.embeddings and folder / source.embeddings,
                     }
                 )

@@ -6,9 +6,11 @@ import hashlib
 import os
 import re
 import reprlib
-from pathlib import Path
+import tempfile
+from pathlib import Path, PurePosixPath
 from types import NoneType, UnionType
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -152,7 +154,7 @@ def _without_none(annotation: Any) -> Any:
 
 
 def is_url(value: object) -> bool:
-    """Say whether artifacts are behind a URL."""
+    """Say whether something is behind a URL."""
     return isinstance(value, str) and _URL.match(value) is not None
 
 
@@ -179,6 +181,17 @@ def mirror_folder(url: str, cache: Path | None) -> Path:
     return (cache or _users_cache()) / name
 
 
+def copy_path(url: str, cache: Path | None) -> Path:
+    """Return where the copy of a file, a folder or a pattern's files behind a URL is here."""
+    path = url if not url.startswith(("http://", "https://")) else urlsplit(url).path
+    name = PurePosixPath(unquote(path.rstrip("/"))).name
+    try:
+        folder = mirror_folder(url, cache)
+    except ConfigError:  # a proxy, which copies nothing, is not to end for want of a home
+        folder = mirror_folder(url, Path(tempfile.gettempdir()) / "litellm-benchrouter")
+    return folder / (name or "index.html")
+
+
 def _users_cache() -> Path:
     given = os.environ.get("XDG_CACHE_HOME")
     if given and Path(given).is_absolute():
@@ -187,6 +200,6 @@ def _users_cache() -> Path:
         return Path.home() / ".cache" / "litellm-benchrouter"
     except RuntimeError as error:
         raise ConfigError(
-            "artifacts behind a URL are copied to the user's cache directory, and this user has "
+            "what is behind a URL is copied to the user's cache directory, and this user has "
             "none; name a folder in benchrouter.artifacts_cache."
         ) from error

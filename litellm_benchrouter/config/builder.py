@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
-from litellm_benchrouter.config.base import Block, Probability
+from litellm_benchrouter.config.base import Block, Probability, is_url, without_scheme
 from litellm_benchrouter.errors import ConfigError
 from litellm_benchrouter.paper.benchmark import ModelFacts
 from litellm_benchrouter.paper.smoother import ALPHAS
@@ -20,7 +20,11 @@ EmbedderKind = Literal[
 
 
 class SourceConfig(Block):
-    """One benchmark to read; a relative path starts at the configuration file's folder."""
+    """One benchmark to read; a relative path starts at the configuration file's folder.
+
+    `path` may be a URL, as `https://host/results.csv`, `s3://bucket/runs/*.jsonl` or
+    `hf://datasets/owner/name/results.parquet`; what is there is copied before it is read.
+    """
 
     kind: str = "table"  # the reader, one of `sources.READERS`
     path: Path
@@ -36,6 +40,23 @@ class SourceConfig(Block):
     scorer: str | list[str] | None = None
     rankers: list[str] | None = None  # columns with the scores that rankers gave to each answer
     options: dict[str, Any] = Field(default_factory=dict)  # further options of the reader
+
+    _url: str | None = PrivateAttr(None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_url(cls, block: Any, checks: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(block, dict) and isinstance(place := block.get("path"), str):
+            block = block | {"path": without_scheme(place)}
+        source = checks(block)
+        if isinstance(block, dict) and is_url(block.get("path")):
+            source._url = block["path"]
+        return source
+
+    @property
+    def url(self) -> str | None:
+        """Where the results are, if not in files here; `path` is then that of the copy."""
+        return self._url
 
     @property
     def reader_options(self) -> dict[str, Any]:

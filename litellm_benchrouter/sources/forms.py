@@ -68,7 +68,8 @@ class Reading:
         self, paths: Sequence[Path], theirs: dict[str, str], *form: str | None
     ) -> list[TableFile]:
         """Open files under our names of their columns; other columns with such a name go."""
-        tables = [scan(p, self.faults, separator=form[0], encoding=form[1]) for p in paths]
+        options = dict(zip(("separator", "encoding", "sheet"), form, strict=True))
+        tables = [scan(p, self.faults, **options) for p in paths]
         there = list(dict.fromkeys(name for table in tables for name in table.schema))
         for our, name in theirs.items():
             if not {name, name.partition(".")[0]} & {*there}:

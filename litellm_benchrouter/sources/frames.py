@@ -1,4 +1,4 @@
-"""CSV, JSONL and Parquet files as lazy frames, and one sentence where that fails."""
+"""CSV, JSONL, Parquet and Excel files as lazy frames, and one sentence where that fails."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from pathlib import Path
 import polars as pl
 
 from litellm_benchrouter.errors import SourceError
+from litellm_benchrouter.sources.excel import read_sheet
 from litellm_benchrouter.sources.json_files import BYTE_ORDER_MARKS, Faults, json_objects
 
 FORMATS = {
     **{".parquet": "Parquet", ".csv": "CSV", ".tsv": "CSV"},
     **{".jsonl": "JSONL", ".ndjson": "JSONL", ".json": "JSONL"},
+    ".xlsx": "Excel",
 }
 """Ending of a file's name -> what is in it."""
 
@@ -74,12 +76,18 @@ def read_frame(path: Path) -> pl.DataFrame:
 
 
 def scan(
-    path: Path, faults: Faults, *, separator: str | None = None, encoding: str | None = None
+    path: Path,
+    faults: Faults,
+    *,
+    separator: str | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
 ) -> LazyTable:
-    """Open a CSV, JSONL or Parquet file, told apart by the ending of its name; .json holds a list.
+    """Open a CSV, JSONL, Parquet or Excel file, told apart by its ending; .json holds a list.
 
     `faults` takes the lines of a JSONL file that are not objects. By default a CSV's header shows
-    what separates its fields, and it is UTF-8, or UTF-16 where it begins so. Raises SourceError
+    what separates its fields, and it is UTF-8, or UTF-16 where it begins so. Of an Excel file the
+    one sheet that holds rows is read, and at once. Raises SourceError
     where the file is missing, of another kind, damaged, cut off, or without rows.
     """
     form = format_of(path)
@@ -88,6 +96,8 @@ def scan(
             return _scan_csv(path, separator, encoding)
         if form == "JSONL":
             frame = _scan_jsonl(path, faults)
+        elif form == "Excel":
+            frame = read_sheet(path, sheet).lazy()
         else:
             frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         table = LazyTable(path, frame, frame.collect_schema())
@@ -148,7 +158,9 @@ def format_of(path: Path) -> str:
         )
     form = FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
     if form is None or (path.suffix.lower() == ".gz" and form != "CSV"):
-        way_out = "save the sheet as CSV" if path.suffix.lower() in (".xlsx", ".xls") else "convert"
+        way_out = (
+            "save it as .xlsx or CSV" if path.suffix.lower() in (".xls", ".ods") else "convert"
+        )
         raise SourceError(
             f"{path} is none of {', '.join(FORMATS)}, .csv.gz; {way_out}, or name the kind that "
             "reads it."

@@ -30,6 +30,7 @@ def read(
     words: dict[bool | str, float] | None = None,
     separator: str | None = None,
     encoding: str | None = None,
+    sheet: str | None = None,
 ) -> SourceTable:
     """Read a table of results.
 
@@ -68,6 +69,8 @@ def read(
         as true and false, which stand for these words too.
     separator, encoding : str, optional
         Of a CSV, where they are not found out.
+    sheet : str, optional
+        Of an Excel file with rows in several.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def read(
     facts: dict[str, ModelFacts] = {}
     if path.is_dir():
         paths = [file_in(path, stem) for stem in ("samples", "scores")]
-        files = reading.opened(paths, theirs, separator, encoding)
+        files = reading.opened(paths, theirs, separator, encoding, sheet)
         files[0].set_constant("task", task)
         files[1].choose_metric(metric)
         samples, results, n_rows = reading.folder(*files)
@@ -96,7 +99,7 @@ def read(
             facts = read_facts(path / "models.json", reading.dropped)
     else:
         paths = matching(path)
-        files = reading.opened(paths, theirs, separator, encoding)
+        files = reading.opened(paths, theirs, separator, encoding, sheet)
         for file in files:
             file.set_constant("task", task)
         is_long = any({"model", "score"} & {*file.names} for file in files) or model is not None

@@ -10,9 +10,9 @@ import errno
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -141,11 +141,39 @@ class Remote:
         def listed(files: Any, path: str) -> list[str]:
             # Some stores give back their paths with a leading slash, some without.
             start = len(path.strip("/")) + 1
-            with suppress(FileNotFoundError):
+            with _absent():
                 return sorted(each.strip("/")[start:] for each in files.find(path))
             return []
 
         return self._call(under, listed)
+
+    def listing(self, name: str) -> dict[str, tuple[int | None, str]]:
+        """Return what a name, a pattern or a folder stands for: size in bytes and tag of each.
+
+        The tag changes when the object does; "" where the store has none, and None for a size that
+        it does not say. A web server lists nothing, and a name is one object.
+        """
+
+        def listed(files: Any, path: str) -> dict[str, tuple[int | None, str]]:
+            start = len(path[: -len(name)].strip("/")) + 1 if name else len(path.strip("/")) + 1
+            is_web = bool({"http", "https"} & _kinds(files))
+            infos: dict[str, Any] = {}
+            with _absent():
+                if is_web:
+                    infos = {path: files.info(path)}
+                elif any(mark in name for mark in "*?["):
+                    infos = files.glob(path, detail=True)
+                elif (info := files.info(path))["type"] == "file":
+                    infos = {path: info}
+                else:
+                    infos = files.find(path, detail=True)
+            return {
+                name if is_web else each.strip("/")[start:]: (info.get("size"), _tag(info))
+                for each, info in infos.items()
+                if info["type"] == "file"
+            }
+
+        return self._call(name, listed)
 
     def written_at(self, name: str) -> float:
         """Return when an object was written, in seconds since 1970; 0 where it is gone."""
@@ -230,7 +258,7 @@ class Remote:
         except (TypeError, ValueError) as error:
             raise ConfigError(
                 f"{self.name} cannot be opened ({redacted(error, self._secrets)}); see "
-                f"benchrouter.artifacts and storage_options."
+                f"its URL and benchrouter.storage_options."
             ) from None
         loop = getattr(files, "loop", None)
         if loop is not None:
@@ -241,6 +269,23 @@ class Remote:
 def _log_quietly(loop: Any, context: Mapping[str, Any]) -> None:
     """Keep later failures of a call whose first one was reported from standard error."""
     logger.debug("benchrouter: %s", context.get("message"))
+
+
+@contextmanager
+def _absent() -> Iterator[None]:
+    """Let pass that something is not there, but not what fsspec calls so of a web server."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        cause = error.__cause__
+        is_gone = isinstance(cause, FileNotFoundError) or getattr(cause, "status", 0) in (404, 410)
+        if cause is not None and not is_gone:
+            raise cause from None
+
+
+def _tag(info: Mapping[str, Any]) -> str:
+    names = ("ETag", "etag", "blob_id", "sha256", "md5", "LastModified", "last_modified", "mtime")
+    return next((str(info[name]) for name in names if info.get(name)), "")
 
 
 def content_of(files: Any, path: str) -> bytes | None:

@@ -448,8 +448,8 @@ def test_a_path_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
             read(tmp_path / name)
     with pytest.raises(SourceError, match="no samples file"):
         read(tmp_path)
-    with pytest.raises(SourceError, match=r"none of \.parquet, \.csv, .* save the sheet as CSV"):
-        read(csv(tmp_path, "x", "results.xlsx"))
+    with pytest.raises(SourceError, match=r"none of \.parquet, \.csv, .* save it as \.xlsx or CSV"):
+        read(csv(tmp_path, "x", "results.xls"))
     for kind in ("csv", "parquet"):
         WRITERS[kind](SAMPLES, tmp_path / f"samples.{kind}")
     with pytest.raises(SourceError, match=r"samples\.parquet and samples\.csv"):

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.config.base import read_proxy_yaml
+from litellm_benchrouter.errors import ConfigError
 
 _OF_THE_MODEL = (401, 403, 404)
 _TRANSIENT = (408, 409, 425, 429)
 _LONGEST_MESSAGE = 300
+_SECONDS = 30.0  # for a proxy to name its models
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,29 @@ def read_proxy(path: Path) -> Proxy:
         document.get("credential_list") or [],
         document.get("environment_variables") or {},
     )
+
+
+def running_deployments(url: str) -> list[dict[str, Any]]:
+    """Ask a running proxy for its deployments, with the key in LITELLM_MASTER_KEY.
+
+    Those of its database are among them. Raises ConfigError where it does not answer, or refuses.
+    """
+    import httpx
+
+    key = os.environ.get("LITELLM_MASTER_KEY") or os.environ.get("LITELLM_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        reply = httpx.get(f"{url.rstrip('/')}/v1/model/info", headers=headers, timeout=_SECONDS)
+        reply.raise_for_status()
+        listed = reply.json().get("data")
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError) as error:
+        status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+        reason = f"answers {status}" if status else f"{type(error).__name__}"
+        raise ConfigError(
+            f"{url}: does not answer as LiteLLM's proxy does ({reason}). Give an address such as "
+            "http://localhost:4000, and set LITELLM_MASTER_KEY to a key that may see its models."
+        ) from error
+    return [entry for entry in listed or () if isinstance(entry, dict)]
 
 
 class CallError(Exception):

@@ -226,3 +226,10 @@ def test_a_model_that_the_environment_names_is_known(tmp_path, benchrouter, monk
     assert "Public results of gpt-4o-mini" in benchrouter("init", "--config", path).out
     ended = benchrouter("label", "--config", path, "--starter", "--limit-usd", "1", "--dry-run")
     assert (ended.code, "gpt-4o-mini" in ended.out) == (0, True), ended.err
+
+
+def test_a_proxy_that_does_not_answer_is_said(tmp_path, benchrouter):
+    ended = benchrouter("init", "--proxy", "http://127.0.0.1:1")
+    assert ended.code == 2
+    assert "http://127.0.0.1:1: does not answer as LiteLLM's proxy does (ConnectError)" in ended.err
+    assert "set LITELLM_MASTER_KEY" in ended.err

@@ -32,6 +32,7 @@ from litellm_benchrouter.sources import READERS, read
 from litellm_benchrouter.sources.catalogue import WantedModels, read_catalogue
 from litellm_benchrouter.sources.merge import SourceJudgement, merge
 from litellm_benchrouter.store.copies import here
+from litellm_benchrouter.upstream import running_deployments
 
 EXAMPLE = Path("benchmarks/example.csv")
 """Invented results that config.example.yaml names, to try a build with."""
@@ -51,21 +52,35 @@ _TOP_LEVEL = re.compile(r"^(?=\S)(?!#)", re.MULTILINE)
 )
 @click.option("--kind", type=click.Choice(sorted(READERS)), default="table", show_default=True,
               help="The format of --source.")  # fmt: skip
+@click.option("--proxy", "running", metavar="URL",
+              help="Ask a running proxy for its models, those of its database too, with the key in "
+                   "LITELLM_MASTER_KEY. Without --config the block is printed.")  # fmt: skip
 @click.option("--print", "print_only", is_flag=True, help="Print the block, write nothing.")
 @click.option("--force", is_flag=True, help="Replace the block that is there.")
 def init_command(
-    config_path: Path | None, source: str | None, kind: str, print_only: bool, force: bool
+    config_path: Path | None,
+    source: str | None,
+    kind: str,
+    running: str | None,
+    print_only: bool,
+    force: bool,
 ) -> None:
     """Write the `benchrouter:` block and the callback into a proxy's YAML."""
-    path = required_config(config_path).resolve()
-    proxy = read_proxy_yaml(path)
+    print_only = print_only or (running is not None and config_path is None)
+    if running is not None and config_path is None:
+        path, proxy = Path("proxy.yaml").absolute(), {}
+    else:
+        path = required_config(config_path).resolve()
+        proxy = read_proxy_yaml(path)
+    if running is not None:
+        proxy["model_list"] = running_deployments(running)
     if BLOCK in proxy and not force and not print_only:
         if _write_example_of(path):
             return
         raise ConfigError(f"{path}: has a `{BLOCK}:` block. Use --force to replace it.")
     deployments = text_deployments(proxy)
     if not deployments:
-        raise ConfigError(f"{path}: {no_text_deployment(proxy)}")
+        raise ConfigError(f"{running or path}: {no_text_deployment(proxy)}")
     if source is not None:
         benchmark = _models_of(source, kind)
         place = source if is_url(source) else os.path.relpath(Path(source).resolve(), path.parent)

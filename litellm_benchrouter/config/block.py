@@ -146,6 +146,11 @@ class BenchRouterConfig(Block):
         return self._warnings
 
     @property
+    def folder(self) -> Path:
+        """The folder of the configuration, where relative paths start."""
+        return self._folder
+
+    @property
     def artifacts_url(self) -> str | None:
         """Where artifacts are kept, if not in the directory `artifacts`."""
         return self._url

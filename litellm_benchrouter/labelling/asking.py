@@ -98,8 +98,11 @@ class Asking:
             return
         if self.judge is not None:
             await self._grade(job, answer)
-        elif self.metric.score is not None:
-            score = self.metric.score(answer, job.question.reference)
+        elif self.metric.is_direct:
+            # A command may take its time, which the others need not wait for.
+            score = await asyncio.to_thread(
+                self.metric.score_of, job.question.prompt, answer, job.question.reference
+            )
             self.journal.append(score_line(job.question, job.model, self.metric, score))
 
     async def _answer(self, job: Job) -> str | None:

@@ -7,6 +7,9 @@
     regex:PATTERN       group 1 of the last match equals the reference; without a group: matches
     json:FIELD.PATH     a field of the answer's JSON equals the reference
     judge:MODEL         a model says whether the answer is right (see `judge_messages`)
+    schema:FILE         the answer's JSON follows a schema (labelling/checks.py)
+    tools:FILE          it is calls of tools, as these are described
+    command:PROGRAM     a command of the operator's says so
 
 Of a list of references the best counts.
 """
@@ -22,9 +25,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from litellm_benchrouter.errors import ConfigError
+from litellm_benchrouter.labelling.checks import CommandCheck, SchemaCheck, ToolCheck
 from litellm_benchrouter.verifiers.judge import RUBRIC, json_in
 
 _OPENING = "\"'`*_“”‘’«»„([{"
@@ -88,7 +93,10 @@ def _joins(character: str) -> bool:
     return character.isdigit() or character.lower() != character.upper()
 
 
-METRICS = "exact, contains, number, f1, regex:PATTERN, json:FIELD.PATH, judge:MODEL"
+METRICS = (
+    "exact, contains, number, f1, regex:PATTERN, json:FIELD.PATH, judge:MODEL, schema:FILE, "
+    "tools:FILE, command:PROGRAM"
+)
 _ABSENT = object()
 
 
@@ -102,24 +110,41 @@ class Metric:
     score: Callable[[str, Any], float] | None = None
     judge: str | None = None  # the judge's model
     rubric: str | None = None  # what the judge goes by where there is no reference
+    # (prompt, answer, reference) -> score in [0, 1], or None where it gives none
+    check: Callable[[str, str, Any], float | None] | None = None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether an answer is scored as soon as it is there, by no model and nobody."""
+        return self.score is not None or self.check is not None
 
     @property
     def is_people(self) -> bool:
         """Whether answers are kept for people to rate."""
-        return self.score is None and self.judge is None
+        return not self.is_direct and self.judge is None
+
+    def score_of(self, prompt: str, answer: str, reference: Any) -> float | None:
+        """Score an answer directly; None where a check gives no score."""
+        if self.check is not None:
+            return self.check(prompt, answer, reference)
+        assert self.score is not None
+        return self.score(answer, reference)
 
 
 PEOPLE = Metric("people", needs_reference=False)
 """Of own traffic: answers are asked for and kept, and people rate them."""
 
 
-def parse_metric(name: str, where: str) -> Metric:
-    """Return the metric of a name; the ConfigError of one that does not exist says `where`."""
+def parse_metric(name: str, where: str, folder: Path | None = None) -> Metric:
+    """Return the metric of a name; the ConfigError of one that does not exist says `where`.
+
+    Files and commands are looked for from `folder`, or from where this runs.
+    """
     kind, _, argument = name.strip().partition(":")
     simple = _SIMPLE.get(kind)
     if simple is not None and not argument:
         return Metric(kind, score=simple)
-    if kind in ("regex", "json", "judge") and not argument:
+    if kind in ("regex", "json", "judge", *_CHECKS) and not argument:
         raise ConfigError(f"{where} is {name!r}, which lacks what follows the colon: {METRICS}.")
     if kind == "regex":
         try:
@@ -134,6 +159,11 @@ def parse_metric(name: str, where: str) -> Metric:
         return Metric(name, score=lambda a, r: _json_field(path, a, r))
     if kind == "judge":
         return Metric(name, judge=argument)
+    if kind in _CHECKS:
+        check = _CHECKS[kind](argument, (folder or Path()).absolute(), where)
+        if digest := getattr(check, "digest", ""):  # another file is another metric
+            name = f"{name} ({digest})"
+        return Metric(name, needs_reference=False, check=check)
     raise ConfigError(f"{where} is {name!r}, which is not a metric. Use one of {METRICS}.")
 
 
@@ -168,6 +198,11 @@ def _f1(answer: str, reference: Any) -> float:
     return _any(reference, lambda text: _token_f1(tokens(answer), tokens(text)))
 
 
+_CHECKS: dict[str, Callable[[str, Path, str], Callable[[str, str, Any], float | None]]] = {
+    "schema": SchemaCheck.of,
+    "tools": ToolCheck.of,
+    "command": CommandCheck.of,
+}
 _SIMPLE: dict[str, Callable[[str, Any], float]] = {
     "exact": _exact,
     "contains": _contains,

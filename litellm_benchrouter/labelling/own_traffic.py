@@ -60,7 +60,8 @@ def metric_of_traffic(config: BenchRouterConfig, given: str | None) -> Metric:
     if (given or configured) == PEOPLE.name:
         return PEOPLE
     where = f"{BLOCK}.traffic.metric" if given is None else "--metric"
-    return without_references(parse_metric(given or configured or "", where), rubric)
+    folder = config.folder if given is None else None
+    return without_references(parse_metric(given or configured or "", where, folder), rubric)
 
 
 @dataclass(frozen=True)

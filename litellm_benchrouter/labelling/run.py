@@ -145,7 +145,7 @@ async def do_run(
 
     `say` tells whoever interrupts the run what happens then.
     """
-    if run.metric.score is not None:
+    if run.metric.is_direct:
         run.rescored = _score_stored(run)
     elif run.judge is not None and run.options.rescore:
         _take_back(run)
@@ -241,14 +241,16 @@ def _same_metric(journal: Journal, questions: Sequence[Question], metric: Metric
 
 def _score_stored(run: Run) -> int:
     """Score the answers that have no score by this metric, all in one step."""
-    assert run.metric.score is not None
     lines = []
     for question in run.questions:
         for model in sorted({model for _, model in run.journal.cells}):
             cell = run.journal.cells.get((question.key, model))
             if cell is None or cell.answer is None or (cell.score is not None and not cell.metric):
                 continue  # a label that was given stays
-            score = run.metric.score(cell.answer, question.reference)
+            is_checked = run.metric.check is not None and is_scored(cell, run.metric)
+            if is_checked and not run.options.rescore:
+                continue  # a command may take its time
+            score = run.metric.score_of(question.prompt, cell.answer, question.reference)
             if (cell.score, cell.metric) != (score, run.metric.name):
                 lines.append(score_line(question, model, run.metric, score))
     run.journal.append(*lines)

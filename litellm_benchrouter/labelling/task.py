@@ -145,7 +145,8 @@ def metric_of(config: BenchRouterConfig, task: str, given: str | None) -> Metric
             f"{METRICS}."
         )
     if given is None:
-        return parse_metric(configured or "", f"benchrouter.tasks.{task}.metric")
+        where = f"benchrouter.tasks.{task}.metric"
+        return parse_metric(configured or "", where, config.folder)
     return parse_metric(given, "--metric")
 
 

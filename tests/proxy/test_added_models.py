@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from conftest import Ended
 
 from litellm_benchrouter.building.build import build
 from litellm_benchrouter.cli.demo import copy_files
 from litellm_benchrouter.config import load_config
 from proxy.conftest import ask
 from proxy.database import Database
-from proxy.harness import ProxyProcess, deployment, eventually
+from proxy.harness import MASTER_KEY, ProxyProcess, deployment, eventually
 from proxy.test_routing import CODE, MATH, ours
 from proxy.upstream import FakeUpstream
 
@@ -52,7 +53,10 @@ def stored(
 
 
 def test_models_of_the_database_are_routed_to_until_they_go(
-    stored: ProxyProcess, upstream: FakeUpstream
+    stored: ProxyProcess,
+    upstream: FakeUpstream,
+    benchrouter: Callable[..., Ended],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def add(group: str, name: str, model: str) -> None:
         new = deployment(group, name, upstream.base_url, benchrouter_model=model)
@@ -77,6 +81,16 @@ def test_models_of_the_database_are_routed_to_until_they_go(
     with stored:  # now from the database alone
         assert served(MATH, "smart") == ("mathsmith-8b", "newcomer")
         assert served(CODE, "pool") == ("coder-14b", "pool-coder")
+        source = stored.folder / "benchmark.csv"
+        running = ("init", "--proxy", stored.base_url, "--source", source)
+        monkeypatch.delenv("LITELLM_MASTER_KEY", raising=False)
+        refused = benchrouter(*running)
+        assert refused.code == 2
+        assert "(answers 401)" in refused.err
+        monkeypatch.setenv("LITELLM_MASTER_KEY", MASTER_KEY)
+        printed = benchrouter(*running)  # the models of its database, too
+        assert printed.code == 0, printed.err
+        assert "knows 4 of the 4 deployments" in printed.out
         for name in ("newcomer", "pool-coder"):
             assert stored.http.post("/model/delete", json={"id": name}).is_success
         for name in ("smart", "anything"):

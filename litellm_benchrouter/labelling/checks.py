@@ -135,17 +135,13 @@ class CommandCheck:
             )
         except OSError:
             return None
-        try:
-            said, _ = process.communicate(given.encode(), timeout=_SECONDS)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            with suppress(ProcessLookupError, PermissionError):  # and what it began
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for stream in filter(None, (process.stdin, process.stdout)):
-                with suppress(OSError):
-                    stream.close()
+        with process:
+            try:
+                said, _ = process.communicate(given.encode(), timeout=_SECONDS)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError, PermissionError):  # and what it began
+                    os.killpg(process.pid, signal.SIGKILL)
+                return None
         if process.returncode not in (_RIGHT, _WRONG):
             return None
         lines = said.decode(errors="replace").strip().splitlines()

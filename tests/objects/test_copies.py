@@ -230,7 +230,7 @@ def test_a_data_set_of_the_hub_is_read(tmp_path: Path) -> None:
     }
     with WebServer(answers) as hub:
         environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
-        environment["HF_HUB_DISABLE_TELEMETRY"] = "1"
+        environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"}
         command = [*tiny.COMMAND, "check", "hf://datasets/o/n/results.csv", "--json"]
         ended = subprocess.run(
             command, check=False, capture_output=True, text=True, env=environment, timeout=120

@@ -53,23 +53,26 @@ def copy_here(url: str, options: Mapping[str, Any], path: Path, progress: Progre
     if not targets:
         raise SourceError(f"{shown}: nothing is there. Name a file, a folder or a pattern.")
     folder, state = path.parent, path.parent / _STATE
-    before = _read(state)
+    tags = _read(state)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # results hold prompts
-        for gone in {*before} - {str(target.relative_to(folder)) for target in targets.values()}:
-            (folder / gone).unlink(missing_ok=True)
-        with progress.stage(f"copying {shown}", len(targets)) as advance:
+        for file in {*folder.rglob("*")} - {state, *targets.values()}:
+            if not file.is_dir():  # gone there, or left by a command that was killed
+                file.unlink()
+        with (
+            _written(state, tags),
+            progress.stage(f"copying {shown}", len(targets)) as advance,
+        ):
             for each, target in targets.items():
                 size, tag = there[each]
                 local = str(target.relative_to(folder))
-                if not tag or before.get(local) != tag or not target.is_file():
+                if not tag or tags.get(local) != tag or not target.is_file():
                     target.parent.mkdir(parents=True, exist_ok=True)
                     partial = target.with_name(f".{target.name}.part")
                     if not remote.download(each, partial, size or _UNSTATED):
                         raise SourceError(f"{shown}: {each} is gone. Run the command again.")
                     partial.replace(target)
-                    before[local] = tag
-                    state.write_text(json.dumps(before))
+                    tags[local] = tag
                 advance(1)
     except OSError as error:
         raise FetchError(f"{folder}: cannot be written ({error.strerror}).") from error
@@ -94,6 +97,15 @@ def _target(path: Path, name: str) -> Path:
     if not parts or ".." in parts or name.startswith("/") or "\0" in name or parts == (_STATE,):
         raise SourceError(f"an object is named {name!r}, which is no place for a copy of it.")
     return path.parent.joinpath(*parts)
+
+
+@contextmanager
+def _written(state: Path, tags: Mapping[str, str]) -> Iterator[None]:
+    """Write the tags of the copies that are there at the end, whatever ends it."""
+    try:
+        yield
+    finally:
+        state.write_text(json.dumps(tags))
 
 
 def _read(state: Path) -> dict[str, str]:
